@@ -1,0 +1,29 @@
+"""Multi-task GRPO post-training that leaves no task behind.
+
+`TaskMixer` is the framework-free brain; `mtgrpo.tasks` makes tasks; `mtgrpo.integrations.trl` trains with TRL.
+Importing this package needs numpy alone.
+"""
+
+from mtgrpo.core.batch import Batch
+from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.types import Group, Verdict
+from mtgrpo.core.weightings import SEC, Fixed, ImprovementAware, Regularized, TaskWeighting, Uniform
+from mtgrpo.errors import MtgrpoError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SEC",
+    "Batch",
+    "Fixed",
+    "Group",
+    "ImprovementAware",
+    "MtgrpoError",
+    "RatioPreservingSampler",
+    "Regularized",
+    "TaskMixer",
+    "TaskWeighting",
+    "Uniform",
+    "Verdict",
+]

@@ -1,0 +1,315 @@
+"""One step's batch: ask what to roll out, tell what came back, train on `groups`."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mtgrpo.core.filters import informative, keep_all
+from mtgrpo.core.quotas import Floats, Ints
+from mtgrpo.core.rounds import RoundView
+from mtgrpo.core.types import Group, State
+from mtgrpo.errors import ConfigError, ShortfallError, StateError, unknown
+
+if TYPE_CHECKING:
+    from mtgrpo.core.sampler import RatioPreservingSampler
+
+
+@dataclass(slots=True)
+class RoundStats:
+    """Sums over a round's generated groups, before the filter. Keys are task names.
+
+    Attributes:
+        num_groups: Groups generated.
+        num_scored: Groups with at least one scorable completion: what the sums run over.
+        reward_sum: Sum of the groups' mean rewards.
+        accuracy_sum: Sum of the groups' mean accuracies.
+    """
+
+    num_groups: dict[str, int] = field(default_factory=dict[str, int])
+    num_scored: dict[str, int] = field(default_factory=dict[str, int])
+    reward_sum: dict[str, float] = field(default_factory=dict[str, float])
+    accuracy_sum: dict[str, float] = field(default_factory=dict[str, float])
+
+    def add(self, group: Group) -> None:
+        """Count one group."""
+        task, reward = group.task, group.mean_reward
+        self.num_groups[task] = self.num_groups.get(task, 0) + 1
+        if reward == reward:  # not NaN
+            self.num_scored[task] = self.num_scored.get(task, 0) + 1
+            self.reward_sum[task] = self.reward_sum.get(task, 0.0) + reward
+            self.accuracy_sum[task] = self.accuracy_sum.get(task, 0.0) + group.mean_accuracy
+
+    def merge(self, other: RoundStats) -> None:
+        """Add another round's sums to these."""
+        for task, count in other.num_groups.items():
+            self.num_groups[task] = self.num_groups.get(task, 0) + count
+        for task, count in other.num_scored.items():
+            self.num_scored[task] = self.num_scored.get(task, 0) + count
+            self.reward_sum[task] = self.reward_sum.get(task, 0.0) + other.reward_sum[task]
+            self.accuracy_sum[task] = self.accuracy_sum.get(task, 0.0) + other.accuracy_sum[task]
+
+    def means(self, quantity: str) -> dict[str, float]:
+        """Mean ``"reward"`` or ``"accuracy"`` of the generated groups, for the tasks that had any."""
+        sums = self.reward_sum if quantity == "reward" else self.accuracy_sum
+        return {task: sums[task] / count for task, count in self.num_scored.items()}
+
+
+class Batch:
+    """A batch being filled. Made by `TaskMixer.new_batch`.
+
+    ``ask`` and ``tell`` may be called in any rhythm: groups can be told in pieces and in any order, and ``ask``
+    repeats what is still outstanding. Every generated group must be told, informative or not.
+    """
+
+    def __init__(
+        self, sampler: RatioPreservingSampler, weights: Floats, quotas: Ints | None, rng: np.random.Generator
+    ) -> None:
+        self._sampler, self._weights, self._quotas, self._rng = sampler, weights, quotas, rng
+        self._index = {name: i for i, name in enumerate(sampler.tasks)}
+        # With no filter every group is kept; the acceptance rate that is reported still says how many inform.
+        self._gauge = informative if sampler.group_filter is keep_all else sampler.group_filter
+        size = len(sampler.tasks)
+        self._pending: Ints = np.zeros(size, dtype=np.int64)
+        self._round_generated: Ints = np.zeros(size, dtype=np.int64)
+        self._round_accepted: Ints = np.zeros(size, dtype=np.int64)
+        self._accepted_counts: Ints = np.zeros(size, dtype=np.int64)
+        self._accepted: list[Group] = []
+        self._dropped: list[Group] = []
+        self._selected: list[Group] | None = None
+        self.rounds: list[RoundStats] = []
+        self.num_rollouts = 0
+        self.num_informative: Counter[str] = Counter()
+        self.dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    # ---- filling -------------------------------------------------------------------------------------------
+    def ask(self) -> dict[str, int]:
+        """Prompts to roll out now, per task; empty once the batch is full or its budget of rounds is spent.
+
+        Raises:
+            ShortfallError: The budget is spent, quotas are unmet and the policy is ``"fail"``.
+        """
+        if self._selected is None and not self._pending.any():
+            self._next_round()
+        tasks = self._sampler.tasks
+        return {tasks[i]: int(self._pending[i]) for i in np.flatnonzero(self._pending)}
+
+    def _next_round(self) -> None:
+        view = RoundView(
+            number=len(self.rounds),
+            batch_size=self._sampler.batch_size,
+            weights=self._weights,
+            quotas=self._quotas,
+            accepted=self._accepted_counts,
+            acceptance_rates=self._sampler.acceptance.rates(),
+        )
+        full = view.num_missing == 0 and not view.deficits.any()
+        if full or view.number > self._sampler.max_resamples:
+            self._select()
+            return
+        self._pending = self._sampler.rounds.plan(view, self._rng)
+        self.rounds.append(RoundStats())
+
+    def tell(self, groups: Iterable[Group]) -> None:
+        """Hand in generated groups. All groups of a call are checked before the first one is counted.
+
+        Raises:
+            ConfigError: A group of an unknown task.
+            StateError: More groups of a task than were asked for.
+        """
+        groups = list(groups)
+        told = Counter(group.task for group in groups)
+        for task, count in told.items():
+            if task not in self._index:
+                raise ConfigError(unknown("tell", "task", task, self._index))
+            asked = int(self._pending[self._index[task]])
+            if count > asked:
+                raise StateError(
+                    f"tell: {count} groups of task {task!r}, but {asked} are outstanding; tell what ask() returned"
+                )
+        keep = self._sampler.group_filter
+        for group in groups:
+            i = self._index[group.task]
+            verdict = keep(group)
+            self._pending[i] -= 1
+            self._round_generated[i] += 1
+            self.num_rollouts += len(group.rewards)
+            self.rounds[-1].add(group)
+            self.num_informative[group.task] += self._gauge(group).keep
+            if verdict.keep:
+                self._round_accepted[i] += 1
+                self._accepted_counts[i] += 1
+                self._accepted.append(group)
+            else:
+                self.dropped[group.task][verdict.reason] += 1
+                if len(self._dropped) < self._sampler.batch_size:  # the rest is let go: completions are large
+                    self._dropped.append(group)
+        if groups and not self._pending.any():
+            self._sampler.acceptance.observe(self._round_generated, self._round_accepted)
+            self._round_generated = np.zeros_like(self._pending)
+            self._round_accepted = np.zeros_like(self._pending)
+
+    def _select(self) -> None:
+        size, policy = self._sampler.batch_size, self._sampler.shortfall
+        if self._quotas is None:
+            self._selected = self._accepted[:size]
+            self._accepted = self._accepted[size:]
+            return
+        shortfall = int(np.maximum(self._quotas - self._accepted_counts, 0).sum())
+        if shortfall and policy == "fail":
+            missing = {
+                name: int(n - c)
+                for name, n, c in zip(self._sampler.tasks, self._quotas, self._accepted_counts, strict=True)
+                if n > c
+            }
+            raise ShortfallError(
+                f"batch: {shortfall} of {size} groups missing after {len(self.rounds)} rounds {missing}; "
+                "allow more with max_resamples, or choose shortfall='surplus' or 'smaller'"
+            )
+        # Groups arrive in an order that does not depend on what is in them, so the first n_k are as random as any.
+        room: list[int] = self._quotas.tolist()
+        selected, surplus = list[Group](), list[Group]()
+        for group in self._accepted:
+            i = self._index[group.task]
+            if room[i] > 0 and len(selected) < size:
+                room[i] -= 1
+                selected.append(group)
+            else:
+                surplus.append(group)
+        if policy == "surplus" and len(selected) < size and surplus:
+            taken = {int(j) for j in self._rng.permutation(len(surplus))[: size - len(selected)]}
+            selected += [g for j, g in enumerate(surplus) if j in taken]
+            surplus = [g for j, g in enumerate(surplus) if j not in taken]
+        self._selected, self._accepted = selected, surplus
+
+    # ---- the outcome ---------------------------------------------------------------------------------------
+    @property
+    def done(self) -> bool:
+        """Whether `groups` is final."""
+        return self._selected is not None
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups to train on: at most ``batch_size``, quotas first.
+
+        Raises:
+            StateError: The batch is still being filled.
+        """
+        if self._selected is None:
+            raise StateError("batch: still being filled; call ask() and tell() until ask() returns {}")
+        return self._selected
+
+    @property
+    def surplus(self) -> list[Group]:
+        """Accepted groups that are not in `groups`."""
+        return self._accepted if self.done else []
+
+    def padding(self, count: int) -> list[Group]:
+        """Up to `count` dropped groups, for engines that must train on a fixed number of groups.
+
+        Groups of constant reward come first: they add no gradient. The engine must give the others
+        equal rewards before training on them.
+        """
+        return sorted(self._dropped, key=lambda g: max(g.rewards) > min(g.rewards))[:count]
+
+    @property
+    def quotas(self) -> dict[str, int] | None:
+        """Groups wanted per task; None when the batch is filled from any task."""
+        if self._quotas is None:
+            return None
+        return dict(zip(self._sampler.tasks, self._quotas.tolist(), strict=True))
+
+    @property
+    def shortfall(self) -> int:
+        """Groups by which quotas (without quotas: the batch) are unmet."""
+        if self._quotas is None:
+            return self._sampler.batch_size - len(self.groups)
+        counts = Counter(group.task for group in self.groups)
+        return sum(max(0, n - counts[task]) for task, n in (self.quotas or {}).items() if n)
+
+    @property
+    def num_generated(self) -> int:
+        """Groups generated so far."""
+        return sum(sum(stats.num_groups.values()) for stats in self.rounds)
+
+    def totals(self) -> RoundStats:
+        """The sums over all rounds of the step."""
+        total = RoundStats()
+        for stats in self.rounds:
+            total.merge(stats)
+        return total
+
+    def attach(self, payloads: Mapping[int | str, Any]) -> None:
+        """Give groups of a restored batch their payloads back, by ``uid``."""
+
+        def restored(group: Group) -> Group:
+            payload = payloads.get(group.uid, group.payload)
+            return Group(group.task, group.rewards, group.accuracies, group.uid, payload)
+
+        self._accepted = [restored(g) for g in self._accepted]
+        self._dropped = [restored(g) for g in self._dropped]
+        if self._selected is not None:
+            self._selected = [restored(g) for g in self._selected]
+
+    # ---- state ---------------------------------------------------------------------------------------------
+    def state_dict(self) -> State:
+        """Everything but payloads; valid between any ask and tell."""
+        return {
+            "weights": self._weights.tolist(),
+            "quotas": None if self._quotas is None else self._quotas.tolist(),
+            "pending": self._pending.tolist(),
+            "round_generated": self._round_generated.tolist(),
+            "round_accepted": self._round_accepted.tolist(),
+            "accepted": [_dump(g) for g in self._accepted],
+            "dropped_groups": [_dump(g) for g in self._dropped],
+            "selected": None if self._selected is None else [_dump(g) for g in self._selected],
+            "rounds": [
+                [dict(r.num_groups), dict(r.num_scored), dict(r.reward_sum), dict(r.accuracy_sum)] for r in self.rounds
+            ],
+            "num_rollouts": self.num_rollouts,
+            "num_informative": dict(self.num_informative),
+            "dropped": {task: dict(reasons) for task, reasons in self.dropped.items()},
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Restore what `state_dict` returned, without payloads."""
+        self._weights = np.array(state["weights"], dtype=np.float64)
+        self._quotas = None if state["quotas"] is None else np.array(state["quotas"], dtype=np.int64)
+        self._pending = np.array(state["pending"], dtype=np.int64)
+        self._round_generated = np.array(state["round_generated"], dtype=np.int64)
+        self._round_accepted = np.array(state["round_accepted"], dtype=np.int64)
+        self._accepted = [_load(g) for g in state["accepted"]]
+        self._dropped = [_load(g) for g in state["dropped_groups"]]
+        self._selected = None if state["selected"] is None else [_load(g) for g in state["selected"]]
+        self.rounds = [RoundStats(*(dict(part) for part in r)) for r in state["rounds"]]
+        self.num_rollouts = int(state["num_rollouts"])
+        self.num_informative = Counter(state["num_informative"])
+        self.dropped = defaultdict(Counter, {task: Counter(r) for task, r in state["dropped"].items()})
+        self._accepted_counts = np.zeros_like(self._pending)
+        for group in self._accepted + (self._selected or []):
+            self._accepted_counts[self._index[group.task]] += 1
+
+
+def _dump(group: Group) -> list[Any]:
+    # JSON has no NaN: an unscorable completion is written as null.
+    return [
+        group.task,
+        [None if r != r else r for r in group.rewards],
+        [None if a != a else a for a in group.accuracies],
+        group.uid,
+    ]
+
+
+def _load(record: list[Any]) -> Group:
+    task, rewards, accuracies, uid = record
+    nan = float("nan")
+    return Group(
+        task,
+        tuple(nan if r is None else r for r in rewards),
+        tuple(nan if a is None else a for a in accuracies),
+        uid,
+    )

@@ -1,0 +1,108 @@
+"""Which groups carry a gradient: group -> keep, or drop and why.
+
+GRPO's advantage is ``(reward - mean) / std`` within a group, so a group of equal rewards moves nothing
+(SPEC: zero-gradient group). Filtering on the *shaped* reward alone lets groups through in which every
+completion is wrong and only the format differs; training on those has destroyed policies in other systems.
+`informative`, the default, therefore asks that correctness varies and that the reward varies too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from mtgrpo.core.types import Group, Verdict
+from mtgrpo.errors import ConfigError, unknown
+
+GroupFilter: TypeAlias = Callable[[Group], Verdict]
+
+_KEEP = Verdict(True)
+_UNSCORABLE = Verdict(False, "unscorable")
+_CONSTANT = Verdict(False, "constant_reward")
+_ALL_CORRECT = Verdict(False, "all_correct")
+_ALL_WRONG = Verdict(False, "all_wrong")
+_SAME_ACCURACY = Verdict(False, "constant_accuracy")
+
+
+def informative(group: Group) -> Verdict:
+    """Keep when accuracy varies among the completions, and reward too. The default.
+
+    Completions whose reward is NaN are ignored; a group without two scorable completions is dropped.
+    """
+    accuracies, rewards = _scorable(group)
+    if len(rewards) < 2:
+        return _UNSCORABLE
+    low = min(accuracies)
+    if low == max(accuracies):
+        return _ALL_CORRECT if low >= 1.0 else _ALL_WRONG if low <= 0.0 else _SAME_ACCURACY
+    if min(rewards) == max(rewards):
+        return _CONSTANT
+    return _KEEP
+
+
+def strict(group: Group) -> Verdict:
+    """Keep when at least one completion is correct and at least one is not (paper, 3-task setting)."""
+    accuracies, _ = _scorable(group)
+    if not accuracies:
+        return _UNSCORABLE
+    num_correct = sum(a >= 1.0 for a in accuracies)
+    if num_correct == 0:
+        return _ALL_WRONG
+    return _ALL_CORRECT if num_correct == len(accuracies) else _KEEP
+
+
+def lenient(group: Group) -> Verdict:
+    """Keep when the reward varies, even if only through the format reward (paper, 9-task setting)."""
+    _, rewards = _scorable(group)
+    if not rewards:
+        return _UNSCORABLE
+    return _CONSTANT if min(rewards) == max(rewards) else _KEEP
+
+
+def released_lenient(group: Group) -> Verdict:
+    """As the released 9-task code: drop only rewards that are all 0 or all 1.
+
+    A group whose rewards are all 0.1 passes, though it has no gradient. Kept for fidelity alone.
+    """
+    _, rewards = _scorable(group)
+    if not rewards:
+        return _UNSCORABLE
+    if all(r >= 1.0 for r in rewards):
+        return _ALL_CORRECT
+    return _ALL_WRONG if all(r <= 0.0 for r in rewards) else _KEEP
+
+
+def keep_all(group: Group) -> Verdict:
+    """Keep every group: plain GRPO."""
+    return _KEEP
+
+
+FILTERS: Mapping[str, GroupFilter] = {
+    "informative": informative,
+    "strict": strict,
+    "lenient": lenient,
+    "released_lenient": released_lenient,
+    "none": keep_all,
+}
+
+
+def get_filter(group_filter: str | GroupFilter) -> GroupFilter:
+    """The filter of that name, or the function itself.
+
+    Raises:
+        ConfigError: The name is not one of `FILTERS`.
+    """
+    if callable(group_filter):
+        return group_filter
+    if group_filter not in FILTERS:
+        raise ConfigError(unknown("group_filter", "filter", group_filter, FILTERS))
+    return FILTERS[group_filter]
+
+
+def _scorable(group: Group) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    rewards = group.rewards
+    if not math.isnan(math.fsum(rewards)):
+        return group.accuracies, rewards
+    known = [i for i, r in enumerate(rewards) if not math.isnan(r)]
+    return tuple(group.accuracies[i] for i in known), tuple(rewards[i] for i in known)

@@ -1,0 +1,216 @@
+"""TaskMixer: the one object an engine holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mtgrpo.core.advantages import mean_abs_advantage
+from mtgrpo.core.batch import Batch
+from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.types import State, check_task_names
+from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
+from mtgrpo.core.weightings.improvement_aware import ImprovementAware
+from mtgrpo.errors import ConfigError, StateError, unknown
+
+TASK_REWARDS = ("accuracy", "reward")
+STATE_VERSION = 1
+
+
+class TaskMixer:
+    """Decides which task's prompts to roll out, which groups to train on, and how the task weights move.
+
+        mixer = TaskMixer(["countdown", "zebra", "arc"], batch_size=32, weighting=ImprovementAware(lam=0.2))
+        batch = mixer.new_batch()                  # quotas from the weights
+        while request := batch.ask():              # {"arc": 12, "zebra": 4}: prompts to roll out now
+            batch.tell(engine.rollout(request))    # every group, informative or not
+        engine.train(batch.groups)
+        mixer.update()                             # weights move
+        log(mixer.metrics())
+
+    The same seed and the same results give the same requests, on every rank of a distributed job.
+
+    Args:
+        tasks: Task names.
+        batch_size: Groups per training batch (the paper's B, in prompts).
+        weighting: Rule for the task weights; default `ImprovementAware()`.
+        sampler: Rule for filling a batch; default `RatioPreservingSampler()`.
+        task_reward: What J_k is: the mean ``"accuracy"`` of all generated groups, or their mean ``"reward"``.
+        observe: ``"step"``: J_k is observed once a step, over all its groups; ``"round"``: once per generation
+            round, as in the released code.
+        seed: Of all the mixer's randomness.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        *,
+        batch_size: int,
+        weighting: TaskWeighting | None = None,
+        sampler: RatioPreservingSampler | None = None,
+        task_reward: str = "accuracy",
+        observe: str = "step",
+        seed: int = 0,
+    ) -> None:
+        if task_reward not in TASK_REWARDS:
+            raise ConfigError(unknown("TaskMixer", "task_reward", task_reward, TASK_REWARDS))
+        if observe not in ("step", "round"):
+            raise ConfigError(unknown("TaskMixer", "observe", observe, ("step", "round")))
+        self.tasks = check_task_names(tasks, "TaskMixer")
+        self.weighting = weighting or ImprovementAware()
+        if self.weighting.tasks:
+            check_same_tasks("weighting", self.weighting.tasks, self.tasks)
+        else:
+            self.weighting.bind(self.tasks)
+        self.sampler = (sampler or RatioPreservingSampler()).bind(self.tasks, batch_size)
+        self.task_reward, self.observe = task_reward, observe
+        self.step = 0
+        self.num_rollouts = 0
+        self.num_groups = 0
+        self._rng = np.random.default_rng(seed)
+        self._batch: Batch | None = None
+        self._accuracy: dict[str, float] = {}  # the last one observed, per task
+        self._metrics: dict[str, float] = {}
+
+    @property
+    def batch_size(self) -> int:
+        """Groups per training batch."""
+        return self.sampler.batch_size
+
+    @property
+    def batch(self) -> Batch | None:
+        """The batch of the current step; None between `update` and `new_batch`."""
+        return self._batch
+
+    def weights(self) -> dict[str, float]:
+        """The current task weights z."""
+        return self.weighting.weights()
+
+    def new_batch(self) -> Batch:
+        """Begin a step: quotas are drawn from the current weights.
+
+        Raises:
+            StateError: The last batch has not been closed with `update`.
+        """
+        if self._batch is not None:
+            raise StateError(f"step {self.step}: its batch is still open; call update() before new_batch()")
+        self._batch = self.sampler.new_batch(self.weighting.weight_array(), self.step, self._rng)
+        return self._batch
+
+    def update(self, improvements: Mapping[str, float] | Sequence[Mapping[str, float]] = ()) -> None:
+        """End a step: feed its rewards and improvements to the weighting, close the batch.
+
+        Args:
+            improvements: I_k as the engine measured them, for weightings that use them
+                (``weighting.uses_improvements``): one mapping, or one per minibatch.
+
+        Raises:
+            StateError: There is no batch, or it is still being filled.
+        """
+        batch = self._batch
+        if batch is None:
+            raise StateError(f"step {self.step}: update() without a batch; call new_batch() first")
+        groups = batch.groups  # refuses an unfinished batch
+        total = batch.totals()
+        self._accuracy.update(total.means("accuracy"))
+        weights = self.weighting.weights()
+        advantages = None
+        if self.weighting.uses_advantages:
+            sums: dict[str, list[float]] = {}
+            for group in groups:
+                sums.setdefault(group.task, []).append(mean_abs_advantage(group.rewards))
+            advantages = {task: sum(values) / len(values) for task, values in sums.items()}
+        rounds = batch.rounds if self.observe == "round" else [total]
+        self.weighting.update(
+            task_rewards=[stats.means(self.task_reward) for stats in rounds],
+            improvements=improvements,
+            mean_abs_advantages=advantages,
+        )
+        self.step += 1
+        self.num_rollouts += batch.num_rollouts
+        self.num_groups += batch.num_generated
+        self._metrics = _batch_metrics(batch, weights, self._accuracy) | self.weighting.metrics()
+        self._batch = None
+
+    def metrics(self) -> dict[str, float]:
+        """Figures of the last closed step; docs/metrics.md has a line for each."""
+        return dict(self._metrics)
+
+    def state_dict(self) -> State:
+        """Everything that changes the next decision, JSON-able; valid between any two calls."""
+        return {
+            "version": STATE_VERSION,
+            "tasks": list(self.tasks),
+            "batch_size": self.batch_size,
+            "step": self.step,
+            "num_rollouts": self.num_rollouts,
+            "num_groups": self.num_groups,
+            "rng": self._rng.bit_generator.state,
+            "weighting": self.weighting.state_dict(),
+            "sampler": self.sampler.state_dict(),
+            "accuracy": dict(self._accuracy),
+            "batch": None if self._batch is None else self._batch.state_dict(),
+            "metrics": dict(self._metrics),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly where the saved mixer stood. Groups of an open batch come back without payloads.
+
+        Raises:
+            StateError: Saved by another version, for other tasks, another batch size or another weighting rule.
+        """
+        if state.get("version") != STATE_VERSION:
+            raise StateError(f"mixer: state version {state.get('version')!r}; this mtgrpo reads {STATE_VERSION}")
+        check_same_tasks("mixer", state["tasks"], self.tasks)
+        if state["batch_size"] != self.batch_size:
+            raise StateError(
+                f"mixer: saved with batch_size {state['batch_size']}, now {self.batch_size}; "
+                "resume with the same number of groups per step"
+            )
+        self.weighting.load_state_dict(state["weighting"])
+        self.sampler.load_state_dict(state["sampler"])
+        self._rng.bit_generator.state = state["rng"]
+        self.step = int(state["step"])
+        self.num_rollouts, self.num_groups = int(state["num_rollouts"]), int(state["num_groups"])
+        self._accuracy = dict(state["accuracy"])
+        self._metrics = dict(state["metrics"])
+        self._batch = None
+        if state["batch"] is not None:
+            self._batch = Batch(self.sampler, self.weighting.weight_array(), None, self._rng)
+            self._batch.load_state_dict(state["batch"])
+
+
+def _batch_metrics(batch: Batch, weights: dict[str, float], known_accuracy: dict[str, float]) -> dict[str, float]:
+    total, groups = batch.totals(), batch.groups
+    rewards, accuracies = total.means("reward"), total.means("accuracy")
+    realized = Counter(group.task for group in groups)
+    quotas = batch.quotas
+    target = weights if quotas is None else {t: n / max(1, sum(quotas.values())) for t, n in quotas.items()}
+    metrics: dict[str, float] = {}
+    for task, weight in weights.items():
+        generated = total.num_groups.get(task, 0)
+        metrics[f"task/{task}/weight"] = weight
+        metrics[f"task/{task}/target_ratio"] = target[task]
+        metrics[f"task/{task}/realized_ratio"] = realized[task] / max(1, len(groups))
+        metrics[f"task/{task}/num_generated"] = generated
+        if task in rewards:
+            metrics[f"task/{task}/reward"] = rewards[task]
+            metrics[f"task/{task}/accuracy"] = accuracies[task]
+        if generated:
+            metrics[f"task/{task}/acceptance_rate"] = batch.num_informative[task] / generated
+        for reason, count in batch.dropped.get(task, Counter[str]()).items():
+            metrics[f"task/{task}/dropped/{reason}"] = count
+    if known_accuracy:
+        metrics["tasks/worst_accuracy"] = worst_accuracy(known_accuracy)
+        metrics["tasks/mean_accuracy"] = mean_accuracy(known_accuracy)
+    metrics["sampler/rounds"] = len(batch.rounds)
+    metrics["sampler/groups_generated"] = batch.num_generated
+    metrics["sampler/shortfall"] = batch.shortfall
+    metrics["sampler/surplus"] = len(batch.surplus)
+    met = quotas is not None and all(realized[task] == n for task, n in quotas.items())
+    metrics["sampler/shares_met"] = float(met)
+    return metrics

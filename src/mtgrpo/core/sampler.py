@@ -1,0 +1,121 @@
+"""The ratio-preserving sampler (paper, Algorithm 2) and its task-blind relatives."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mtgrpo.core import quotas as quota_rules
+from mtgrpo.core.acceptance import AcceptanceEstimate, CountedAcceptance
+from mtgrpo.core.batch import Batch
+from mtgrpo.core.filters import GroupFilter, get_filter
+from mtgrpo.core.quotas import Floats, Ints
+from mtgrpo.core.rounds import NeededRounds, RoundPlanner
+from mtgrpo.core.types import State, check_task_names
+from mtgrpo.errors import ConfigError, StateError, unknown
+
+QUOTA_RULES = ("systematic", "multinomial", "released")
+SHORTFALL_POLICIES = ("surplus", "smaller", "fail")
+
+
+class RatioPreservingSampler:
+    """Fills each batch with the shares the weights ask for, counted after zero-gradient groups are dropped.
+
+    A step's quotas come from the weights; rounds of prompts are asked for until every quota is met by accepted
+    groups or the budget of rounds is spent. With ``keep_shares=False`` the batch is filled from any task instead
+    (DAPO); with ``group_filter="none"`` the first round is the batch (GRPO).
+
+    Args:
+        quotas: ``"systematic"`` (sum-exact, unbiased, least variance; the default), ``"multinomial"`` (paper) or
+            ``"released"``.
+        rounds: Planner of a round's size; default `NeededRounds()`.
+        group_filter: Name in `mtgrpo.core.filters.FILTERS`, or a function ``Group -> Verdict``.
+        acceptance: Estimate of acceptance rates; default `CountedAcceptance()`.
+        max_resamples: Rounds beyond the first that a step may use (N_rs).
+        shortfall: When quotas stay unmet: ``"surplus"`` fills up with other tasks' accepted groups (paper),
+            ``"smaller"`` trains on fewer groups, ``"fail"`` raises `ShortfallError`. Always counted.
+        keep_shares: Whether quotas bind the accepted groups.
+        shares_from_step: First step (from 0) in which they do.
+
+    Source: paper, section 4.2, Algorithm 2. M_os and M_acc live in the planner.
+    """
+
+    def __init__(
+        self,
+        *,
+        quotas: str = "systematic",
+        rounds: RoundPlanner | None = None,
+        group_filter: str | GroupFilter = "informative",
+        acceptance: AcceptanceEstimate | None = None,
+        max_resamples: int = 10,
+        shortfall: str = "surplus",
+        keep_shares: bool = True,
+        shares_from_step: int = 0,
+    ) -> None:
+        if quotas not in QUOTA_RULES:
+            raise ConfigError(unknown("RatioPreservingSampler", "quotas", quotas, QUOTA_RULES))
+        if shortfall not in SHORTFALL_POLICIES:
+            raise ConfigError(unknown("RatioPreservingSampler", "shortfall", shortfall, SHORTFALL_POLICIES))
+        if max_resamples < 0 or shares_from_step < 0:
+            raise ConfigError(
+                f"RatioPreservingSampler: max_resamples={max_resamples}, shares_from_step={shares_from_step}; "
+                "both must be at least 0"
+            )
+        self.quotas = quotas
+        self.rounds = rounds or NeededRounds()
+        self.group_filter = get_filter(group_filter)
+        self.acceptance = acceptance or CountedAcceptance()
+        self.max_resamples = max_resamples
+        self.shortfall = shortfall
+        self.keep_shares = keep_shares
+        self.shares_from_step = shares_from_step
+        self._tasks: tuple[str, ...] = ()
+        self._batch_size = 0
+        self._offset: float | None = None  # of systematic quotas; drawn with the first batch
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The bound tasks, in order; empty before `bind`."""
+        return self._tasks
+
+    @property
+    def batch_size(self) -> int:
+        """B, the groups of a full batch; 0 before `bind`."""
+        return self._batch_size
+
+    def bind(self, tasks: tuple[str, ...], batch_size: int) -> RatioPreservingSampler:
+        """Fix tasks and batch size. Done once, by the mixer.
+
+        Raises:
+            ConfigError: Bad names, or a batch size below 1.
+            StateError: Already bound.
+        """
+        if self._tasks:
+            raise StateError("sampler: already in use by another mixer; make a new one for each")
+        if batch_size < 1:
+            raise ConfigError(f"batch_size: {batch_size} groups; at least 1 is needed")
+        self._tasks, self._batch_size = check_task_names(tasks, "sampler"), batch_size
+        self.acceptance.bind(len(self._tasks))
+        return self
+
+    def new_batch(self, weights: Floats, step: int, rng: np.random.Generator) -> Batch:
+        """A batch to fill under these weights (a point of the simplex, in task order)."""
+        quotas = self._quotas(weights, rng) if self.keep_shares and step >= self.shares_from_step else None
+        return Batch(self, weights, quotas, rng)
+
+    def _quotas(self, weights: Floats, rng: np.random.Generator) -> Ints:
+        if self.quotas == "multinomial":
+            return quota_rules.multinomial(weights, self._batch_size, rng)
+        if self.quotas == "released":
+            return quota_rules.released(weights, self._batch_size, rng)
+        start = rng.random() if self._offset is None else self._offset + quota_rules.GOLDEN_STEP
+        self._offset = start % 1.0
+        return quota_rules.systematic(weights, self._batch_size, self._offset)
+
+    def state_dict(self) -> State:
+        """Acceptance estimate and quota offset."""
+        return {"acceptance": self.acceptance.state_dict(), "offset": self._offset}
+
+    def load_state_dict(self, state: State) -> None:
+        """Restore what `state_dict` returned."""
+        self.acceptance.load_state_dict(state["acceptance"])
+        self._offset = None if state["offset"] is None else float(state["offset"])

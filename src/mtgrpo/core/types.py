@@ -1,0 +1,99 @@
+"""The values that pass between an engine and the core."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from mtgrpo.errors import ConfigError
+
+# What `state_dict` returns and `load_state_dict` takes: a tree that `json.dumps` writes as it is.
+State: TypeAlias = "dict[str, Any]"
+
+
+class Verdict(NamedTuple):
+    """What a filter says of a group.
+
+    Attributes:
+        keep: Whether the group may be trained on.
+        reason: Why not, as one word that becomes the counter ``dropped/<reason>``; empty when kept.
+    """
+
+    keep: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The completions of one prompt, scored.
+
+    Attributes:
+        task: The task the prompt belongs to.
+        rewards: One number per completion, the quantity that is trained on. NaN marks a completion that
+            could not be scored; it is left out of every statistic.
+        accuracies: One number in [0, 1] per completion, the quantity that is reported and filtered on.
+            Left empty, a completion counts as correct from a reward of 1.
+        uid: The engine's identifier of the group. It is kept in the mixer's state, so that a resumed engine
+            can hand the payloads back (`Batch.attach`). Must be unique within a batch for that.
+        payload: Whatever the engine needs to train on the group. Never looked at, never saved.
+    """
+
+    task: str
+    rewards: tuple[float, ...]
+    accuracies: tuple[float, ...] = ()
+    uid: int | str = 0
+    payload: Any = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rewards = tuple(float(r) for r in self.rewards)
+        object.__setattr__(self, "rewards", rewards)
+        if not self.accuracies:
+            accuracies = tuple(r if math.isnan(r) else float(r >= 1.0) for r in rewards)
+        else:
+            accuracies = tuple(float(a) for a in self.accuracies)
+        object.__setattr__(self, "accuracies", accuracies)
+        if not rewards or len(rewards) != len(accuracies):
+            raise ConfigError(
+                f"group of task {self.task!r}: {len(rewards)} rewards and {len(accuracies)} accuracies; "
+                "both need one number per completion, and at least one completion"
+            )
+
+    @property
+    def mean_reward(self) -> float:
+        """Mean reward of the completions that could be scored; NaN when none could."""
+        return _mean(self.rewards)
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean accuracy of the completions that could be scored; NaN when none could."""
+        return _mean(self.accuracies)
+
+
+def _mean(values: Sequence[float]) -> float:
+    total = math.fsum(values)
+    if not math.isnan(total):
+        return total / len(values)
+    known = [v for v in values if not math.isnan(v)]
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+def check_task_names(tasks: Sequence[str], where: str) -> tuple[str, ...]:
+    """The names as a tuple, once they are known to be unique, non-empty strings.
+
+    Raises:
+        ConfigError: No names, a name that is no string or empty, or the same name twice.
+    """
+    if isinstance(tasks, str):
+        raise ConfigError(f"{where}: got the string {tasks!r}; a sequence of task names is needed: [{tasks!r}]")
+    names = tuple(tasks)
+    if not names:
+        raise ConfigError(f"{where}: no tasks; at least one task name is needed")
+    for name in names:
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(f"{where}: task name {name!r}; names are non-empty strings")
+    if len(set(names)) != len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ConfigError(f"{where}: task name {twice[0]!r} appears more than once; names must be unique")
+    return names

@@ -1,0 +1,62 @@
+"""Weights that do not move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import State
+from mtgrpo.core.weightings.base import TaskWeighting
+from mtgrpo.errors import ConfigError
+
+
+class Uniform(TaskWeighting):
+    """``z_k = 1/K``: what GRPO and DAPO do with balanced data."""
+
+    def _start(self, num_tasks: int) -> None:
+        self._z = np.full(num_tasks, 1.0 / num_tasks)
+
+    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+        pass
+
+    def _weights(self) -> Floats:
+        return self._z
+
+    def _state(self) -> State:
+        return {}
+
+    def _load(self, state: State) -> None:
+        pass
+
+
+class Fixed(TaskWeighting):
+    """Weights the user states once.
+
+    Args:
+        weights: A non-negative number for every task, normalised to sum to 1.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        if any(not w >= 0 for w in weights.values()) or not sum(weights.values()) > 0:
+            raise ConfigError(f"Fixed: weights {dict(weights)}; they must be non-negative with a positive sum")
+        self.given = dict(weights)
+
+    def _start(self, num_tasks: int) -> None:
+        if set(self.given) != set(self._tasks):
+            raise ConfigError(f"Fixed: weights for {sorted(self.given)}, tasks {sorted(self._tasks)}; give one each")
+        z = np.array([self.given[name] for name in self._tasks], dtype=np.float64)
+        self._z = z / z.sum()
+
+    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+        pass
+
+    def _weights(self) -> Floats:
+        return self._z
+
+    def _state(self) -> State:
+        return {"weights": self._z.tolist()}
+
+    def _load(self, state: State) -> None:
+        self._z = np.array(state["weights"], dtype=np.float64)

@@ -1,0 +1,318 @@
+"""A task: a family of prompts with one reward, and the strict scoring of its completions."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias, cast, final
+
+from mtgrpo.errors import MissingExtra, RewardError, TaskError
+
+Row: TypeAlias = "Mapping[str, Any]"
+"""One prompt: the key ``"prompt"`` and whatever columns the reward reads."""
+
+Completion: TypeAlias = "str | Sequence[Mapping[str, Any]]"
+"""What a model answered: a text, or chat messages with the keys ``role`` and ``content``."""
+
+
+class Score(NamedTuple):
+    """What one completion is worth.
+
+    Attributes:
+        reward: The number that is trained on; any finite number.
+        accuracy: The number that is reported and filtered on, in [0, 1].
+    """
+
+    reward: float
+    accuracy: float
+
+
+RewardFunction: TypeAlias = "Callable[..., Sequence[float | Score | None]]"
+"""TRL's own signature: ``f(prompts=[...], completions=[...], **columns as lists)``, one value per completion."""
+
+# Keyword arguments every reward function is called with; a column of that name would collide.
+RESERVED_COLUMNS = frozenset({"prompts", "completions"})
+
+
+def each(fn: Callable[[str, Row], float | Score]) -> RewardFunction:
+    """Make a reward function of a function that scores one completion.
+
+    Args:
+        fn: Called as ``fn(completion_text, row)``; `row` has the prompt and the columns of the data.
+
+    Returns:
+        A reward function for `Task` and for TRL's ``reward_funcs``. An exception of `fn` passes through.
+    """
+
+    def reward(
+        prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any
+    ) -> list[float | Score]:
+        # An engine may add arguments that are no columns (TRL: trainer_state, log_metric): leave them out.
+        lists = {
+            name: cast("list[Any]", values)
+            for name, values in columns.items()
+            if isinstance(values, list) and len(cast("list[Any]", values)) == len(completions)
+        }
+        return [
+            fn(
+                completion_text(completion),
+                {"prompt": prompt, **{name: values[i] for name, values in lists.items()}},
+            )
+            for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True))
+        ]
+
+    reward.__name__ = getattr(fn, "__name__", type(fn).__name__)
+    reward.__qualname__ = getattr(fn, "__qualname__", reward.__name__)
+    reward.__module__ = getattr(fn, "__module__", reward.__module__)
+    reward.__doc__ = fn.__doc__
+    return reward
+
+
+def completion_text(completion: Completion) -> str:
+    """The text of a completion.
+
+    Args:
+        completion: A text, or chat messages. Of messages, the last run of assistant messages counts (what
+            stands after the last tool call's result), joined by line ends; of content in parts, the text parts.
+
+    Returns:
+        The text; empty when no assistant message is there.
+
+    Raises:
+        TypeError: `completion` is neither.
+    """
+    if isinstance(completion, str):
+        return completion
+    texts: list[str] = []
+    for message in reversed(list(completion)):
+        if message.get("role") == "assistant":
+            texts.append(_content_text(message.get("content")))
+        elif texts:
+            break
+    return "\n".join(reversed(texts))
+
+
+def _content_text(content: object) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Iterable):
+        parts = cast("Iterable[Any]", content)
+        return "".join(
+            str(cast("Mapping[str, Any]", part).get("text", "")) for part in parts if isinstance(part, Mapping)
+        )
+    raise TypeError(f"message content: found {type(content).__name__}; a text or a list of parts is needed")
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A family of prompts with one reward.
+
+    Attributes:
+        name: Unique in a `TaskSet`. Never parsed: any text without surrounding space or line ends.
+        train: Rows to train on. Each is a mapping with ``"prompt"`` (a text or a list of chat messages) and the
+            columns the reward reads. May be generated on access, then it is deterministic. May be empty for a
+            task that is only evaluated.
+        test: Rows to evaluate on; may be empty.
+        reward: Called as ``reward(prompts=[...], completions=[...], **columns)``; see `each`.
+        correct_at: A completion counts as correct from this reward on, where the reward function returns plain
+            numbers. A returned `Score` brings its own accuracy.
+        floor: Accuracy of a guess, in [0, 1).
+        family: Group of tasks in reports.
+        level: Difficulty in reports.
+        oracle: Gives, for a row, a completion that is right; used by `mtgrpo.tasks.check_task`.
+
+    Raises:
+        TaskError: an attribute cannot be used.
+    """
+
+    name: str
+    train: Sequence[Row]
+    test: Sequence[Row]
+    reward: RewardFunction
+    correct_at: float = 1.0
+    floor: float = 0.0
+    family: str | None = None
+    level: str | None = None
+    oracle: Callable[[Row], str] | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        where = f"task {self.name!r}"
+        for split, rows in (("train", self.train), ("test", self.test)):
+            _check_rows(f"{where}, {split}", rows)
+        if len(self.train) == 0 and len(self.test) == 0:
+            raise TaskError(f"{where}: no rows to train on and none to test on; give at least one")
+        for what, fn in (("reward", self.reward), ("oracle", self.oracle)):
+            if not callable(fn) and not (what == "oracle" and fn is None):
+                raise TaskError(f"{where}: {what} is a {type(fn).__name__}; a function is needed")
+        if inspect.iscoroutinefunction(self.reward):
+            raise TaskError(f"{where}: reward {_label(self.reward)} is async; a plain function is needed")
+        if not _is_finite_number(self.correct_at):
+            raise TaskError(f"{where}: correct_at is {self.correct_at!r}; a finite number is needed")
+        if not _is_finite_number(self.floor) or not 0.0 <= self.floor < 1.0:
+            raise TaskError(f"{where}: floor is {self.floor!r}; an accuracy in [0, 1) is needed")
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, {len(self.train)} train rows, {len(self.test)} test rows)"
+
+    def score(
+        self,
+        rows: Sequence[Row],
+        completions: Sequence[Completion],
+        indices: Sequence[int] | None = None,
+    ) -> list[Score]:
+        """Score completions, one per row, in one call of the reward function.
+
+        Args:
+            rows: The row of each completion; a group of G completions repeats its row G times.
+            completions: As many.
+            indices: The number that names each row in an error message; its position by default.
+
+        Returns:
+            One `Score` per completion.
+
+        Raises:
+            RewardError: the reward function raised, or did not return one finite number per completion. Names
+                the task and the prompt, and has the reward function's own exception as its cause.
+            TaskError: a row cannot be used, or the lengths differ.
+        """
+        numbers = list(range(len(rows))) if indices is None else list(indices)
+        if not len(rows) == len(completions) == len(numbers):
+            raise TaskError(
+                f"task {self.name!r}: {len(rows)} rows, {len(completions)} completions and {len(numbers)} "
+                "indices; one row and one index per completion are needed"
+            )
+        for row, number in zip(rows, numbers, strict=True):
+            _check_row(f"task {self.name!r}, prompt {number}", row)
+        if not rows:
+            return []
+        try:
+            values = _call(self.reward, rows, completions)
+        except MissingExtra:
+            raise  # says what to install; no fault of the prompt
+        except Exception as error:
+            raise self._raised(rows, completions, numbers, error) from error
+        if values is None or len(values) != len(rows):
+            found = "no sequence" if values is None else f"{len(values)} values for {len(rows)} completions"
+            raise RewardError(
+                f"task {self.name!r}, prompts {numbers[0]} to {numbers[-1]}: reward function "
+                f"{_label(self.reward)} returned {found}; a sequence with one number per completion is needed; "
+                "wrap a function that scores one completion in mtgrpo.tasks.each"
+            )
+        return [self._score_of(value, number) for value, number in zip(values, numbers, strict=True)]
+
+    def _raised(
+        self,
+        rows: Sequence[Row],
+        completions: Sequence[Completion],
+        numbers: Sequence[int],
+        error: Exception,
+    ) -> RewardError:
+        """The message for a reward that raised: find the prompt by asking again, one at a time."""
+        culprit: Exception = error
+        prompt = f"prompts {numbers[0]} to {numbers[-1]} (only together, not one at a time)"
+        for row, completion, number in zip(rows, completions, numbers, strict=True):
+            try:
+                _call(self.reward, [row], [completion])
+            except Exception as alone:
+                culprit, prompt = alone, f"prompt {number}"
+                break
+        return RewardError(
+            f"task {self.name!r}, {prompt}: reward function {_label(self.reward)} raised "
+            f"{type(culprit).__name__}: {culprit}"
+        )
+
+    def _score_of(self, value: object, number: int) -> Score:
+        if isinstance(value, Score):
+            reward, accuracy = _as_float(value.reward), _as_float(value.accuracy)
+            if reward is not None and accuracy is not None and 0.0 <= accuracy <= 1.0:
+                return Score(reward, accuracy)
+            need = "a finite reward and an accuracy in [0, 1] are needed"
+        else:
+            reward = _as_float(value)
+            if reward is not None:
+                return Score(reward, float(reward >= self.correct_at))
+            need = "one finite number per completion is needed; return 0.0 for a completion that earns nothing"
+        raise RewardError(
+            f"task {self.name!r}, prompt {number}: reward function {_label(self.reward)} returned "
+            f"{reprlib.repr(value)}; {need}"
+        )
+
+
+def check_name(name: object) -> None:
+    """Raise `TaskError` when `name` cannot name a task."""
+    if not isinstance(name, str) or not name or name != name.strip() or not name.isprintable():
+        raise TaskError(
+            f"task name {name!r}: a non-empty, printable text without space around it is needed; "
+            "it becomes part of metric names"
+        )
+
+
+def _check_rows(where: str, rows: Any) -> None:
+    if isinstance(rows, (str, bytes, Mapping)) or not all(
+        hasattr(rows, method) for method in ("__len__", "__getitem__")
+    ):
+        raise TaskError(
+            f"{where}: found {type(cast('object', rows)).__name__}; a sequence of rows (mappings with the "
+            "key 'prompt') is needed"
+        )
+    # Generated rows are checked when they are scored: making them all here could take hours.
+    if isinstance(rows, (list, tuple)):
+        for i, row in enumerate(cast("Sequence[Any]", rows)):
+            _check_row(f"{where}, row {i}", row)
+
+
+def _check_row(where: str, row: Any) -> None:
+    if not isinstance(row, Mapping):
+        raise TaskError(f"{where}: found {type(row).__name__}; a mapping with the key 'prompt' is needed")
+    columns = cast("Row", row)
+    if "prompt" not in columns:
+        raise TaskError(f"{where}: no column 'prompt'; columns there are: {', '.join(map(str, columns))}")
+    if not isinstance(columns["prompt"], (str, list, tuple)):
+        kind = type(columns["prompt"]).__name__
+        raise TaskError(f"{where}: prompt is a {kind}; a text or a list of chat messages is needed")
+    if taken := RESERVED_COLUMNS.intersection(columns):
+        raise TaskError(f"{where}: column {min(taken)!r} is reserved for reward functions; rename it")
+
+
+def _call(
+    reward: RewardFunction, rows: Sequence[Row], completions: Sequence[Completion]
+) -> list[object] | None:
+    names = dict.fromkeys(name for row in rows for name in row if name != "prompt")
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    result: Any = reward(prompts=[row["prompt"] for row in rows], completions=list(completions), **columns)
+    # Lists, tuples, arrays and tensors are all fine; a text or a mapping iterates too, but never on purpose.
+    if isinstance(result, (str, bytes, Mapping, Score)) or not hasattr(cast("object", result), "__len__"):
+        return None
+    try:
+        return list(result)
+    except TypeError:  # a tensor or array without dimensions has a length method that refuses
+        return None
+
+
+def _as_float(value: Any) -> float | None:
+    """`value` as a finite float, or None when it is no number (texts and booleans are not)."""
+    if value is None or isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+        if not hasattr(value, "__index__") or isinstance(value, bool):
+            return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of many numbers
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _is_finite_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _label(fn: object) -> str:
+    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
+    module = getattr(fn, "__module__", None)
+    return f"{module}.{name}" if module else str(name)
