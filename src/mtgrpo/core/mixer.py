@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from mtgrpo.core.advantages import mean_abs_advantage
 from mtgrpo.core.batch import Batch
-from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+from mtgrpo.core.report import StepReport
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import State, check_task_names
 from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
@@ -74,7 +73,7 @@ class TaskMixer:
         self._rng = np.random.default_rng(seed)
         self._batch: Batch | None = None
         self._accuracy: dict[str, float] = {}  # the last one observed, per task
-        self._metrics: dict[str, float] = {}
+        self.report: StepReport | None = None
 
     @property
     def batch_size(self) -> int:
@@ -133,12 +132,12 @@ class TaskMixer:
         self.step += 1
         self.num_rollouts += batch.num_rollouts
         self.num_groups += batch.num_generated
-        self._metrics = _batch_metrics(batch, weights, self._accuracy) | self.weighting.metrics()
+        self.report = StepReport.of(batch, weights, self._accuracy)
         self._batch = None
 
     def metrics(self) -> dict[str, float]:
-        """Figures of the last closed step; docs/metrics.md has a line for each."""
-        return dict(self._metrics)
+        """Figures of the last closed step; docs/metrics.md has a line for each. Empty before the first."""
+        return {} if self.report is None else self.report.metrics() | self.weighting.metrics()
 
     def state_dict(self) -> State:
         """Everything that changes the next decision, JSON-able; valid between any two calls."""
@@ -154,7 +153,6 @@ class TaskMixer:
             "sampler": self.sampler.state_dict(),
             "accuracy": dict(self._accuracy),
             "batch": None if self._batch is None else self._batch.state_dict(),
-            "metrics": dict(self._metrics),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -177,40 +175,9 @@ class TaskMixer:
         self.step = int(state["step"])
         self.num_rollouts, self.num_groups = int(state["num_rollouts"]), int(state["num_groups"])
         self._accuracy = dict(state["accuracy"])
-        self._metrics = dict(state["metrics"])
+        self.report = None
         self._batch = None
         if state["batch"] is not None:
             self._batch = Batch(self.sampler, self.weighting.weight_array(), None, self._rng)
             self._batch.load_state_dict(state["batch"])
 
-
-def _batch_metrics(batch: Batch, weights: dict[str, float], known_accuracy: dict[str, float]) -> dict[str, float]:
-    total, groups = batch.totals(), batch.groups
-    rewards, accuracies = total.means("reward"), total.means("accuracy")
-    realized = Counter(group.task for group in groups)
-    quotas = batch.quotas
-    target = weights if quotas is None else {t: n / max(1, sum(quotas.values())) for t, n in quotas.items()}
-    metrics: dict[str, float] = {}
-    for task, weight in weights.items():
-        generated = total.num_groups.get(task, 0)
-        metrics[f"task/{task}/weight"] = weight
-        metrics[f"task/{task}/target_ratio"] = target[task]
-        metrics[f"task/{task}/realized_ratio"] = realized[task] / max(1, len(groups))
-        metrics[f"task/{task}/num_generated"] = generated
-        if task in rewards:
-            metrics[f"task/{task}/reward"] = rewards[task]
-            metrics[f"task/{task}/accuracy"] = accuracies[task]
-        if generated:
-            metrics[f"task/{task}/acceptance_rate"] = batch.num_informative[task] / generated
-        for reason, count in batch.dropped.get(task, Counter[str]()).items():
-            metrics[f"task/{task}/dropped/{reason}"] = count
-    if known_accuracy:
-        metrics["tasks/worst_accuracy"] = worst_accuracy(known_accuracy)
-        metrics["tasks/mean_accuracy"] = mean_accuracy(known_accuracy)
-    metrics["sampler/rounds"] = len(batch.rounds)
-    metrics["sampler/groups_generated"] = batch.num_generated
-    metrics["sampler/shortfall"] = batch.shortfall
-    metrics["sampler/surplus"] = len(batch.surplus)
-    met = quotas is not None and all(realized[task] == n for task, n in quotas.items())
-    metrics["sampler/shares_met"] = float(met)
-    return metrics

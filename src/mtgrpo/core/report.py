@@ -1,0 +1,95 @@
+"""What a closed step did, kept small: no completions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mtgrpo.core.batch import Batch, RoundStats
+from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One step's bookkeeping. Mappings are keyed by task name and leave out tasks that had nothing.
+
+    Attributes:
+        weights: The weights the step's quotas were drawn from.
+        quotas: Groups wanted per task; None when the batch was filled from any task.
+        realized: Groups trained on per task.
+        totals: Sums over all generated groups, before the filter.
+        num_informative: Groups that passed the filter (without a filter: that would have).
+        dropped: Groups dropped per task and reason.
+        last_accuracy: The latest accuracy seen of each task, in this step or an earlier one.
+        num_rounds: Generation rounds.
+        num_rollouts: Completions generated.
+        shortfall: Groups by which the quotas are unmet.
+        surplus: Accepted groups that were not trained on.
+    """
+
+    weights: Mapping[str, float]
+    quotas: Mapping[str, int] | None
+    realized: Mapping[str, int]
+    totals: RoundStats
+    num_informative: Mapping[str, int]
+    dropped: Mapping[str, Mapping[str, int]]
+    last_accuracy: Mapping[str, float]
+    num_rounds: int
+    num_rollouts: int
+    shortfall: int
+    surplus: int
+
+    @classmethod
+    def of(cls, batch: Batch, weights: Mapping[str, float], last_accuracy: Mapping[str, float]) -> StepReport:
+        """The report of a finished batch."""
+        return cls(
+            weights=weights,
+            quotas=batch.quotas,
+            realized=Counter(group.task for group in batch.groups),
+            totals=batch.totals(),
+            num_informative=batch.num_informative,
+            dropped=batch.dropped,
+            last_accuracy=dict(last_accuracy),
+            num_rounds=len(batch.rounds),
+            num_rollouts=batch.num_rollouts,
+            shortfall=batch.shortfall,
+            surplus=len(batch.surplus),
+        )
+
+    @property
+    def shares_met(self) -> bool:
+        """Whether every task got exactly its quota."""
+        if self.quotas is None:
+            return False
+        return all(self.realized.get(task, 0) == count for task, count in self.quotas.items())
+
+    def metrics(self) -> dict[str, float]:
+        """Flat figures for a logger; docs/metrics.md has a line for each."""
+        rewards, accuracies = self.totals.means("reward"), self.totals.means("accuracy")
+        num_groups = max(1, sum(self.realized.values()))
+        num_quota = 1 if self.quotas is None else max(1, sum(self.quotas.values()))
+        metrics: dict[str, float] = {}
+        for task, weight in self.weights.items():
+            prefix, generated = f"task/{task}/", self.totals.num_groups.get(task, 0)
+            metrics[prefix + "weight"] = weight
+            metrics[prefix + "target_ratio"] = weight if self.quotas is None else self.quotas[task] / num_quota
+            metrics[prefix + "realized_ratio"] = self.realized.get(task, 0) / num_groups
+            metrics[prefix + "num_generated"] = generated
+            if task in rewards:
+                metrics[prefix + "reward"] = rewards[task]
+                metrics[prefix + "accuracy"] = accuracies[task]
+            if generated:
+                metrics[prefix + "acceptance_rate"] = self.num_informative.get(task, 0) / generated
+        for task, reasons in self.dropped.items():
+            for reason, count in reasons.items():
+                metrics[f"task/{task}/dropped/{reason}"] = count
+        if self.last_accuracy:
+            metrics["tasks/worst_accuracy"] = worst_accuracy(self.last_accuracy)
+            metrics["tasks/mean_accuracy"] = mean_accuracy(self.last_accuracy)
+        metrics["sampler/rounds"] = self.num_rounds
+        metrics["sampler/groups_generated"] = sum(self.totals.num_groups.values())
+        metrics["sampler/shortfall"] = self.shortfall
+        metrics["sampler/surplus"] = self.surplus
+        metrics["sampler/shares_met"] = float(self.shares_met)
+        return metrics
