@@ -5,107 +5,21 @@ from __future__ import annotations
 import inspect
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, cast, final
+from typing import Any, cast, final
 
 from mtgrpo.errors import MissingExtra, RewardError, TaskError
-
-Row: TypeAlias = "Mapping[str, Any]"
-"""One prompt: the key ``"prompt"`` and whatever columns the reward reads."""
-
-Completion: TypeAlias = "str | Sequence[Mapping[str, Any]]"
-"""What a model answered: a text, or chat messages with the keys ``role`` and ``content``."""
-
-
-class Score(NamedTuple):
-    """What one completion is worth.
-
-    Attributes:
-        reward: The number that is trained on; any finite number.
-        accuracy: The number that is reported and filtered on, in [0, 1].
-    """
-
-    reward: float
-    accuracy: float
-
-
-RewardFunction: TypeAlias = "Callable[..., Sequence[float | Score | None]]"
-"""TRL's own signature: ``f(prompts=[...], completions=[...], **columns as lists)``, one value per completion."""
-
-# Keyword arguments every reward function is called with; a column of that name would collide.
-RESERVED_COLUMNS = frozenset({"prompts", "completions"})
-
-
-def each(fn: Callable[[str, Row], float | Score]) -> RewardFunction:
-    """Make a reward function of a function that scores one completion.
-
-    Args:
-        fn: Called as ``fn(completion_text, row)``; `row` has the prompt and the columns of the data.
-
-    Returns:
-        A reward function for `Task` and for TRL's ``reward_funcs``. An exception of `fn` passes through.
-    """
-
-    def reward(
-        prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any
-    ) -> list[float | Score]:
-        # An engine may add arguments that are no columns (TRL: trainer_state, log_metric): leave them out.
-        lists = {
-            name: cast("list[Any]", values)
-            for name, values in columns.items()
-            if isinstance(values, list) and len(cast("list[Any]", values)) == len(completions)
-        }
-        return [
-            fn(
-                completion_text(completion),
-                {"prompt": prompt, **{name: values[i] for name, values in lists.items()}},
-            )
-            for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True))
-        ]
-
-    reward.__name__ = getattr(fn, "__name__", type(fn).__name__)
-    reward.__qualname__ = getattr(fn, "__qualname__", reward.__name__)
-    reward.__module__ = getattr(fn, "__module__", reward.__module__)
-    reward.__doc__ = fn.__doc__
-    return reward
-
-
-def completion_text(completion: Completion) -> str:
-    """The text of a completion.
-
-    Args:
-        completion: A text, or chat messages. Of messages, the last run of assistant messages counts (what
-            stands after the last tool call's result), joined by line ends; of content in parts, the text parts.
-
-    Returns:
-        The text; empty when no assistant message is there.
-
-    Raises:
-        TypeError: `completion` is neither.
-    """
-    if isinstance(completion, str):
-        return completion
-    texts: list[str] = []
-    for message in reversed(list(completion)):
-        if message.get("role") == "assistant":
-            texts.append(_content_text(message.get("content")))
-        elif texts:
-            break
-    return "\n".join(reversed(texts))
-
-
-def _content_text(content: object) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, Iterable):
-        parts = cast("Iterable[Any]", content)
-        return "".join(
-            str(cast("Mapping[str, Any]", part).get("text", "")) for part in parts if isinstance(part, Mapping)
-        )
-    raise TypeError(f"message content: found {type(content).__name__}; a text or a list of parts is needed")
+from mtgrpo.tasks.scores import (
+    RESERVED_COLUMNS,
+    Completion,
+    RewardFunction,
+    Row,
+    Score,
+    as_number,
+    call_reward,
+    label,
+)
 
 
 @final
@@ -152,7 +66,7 @@ class Task:
             if not callable(fn) and not (what == "oracle" and fn is None):
                 raise TaskError(f"{where}: {what} is a {type(fn).__name__}; a function is needed")
         if inspect.iscoroutinefunction(self.reward):
-            raise TaskError(f"{where}: reward {_label(self.reward)} is async; a plain function is needed")
+            raise TaskError(f"{where}: reward {label(self.reward)} is async; a plain function is needed")
         if not _is_finite_number(self.correct_at):
             raise TaskError(f"{where}: correct_at is {self.correct_at!r}; a finite number is needed")
         if not _is_finite_number(self.floor) or not 0.0 <= self.floor < 1.0:
@@ -193,7 +107,7 @@ class Task:
         if not rows:
             return []
         try:
-            values = _call(self.reward, rows, completions)
+            values = call_reward(self.reward, rows, completions)
         except MissingExtra:
             raise  # says what to install; no fault of the prompt
         except Exception as error:
@@ -202,7 +116,7 @@ class Task:
             found = "no sequence" if values is None else f"{len(values)} values for {len(rows)} completions"
             raise RewardError(
                 f"task {self.name!r}, prompts {numbers[0]} to {numbers[-1]}: reward function "
-                f"{_label(self.reward)} returned {found}; a sequence with one number per completion is needed; "
+                f"{label(self.reward)} returned {found}; a sequence with one number per completion is needed; "
                 "wrap a function that scores one completion in mtgrpo.tasks.each"
             )
         return [self._score_of(value, number) for value, number in zip(values, numbers, strict=True)]
@@ -219,28 +133,28 @@ class Task:
         prompt = f"prompts {numbers[0]} to {numbers[-1]} (only together, not one at a time)"
         for row, completion, number in zip(rows, completions, numbers, strict=True):
             try:
-                _call(self.reward, [row], [completion])
+                call_reward(self.reward, [row], [completion])
             except Exception as alone:
                 culprit, prompt = alone, f"prompt {number}"
                 break
         return RewardError(
-            f"task {self.name!r}, {prompt}: reward function {_label(self.reward)} raised "
+            f"task {self.name!r}, {prompt}: reward function {label(self.reward)} raised "
             f"{type(culprit).__name__}: {culprit}"
         )
 
     def _score_of(self, value: object, number: int) -> Score:
         if isinstance(value, Score):
-            reward, accuracy = _as_float(value.reward), _as_float(value.accuracy)
+            reward, accuracy = as_number(value.reward), as_number(value.accuracy)
             if reward is not None and accuracy is not None and 0.0 <= accuracy <= 1.0:
                 return Score(reward, accuracy)
             need = "a finite reward and an accuracy in [0, 1] are needed"
         else:
-            reward = _as_float(value)
+            reward = as_number(value)
             if reward is not None:
                 return Score(reward, float(reward >= self.correct_at))
             need = "one finite number per completion is needed; return 0.0 for a completion that earns nothing"
         raise RewardError(
-            f"task {self.name!r}, prompt {number}: reward function {_label(self.reward)} returned "
+            f"task {self.name!r}, prompt {number}: reward function {label(self.reward)} returned "
             f"{reprlib.repr(value)}; {need}"
         )
 
@@ -281,38 +195,5 @@ def _check_row(where: str, row: Any) -> None:
         raise TaskError(f"{where}: column {min(taken)!r} is reserved for reward functions; rename it")
 
 
-def _call(
-    reward: RewardFunction, rows: Sequence[Row], completions: Sequence[Completion]
-) -> list[object] | None:
-    names = dict.fromkeys(name for row in rows for name in row if name != "prompt")
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    result: Any = reward(prompts=[row["prompt"] for row in rows], completions=list(completions), **columns)
-    # Lists, tuples, arrays and tensors are all fine; a text or a mapping iterates too, but never on purpose.
-    if isinstance(result, (str, bytes, Mapping, Score)) or not hasattr(cast("object", result), "__len__"):
-        return None
-    try:
-        return list(result)
-    except TypeError:  # a tensor or array without dimensions has a length method that refuses
-        return None
-
-
-def _as_float(value: Any) -> float | None:
-    """`value` as a finite float, or None when it is no number (texts and booleans are not)."""
-    if value is None or isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
-        if not hasattr(value, "__index__") or isinstance(value, bool):
-            return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of many numbers
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _is_finite_number(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
-
-
-def _label(fn: object) -> str:
-    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-    module = getattr(fn, "__module__", None)
-    return f"{module}.{name}" if module else str(name)

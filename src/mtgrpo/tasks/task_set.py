@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast, final
 
 from mtgrpo.errors import TaskError, unknown
-from mtgrpo.tasks.task import Row, Task
+from mtgrpo.tasks.scores import Row
+from mtgrpo.tasks.task import Task
 
 
 @final
@@ -27,13 +28,12 @@ class TaskSet:
             raise TaskError("TaskSet: no task; give at least one")
         self._tasks: dict[str, Task] = {}
         for task in tasks:
-            if not isinstance(task, Task):  # pyright: ignore[reportUnnecessaryIsInstance]
-                hint = "; unpack a list: TaskSet(*tasks)" if isinstance(task, (list, tuple)) else ""
+            if type(task) is not Task:
+                hint = "; unpack a list: TaskSet(*tasks)" if type(task) in (list, tuple) else ""
                 raise TaskError(f"TaskSet: found a {type(task).__name__}; a Task is needed{hint}")
             if task.name in self._tasks:
                 raise TaskError(
-                    f"TaskSet: two tasks are called {task.name!r}; names must be unique; "
-                    "give one of them another name="
+                    f"TaskSet: two tasks are called {task.name!r}; names must be unique; give one of them another name="
                 )
             self._tasks[task.name] = task
 
