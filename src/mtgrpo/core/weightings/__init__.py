@@ -5,5 +5,6 @@ from mtgrpo.core.weightings.fixed import Fixed, Uniform
 from mtgrpo.core.weightings.improvement_aware import ImprovementAware
 from mtgrpo.core.weightings.regularized import Regularized
 from mtgrpo.core.weightings.sec import SEC
+from mtgrpo.core.weightings.sequential import Sequential
 
-__all__ = ["SEC", "Fixed", "ImprovementAware", "Regularized", "TaskWeighting", "Uniform"]
+__all__ = ["SEC", "Fixed", "ImprovementAware", "Regularized", "Sequential", "TaskWeighting", "Uniform"]
