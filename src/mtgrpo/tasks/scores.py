@@ -102,6 +102,7 @@ def _content_text(content: object) -> str:
 
 
 def call_reward(reward: RewardFunction, rows: Sequence[Row], completions: Sequence[Completion]) -> list[object] | None:
+    """The values that `reward` returns for one row per completion, or None when that is no sequence."""
     names = dict.fromkeys(name for row in rows for name in row if name != "prompt")
     columns = {name: [row.get(name) for row in rows] for name in names}
     result: Any = reward(prompts=[row["prompt"] for row in rows], completions=list(completions), **columns)
