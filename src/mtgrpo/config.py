@@ -1,0 +1,259 @@
+"""The run configuration: its schema, its loader, and the plan it stands for."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mtgrpo import presets
+from mtgrpo.build import build_sampler, build_weighting, check_type, complete_sampler, complete_weighting
+from mtgrpo.errors import ConfigError, require, unknown
+
+CONFIGS_DIR = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """When and how test accuracy is measured.
+
+    Attributes:
+        every: Steps between evaluations; 0 evaluates before and after training only.
+        samples_per_prompt: Completions sampled per test prompt, at the training temperature.
+        prompts_per_task: Test prompts used per task, the first of each; null uses all.
+        seed: Of the evaluation's own random stream: evaluating never changes training.
+    """
+
+    every: int = 0
+    samples_per_prompt: int = 4
+    prompts_per_task: int | None = None
+    seed: int = 1234
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When training state is saved.
+
+    Attributes:
+        every: Steps between checkpoints; 0 saves the last step only.
+        keep: Checkpoints kept, the newest.
+    """
+
+    every: int = 50
+    keep: int = 2
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run. Every key of a configuration file is a field here.
+
+    Attributes:
+        tasks: One mapping per task; docs/writing-a-task.md lists the kinds.
+        output: Run directory.
+        model: ``tiny`` (the embedded model), a directory, or a hub name.
+        preset: Method, a name in `mtgrpo.presets.NAMES`.
+        variant: ``default``, ``paper`` or ``released``.
+        setting: Published setting the preset's hyper-parameters come from.
+        weighting: Changes to the preset's weighting.
+        sampler: Changes to the preset's sampler.
+        steps: Training steps: batches of `batch_size` groups.
+        batch_size: Groups (prompts) per step, B.
+        group_size: Completions per prompt, G.
+        updates_per_step: Policy updates per step; each trains on ``batch_size / updates_per_step`` groups.
+        micro_batch_size: Completions per device and forward pass; null takes a whole update at once.
+        learning_rate: Of the policy.
+        max_completion_length: Tokens.
+        seed: Of everything but evaluation.
+        threads: CPU threads of torch per process.
+        num_parameters: Of the model, for the memory estimate when its configuration is not on this machine.
+        evaluation: See `EvaluationConfig`.
+        checkpoint: See `CheckpointConfig`.
+        trl: Further fields of TRL's ``GRPOConfig``, passed on as they are.
+    """
+
+    tasks: Sequence[Mapping[str, Any]]
+    output: str = "runs/run"
+    model: str = "tiny"
+    preset: str = "mt_grpo"
+    variant: str = "default"
+    setting: str = "three_tasks"
+    weighting: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    sampler: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    steps: int = 100
+    batch_size: int = 16
+    group_size: int = 8
+    updates_per_step: int = 1
+    micro_batch_size: int | None = None
+    learning_rate: float = 1e-6
+    max_completion_length: int = 1024
+    seed: int = 0
+    threads: int = 1
+    num_parameters: float | None = None
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    trl: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def resolved(self) -> RunConfig:
+        """The same run with the preset's weighting and sampler written out, checked throughout.
+
+        Raises:
+            ConfigError: Any value that cannot work, before anything heavy is loaded.
+        """
+        preset = presets.get(self.preset, variant=self.variant, setting=self.setting)
+        rule = self.weighting.get("rule", preset.weighting["rule"])
+        base = preset.weighting if rule == preset.weighting["rule"] else {"rule": rule}
+        weighting, sampler = {**base, **self.weighting}, _merge(preset.sampler, self.sampler)
+        build_weighting(weighting)
+        build_sampler(sampler)
+        self._check_batch()
+        return dataclasses.replace(self, weighting=complete_weighting(weighting), sampler=complete_sampler(sampler))
+
+    def _check_batch(self) -> None:
+        positive = ("steps", "batch_size", "updates_per_step", "threads", "max_completion_length")
+        for key in positive:
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key}: {getattr(self, key)}; at least 1 is needed")
+        if self.group_size < 2:
+            raise ConfigError(
+                f"group_size: {self.group_size}; GRPO compares completions of one prompt, at least 2 are needed"
+            )
+        if self.learning_rate <= 0:
+            raise ConfigError(f"learning_rate: {self.learning_rate}; it must be above 0")
+        if self.batch_size % self.updates_per_step:
+            raise ConfigError(
+                f"batch_size: {self.batch_size} groups do not divide into updates_per_step: {self.updates_per_step}; "
+                f"try batch_size: {_next_multiple(self.batch_size, self.updates_per_step)}"
+            )
+        if self.evaluation.every < 0 or self.checkpoint.every < 0 or self.checkpoint.keep < 1:
+            raise ConfigError("evaluation.every and checkpoint.every must be at least 0, checkpoint.keep at least 1")
+        if self.evaluation.samples_per_prompt < 1 or (self.evaluation.prompts_per_task or 1) < 1:
+            raise ConfigError("evaluation: samples_per_prompt and prompts_per_task must be at least 1")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as written to ``config.yaml``."""
+        return dataclasses.asdict(self)
+
+
+def load_config(source: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a configuration and resolve it.
+
+    Args:
+        source: Path of a YAML file, or the name of a shipped configuration (`shipped_configs`).
+        overrides: ``a.b=c`` assignments, their values read as YAML; they win over the file.
+
+    Raises:
+        ConfigError: Unreadable, unknown keys, wrong types or values; the message names file and key.
+    """
+    yaml = require("yaml", "cli")
+    path = _find(source)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); give a readable YAML file") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{path}: a mapping of keys to values is needed at the top level")
+    values: dict[str, Any] = dict(data)
+    for override in overrides:
+        _assign(values, override, yaml)
+    return parse_config(values, str(path))
+
+
+def parse_config(values: Mapping[str, Any], where: str) -> RunConfig:
+    """A resolved configuration from plain values.
+
+    Raises:
+        ConfigError: As `load_config`; `where` is named.
+    """
+    try:
+        return _parse(RunConfig, values, where).resolved()
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith(where) else f"{where}: {text}") from None
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Configurations inside the package, by name."""
+    return {path.stem: path for path in sorted(CONFIGS_DIR.glob("*.yaml"))}
+
+
+def _find(source: str) -> Path:
+    shipped = shipped_configs()
+    if source in shipped and not Path(source).is_file():
+        return shipped[source]
+    path = Path(source)
+    if path.is_dir() and (path / "config.yaml").is_file():
+        return path / "config.yaml"  # a run directory: its own resolved configuration
+    if not path.exists():
+        raise ConfigError(unknown(source, "configuration: no such file, nor a shipped one named", source, shipped))
+    return path
+
+
+def _parse(cls: type[Any], values: Any, where: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: {values!r}; a mapping of keys to values is needed")
+    hints = typing.get_type_hints(cls)
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in hints:
+            raise ConfigError(unknown(where, "key", key, hints))
+        place = f"{where}: {key}"
+        if dataclasses.is_dataclass(hints[key]):
+            arguments[key] = _parse(hints[key], value, place)
+        else:
+            arguments[key] = check_type(value, hints[key], place)
+    missing = [
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.name not in arguments and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigError(f"{where}: the key {missing[0]!r} is missing")
+    return cls(**arguments)
+
+
+def _assign(values: dict[str, Any], override: str, yaml: Any) -> None:
+    path, equals, text = override.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys):
+        raise ConfigError(f"--set {override}: not of the form a.b=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: {text!r} is not a valid YAML value") from None
+    here: Any = values
+    for i, key in enumerate(keys):
+        last = i == len(keys) - 1
+        if isinstance(here, list) and key.isdigit() and int(key) < len(here):
+            index = int(key)
+            if last:
+                here[index] = value
+            here = here[index]
+        elif isinstance(here, dict):
+            if last:
+                here[key] = value
+            here = here.setdefault(key, {})
+        else:
+            raise ConfigError(f"--set {override}: {'.'.join(keys[:i])} is not a mapping that has {key!r}")
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` over `base`; a nested mapping that does not choose another ``kind`` changes the one in `base`."""
+    merged = {**base, **changes}
+    for key, value in changes.items():
+        old = base.get(key)
+        if (
+            isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and value.get("kind", old.get("kind")) == old.get("kind")
+        ):
+            merged[key] = {**old, **value}
+    return merged
+
+
+def _next_multiple(value: int, factor: int) -> int:
+    return -(-value // factor) * factor

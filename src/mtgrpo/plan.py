@@ -1,0 +1,141 @@
+"""What a configuration will do, before it does it: batch arithmetic, rollouts, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mtgrpo.config import RunConfig
+from mtgrpo.errors import ConfigError
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The arithmetic of a run. Rows are completions.
+
+    Attributes:
+        world_size: Training processes.
+        rows_per_step: Completions trained on per step, B * G.
+        rows_per_update: Completions per policy update, over all processes.
+        micro_batch_size: Completions per process and forward pass (TRL's ``per_device_train_batch_size``).
+        gradient_accumulation_steps: Forward passes per update.
+        steps_per_generation: Forward passes per step.
+        optimizer_steps: Policy updates of the whole run (TRL's ``max_steps``).
+        min_rollouts: Completions generated per step when every group is accepted.
+        max_rollouts: Completions generated in a step that uses up its budget of rounds.
+        num_evaluation_rollouts: Completions of one evaluation.
+    """
+
+    world_size: int
+    rows_per_step: int
+    rows_per_update: int
+    micro_batch_size: int
+    gradient_accumulation_steps: int
+    steps_per_generation: int
+    optimizer_steps: int
+    min_rollouts: int
+    max_rollouts: int
+    num_evaluation_rollouts: int
+
+
+def make_plan(config: RunConfig, *, world_size: int = 1, num_test_prompts: int = 0) -> Plan:
+    """The batch arithmetic of a resolved configuration.
+
+    Args:
+        config: From `load_config`.
+        world_size: Training processes.
+        num_test_prompts: Test prompts of all tasks.
+
+    Raises:
+        ConfigError: Batch, processes and micro batches do not divide; the message says what would.
+    """
+    groups, size = config.batch_size, config.group_size
+    if (groups // config.updates_per_step) % world_size:
+        raise ConfigError(
+            f"batch_size: {groups} groups in {config.updates_per_step} updates do not divide over {world_size} "
+            f"processes; make batch_size a multiple of {config.updates_per_step * world_size}"
+        )
+    rows_per_update = groups * size // config.updates_per_step
+    per_process = rows_per_update // world_size
+    micro = config.micro_batch_size or per_process
+    if micro < 1 or per_process % micro:
+        divisors = [d for d in range(1, per_process + 1) if per_process % d == 0]
+        nearest = min(divisors, key=lambda d: abs(d - micro))
+        raise ConfigError(
+            f"micro_batch_size: {micro} does not divide the {per_process} completions that each process trains on per "
+            f"update; the nearest that does is {nearest}"
+        )
+    accumulation = per_process // micro
+    rounds = config.sampler["rounds"]
+    per_round = rounds["oversampling"] * (rounds["max_inflation"] if rounds["kind"] == "needed" else 1.0)
+    filtered = config.sampler["group_filter"] != "none"
+    first = rounds["oversampling"] if filtered else 1.0
+    num_rounds = config.sampler["max_resamples"] + 1
+    return Plan(
+        world_size=world_size,
+        rows_per_step=groups * size,
+        rows_per_update=rows_per_update,
+        micro_batch_size=micro,
+        gradient_accumulation_steps=accumulation,
+        steps_per_generation=accumulation * config.updates_per_step,
+        optimizer_steps=config.steps * config.updates_per_step,
+        min_rollouts=round(groups * first) * size,
+        max_rollouts=round(groups * (per_round if filtered else 1.0)) * size * num_rounds,
+        num_evaluation_rollouts=num_test_prompts * config.evaluation.samples_per_prompt,
+    )
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Accelerator memory of one training process in bytes, by use. An estimate, good to about 20 %.
+
+    Attributes:
+        weights: Parameters, and their gradients.
+        optimizer: AdamW's two moments.
+        activations: One micro batch at full length, with gradient checkpointing.
+        logits: Log-probabilities of one micro batch at full length: the float32 logits and their gradient.
+    """
+
+    weights: float
+    optimizer: float
+    activations: float
+    logits: float
+
+    @property
+    def total(self) -> float:
+        """Sum, in bytes, without the share that a colocated generation engine is given."""
+        return self.weights + self.optimizer + self.activations + self.logits
+
+
+def estimate_memory(
+    *,
+    num_parameters: float,
+    bytes_per_parameter: int,
+    hidden_size: int,
+    num_layers: int,
+    vocab_size: int,
+    micro_batch_size: int,
+    sequence_length: int,
+    completion_length: int,
+) -> MemoryEstimate:
+    """Memory of training with AdamW and gradient checkpointing on one process, without sharding.
+
+    Args:
+        num_parameters: Trainable parameters.
+        bytes_per_parameter: Of the weights as loaded: 4 for float32 (TRL's default), 2 for bfloat16.
+        hidden_size: Width of the model.
+        num_layers: Depth of the model.
+        vocab_size: Logits per token.
+        micro_batch_size: Sequences per forward pass.
+        sequence_length: Tokens of prompt and completion.
+        completion_length: Tokens of the completion; logits are computed for these alone.
+    """
+    tokens = micro_batch_size * sequence_length
+    return MemoryEstimate(
+        weights=2 * bytes_per_parameter * num_parameters,
+        optimizer=2 * bytes_per_parameter * num_parameters,
+        # One checkpoint per layer in 2 bytes, and the recomputed inside of one layer, about 34 hidden sizes a token.
+        activations=tokens * hidden_size * (2 * num_layers + 34),
+        logits=3 * 4.0 * micro_batch_size * completion_length * vocab_size,
+    )
