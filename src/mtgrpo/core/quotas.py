@@ -42,6 +42,7 @@ def systematic(weights: Floats, batch_size: int, offset: float) -> Ints:
     edges = np.empty(len(weights) + 1)
     edges[0] = 0.0
     np.cumsum(weights, out=edges[1:])
-    edges *= batch_size / edges[-1]
-    edges[-1] = batch_size
-    return np.diff(np.floor(edges + offset)).astype(np.int64)
+    edges /= edges[-1]  # exactly 1 at the end, and wherever only zero weights follow
+    points = np.floor(edges * batch_size + offset)
+    np.minimum(points, batch_size, out=points)  # B + offset rounds up to B + 1 when the offset is almost 1
+    return np.diff(points).astype(np.int64)
