@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtgrpo.core.filters import informative, keep_all
+from mtgrpo.core.filters import informative, keep_all, lenient
 from mtgrpo.core.quotas import Floats, Ints
 from mtgrpo.core.rounds import RoundView
 from mtgrpo.core.types import Group, State
@@ -131,10 +131,9 @@ class Batch:
                 raise StateError(
                     f"tell: {count} groups of task {task!r}, but {asked} are outstanding; tell what ask() returned"
                 )
-        keep = self._sampler.group_filter
-        for group in groups:
+        verdicts = [self._sampler.group_filter(group) for group in groups]  # a user's function: it may raise
+        for group, verdict in zip(groups, verdicts, strict=True):
             i = self._index[group.task]
-            verdict = keep(group)
             self._pending[i] -= 1
             self._round_generated[i] += 1
             self.num_rollouts += len(group.rewards)
@@ -156,8 +155,7 @@ class Batch:
     def _select(self) -> None:
         size, policy = self._sampler.batch_size, self._sampler.shortfall
         if self._quotas is None:
-            self._selected = self._accepted[:size]
-            self._accepted = self._accepted[size:]
+            self._selected, self._accepted = self._split(self._accepted, size)
             return
         shortfall = int(np.maximum(self._quotas - self._accepted_counts, 0).sum())
         if shortfall and policy == "fail":
@@ -170,21 +168,30 @@ class Batch:
                 f"batch: {shortfall} of {size} groups missing after {len(self.rounds)} rounds {missing}; "
                 "allow more with max_resamples, or choose shortfall='surplus' or 'smaller'"
             )
-        # Groups arrive in an order that does not depend on what is in them, so the first n_k are as random as any.
+        # Within a task the order does not depend on what is in the groups: the first n_k are as random as any.
         room: list[int] = self._quotas.tolist()
         selected, surplus = list[Group](), list[Group]()
         for group in self._accepted:
             i = self._index[group.task]
-            if room[i] > 0 and len(selected) < size:
+            if room[i] > 0:
                 room[i] -= 1
                 selected.append(group)
             else:
                 surplus.append(group)
-        if policy == "surplus" and len(selected) < size and surplus:
-            taken = {int(j) for j in self._rng.permutation(len(surplus))[: size - len(selected)]}
-            selected += [g for j, g in enumerate(surplus) if j in taken]
-            surplus = [g for j, g in enumerate(surplus) if j not in taken]
+        selected, excess = self._split(selected, size)  # released quotas may sum to more than B
+        surplus += excess
+        if policy == "surplus" and len(selected) < size:
+            filling, surplus = self._split(surplus, size - len(selected))
+            selected += filling
         self._selected, self._accepted = selected, surplus
+
+    def _split(self, groups: list[Group], count: int) -> tuple[list[Group], list[Group]]:
+        # At random, as engines may hand groups in task by task: the first `count` would be the first task's.
+        if len(groups) <= count:
+            return groups, []
+        taken = {int(j) for j in self._rng.permutation(len(groups))[:count]}
+        chosen = [g for j, g in enumerate(groups) if j in taken]
+        return chosen, [g for j, g in enumerate(groups) if j not in taken]
 
     # ---- the outcome ---------------------------------------------------------------------------------------
     @property
@@ -214,7 +221,7 @@ class Batch:
         Groups of constant reward come first: they add no gradient. The engine must give the others
         equal rewards before training on them.
         """
-        return sorted(self._dropped, key=lambda g: max(g.rewards) > min(g.rewards))[:count]
+        return sorted(self._dropped, key=lambda g: lenient(g).keep)[:count]
 
     @property
     def quotas(self) -> dict[str, int] | None:
