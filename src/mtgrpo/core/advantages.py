@@ -24,6 +24,6 @@ def group_advantages(rewards: Sequence[float]) -> list[float]:
 
 
 def mean_abs_advantage(rewards: Sequence[float]) -> float:
-    """Mean absolute advantage of one group: SEC's learnability signal (arXiv 2505.14970)."""
-    advantages = group_advantages(rewards)
-    return math.fsum(abs(a) for a in advantages) / len(advantages)
+    """Mean absolute advantage of one group's scorable completions: SEC's learnability signal (arXiv 2505.14970)."""
+    num_scored = sum(not math.isnan(r) for r in rewards)
+    return math.fsum(abs(a) for a in group_advantages(rewards)) / max(1, num_scored)

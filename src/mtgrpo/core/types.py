@@ -32,7 +32,7 @@ class Group:
     Attributes:
         task: The task the prompt belongs to.
         rewards: One number per completion, the quantity that is trained on. NaN marks a completion that
-            could not be scored; it is left out of every statistic.
+            could not be scored; it is left out of every statistic, whatever its accuracy.
         accuracies: One number in [0, 1] per completion, the quantity that is reported and filtered on.
             Left empty, a completion counts as correct from a reward of 1.
         uid: The engine's identifier of the group. It is kept in the mixer's state, so that a resumed engine
@@ -49,16 +49,24 @@ class Group:
     def __post_init__(self) -> None:
         rewards = tuple(float(r) for r in self.rewards)
         object.__setattr__(self, "rewards", rewards)
-        if not self.accuracies:
+        if len(self.accuracies) == 0:
             accuracies = tuple(r if math.isnan(r) else float(r >= 1.0) for r in rewards)
         else:
             accuracies = tuple(float(a) for a in self.accuracies)
-        object.__setattr__(self, "accuracies", accuracies)
         if not rewards or len(rewards) != len(accuracies):
             raise ConfigError(
                 f"group of task {self.task!r}: {len(rewards)} rewards and {len(accuracies)} accuracies; "
                 "both need one number per completion, and at least one completion"
             )
+        if not math.isfinite(sum(rewards) + sum(accuracies)):  # one sum, as groups are made by the thousand
+            for reward, accuracy in zip(rewards, accuracies, strict=True):
+                if math.isinf(reward) or (not math.isfinite(accuracy) and not math.isnan(reward)):
+                    raise ConfigError(
+                        f"group of task {self.task!r}: a completion of reward {reward} and accuracy {accuracy}; both "
+                        "must be finite numbers; give the reward as NaN when a completion could not be scored"
+                    )
+            accuracies = tuple(math.nan if math.isnan(r) else a for r, a in zip(rewards, accuracies, strict=True))
+        object.__setattr__(self, "accuracies", accuracies)
 
     @property
     def mean_reward(self) -> float:
