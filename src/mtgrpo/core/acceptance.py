@@ -47,7 +47,7 @@ class CountedAcceptance(AcceptanceEstimate):
     """
 
     def __init__(self, decay: float = 0.8, prior: float = 1.0) -> None:
-        if not 0 <= decay < 1 or prior <= 0:
+        if not (0 <= decay < 1 and 0 < prior < np.inf):
             raise ConfigError(
                 f"CountedAcceptance: decay={decay}, prior={prior}; decay must be in [0, 1) and prior above 0"
             )

@@ -30,7 +30,7 @@ class LogitOptimizer:
     def __init__(self, kind: str, lr: float, weight_decay: float) -> None:
         if kind not in OPTIMIZERS:
             raise ConfigError(unknown("optimizer", "kind", kind, OPTIMIZERS))
-        if lr <= 0 or weight_decay < 0:
+        if not (0 < lr < np.inf and 0 <= weight_decay < np.inf):
             raise ConfigError(
                 f"weight_lr={lr}, weight_decay={weight_decay}; weight_lr must be above 0 and weight_decay at least 0"
             )

@@ -106,7 +106,7 @@ def _inflation(acceptance_rates: Floats, most: float) -> Floats:
 
 
 def _check_factors(where: str, oversampling: float, max_inflation: float) -> None:
-    if oversampling < 1 or max_inflation < 1:
+    if not (1 <= oversampling < np.inf and 1 <= max_inflation < np.inf):
         raise ConfigError(
-            f"{where}: oversampling={oversampling}, max_inflation={max_inflation}; both must be at least 1"
+            f"{where}: oversampling={oversampling}, max_inflation={max_inflation}; both must be finite and at least 1"
         )

@@ -173,6 +173,8 @@ class TaskRewardEstimate:
     def __init__(self, ema: float, start: float | None = None) -> None:
         if not 0 <= ema < 1:
             raise ConfigError(f"reward_ema: {ema}; it must be in [0, 1)")
+        if start is not None and not np.isfinite(start):
+            raise ConfigError(f"reward_start: {start}; a finite number is needed, or None to start at the first reward")
         self.ema, self.start = ema, start
         self.values: Floats = np.zeros(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -39,8 +40,8 @@ class Fixed(TaskWeighting):
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
-        if any(not w >= 0 for w in weights.values()) or not sum(weights.values()) > 0:
-            raise ConfigError(f"Fixed: weights {dict(weights)}; they must be non-negative with a positive sum")
+        if any(not w >= 0 for w in weights.values()) or not 0 < sum(weights.values()) < math.inf:
+            raise ConfigError(f"Fixed: weights {dict(weights)}; they must be non-negative with a positive, finite sum")
         self.given = dict(weights)
 
     def _start(self, num_tasks: int) -> None:

@@ -48,7 +48,7 @@ class ImprovementAware(TaskWeighting):
         updates: str = "step",
         optimizer: str = "adamw",
     ) -> None:
-        if lam < 0 or improvement_clip <= 0:
+        if not (0 <= lam < np.inf and improvement_clip > 0):
             raise ConfigError(
                 f"ImprovementAware: lam={lam}, improvement_clip={improvement_clip}; "
                 "lam must be at least 0 and improvement_clip above 0"

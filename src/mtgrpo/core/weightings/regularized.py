@@ -28,8 +28,8 @@ class Regularized(TaskWeighting):
         updates: ``"step"`` or ``"minibatch"``: one step of the logits per update, or one per mapping in
             ``improvements`` (whose values are not used), as in the released code.
         optimizer: ``"adam"`` couples `eta` into the gradient, ``"adamw"`` decays the logits beside it. They
-            differ by far: over 720 steps at eta 1e-2 and J = (.4, .8, .55) Adam holds z at (.70, .12, .19), AdamW
-            lets it run to (.9994, .0003, .0003).
+            differ by far: at eta 1e-2, c = .2 and J = (.4, .8, .55), 720 steps of four updates end at
+            z = (.70, .12, .19) with Adam and at (.9994, .0003, .0003) with AdamW.
 
     Source: paper, Subroutine 2.
     """
@@ -44,7 +44,7 @@ class Regularized(TaskWeighting):
         updates: str = "step",
         optimizer: str = "adam",
     ) -> None:
-        if eta < 0 or reward_scale <= 0:
+        if not (eta >= 0 and 0 < reward_scale < np.inf):
             raise ConfigError(
                 f"Regularized: eta={eta}, reward_scale={reward_scale}; eta must be at least 0, reward_scale above 0"
             )

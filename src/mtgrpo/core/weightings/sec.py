@@ -24,7 +24,7 @@ class SEC(TaskWeighting):
     uses_advantages = True
 
     def __init__(self, alpha: float = 0.5, temperature: float = 0.2) -> None:
-        if not 0 < alpha <= 1 or temperature <= 0:
+        if not (0 < alpha <= 1 and temperature > 0):
             raise ConfigError(
                 f"SEC: alpha={alpha}, temperature={temperature}; alpha must be in (0, 1] and temperature above 0"
             )
