@@ -105,7 +105,8 @@ class TaskMixer:
 
         Args:
             improvements: I_k as the engine measured them, for weightings that use them
-                (``weighting.uses_improvements``): one mapping, or one per minibatch.
+                (``weighting.uses_improvements``): one mapping, or one per minibatch. Rules that move once per
+                minibatch count the mappings, so give an empty one for each where nothing was measured.
 
         Raises:
             StateError: There is no batch, or it is still being filled.
@@ -123,6 +124,8 @@ class TaskMixer:
             for group in groups:
                 sums.setdefault(group.task, []).append(mean_abs_advantage(group.rewards))
             advantages = {task: sum(values) / len(values) for task, values in sums.items()}
+        if not groups and not improvements:
+            improvements = {}  # nothing was trained on: no improvement, rather than a missing one
         rounds = batch.rounds if self.observe == "round" else [total]
         self.weighting.update(
             task_rewards=[stats.means(self.task_reward) for stats in rounds],
@@ -180,4 +183,3 @@ class TaskMixer:
         if state["batch"] is not None:
             self._batch = Batch(self.sampler, self.weighting.weight_array(), None, self._rng)
             self._batch.load_state_dict(state["batch"])
-

@@ -113,9 +113,20 @@ class RatioPreservingSampler:
 
     def state_dict(self) -> State:
         """Acceptance estimate and quota offset."""
-        return {"acceptance": self.acceptance.state_dict(), "offset": self._offset}
+        kind = type(self.acceptance).__name__
+        return {"estimate": kind, "acceptance": self.acceptance.state_dict(), "offset": self._offset}
 
     def load_state_dict(self, state: State) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned.
+
+        Raises:
+            StateError: Saved with another acceptance estimate.
+        """
+        kind = type(self.acceptance).__name__
+        if state["estimate"] != kind:
+            raise StateError(
+                f"sampler: the state was saved with {state['estimate']}, this is {kind}; "
+                "resume with the acceptance estimate the run was started with"
+            )
         self.acceptance.load_state_dict(state["acceptance"])
         self._offset = None if state["offset"] is None else float(state["offset"])
