@@ -3,13 +3,14 @@
 Grammar (LaTeX is rewritten before: `mtgrpo.tasks.latex`):
 
 ```
-sum      = product (("+" | "-") product)*
+sum      = "-"? product (("+" | "-") product)*
 product  = factor (("*" | "/") factor)*
 factor   = digits | "(" sum ")"
 ```
 
-There are decimal integers only, and no sign before a number: ``-3`` or ``8.73`` is not in the language, nor are
-``**``, ``//``, names or two factors side by side. Values are exact fractions. Every limit below bounds the time.
+There are decimal integers only: ``8.73`` is not in the language, nor are ``**``, ``//``, ``--3``, names or two
+factors side by side. A minus may stand at the start of a sum (``-3 + 5``), where it changes no number that is
+used. Values are exact fractions. Every limit below bounds the time.
 """
 
 from __future__ import annotations
@@ -72,7 +73,11 @@ class _Parser:
         return token
 
     def sum(self, depth: int) -> Fraction:
-        value = self.product(depth)
+        if self.tokens[self.position] == "-":
+            self.take()
+            value = -self.product(depth)
+        else:
+            value = self.product(depth)
         while self.tokens[self.position] in ("+", "-"):
             value = value + self.product(depth) if self.take() == "+" else value - self.product(depth)
         return value

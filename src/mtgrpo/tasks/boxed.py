@@ -11,11 +11,11 @@ _BOX = re.compile(r"\\boxed\s{0,4}\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
-def last_boxed(text: str) -> str | None:
+def last_boxed(text: str, most: int = MAX_ANSWER) -> str | None:
     r"""The content of the last ``\boxed{...}`` of `text`, or None when that is not parsable.
 
     Only the last box counts, on whatever line it stands: a model is scored by what it says last. It is parsable when
-    its braces balance and it holds 1 to `MAX_ANSWER` characters that are not all space. An empty, endless or unclosed
+    its braces balance and it holds 1 to `most` characters that are not all space. An empty, endless or unclosed
     last box is no answer, even when an earlier one was fine. Of a box in a box the inner one counts. Escaped braces
     (``\{``) are not counted.
 
@@ -27,7 +27,7 @@ def last_boxed(text: str) -> str | None:
     if start < 0:
         return None
     # One character of content too many, and the closing brace cannot come in time.
-    window = text[start : start + MAX_ANSWER + 1]
+    window = text[start : start + most + 1]
     depth = 1
     for token in _BRACE.finditer(window):
         if token.group() == "{":

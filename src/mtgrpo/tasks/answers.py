@@ -1,0 +1,147 @@
+r"""Finding and vetting the answer that goes to a reasoning-gym dataset.
+
+Some of those datasets evaluate the answer as Python (`eval`, or sympy's `parse_expr`, which is `eval` too), so that a
+model's text could run code or hang the trainer. `vetted` refuses such answers before they get there.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mtgrpo.tasks.arithmetic import NotArithmetic, evaluate
+from mtgrpo.tasks.boxed import box, last_boxed
+from mtgrpo.tasks.latex import as_arithmetic
+
+MAX_LENGTH = 10_000
+"""Longest answer in characters; some datasets ask for whole grids."""
+NO_REFERENCE = frozenset({"boxnet", "rush_hour"})
+"""Datasets that bring no right answer, neither as such nor in the metadata."""
+# Where the others whose `answer` is None keep one.
+_REFERENCES = {
+    "graph_color": "possible_answer",
+    "propositional_logic": "example_answer",
+    "rubiks_cube": "example_correct_answer",
+}
+MAX_EVALUATED = 500
+"""Longest answer in characters that a dataset may evaluate."""
+
+
+def extract_answer(text: str) -> str | None:
+    r"""The answer in a completion: what stands last of ``\boxed{...}`` and ``<answer>...</answer>``.
+
+    A box inside the tags is opened. None when there is neither, or only an empty, unclosed or endless one. Time is
+    linear in the length of the text.
+    """
+    end = text.rfind("</answer>")
+    if end < 0 or text.rfind("\\boxed", end) >= 0:
+        answer = last_boxed(text, MAX_LENGTH)
+    else:
+        start = text.rfind("<answer>", 0, end)
+        if start < 0:
+            return None
+        inside = text[start + len("<answer>") : end]
+        answer = last_boxed(inside, MAX_LENGTH) if "\\boxed" in inside else inside
+    if answer is None or not answer.strip() or len(answer) > MAX_LENGTH:
+        return None
+    return answer.strip()
+
+
+def as_completion(answer: str) -> str:
+    r"""A completion whose answer is `answer`: boxed, or in tags when a box cannot hold it (unbalanced braces)."""
+    boxed = box(answer)
+    return boxed if extract_answer(boxed) == answer.strip() else f"<answer>{answer}</answer>"
+
+
+def reference_answer(dataset: str, entry: Mapping[str, Any]) -> str | None:
+    """The right answer of an entry, or None when the dataset brings none (`NO_REFERENCE`)."""
+    if entry["answer"] is not None:
+        return str(entry["answer"])
+    key = _REFERENCES.get(dataset)
+    if key is None:
+        return None
+    reference = entry["metadata"][key]
+    return reference if isinstance(reference, str) else json.dumps(reference)
+
+
+def vetted(dataset: str, answer: str, entry: Mapping[str, Any]) -> str | None:
+    """`answer` as the dataset may see it, or None when it must not.
+
+    Args:
+        dataset: reasoning-gym's name of the dataset.
+        answer: What the model answered.
+        entry: The entry it answers.
+    """
+    vet = _VETS.get(dataset)
+    return answer if vet is None else vet(answer, entry)
+
+
+def _arithmetic(answer: str, entry: Mapping[str, Any]) -> str | None:
+    """Plain arithmetic over exactly the numbers given. (Upstream puzzle24 takes any numbers in range.)"""
+    if len(answer) > MAX_EVALUATED:
+        return None
+    answer = as_arithmetic(answer)
+    try:
+        value, used = evaluate(answer)
+    except NotArithmetic:
+        return None
+    # Upstream truncates to an integer, so that 24.9 would pass as 24: fractions are refused here.
+    exact = value.denominator == 1 and sorted(used) == sorted(entry["metadata"]["numbers"])
+    return answer if exact else None
+
+
+_WORDS = re.compile(r"[\w\s]*")
+
+
+def _literal(answer: str, entry: Mapping[str, Any]) -> str | None:
+    """Words and numbers, or a Python literal: nothing that calls, multiplies or loops."""
+    if _WORDS.fullmatch(answer):
+        return answer
+    try:
+        ast.literal_eval(answer)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return answer
+
+
+_FUNCTIONS = "sqrt|exp|log|ln|sin|cos|tan|sec|csc|cot|asin|acos|atan|sinh|cosh|tanh|pi"
+_ALGEBRA = re.compile(
+    rf"(?:\s|\*\*\s*(?:-?[0-9]{{1,2}}|\(\s*-?[0-9]{{1,2}}\s*(?:/\s*[0-9]{{1,2}}\s*)?\))(?!\s*\*\*|[0-9.])"
+    rf"|[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?(?![\w.])|(?:{_FUNCTIONS}|[A-Za-z])(?!\w)|\*(?!\*)|[-+/(),])*"
+)
+_POWER_OF_GROUP = re.compile(r"\)\s*\*\*\s*\(?\s*-?([0-9]+)")
+_MAX_GROUP_POWER = 100
+
+
+def _algebra(answer: str, entry: Mapping[str, Any]) -> str | None:
+    """Numbers, one-letter names, known functions, and powers that cannot tower up."""
+    if len(answer) > MAX_EVALUATED or not _ALGEBRA.fullmatch(answer):
+        return None
+    power = 1
+    for group in _POWER_OF_GROUP.finditer(answer):
+        power *= max(1, int(group.group(1)))
+        if power > _MAX_GROUP_POWER:
+            return None
+    return answer
+
+
+def _same(answer: str, entry: Mapping[str, Any]) -> str | None:
+    """The entry's own answer. (Upstream game_of_life_halting takes every text: ``bool("False")`` is true.)"""
+    return answer if answer.casefold() == str(entry["answer"]).casefold() else None
+
+
+_VETS: dict[str, Callable[[str, Mapping[str, Any]], str | None]] = {
+    "countdown": _arithmetic,
+    "puzzle24": _arithmetic,
+    "game_of_life_halting": _same,
+    "string_insertion": _literal,
+    "spiral_matrix": _literal,
+    "binary_matrix": _literal,
+    "n_queens": _literal,
+    "simple_integration": _algebra,
+    "intermediate_integration": _algebra,
+    "polynomial_multiplication": _algebra,
+}
