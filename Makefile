@@ -1,0 +1,48 @@
+# Everything a fresh machine with Python 3.11 needs. All targets work again, and offline once installed.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+# One thread per process: on two cores, two threads each in two processes were five times slower.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help install demo test test-fast check format bench clean
+
+help:            ## what can be made
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
+
+install: $(STAMP) ## create $(VENV) and install the package with everything it can use
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP) ## train the embedded model on three tasks, then write the report
+	$(BIN)/mtgrpo train demo --resume
+	$(BIN)/mtgrpo report runs/demo
+
+test: $(STAMP) ## all tests
+	$(BIN)/python -m pytest -q
+
+test-fast: $(STAMP) ## without the slow ones
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+check: $(STAMP) ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(STAMP) ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## the benchmarks whose records are in benchmarks/
+	$(BIN)/python benchmarks/core_speed.py
+	$(BIN)/python benchmarks/step_overhead.py
+
+clean:           ## remove the environment and all runs
+	rm -rf $(VENV) runs

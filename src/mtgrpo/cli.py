@@ -1,0 +1,167 @@
+"""The command line. Each command parses, calls one public function, prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtgrpo import __version__
+from mtgrpo.errors import MtgrpoError, RewardError, ShortfallError, require
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0, 1 (a run failed), 2 (bad input), 130 (interrupted)."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except (RewardError, ShortfallError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except MtgrpoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `mtgrpo ... | head`
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mtgrpo", description="Multi-task GRPO post-training that leaves no task behind."
+    )
+    parser.add_argument("--version", action="version", version=f"mtgrpo {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a model on several tasks", description="Train a model.")
+    _config_arguments(train)
+    train.add_argument("--dry-run", action="store_true", help="print the resolved plan and stop")
+    train.add_argument("--resume", action="store_true", help="continue the run in the output directory")
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser("eval", help="measure test accuracy per task", description="Evaluate a model.")
+    _config_arguments(evaluate)
+    evaluate.add_argument("--model", help="directory or hub name to evaluate instead of the configuration's")
+    evaluate.add_argument("--json", metavar="FILE", help="also write the result here")
+    evaluate.set_defaults(run=_eval)
+
+    report = commands.add_parser("report", help="write the HTML report of a run, or compare several runs")
+    report.add_argument("runs", nargs="+", metavar="RUN", help="run directory; several are compared")
+    report.add_argument("--out", help="HTML file to write")
+    report.set_defaults(run=_report)
+
+    tasks = commands.add_parser("tasks", help="list, show and check tasks")
+    actions = tasks.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listed = actions.add_parser("list", help="tasks of a configuration; without one, every kind there is")
+    listed.add_argument("config", nargs="?", help="configuration file or shipped name")
+    shown = actions.add_parser("show", help="print prompts with their oracle answers")
+    checked = actions.add_parser("check", help="check rows, splits and rewards before a run does")
+    for action in (shown, checked):
+        action.add_argument("config", help="configuration file or shipped name")
+        action.add_argument("--task", help="only this task")
+        action.add_argument("--num", type=int, default=3 if action is shown else 20, help="rows per task")
+    for action in (listed, shown, checked):
+        action.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key")
+        action.set_defaults(run=_tasks)
+
+    presets = commands.add_parser("presets", help="list the named methods, or print one in full")
+    presets.add_argument("name", nargs="?")
+    presets.add_argument("--variant", default="default")
+    presets.add_argument("--setting", default="three_tasks")
+    presets.set_defaults(run=_presets)
+    return parser
+
+
+def _config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", help="configuration file, run directory, or shipped name (demo, ...)")
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key; repeatable")
+    parser.add_argument("--output", help="run directory, instead of the configuration's")
+
+
+def _load(arguments: argparse.Namespace) -> Any:
+    from mtgrpo.config import load_config
+
+    output = getattr(arguments, "output", None)
+    return load_config(arguments.config, [*arguments.set, *([f"output={output}"] if output else [])])
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    require("rich", "cli")
+    from mtgrpo.console import TrainingDisplay, plan_table
+
+    config = _load(arguments)
+    if arguments.dry_run:
+        from mtgrpo.integrations.job import describe_job
+
+        plan_table(describe_job(config))
+        return 0
+    from mtgrpo.integrations.job import train
+
+    with TrainingDisplay(config) as display:
+        summary = train(config, resume=arguments.resume, display=display)
+    display.finish(summary)
+    return EXIT_INTERRUPTED if summary["status"] == "interrupted" else 0
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    require("rich", "cli")
+    from mtgrpo.console import evaluation_table
+    from mtgrpo.integrations.job import evaluate
+
+    result = evaluate(_load(arguments), model=arguments.model)
+    evaluation_table(result)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from mtgrpo.reports.html import write_comparison, write_report
+
+    if len(arguments.runs) == 1:
+        path = write_report(arguments.runs[0], out=arguments.out)
+    else:
+        path = write_comparison(arguments.runs, arguments.out or "comparison.html")
+    print(path)
+    return 0
+
+
+def _tasks(arguments: argparse.Namespace) -> int:
+    require("rich", "cli")
+    from mtgrpo import console
+    from mtgrpo.tasks import check_task, kinds
+
+    if arguments.config is None:
+        console.kinds_table(kinds())
+        return 0
+    from mtgrpo.integrations.job import build_tasks
+
+    tasks = build_tasks(_load(arguments))
+    if arguments.action == "list":
+        console.tasks_table(tasks)
+        return 0
+    chosen = [tasks[arguments.task]] if arguments.task else list(tasks)
+    if arguments.action == "show":
+        console.show_tasks(chosen, arguments.num)
+        return 0
+    problems = {task.name: check_task(task, num_rows=arguments.num) for task in chosen}
+    console.problems_table(problems)
+    return EXIT_BAD_INPUT if any(problems.values()) else 0
+
+
+def _presets(arguments: argparse.Namespace) -> int:
+    from mtgrpo import presets
+
+    for name in [arguments.name] if arguments.name else presets.NAMES:
+        preset = presets.get(name, variant=arguments.variant, setting=arguments.setting)
+        print(preset if arguments.name else f"{name:12} {preset.summary}")
+    return 0

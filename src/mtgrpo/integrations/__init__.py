@@ -1,0 +1,1 @@
+"""Bindings to training engines: the only part of mtgrpo that imports torch, TRL or verl."""
