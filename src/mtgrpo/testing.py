@@ -22,6 +22,7 @@ import numpy as np
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.core.weightings.fixed import Uniform
 from mtgrpo.errors import ConfigError, MtgrpoError, StateError
+from mtgrpo.tasks.contract import TaskContract as TaskContract
 
 Values: TypeAlias = Mapping[str, float]
 

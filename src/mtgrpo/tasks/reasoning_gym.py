@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import random
-import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -138,7 +138,7 @@ class Source:
         self._num_train = check_count(f"{where}: num_train", num_train)
         self._num_test = check_count(f"{where}: num_test", num_test)
         self._row_of = row_of
-        if dataset in _HASH_DEPENDENT and sys.flags.hash_randomization:
+        if dataset in _HASH_DEPENDENT and os.environ.get("PYTHONHASHSEED", "random") == "random":
             warnings.warn(
                 f"{where}: reasoning-gym makes other rows of it in every process; to get the same ones again, start "
                 "Python with the environment variable PYTHONHASHSEED=0",

@@ -1,0 +1,102 @@
+"""Checking a task before hours are spent on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from mtgrpo.errors import MissingExtra, MtgrpoError
+from mtgrpo.tasks.scores import Completion, Row, Score
+from mtgrpo.tasks.task import Task
+from mtgrpo.tasks.task_set import TaskSet, prompt_key
+
+HOSTILE_COMPLETIONS = (
+    "",
+    "\x00\ud800\u202e",
+    "\\boxed{",
+    "\\boxed{}",
+    "}" * 1_000,
+    "\\boxed{" + "(" * 300 + "}",
+    "\\boxed{96**73**8}",
+    "\\boxed{__import__('os').getcwd()}",
+    "<answer>" * 500,
+    "<answer>[[1, 2], {'a': None}]</answer>",
+    "\\boxed{" * 5_000,
+)
+"""Completions that no reward may raise on or hang at."""
+
+
+def check_task(task: Task, num_rows: int = 20) -> list[str]:
+    """What is wrong with a task, as far as a few rows show it.
+
+    Looks at the first rows of both splits: they are mappings that JSON can hold and that are the same twice; the
+    oracle's completion, where there is one, is correct; an empty completion is neither correct nor rewarded; hostile
+    completions are scored; the same completion gets the same score twice; no prompt is in both splits.
+
+    Args:
+        task: The task.
+        num_rows: Rows to look at in each split.
+
+    Returns:
+        One line per problem; empty when all is well.
+
+    Raises:
+        MissingExtra: the reward needs a package that is not installed.
+    """
+    problems: list[str] = []
+    prompts: dict[str, str] = {}
+    try:
+        TaskSet(task).check_disjoint()
+    except MtgrpoError as error:
+        problems.append(str(error))
+    for split, rows in (("test", task.test), ("train", task.train)):
+        for i in range(min(num_rows, len(rows))):
+            where = f"{split} row {i}"
+            try:
+                row = rows[i]
+                problems += [f"{where}: {problem}" for problem in _check_row(task, row, lambda r=rows, i=i: r[i], i)]
+                key = prompt_key(row["prompt"])
+            except MissingExtra:
+                raise
+            except Exception as error:
+                problems.append(f"{where}: {type(error).__name__}: {error}")
+                continue
+            other = prompts.setdefault(key, where)
+            if not other.startswith(split):
+                problems.append(f"{where}: the same prompt is {other}")
+    return problems
+
+
+def _check_row(task: Task, row: Row, again: Callable[[], Row], index: int) -> list[str]:
+    problems: list[str] = []
+    try:
+        text = json.dumps(row, sort_keys=True)
+        if text != json.dumps(again(), sort_keys=True):
+            problems.append("not the same when it is looked at again")
+    except (TypeError, ValueError) as error:
+        problems.append(f"JSON cannot hold it: {error}")
+
+    def score(completion: Completion) -> Score:
+        return task.score([row], [completion], [index])[0]
+
+    reward, accuracy = score("")
+    if accuracy > 0.0 or reward > 0.0:
+        problems.append(f"an empty completion has reward {reward:g} and accuracy {accuracy:g}; both should be 0")
+    if task.oracle is not None:
+        try:
+            answer = task.oracle(row)
+        except Exception as error:
+            problems.append(f"the oracle raised {type(error).__name__}: {error}")
+        else:
+            reward, accuracy = score(answer)
+            if accuracy < 1.0:
+                problems.append(f"the oracle's completion has reward {reward:g} and accuracy {accuracy:g}: {answer!r}")
+    for completion in HOSTILE_COMPLETIONS if index == 0 else ():
+        try:
+            if score(completion) != score(completion):
+                problems.append(f"scored differently the second time: {completion[:40]!r}")
+        except MissingExtra:
+            raise
+        except MtgrpoError as error:
+            problems.append(f"completion {completion[:40]!r}: {error}")
+    return problems

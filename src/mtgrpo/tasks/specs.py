@@ -1,0 +1,207 @@
+"""Tasks from the mappings of a configuration file: ``{"paper": "countdown", "level": "medium"}``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from mtgrpo.errors import ConfigError, TaskError, unknown
+from mtgrpo.tasks.hub import hub_task
+from mtgrpo.tasks.imports import import_function
+from mtgrpo.tasks.paper import paper_task
+from mtgrpo.tasks.reasoning_gym import reasoning_gym_task
+from mtgrpo.tasks.released import released_tasks
+from mtgrpo.tasks.rows import rows_task
+from mtgrpo.tasks.task import Task
+from mtgrpo.tasks.task_set import TaskSet
+
+Spec = Mapping[str, Any]
+
+
+def build_tasks(specs: Sequence[Spec], where: str) -> TaskSet:
+    """The tasks of a configuration's list.
+
+    Args:
+        specs: One mapping per entry; an entry of the kinds ``released`` and ``task`` may give several tasks.
+        where: Begins error messages, such as ``"config.yaml: tasks"``; entry i is ``"config.yaml: tasks[i]"``.
+
+    Raises:
+        ConfigError: an entry is wrong, two tasks have one name, or a prompt is trained and tested on.
+    """
+    tasks = [task for i, spec in enumerate(specs) for task in build_task(spec, f"{where}[{i}]")]
+    try:
+        task_set = TaskSet(*tasks)
+        task_set.check_disjoint()
+    except TaskError as error:
+        raise TaskError(f"{where}: {error}") from error
+    return task_set
+
+
+def build_task(spec: Spec, where: str) -> list[Task]:
+    """The task or tasks of one entry. Its first key says what it is: see `kinds`.
+
+    Args:
+        spec: A mapping with exactly one of the kinds as a key, and that kind's options.
+        where: Begins error messages, such as ``"config.yaml: tasks[2]"``.
+
+    Raises:
+        ConfigError: no kind, an unknown key, a value of the wrong type, or what the kind itself refuses.
+        MissingExtra: an optional dependency is not installed.
+    """
+    if not isinstance(spec, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(f"{where}: found {spec!r}; a mapping such as {{paper: countdown, level: medium}} is needed")
+    found = [key for key in spec if key in _KINDS]
+    if "task" in found and len(found) > 1:
+        found.remove("task")
+    if len(found) != 1:
+        if not found:
+            key = next(iter(spec), "")
+            raise ConfigError(unknown(where, "kind of task", key, _KINDS))
+        raise ConfigError(f"{where}: {' and '.join(found)} are both given; an entry is of one kind")
+    kind = _KINDS[found[0]]
+    options = {found[0]: str, **kind.options}
+    for key, value in spec.items():
+        if key not in options:
+            raise ConfigError(unknown(where, f"key of a {found[0]} task", key, options, most=20))
+        _check_type(f"{where}: {key}", value, options[key])
+    for key in kind.required:
+        if key not in spec:
+            raise ConfigError(f"{where}: a {found[0]} task needs the key {key!r}: {kind.example}")
+    try:
+        return kind.build(spec[found[0]], {k: v for k, v in spec.items() if k != found[0]})
+    except TaskError as error:
+        raise TaskError(f"{where}: {error}") from error
+
+
+def kinds() -> dict[str, str]:
+    """The kinds of entries, each with an example."""
+    return {name: f"{kind.summary}: {kind.example}" for name, kind in _KINDS.items()}
+
+
+def _check_type(where: str, value: object, kind: type) -> None:
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    if kind is float:
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if kind is bool:
+        fits = isinstance(value, bool)
+    if not fits:
+        raise ConfigError(f"{where}: found {value!r}; {_TYPE_NAMES[kind]} is needed")
+
+
+_TYPE_NAMES: dict[type, str] = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false", Mapping: "a mapping",
+}  # fmt: skip
+
+
+def _reasoning_gym(dataset: str, options: Spec) -> list[Task]:
+    parameters = cast("Mapping[str, Any]", options.get("parameters", {}))
+    own = {key: value for key, value in options.items() if key != "parameters"}
+    if taken := set(parameters) & _REASONING_GYM.keys():
+        raise TaskError(f"parameters: {min(taken)!r} is no parameter of the dataset; write it beside 'parameters'")
+    return [reasoning_gym_task(dataset, **own, **parameters)]
+
+
+def _paper(family: str, options: Spec) -> list[Task]:
+    return [paper_task(family, **options)]
+
+
+def _tiny(family: str, options: Spec) -> list[Task]:
+    tiny = importlib.import_module("mtgrpo.tiny")  # imports mtgrpo.tasks itself: not before it is needed
+    return [tiny.tiny_task(family, **options)]
+
+
+def _rows(path: str, options: Spec) -> list[Task]:
+    return [rows_task(train=path, **options)]
+
+
+def _hub(dataset: str, options: Spec) -> list[Task]:
+    return [hub_task(dataset=dataset, **options)]
+
+
+def _released(path: str, options: Spec) -> list[Task]:
+    return released_tasks(path, *([options["test"]] if "test" in options else []))
+
+
+def _imported(path: str, options: Spec) -> list[Task]:
+    function, arguments = import_function(path, "task"), options.get("arguments", {})
+    try:
+        inspect.signature(function).bind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise TaskError(f"task: {path} cannot be called with arguments {dict(arguments)!r}: {error}") from error
+    made: object = function(**arguments)
+    tasks = cast("list[object]", made if isinstance(made, list) else [made])
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise TaskError(f"task: {path} returned a {type(task).__name__}; a Task or a list of them is needed")
+    return cast("list[Task]", tasks)
+
+
+_SPLITS: dict[str, type] = {"seed": int, "num_train": int, "num_test": int}
+_REPORTED: dict[str, type] = {"correct_at": float, "floor": float, "family": str, "level": str}
+_REASONING_GYM: dict[str, type] = {
+    "name": str, "parameters": Mapping, "template": str, "chat": bool, **_SPLITS, **_REPORTED,
+}  # fmt: skip
+
+
+class _Kind(NamedTuple):
+    build: Callable[[str, Spec], list[Task]]
+    summary: str
+    example: str
+    options: dict[str, type]
+    required: tuple[str, ...] = ()
+
+
+_KINDS: dict[str, _Kind] = {
+    "tiny": _Kind(
+        _tiny,
+        "a task for the embedded tiny model",
+        "{tiny: countdown, level: medium}",
+        {"level": str, **_SPLITS},
+        ("level",),
+    ),
+    "paper": _Kind(
+        _paper,
+        "a task of the paper",
+        "{paper: countdown, level: medium}",
+        {"level": str, "name": str, **_SPLITS},
+        ("level",),
+    ),
+    "reasoning_gym": _Kind(
+        _reasoning_gym,
+        "one of reasoning-gym's datasets",
+        "{reasoning_gym: countdown, parameters: {min_numbers: 4, max_numbers: 4}}",
+        _REASONING_GYM,
+    ),
+    "rows": _Kind(
+        _rows,
+        "rows of a .jsonl or .parquet file",
+        "{rows: train.jsonl, name: math, prompt: question, reward: 'my_rewards.py:exact', test_fraction: 0.1}",
+        {"name": str, "reward": str, "test": str, "test_fraction": float, "prompt": str, **_REPORTED},
+        ("name", "reward"),
+    ),
+    "hub": _Kind(
+        _hub,
+        "a dataset of the Hugging Face Hub",
+        "{hub: some/dataset, name: math, prompt: question, reward: 'trl.rewards:accuracy_reward'}",
+        {
+            "name": str, "reward": str, "prompt": str, "config": str, "train_split": str, "test_split": str,
+            "test_fraction": float, "revision": str, **_REPORTED,
+        },
+        ("name", "prompt", "reward"),
+    ),
+    "released": _Kind(
+        _released,
+        "the rows the paper released, train and test in one file or two",
+        "{released: train.parquet, test: test.parquet}",
+        {"test": str},
+    ),
+    "task": _Kind(
+        _imported,
+        "a function that returns a Task or a list of them",
+        "{task: 'my_tasks.py:make_task', arguments: {size: 3}}",
+        {"arguments": Mapping},
+    ),
+}  # fmt: skip
