@@ -12,7 +12,7 @@ import numpy as np
 from mtgrpo.core.filters import informative, keep_all, lenient
 from mtgrpo.core.quotas import Floats, Ints
 from mtgrpo.core.rounds import RoundView
-from mtgrpo.core.types import Group, State
+from mtgrpo.core.types import Group, State, Verdict
 from mtgrpo.errors import ConfigError, ShortfallError, StateError, unknown
 
 if TYPE_CHECKING:
@@ -35,14 +35,13 @@ class RoundStats:
     reward_sum: dict[str, float] = field(default_factory=dict[str, float])
     accuracy_sum: dict[str, float] = field(default_factory=dict[str, float])
 
-    def add(self, group: Group) -> None:
-        """Count one group."""
-        task, reward = group.task, group.mean_reward
+    def add(self, task: str, reward: float, accuracy: float) -> None:
+        """Count one group by its means; a NaN reward marks one without scorable completions."""
         self.num_groups[task] = self.num_groups.get(task, 0) + 1
         if reward == reward:  # not NaN
             self.num_scored[task] = self.num_scored.get(task, 0) + 1
             self.reward_sum[task] = self.reward_sum.get(task, 0.0) + reward
-            self.accuracy_sum[task] = self.accuracy_sum.get(task, 0.0) + group.mean_accuracy
+            self.accuracy_sum[task] = self.accuracy_sum.get(task, 0.0) + accuracy
 
     def merge(self, other: RoundStats) -> None:
         """Add another round's sums to these."""
@@ -131,26 +130,37 @@ class Batch:
                 raise StateError(
                     f"tell: {count} groups of task {task!r}, but {asked} are outstanding; tell what ask() returned"
                 )
-        verdicts = [self._sampler.group_filter(group) for group in groups]  # a user's function: it may raise
-        for group, verdict in zip(groups, verdicts, strict=True):
-            i = self._index[group.task]
-            self._pending[i] -= 1
-            self._round_generated[i] += 1
+        # A user's filter may raise: judge all before counting one. The simulator tells the same object many times.
+        facts = {key: self._judge(group) for key, group in {id(group): group for group in groups}.items()}
+        stats, kept = self.rounds[-1] if groups else RoundStats(), Counter[str]()
+        for group in groups:
+            verdict, informs, reward, accuracy = facts[id(group)]
+            task = group.task
             self.num_rollouts += len(group.rewards)
-            self.rounds[-1].add(group)
-            self.num_informative[group.task] += self._gauge(group).keep
+            stats.add(task, reward, accuracy)
+            self.num_informative[task] += informs
             if verdict.keep:
-                self._round_accepted[i] += 1
-                self._accepted_counts[i] += 1
+                kept[task] += 1
                 self._accepted.append(group)
             else:
-                self.dropped[group.task][verdict.reason] += 1
+                self.dropped[task][verdict.reason] += 1
                 if len(self._dropped) < self._sampler.batch_size:  # the rest is let go: completions are large
                     self._dropped.append(group)
+        for task, count in told.items():
+            i = self._index[task]
+            self._pending[i] -= count
+            self._round_generated[i] += count
+            self._round_accepted[i] += kept[task]
+            self._accepted_counts[i] += kept[task]
         if groups and not self._pending.any():
             self._sampler.acceptance.observe(self._round_generated, self._round_accepted)
             self._round_generated = np.zeros_like(self._pending)
             self._round_accepted = np.zeros_like(self._pending)
+
+    def _judge(self, group: Group) -> tuple[Verdict, bool, float, float]:
+        verdict = self._sampler.group_filter(group)
+        informs = verdict.keep if self._gauge is self._sampler.group_filter else self._gauge(group).keep
+        return verdict, informs, group.mean_reward, group.mean_accuracy
 
     def _select(self) -> None:
         size, policy = self._sampler.batch_size, self._sampler.shortfall
