@@ -17,7 +17,7 @@ _MAX_FRACTIONS = 64
 
 def unwrap(text: str) -> str:
     r"""`text` without dollar signs, ``\( \)``, ``\left``, ``\text{...}`` and spacing; white space collapsed."""
-    text = text.strip().strip("$").strip()
+    text = text.replace("$", " ").strip()  # by a space: 1$2 is not 12
     for start, end in (("\\(", "\\)"), ("\\[", "\\]")):
         if len(text) >= 4 and text.startswith(start) and text.endswith(end):
             text = text[2:-2]

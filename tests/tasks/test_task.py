@@ -1,0 +1,148 @@
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtgrpo.errors import MissingExtra, RewardError, TaskError
+from mtgrpo.tasks import Score, Task, each
+
+ROWS = [{"prompt": "1+1?", "answer": "2"}, {"prompt": "2+2?", "answer": "4"}]
+
+
+def exact(prompts: Sequence[str], completions: Sequence[str], answer: Sequence[str], **_: Any) -> list[float]:
+    return [float(c == a) for c, a in zip(completions, answer, strict=True)]
+
+
+def returning(value: object) -> Callable[..., Any]:
+    def constant_reward(**_: Any) -> object:
+        return value
+
+    return constant_reward
+
+
+def make(reward: Any = exact, **options: Any) -> Task:
+    return Task(**({"name": "math", "train": ROWS, "test": [], "reward": reward} | options))
+
+
+def test_scores_in_one_call():
+    assert make().score(ROWS, ["2", "5"]) == [Score(1.0, 1.0), Score(0.0, 0.0)]
+    assert make().score([], []) == []
+
+
+def test_accuracy_of_plain_numbers_is_from_correct_at():
+    task = make(returning([0.7, 0.8]), correct_at=0.75)
+    assert task.score(ROWS, ["", ""]) == [Score(0.7, 0.0), Score(0.8, 1.0)]
+
+
+def test_a_score_brings_its_own_accuracy():
+    assert make(returning([Score(5.0, 0.25), 0.0])).score(ROWS, ["", ""])[0] == Score(5.0, 0.25)
+
+
+def test_columns_that_only_some_rows_have():
+    def columns(prompts: Any, completions: Any, **columns: Any) -> list[float]:
+        assert columns == {"a": [1, None], "b": [None, 2]}
+        return [0.0, 0.0]
+
+    make(columns).score([{"prompt": "p", "a": 1}, {"prompt": "q", "b": 2}], ["", ""])
+
+
+@pytest.mark.parametrize("values", [np.array([1.0, 0.5]), (1, 0.5), [np.float32(1), np.int64(0)], np.array([1, 0])])
+def test_arrays_and_their_scalars_are_numbers(values: Any):
+    assert make(returning(values)).score(ROWS, ["", ""])[0] == Score(1.0, 1.0)
+
+
+def test_torch_tensors_are_numbers():
+    torch = pytest.importorskip("torch")
+    assert make(returning(torch.tensor([1.0, 0.5]))).score(ROWS, ["", ""]) == [Score(1.0, 1.0), Score(0.5, 0.0)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, math.nan, math.inf, -math.inf, "1", True, np.True_, [1.0], 1j, Score(math.nan, 0.0), Score(1.0, 1.5),
+     Score(1.0, -0.1), Score(1.0, math.nan), np.array([1.0, 2.0])],
+)  # fmt: skip
+def test_what_is_no_finite_number_names_task_and_prompt(value: object):
+    with pytest.raises(RewardError, match=r"^task 'math', prompt 17: reward function .*constant_reward returned .*need"):
+        make(returning([0.0, value])).score(ROWS, ["", ""], [4, 17])
+
+
+@pytest.mark.parametrize("values", [None, 1.0, "ab", [1.0], [1.0] * 3, {"a": 1, "b": 2}, np.float64(1), Score(1, 1)])
+def test_wrong_number_of_values(values: object):
+    with pytest.raises(RewardError, match=r"task 'math', prompts 4 to 17: .*one number per completion is needed"):
+        make(returning(values)).score(ROWS, ["", ""], [4, 17])
+
+
+def test_a_reward_that_raises_names_the_prompt_and_is_chained():
+    task = make(each(lambda text, row: 1 / (row["answer"] != "4")))
+    with pytest.raises(
+        RewardError, match=r"^task 'math', prompt 17: reward function .*lambda.* raised ZeroDivisionError: division"
+    ) as caught:
+        task.score(ROWS, ["", ""], [4, 17])
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_reward_that_only_raises_on_batches():
+    def only_one(prompts: Any, **_: Any) -> list[float]:
+        if len(prompts) > 1:
+            raise ValueError("one at a time")
+        return [0.0]
+
+    with pytest.raises(RewardError, match=r"prompts 0 to 1 \(only together.*one at a time"):
+        make(only_one).score(ROWS, ["", ""])
+
+
+def test_a_missing_package_is_not_the_prompts_fault():
+    def needs(**_: Any) -> list[float]:
+        raise MissingExtra("mathx: not installed")
+
+    with pytest.raises(MissingExtra):
+        make(needs).score(ROWS, ["", ""])
+
+
+def test_score_wants_one_row_per_completion():
+    with pytest.raises(TaskError, match="2 rows, 1 completions"):
+        make().score(ROWS, [""])
+    with pytest.raises(TaskError, match="prompt 3: no column 'prompt'; columns there are: question"):
+        make().score([{"question": "?"}], [""], [3])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": ""}, "non-empty"),
+        ({"name": " a"}, "space around"),
+        ({"name": "a\nb"}, "printable"),
+        ({"name": 3}, "task name 3"),
+        ({"reward": None}, "reward is a NoneType"),
+        ({"oracle": "x"}, "oracle is a str"),
+        ({"train": []}, "no rows"),
+        ({"train": "abc"}, "train: found str"),
+        ({"train": iter(ROWS)}, "a sequence of rows"),
+        ({"train": [{"question": "?"}]}, "train, row 0: no column 'prompt'; columns there are: question"),
+        ({"test": [{"prompt": 3}]}, "test, row 0: prompt is a int"),
+        ({"train": ["text"]}, "train, row 0: found str"),
+        ({"train": [{"prompt": "p", "completions": 1}]}, "reserved"),
+        ({"correct_at": math.nan}, "correct_at"),
+        ({"correct_at": "1"}, "correct_at"),
+        ({"floor": 1.0}, "floor"),
+        ({"floor": -0.1}, "floor"),
+    ],
+)
+def test_bad_attributes_are_refused(options: dict[str, Any], message: str):
+    with pytest.raises(TaskError, match=message) as caught:
+        make(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_async_rewards_are_refused():
+    async def reward(**_: Any) -> list[float]:
+        return []
+
+    with pytest.raises(TaskError, match="async"):
+        make(reward)
+
+
+def test_repr_is_short():
+    assert repr(make()) == "Task('math', 2 train rows, 0 test rows)"
