@@ -27,7 +27,9 @@ class PromptStream:
         self._position = 0
         self._half_bits = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
         self._mask = (1 << self._half_bits) - 1
-        self._epoch, self._keys = -1, (0, 0, 0, 0)
+        # Four rounds are enough for large halves; with fewer than 4 bits they favour some orders by a third.
+        self._num_rounds = 4 if self._half_bits >= 4 else 8
+        self._epoch, self._keys = -1, list[int]()
 
     def draw(self, count: int) -> list[int]:
         """The next `count` row indices; epochs follow each other without a gap."""
@@ -37,9 +39,9 @@ class PromptStream:
     def _at(self, position: int) -> int:
         epoch, index = divmod(position, self.size)
         if epoch != self._epoch:
-            digest = hashlib.blake2b(f"{self.seed}\0{epoch}\0{self.name}".encode(), digest_size=32).digest()
-            keys = [int.from_bytes(digest[i : i + 8], "big") for i in (0, 8, 16, 24)]
-            self._epoch, self._keys = epoch, (keys[0], keys[1], keys[2], keys[3])
+            digest = hashlib.blake2b(f"{self.seed}\0{epoch}\0{self.name}".encode(), digest_size=64).digest()
+            keys = [int.from_bytes(digest[8 * i : 8 * i + 8], "big") for i in range(self._num_rounds)]
+            self._epoch, self._keys = epoch, keys
         while True:  # cycle walking: under four expected rounds, as the domain is less than four times the size
             index = self._permute(index)
             if index < self.size:
