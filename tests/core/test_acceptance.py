@@ -1,0 +1,74 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from mtgrpo.core.acceptance import CountedAcceptance, EmaAcceptance
+from mtgrpo.errors import ConfigError
+
+
+def observe(estimate, *rounds):
+    for generated, accepted in rounds:
+        estimate.observe(np.array(generated), np.array(accepted))
+    return estimate.rates().tolist()
+
+
+def bound(estimate, num_tasks=2):
+    estimate.bind(num_tasks)
+    return estimate
+
+
+def test_counted_by_hand():
+    # decay .5, prior 1. a: (1 + 2) / (1 + 8) = 1/3, then (1 + 1 + 4) / (1 + 4 + 4) = 2/3. b: never asked, then 0 of 3.
+    estimate = bound(CountedAcceptance(decay=0.5, prior=1.0))
+    assert estimate.rates().tolist() == [1, 1]
+    assert observe(estimate, ([8, 0], [2, 0])) == pytest.approx([1 / 3, 1])
+    assert observe(estimate, ([4, 3], [4, 0])) == pytest.approx([2 / 3, 1 / 4])
+    assert observe(estimate, ([0, 0], [0, 0])) == pytest.approx([2 / 3, 1 / 4])  # nothing fades without news
+
+
+def test_ema_by_hand():
+    # decay .9: rho = .1 * .75 = .075, then .9 * .075 + .1 * 0 = .0675; b only then: .1 * 1.
+    estimate = bound(EmaAcceptance())
+    assert estimate.rates().tolist() == [1, 1]
+    assert observe(estimate, ([8, 0], [2, 0])) == pytest.approx([0.925, 1])
+    assert observe(estimate, ([4, 3], [4, 0])) == pytest.approx([0.9325, 0.9])
+
+
+@pytest.mark.parametrize("make", [CountedAcceptance, EmaAcceptance])
+def test_converges_to_the_rate_and_stays_within_bounds(make):
+    estimate, rng = bound(make(), 3), np.random.default_rng(0)
+    truth, seen = np.array([0.0, 0.3, 1.0]), []
+    for _ in range(400):
+        generated = rng.integers(0, 40, size=3)
+        estimate.observe(generated, rng.binomial(generated, truth))
+        seen.append(estimate.rates())
+        assert (seen[-1] >= 0).all()
+        assert (seen[-1] <= 1).all()
+    assert np.mean(seen[100:], axis=0) == pytest.approx(truth, abs=0.03)
+
+
+@pytest.mark.parametrize("make", [CountedAcceptance, EmaAcceptance])
+def test_state_through_json(make):
+    first, second = bound(make()), bound(make())
+    observe(first, ([8, 0], [2, 0]), ([3, 5], [1, 2]))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert observe(first, ([4, 1], [0, 1])) == observe(second, ([4, 1], [0, 1]))
+    first.bind(3)
+    assert first.rates().tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: CountedAcceptance(decay=1.0),
+        lambda: CountedAcceptance(decay=math.nan),
+        lambda: CountedAcceptance(prior=0.0),
+        lambda: CountedAcceptance(prior=math.nan),
+        lambda: EmaAcceptance(1.0),
+    ],
+)
+def test_refuses(make):
+    with pytest.raises(ConfigError, match="Acceptance"):
+        make()

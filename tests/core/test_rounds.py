@@ -1,0 +1,125 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtgrpo.core.rounds import NeededRounds, OversampledRounds, RoundView
+from mtgrpo.errors import ConfigError
+
+
+def view(number=0, weights=(0.5, 0.3, 0.2), quotas=(5, 3, 2), accepted=(0, 0, 0), rates=(1, 1, 1), batch_size=10):
+    return RoundView(
+        number=number,
+        batch_size=batch_size,
+        weights=np.array(weights, dtype=float),
+        quotas=None if quotas is None else np.array(quotas),
+        accepted=np.array(accepted),
+        acceptance_rates=np.array(rates, dtype=float),
+    )
+
+
+def plan(planner, round_view, seed=0):
+    return planner.plan(round_view, np.random.default_rng(seed)).tolist()
+
+
+def test_view_by_hand():
+    some = view(accepted=(6, 1, 0))
+    assert some.num_missing == 3
+    assert some.deficits.tolist() == [0, 2, 2]
+    blind = view(quotas=None, accepted=(6, 1, 0))
+    assert blind.num_missing == 3
+    assert blind.deficits.tolist() == [0, 0, 0]
+    assert view(accepted=(9, 9, 0)).num_missing == 0
+
+
+def test_needed_by_hand():
+    # deficits (5, 3, 2) at a = (1, .5, .1): 5, 6, and 2 * min(10, 5) = 10.
+    assert plan(NeededRounds(), view(rates=(1, 0.5, 0.1))) == [5, 6, 10]
+    # a quarter more: 6.25, 7.5, 12.5 rounded up; the first task is done and asked for nothing.
+    assert plan(NeededRounds(oversampling=1.25), view(accepted=(5, 0, 0), rates=(1, 0.5, 0.1))) == [0, 8, 13]
+    assert plan(NeededRounds(max_inflation=1.0), view(rates=(1, 0.5, 0.0))) == [5, 3, 2]
+    # 4 / .8 is 5, not 6.
+    assert plan(NeededRounds(), view(quotas=(4, 0, 0), rates=(0.8, 1, 1))) == [5, 0, 0]
+
+
+def test_needed_without_quotas():
+    # 7 are missing; sum_k z_k / a_k = .5 + .6 + 1 = 2.1: 15 in all.
+    counts = plan(NeededRounds(), view(quotas=None, accepted=(3, 0, 0), rates=(1, 0.5, 0.1)))
+    assert sum(counts) == 15
+    # Quotas that are met but sum to less than B (released): the rest comes from any task.
+    assert sum(plan(NeededRounds(), view(quotas=(4, 2, 2), accepted=(4, 2, 2)))) == 2
+
+
+def mean_plan(planner, round_view, draws=4000):
+    rng = np.random.default_rng(1)
+    return np.mean([planner.plan(round_view, rng) for _ in range(draws)], axis=0)
+
+
+def test_oversampled_shares():
+    # M_os B = 30. First round z m: (.5, .3, .2) * (1, 2, 5) = (.5, .6, 1) of 2.1.
+    first = view(rates=(1, 0.5, 0.1))
+    assert mean_plan(OversampledRounds(), first) == pytest.approx(np.array([0.5, 0.6, 1.0]) / 2.1 * 30, abs=0.3)
+    # Later: deficits (0, 2, 2) * (1, 2, 5) = (0, 4, 10) of 14.
+    later = view(number=1, accepted=(6, 1, 0), rates=(1, 0.5, 0.1))
+    assert mean_plan(OversampledRounds(), later) == pytest.approx(np.array([0, 4, 10]) / 14 * 30, abs=0.3)
+    # Inflation off: the deficits as they are.
+    assert mean_plan(OversampledRounds(max_inflation=1), later) == pytest.approx([0, 15, 15], abs=0.3)
+
+
+def test_oversampled_same_until_full():
+    planner = OversampledRounds(max_inflation=1, refill="same_until_full")
+    short = view(number=1, accepted=(6, 1, 0))
+    assert mean_plan(planner, short) == pytest.approx([15, 9, 6], abs=0.3)
+    full = view(number=2, accepted=(9, 1, 0))
+    assert mean_plan(planner, full) == pytest.approx([0, 15, 15], abs=0.3)
+
+
+def test_oversampled_without_quotas_never_looks_at_deficits():
+    for number in (0, 1, 5):
+        blind = view(number=number, quotas=None, accepted=(3, 1, 0))
+        assert mean_plan(OversampledRounds(), blind) == pytest.approx([15, 9, 6], abs=0.3)
+
+
+PLANNERS = [
+    NeededRounds(),
+    NeededRounds(oversampling=1.5, max_inflation=20),
+    OversampledRounds(),
+    OversampledRounds(oversampling=1, max_inflation=1),
+    OversampledRounds(refill="same_until_full"),
+]
+
+
+@pytest.mark.parametrize("planner", PLANNERS)
+@given(st.data())
+def test_something_is_asked_while_something_is_missing(planner, data):
+    size = data.draw(st.integers(1, 5))
+    batch_size = data.draw(st.integers(1, 40))
+    small = st.integers(0, batch_size)
+    weights = np.array(data.draw(st.lists(st.floats(0.01, 1), min_size=size, max_size=size)))
+    rates = data.draw(st.lists(st.floats(0, 1), min_size=size, max_size=size))
+    quotas = data.draw(st.one_of(st.none(), st.lists(small, min_size=size, max_size=size)))
+    accepted = data.draw(st.lists(small, min_size=size, max_size=size))
+    number = data.draw(st.integers(0, 5))
+    round_view = view(number, weights / weights.sum(), quotas, accepted, rates, batch_size)
+    counts = planner.plan(round_view, np.random.default_rng(0))
+    assert counts.dtype == np.int64
+    assert (counts >= 0).all()
+    if round_view.num_missing or round_view.deficits.any():
+        assert counts.sum() >= 1
+        assert counts.sum() <= 40 * size * 30
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NeededRounds(oversampling=0.5),
+        lambda: NeededRounds(max_inflation=math.nan),
+        lambda: OversampledRounds(max_inflation=math.inf),
+        lambda: OversampledRounds(refill="never"),
+    ],
+)
+def test_refuses(make):
+    with pytest.raises(ConfigError, match="Rounds: "):
+        make()
