@@ -166,7 +166,10 @@ def _type_name(annotation: Any) -> str:
     container = origin or annotation
     if isinstance(container, type) and issubclass(container, Mapping):
         return "a mapping"
-    return "a list" if container in (list, tuple) else getattr(container, "__name__", str(annotation))
+    if container in (list, tuple) or getattr(container, "__name__", "") == "Sequence":
+        inner = typing.get_args(annotation)
+        return f"a list of {_type_name(inner[0]).removeprefix('a ')}s" if inner else "a list"
+    return getattr(container, "__name__", str(annotation))
 
 
 def _number_hint(value: Any, annotation: Any) -> str:

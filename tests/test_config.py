@@ -1,0 +1,112 @@
+"""The configuration: everything wrong is one clear line, everything right is complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mtgrpo.config import load_config, parse_config, shipped_configs
+from mtgrpo.errors import ConfigError
+from mtgrpo.plan import make_plan
+
+MINIMAL = {"tasks": [{"tiny": "zebra", "level": "easy"}]}
+
+
+@pytest.mark.parametrize("name", sorted(shipped_configs()))
+def test_every_shipped_configuration_parses_and_plans(name: str) -> None:
+    config = load_config(name)
+    plan = make_plan(config, world_size=8 if config.model != "tiny" else 1)
+    assert plan.micro_batch_size * plan.gradient_accumulation_steps * plan.world_size == plan.rows_per_update
+    assert plan.rows_per_update * config.updates_per_step == plan.rows_per_step
+
+
+def test_resolving_is_idempotent_and_survives_yaml(tmp_path: Path) -> None:
+    config = load_config("demo", ["preset=mt_grpo_reg", "weighting.eta=0.01", "sampler.rounds.oversampling=1.5"])
+    assert config.weighting["eta"] == 0.01
+    assert config.sampler["rounds"] == {"kind": "needed", "oversampling": 1.5, "max_inflation": 5.0}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
+    assert load_config(str(path)) == config
+    assert load_config(str(tmp_path)) == config  # a run directory stands for its own configuration
+
+
+def test_another_rule_does_not_inherit_the_presets_arguments() -> None:
+    config = load_config("demo", ["weighting={rule: sec, alpha: 0.3}"])
+    assert config.weighting == {"rule": "sec", "alpha": 0.3, "temperature": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("stps=3", ["unknown key 'stps'", "did you mean 'steps'"]),
+        ("steps=many", ["steps", "'many' is text", "whole number"]),
+        ("steps=0", ["steps: 0", "at least 1"]),
+        ("steps=true", ["steps", "whole number"]),
+        ("learning_rate=1e-5", ["learning_rate", "1.0e-5"]),
+        ("learning_rate=-1.0", ["learning_rate", "above 0"]),
+        ("group_size=1", ["group_size: 1", "at least 2"]),
+        ("preset=mtgrpo", ["unknown name 'mtgrpo'", "did you mean 'mt_grpo'"]),
+        ("variant=original", ["unknown variant", "paper"]),
+        ("weighting.lamb=0.2", ["weighting", "did you mean 'lam'"]),
+        ("weighting.rule=impro", ["weighting", "unknown rule 'impro'"]),
+        ("sampler.group_filter=strct", ["unknown filter 'strct'", "did you mean 'strict'"]),
+        ("sampler.quotas=exact", ["unknown quotas 'exact'"]),
+        ("sampler.rounds.kind=big", ["unknown kind 'big'"]),
+        ("sampler.rounds.oversampling=0.5", ["oversampling", "at least 1"]),
+        ("evaluation.often=3", ["evaluation", "unknown key 'often'"]),
+        ("evaluation=3", ["evaluation", "a mapping"]),
+        ("tasks=zebra", ["tasks", "a list"]),
+        ("tasks.0=zebra", ["tasks", "a list of mappings"]),
+        ("nonsense", ["not of the form a.b=value"]),
+        ("output.x=1", ["output", "is not a mapping"]),
+    ],
+)
+def test_bad_values_are_one_line_with_the_way_out(override: str, parts: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config("demo", [override])
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_files_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'demo'"):
+        load_config("demmo")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("tasks: [", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"broken\.yaml: not valid YAML"):
+        load_config(str(broken))
+    broken.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(str(broken))
+    broken.write_text("- 1", encoding="utf-8")
+    with pytest.raises(ConfigError, match="mapping of keys"):
+        load_config(str(broken))
+    broken.write_text("steps: 3", encoding="utf-8")
+    with pytest.raises(ConfigError, match="'tasks' is missing"):
+        load_config(str(broken))
+
+
+@pytest.mark.parametrize(
+    ("changes", "world_size", "message"),
+    [
+        ({"batch_size": 15, "updates_per_step": 4}, 1, "try batch_size: 16"),
+        ({"batch_size": 16, "updates_per_step": 4}, 3, "multiple of 12"),
+        ({"batch_size": 16, "group_size": 8, "micro_batch_size": 48}, 1, "nearest that does is 32"),
+    ],
+)
+def test_batches_that_do_not_divide_say_what_would(changes: dict[str, int], world_size: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_plan(parse_config({**MINIMAL, **changes}, "test"), world_size=world_size)
+
+
+def test_plan_of_the_papers_three_task_setting() -> None:
+    plan = make_plan(load_config("qwen_three_tasks"), world_size=8)
+    assert plan.rows_per_step == 32 * 72
+    assert plan.optimizer_steps == 720 * 4
+    assert plan.steps_per_generation == 4 * plan.gradient_accumulation_steps
+    assert plan.min_rollouts == 3 * 32 * 72  # the paper's first round: three times the batch
+    assert plan.max_rollouts == 11 * 3 * 32 * 72
