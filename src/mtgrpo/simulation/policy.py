@@ -1,0 +1,170 @@
+"""The toy policy: draws groups, learns from them, predicts its own improvement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mtgrpo.core.advantages import STD_EPSILON
+from mtgrpo.core.quotas import Floats, Ints
+from mtgrpo.core.types import Group
+from mtgrpo.simulation.world import World
+
+FORMAT_REWARD = 0.1
+
+
+class ToyPolicy:
+    """One skill and one format skill per task, trained by the policy gradient of a logistic model.
+
+    A group's code is ``num_correct * (G + 1) + num_well_formed``: all that its rewards depend on. Groups of one task
+    and code are one shared object, whose payload is the code.
+
+    Args:
+        world: What there is to learn.
+        group_size: G, completions per group, at least 2.
+        rng: Of the draws and of the noise on improvements.
+    """
+
+    def __init__(self, world: World, group_size: int, rng: np.random.Generator) -> None:
+        self.world, self.group_size, self._rng = world, group_size, rng
+        self.skill = world.array("skill")
+        formatted = world.array("format_skill")
+        self.format_logit = np.log(formatted / (1 - formatted))
+        self._start = self.skill.copy()
+        self._rates, self._forgetting = world.array("learning_rate"), world.array("forgetting")
+        self._transfer = world.transfer_matrix()
+        self._signal, self._format_own, self._format_wrong = group_signals(group_size)
+        self._index = {name: k for k, name in enumerate(world.names)}
+        self._shared: list[dict[int, Group]] = [{} for _ in world.tasks]
+        self._refresh()
+
+    def accuracy(self) -> Floats:
+        """Exact expected accuracy per task, shape (K,): the mean pass rate over its prompts."""
+        return self._pass_rates.mean(axis=1)
+
+    def draw(self, request: Mapping[str, int]) -> list[Group]:
+        """That many groups of each task, for prompts drawn at random, in a random order over all tasks."""
+        tasks, codes = list[Ints](), list[Ints]()
+        size = self.group_size
+        for name, count in request.items():
+            k = self._index[name]
+            correct = np.searchsorted(self._cumulated[k], self._rng.random(count))
+            formed = self._rng.binomial(size - correct, self._formatted[k])
+            tasks.append(np.full(count, k))
+            codes.append(correct * (size + 1) + formed)
+        if not codes:
+            return []
+        order = self._rng.permutation(sum(map(len, codes)))
+        pairs = zip(np.concatenate(tasks)[order].tolist(), np.concatenate(codes)[order].tolist(), strict=True)
+        shared = self._shared
+        return [shared[k].get(code) or self._make(k, code) for k, code in pairs]
+
+    def learn(self, groups: Sequence[Group], updates_per_step: int, surrogate: str) -> list[dict[str, float]]:
+        """One step on these groups; returns the measured improvements, one mapping per minibatch.
+
+        Args:
+            groups: The batch.
+            updates_per_step: Minibatches it is split into, at random.
+            surrogate: ``"mean"`` or ``"sum"`` over a task's completions in the minibatch.
+        """
+        num, size = len(groups), len(self._index)
+        if not num:
+            self._forget(np.zeros(size))
+            return [{} for _ in range(updates_per_step)]
+        tasks = np.fromiter((self._index[g.task] for g in groups), np.int64, num)
+        codes = np.fromiter((g.payload for g in groups), np.int64, num)
+        signal = self._signal[codes] * self._sensitivity[tasks, codes // (self.group_size + 1)]
+        form = self._format_own[codes] - self._formatted[tasks] * self._format_wrong[codes]
+        part = np.empty(num, dtype=np.int64)
+        part[self._rng.permutation(num)] = np.arange(num) % updates_per_step
+        cell, shape = part * size + tasks, (updates_per_step, size)
+        cells = updates_per_step * size
+        counts = np.bincount(cell, minlength=cells).reshape(shape)
+        skill_sums = np.bincount(cell, signal, cells).reshape(shape)
+        form_sums = np.bincount(cell, form, cells).reshape(shape)
+        totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)  # groups per minibatch, informative or not
+        moves = (skill_sums / totals) @ self._transfer * self._rates / updates_per_step
+        form_moves = form_sums / totals * self.world.format_learning_rate / updates_per_step
+        improvements = self._improvements(counts, skill_sums * moves + form_sums * form_moves, surrogate)
+        self.skill = self.skill + moves.sum(axis=0)
+        self.format_logit = self.format_logit + form_moves.sum(axis=0)
+        self._forget(counts.sum(axis=0) / num)
+        return improvements
+
+    def _improvements(self, counts: Ints, changes: Floats, surrogate: str) -> list[dict[str, float]]:
+        # `changes` sums the predicted change of the objective over groups, each the mean of its G completions.
+        completions = counts * self.group_size
+        noise = self._rng.standard_normal(counts.shape) * self.world.improvement_noise * np.sqrt(completions)
+        values = changes * self.group_size + noise
+        if surrogate == "mean":
+            values = values / np.maximum(completions, 1)
+        names = self.world.names
+        return [
+            {names[k]: float(row[k]) for k in np.flatnonzero(present)}
+            for row, present in zip(values, counts, strict=True)
+        ]
+
+    def _forget(self, shares: Floats) -> None:
+        self.skill = self.skill - self._forgetting * (1 - shares) * np.maximum(self.skill - self._start, 0)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self._pass_rates, slopes = self.world.pass_rates(self.skill)
+        self._formatted = 1.0 / (1.0 + np.exp(-self.format_logit))
+        self.outcomes, self._sensitivity = outcome_table(self._pass_rates, slopes, self.group_size)
+        # The last edge is above any draw, whatever the rounding of the sum.
+        self._cumulated = np.cumsum(self.outcomes, axis=1)
+        self._cumulated[:, -1] = 2.0
+
+    def _make(self, k: int, code: int) -> Group:
+        correct, formed = divmod(code, self.group_size + 1)
+        rewards = (1.0,) * correct + (FORMAT_REWARD,) * formed + (0.0,) * (self.group_size - correct - formed)
+        group = Group(self.world.names[k], rewards, payload=code)
+        self._shared[k][code] = group
+        return group
+
+
+def group_signals(group_size: int) -> tuple[Floats, Floats, Floats]:
+    """What a group's advantages teach, by its code; each of shape ((G + 1)^2,), 0 for codes that cannot occur.
+
+    Returns:
+        Mean over completions of ``A * correct`` (times the sensitivity of its prompt: the gradient in the skill; for
+        rewards of 0 and 1 it is ``sqrt(p (1 - p))``), of ``A * well_formed``, and of ``A * wrong``.
+    """
+    correct, formed = np.divmod(np.arange((group_size + 1) ** 2), group_size + 1)
+    possible = correct + formed <= group_size
+    mean = (correct + FORMAT_REWARD * formed) / group_size
+    squares = (correct + FORMAT_REWARD**2 * formed) / group_size
+    std = np.sqrt(np.maximum(squares - mean**2, 0) * group_size / (group_size - 1))
+    scale = np.where(possible & (std > 1e-9), 1.0 / ((std + STD_EPSILON) * group_size), 0.0)
+    right = correct * (1 - mean) * scale
+    return right, formed * (FORMAT_REWARD - mean) * scale, -right
+
+
+def outcome_table(rates: Floats, slopes: Floats, group_size: int) -> tuple[Floats, Floats]:
+    """Distribution of the number of correct completions, and the mean sensitivity given that number.
+
+    Args:
+        rates: Pass rates p of a task's prompts, shape (K, prompts).
+        slopes: Their derivatives in the skill.
+        group_size: G.
+
+    Returns:
+        ``P(c)``, shape (K, G + 1), exact over prompts and draws; and ``E[p' / (p (1 - p)) | c]``, same shape: how
+        strongly skill shows in the answers to the prompts that such groups come from (1 without floor and ceiling).
+    """
+    p = np.clip(rates, 1e-12, 1 - 1e-12)
+    counts = np.arange(group_size + 1)
+    logs = np.log(p)[:, :, None] * counts + np.log1p(-p)[:, :, None] * counts[::-1] + log_choose(group_size)
+    likelihood = np.exp(logs)
+    outcomes = likelihood.mean(axis=1)
+    sensitivity = np.minimum(slopes / (p * (1 - p)), 1.0)
+    weighted = np.einsum("kic,ki->kc", likelihood, sensitivity) / p.shape[1]
+    return outcomes, weighted / np.maximum(outcomes, 1e-300)
+
+
+def log_choose(size: int) -> Floats:
+    """Logarithms of the binomial coefficients of `size`, shape (size + 1,)."""
+    return np.array([math.lgamma(size + 1) - math.lgamma(c + 1) - math.lgamma(size - c + 1) for c in range(size + 1)])

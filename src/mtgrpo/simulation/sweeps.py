@@ -1,0 +1,184 @@
+"""One knob, many values, several seeds: what it trades."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mtgrpo import presets
+from mtgrpo.core.quotas import Floats
+from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.simulation.loop import simulate
+from mtgrpo.simulation.world import World
+
+Value: TypeAlias = "float | int | str | bool | None"
+
+# Arguments of `simulate` that may be swept as they are.
+ARGUMENTS = ("preset", "variant", "steps", "batch_size", "group_size", "updates_per_step")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Final figures of every run of a sweep; arrays have shape (values, seeds), `accuracy` (values, seeds, K).
+
+    Attributes:
+        tasks: Task names.
+        preset: Method.
+        parameter: What was varied, as given.
+        values: Its values.
+        seeds: Seeds of the runs; the same for every value, so that differences are paired.
+        accuracy: True accuracy per task at the end.
+        rollouts: Completions generated.
+        steps_to: Steps until the worst task reached `threshold`; NaN if it never did.
+        threshold: Worst-task accuracy that `steps_to` looks at.
+    """
+
+    tasks: tuple[str, ...]
+    preset: str
+    parameter: str
+    values: tuple[Value, ...]
+    seeds: tuple[int, ...]
+    accuracy: Floats
+    rollouts: Floats
+    steps_to: Floats
+    threshold: float
+
+    @property
+    def worst_accuracy(self) -> Floats:
+        """Accuracy of the worst task at the end, shape (values, seeds)."""
+        return self.accuracy.min(axis=2)
+
+    @property
+    def mean_accuracy(self) -> Floats:
+        """Mean accuracy of the tasks at the end, shape (values, seeds)."""
+        return self.accuracy.mean(axis=2)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One JSON-able row per value: means over seeds, with the standard errors of the two accuracies.
+
+        ``steps_to`` is the mean over the seeds that got there (None if none did), ``reached`` their share.
+        """
+        rows: list[dict[str, Any]] = []
+        for i, value in enumerate(self.values):
+            got = ~np.isnan(self.steps_to[i])
+            rows.append(
+                {
+                    self.parameter: value,
+                    "worst_accuracy": float(self.worst_accuracy[i].mean()),
+                    "worst_accuracy_se": standard_error(self.worst_accuracy[i]),
+                    "mean_accuracy": float(self.mean_accuracy[i].mean()),
+                    "mean_accuracy_se": standard_error(self.mean_accuracy[i]),
+                    "rollouts": float(self.rollouts[i].mean()),
+                    "steps_to": float(self.steps_to[i][got].mean()) if got.any() else None,
+                    "reached": float(got.mean()),
+                    "tasks": dict(zip(self.tasks, self.accuracy[i].mean(axis=0).tolist(), strict=True)),
+                }
+            )
+        return rows
+
+
+def sweep(
+    world: World,
+    preset: str,
+    parameter: str,
+    values: Sequence[Value],
+    seeds: Sequence[int] = (0, 1, 2),
+    *,
+    steps: int = 720,
+    batch_size: int = 32,
+    group_size: int = 8,
+    variant: str = "default",
+    setting: str | None = None,
+    threshold: float = 0.5,
+    processes: int = 1,
+) -> Sweep:
+    """Simulate every value with every seed.
+
+    Args:
+        world: What there is to learn.
+        preset: Method; ignored when `parameter` is ``"preset"``.
+        parameter: An argument of the preset's weighting (``"lam"``, ``"eta"``) or sampler (``"max_resamples"``,
+            ``"rounds.oversampling"``), or one of `ARGUMENTS`.
+        values: What it is set to.
+        seeds: Of the runs.
+        steps: Training steps.
+        batch_size: Groups per step.
+        group_size: Completions per group.
+        variant: ``default``, ``paper`` or ``released``.
+        setting: Whose hyper-parameters; None takes the published setting nearer in number of tasks.
+        threshold: Worst-task accuracy whose step is looked for.
+        processes: Worker processes. They are spawned: above 1, a script that calls this needs the usual
+            ``if __name__ == "__main__":``.
+
+    Raises:
+        ConfigError: No values or seeds, or a parameter the method does not have.
+    """
+    if not values or not seeds:
+        raise ConfigError(f"sweep: {len(values)} values, {len(seeds)} seeds; at least one of each is needed")
+    common: dict[str, Any] = {
+        "preset": preset,
+        "steps": steps,
+        "batch_size": batch_size,
+        "group_size": group_size,
+        "variant": variant,
+        "setting": setting or ("three_tasks" if len(world.tasks) <= 6 else "nine_tasks"),
+    }
+    jobs = [
+        (world, {**common, **_placed(common, parameter, value), "seed": seed}, threshold)
+        for value in values
+        for seed in seeds
+    ]
+    if processes > 1:
+        # Spawned on every platform: forking a process that has started threads (torch, BLAS) can hang.
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            ends = list(pool.map(_end, jobs))
+    else:
+        ends = [_end(job) for job in jobs]
+    shape = (len(values), len(seeds))
+    return Sweep(
+        tasks=world.names,
+        preset=preset,
+        parameter=parameter,
+        values=tuple(values),
+        seeds=tuple(seeds),
+        accuracy=np.array([accuracy for accuracy, _, _ in ends]).reshape(*shape, len(world.tasks)),
+        rollouts=np.array([rollouts for _, rollouts, _ in ends], dtype=np.float64).reshape(shape),
+        steps_to=np.array([steps_to for _, _, steps_to in ends], dtype=np.float64).reshape(shape),
+        threshold=threshold,
+    )
+
+
+def standard_error(values: Floats) -> float:
+    """Standard error of a mean over seeds; 0 for a single seed, where it is not known."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _end(job: tuple[World, dict[str, Any], float]) -> tuple[list[float], int, float]:
+    world, arguments, threshold = job
+    result = simulate(world, **arguments)
+    reached = result.steps_to(threshold)
+    return result.accuracy[-1].tolist(), int(result.rollouts[-1]), float("nan") if reached is None else float(reached)
+
+
+def _placed(common: dict[str, Any], parameter: str, value: Value) -> dict[str, Any]:
+    """The argument of `simulate` that sets this parameter."""
+    if parameter in ARGUMENTS:
+        return {parameter: value}
+    method = presets.get(common["preset"], variant=common["variant"], setting=common["setting"])
+    outer, _, inner = parameter.partition(".")
+    if inner:
+        nested = method.sampler.get(outer)
+        if isinstance(nested, dict) and inner in nested:
+            return {"sampler": {outer: {inner: value}}}
+    elif parameter in method.weighting and parameter != "rule":
+        return {"weighting": {parameter: value}}
+    elif parameter in method.sampler:
+        return {"sampler": {parameter: value}}
+    nested_names = [f"{o}.{i}" for o, spec in method.sampler.items() if isinstance(spec, dict) for i in spec]
+    allowed = [*ARGUMENTS, *(name for name in method.weighting if name != "rule"), *method.sampler, *nested_names]
+    raise ConfigError(unknown(f"sweep of {common['preset']}", "parameter", parameter, allowed, most=40))

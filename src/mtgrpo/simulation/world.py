@@ -1,0 +1,182 @@
+"""What the toy policy has to learn: tasks, and how they move each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import check_task_names
+from mtgrpo.errors import ConfigError, unknown
+
+NUM_PROMPTS = 64  # quantiles that stand for a task's prompts; 64 put the mean accuracy within .001 of the integral
+
+
+@dataclass(frozen=True)
+class SimulatedTask:
+    """One task: a completion of a prompt of difficulty d is correct with probability
+    ``floor + (ceiling - floor) sigmoid(skill - d)``, and d is normal with mean 0 and deviation `spread`.
+
+    Attributes:
+        name: Task name.
+        skill: Skill at the start, in logits.
+        spread: Deviation of prompt difficulty, in logits. A large one makes most groups all right or all wrong.
+        learning_rate: Logits of skill per step from a batch that consists of this task with a signal of 1.
+        floor: Pass rate without any skill (guessing).
+        ceiling: Pass rate with unlimited skill.
+        format_skill: Probability at the start that a wrong answer is well-formed and earns 0.1.
+        forgetting: Share of the skill gained so far that a step without any group of this task takes away.
+    """
+
+    name: str
+    skill: float = -1.0
+    spread: float = 2.0
+    learning_rate: float = 0.1
+    floor: float = 0.0
+    ceiling: float = 1.0
+    format_skill: float = 0.7
+    forgetting: float = 0.0
+
+    def __post_init__(self) -> None:
+        where = f"SimulatedTask {self.name!r}"
+        if not 0 <= self.floor < self.ceiling <= 1:
+            raise ConfigError(f"{where}: floor={self.floor}, ceiling={self.ceiling}; 0 <= floor < ceiling <= 1")
+        if self.spread < 0 or self.learning_rate < 0 or not 0 <= self.forgetting <= 1:
+            raise ConfigError(
+                f"{where}: spread={self.spread}, learning_rate={self.learning_rate}, forgetting={self.forgetting}; "
+                "spread and learning_rate must be at least 0, forgetting in [0, 1]"
+            )
+        if not 0 < self.format_skill < 1:
+            raise ConfigError(f"{where}: format_skill={self.format_skill}; it must be above 0 and below 1")
+
+
+@dataclass(frozen=True)
+class World:
+    """Tasks and their coupling.
+
+    Attributes:
+        tasks: At least one.
+        transfer: ``transfer[j][k]``: how far a unit of training on task j moves the skill of task k, against a
+            unit of training on k itself. Positive helps, negative interferes; the diagonal is 1. Empty: no coupling.
+        format_learning_rate: As a task's learning rate, for the logit of its format skill.
+        improvement_noise: Deviation of the measured loss change of one completion and minibatch.
+    """
+
+    tasks: tuple[SimulatedTask, ...]
+    transfer: tuple[tuple[float, ...], ...] = ()
+    format_learning_rate: float = 0.5
+    improvement_noise: float = 0.003
+
+    def __post_init__(self) -> None:
+        check_task_names(self.names, "World")
+        size = len(self.tasks)
+        if self.transfer and np.shape(self.transfer) != (size, size):
+            raise ConfigError(f"World: transfer has shape {np.shape(self.transfer)}; ({size}, {size}) is needed")
+        if self.format_learning_rate < 0 or self.improvement_noise < 0:
+            raise ConfigError("World: format_learning_rate and improvement_noise must be at least 0")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Task names, in order."""
+        return tuple(task.name for task in self.tasks)
+
+    def array(self, attribute: str) -> Floats:
+        """One attribute of every task, shape (K,)."""
+        return np.array([getattr(task, attribute) for task in self.tasks], dtype=np.float64)
+
+    def transfer_matrix(self) -> Floats:
+        """`transfer` as an array, shape (K, K)."""
+        return np.array(self.transfer, dtype=np.float64) if self.transfer else np.eye(len(self.tasks))
+
+    def pass_rates(self, skill: Floats) -> tuple[Floats, Floats]:
+        """Pass rate of every prompt, and its derivative in the skill; both of shape (K, NUM_PROMPTS)."""
+        floor, span = self.array("floor")[:, None], (self.array("ceiling") - self.array("floor"))[:, None]
+        return pass_rates(skill, self.array("spread"), floor, span)
+
+    @classmethod
+    def named(cls, name: str) -> World:
+        """``"three_tasks"`` or ``"nine_tasks"``.
+
+        Raises:
+            ConfigError: Another name.
+        """
+        worlds = {"three_tasks": cls.three_tasks, "nine_tasks": cls.nine_tasks}
+        if name not in worlds:
+            raise ConfigError(unknown("World", "name", name, worlds))
+        return worlds[name]()
+
+    @classmethod
+    def three_tasks(cls) -> World:
+        """Shaped like the paper's medium levels: Zebra has no zero-gradient groups, ARC is slow."""
+        tasks = (
+            SimulatedTask("countdown-medium", skill=-2.5, spread=2.0, learning_rate=0.12),
+            SimulatedTask("zebra-medium", skill=-2.0, spread=0.7, learning_rate=0.08, floor=0.2, ceiling=0.9),
+            SimulatedTask("arc-medium", skill=-8.0, spread=6.0, learning_rate=0.25, floor=0.02),
+        )
+        return cls(tasks, _family_transfer(tasks, within=0.0, across=0.0))
+
+    @classmethod
+    def nine_tasks(cls) -> World:
+        """Shaped like the paper's nine tasks: three families at three levels, transfer within a family."""
+        # family: (skill, spread, learning rate) per level, floors, ceiling
+        table = {
+            "countdown": (((-1.5, 1.5, 0.4), (-3.0, 2.0, 0.4), (-4.5, 2.5, 0.4)), (0.0, 0.0, 0.0), 1.0),
+            "zebra": (((-0.5, 0.7, 0.3), (-2.0, 0.7, 0.3), (-3.0, 0.7, 0.25)), (0.3, 0.2, 0.15), 0.95),
+            "arc": (((-5.0, 6.0, 0.8), (-8.0, 6.0, 0.8), (-10.0, 6.0, 0.8)), (0.05, 0.02, 0.02), 1.0),
+        }
+        tasks = tuple(
+            SimulatedTask(f"{family}-{level}", skill, spread, rate, floor, ceiling)
+            for family, (rows, floors, ceiling) in table.items()
+            for level, (skill, spread, rate), floor in zip(("easy", "medium", "hard"), rows, floors, strict=True)
+        )
+        return cls(tasks, _family_transfer(tasks, within=0.3, across=0.0))
+
+    @classmethod
+    def random(cls, seed: int, num_tasks: int) -> World:
+        """Tasks of random difficulty, spread, speed, floor and ceiling, weakly coupled.
+
+        The coupling is the Gram matrix of random unit vectors: what shared parameters give under plain gradient
+        descent.
+        """
+        rng = np.random.default_rng(seed)
+        tasks = tuple(
+            SimulatedTask(
+                f"task-{k}",
+                skill=float(rng.uniform(-5, 0)),
+                spread=float(rng.uniform(0.5, 5)),
+                learning_rate=float(np.exp(rng.uniform(np.log(0.05), np.log(0.5)))),
+                floor=float(rng.choice([0.0, 0.0, 0.1, 0.25])),
+                ceiling=float(rng.uniform(0.8, 1.0)),
+                format_skill=float(rng.uniform(0.3, 0.95)),
+            )
+            for k in range(num_tasks)
+        )
+        features = np.eye(num_tasks) + rng.normal(0, 0.1, (num_tasks, num_tasks))
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        return cls(tasks, tuple(tuple(float(v) for v in row) for row in features @ features.T))
+
+
+def pass_rates(skill: Floats, spread: Floats, floor: Floats, span: Floats) -> tuple[Floats, Floats]:
+    """Pass rates at the quantiles of difficulty, and their derivatives; skill and spread of shape (K,)."""
+    sigmoid = 1.0 / (1.0 + np.exp(np.clip(np.outer(spread, QUANTILES) - skill[:, None], -40, 40)))
+    return floor + span * sigmoid, span * sigmoid * (1 - sigmoid)
+
+
+def _quantiles() -> Floats:
+    normal = NormalDist()
+    return np.array([normal.inv_cdf((i + 0.5) / NUM_PROMPTS) for i in range(NUM_PROMPTS)])
+
+
+def _family_transfer(
+    tasks: tuple[SimulatedTask, ...], *, within: float, across: float
+) -> tuple[tuple[float, ...], ...]:
+    families = [task.name.partition("-")[0] for task in tasks]  # names this file made itself
+    return tuple(
+        tuple(1.0 if j == k else within if families[j] == families[k] else across for k in range(len(tasks)))
+        for j in range(len(tasks))
+    )
+
+
+QUANTILES = _quantiles()
