@@ -1,0 +1,226 @@
+"""RunLog: writes a run directory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, final
+
+from mtgrpo.errors import RunError, require
+from mtgrpo.runlog.environment import describe_environment
+from mtgrpo.runlog.files import append_line, explained, keep_lines, plain, read_lines, write_json, write_text
+from mtgrpo.runlog.lock import Lock
+from mtgrpo.runlog.records import is_run, read_mark
+
+VERSION: Final = 1
+LINES: Final = ("metrics.jsonl", "evaluations.jsonl", "completions.jsonl")
+
+
+@final
+class RunLog:
+    """Writes a run directory; made by `create` or `resume`, and locked until `close`.
+
+        with RunLog.create("runs/first", tasks.names) as log:
+            log.write_config(config)
+            log.write_environment(seed=config["seed"])
+            log.log_metrics(step, rollouts, mixer.metrics())
+
+    Every line is whole on disk when its method returns. One process writes: on several ranks, rank 0.
+
+    Attributes:
+        path: The run directory.
+        tasks: Task names of the run.
+    """
+
+    def __init__(self, path: Path, tasks: tuple[str, ...], lock: Lock) -> None:
+        self.path, self.tasks, self._lock = path, tasks, lock
+        self._earlier_s, self._start = 0.0, time.monotonic()
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], tasks: Sequence[str]) -> RunLog:
+        """Start a run in a new or empty directory, or in one whose run never took a step.
+
+        Raises:
+            RunError: The directory holds something else, a run that went further, or a live process's run.
+        """
+        directory = Path(path)
+        with explained(directory, "made"):
+            directory.mkdir(parents=True, exist_ok=True)
+            entries = sorted(p.name for p in directory.iterdir() if p.name != ".lock")
+        if entries and not is_run(directory):
+            raise RunError(
+                f"{directory}: not empty and not a run (it holds {entries[0]!r}); "
+                "choose a new directory for the output, or empty this one"
+            )
+        lock = Lock(directory / ".lock")
+        lock.acquire()
+        try:
+            steps = len(read_lines(directory / "metrics.jsonl"))
+            with explained(directory, "read"):
+                has_checkpoint = any((directory / "checkpoints").glob("*"))
+            if steps or has_checkpoint:
+                raise RunError(
+                    f"{directory}: already holds a run of {steps} logged steps; "
+                    "resume it (--resume), or choose another output directory"
+                )
+            with explained(directory, "emptied"):
+                for name in (*LINES, "summary.json"):
+                    (directory / name).unlink(missing_ok=True)
+            write_json(directory / "run.json", {"format": "mtgrpo-run", "version": VERSION, "tasks": list(tasks)})
+        except BaseException:
+            lock.release()
+            raise
+        return cls(directory, tuple(tasks), lock)
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str]) -> RunLog:
+        """Open a run to go on with it; torn last lines are removed. Follow with `truncate_after`.
+
+        Raises:
+            RunError: No run there, a damaged one, or a live process writes it.
+        """
+        directory = Path(path)
+        if not is_run(directory):
+            raise RunError(f"{directory}: not a run directory; nothing to resume; start without --resume")
+        lock = Lock(directory / ".lock")
+        lock.acquire()
+        try:
+            log = cls(directory, read_mark(directory), lock)
+            for name in LINES:
+                keep_lines(directory / name, lambda _: True)
+            log._restore_clock()
+        except BaseException:
+            lock.release()
+            raise
+        return log
+
+    def truncate_after(self, step: int) -> None:
+        """Forget everything logged after a step, and the summary: the checkpoint of `step` is resumed.
+
+        Lines of `step` itself stay. Steps, rollouts and values of the resumed log then equal those of a run that
+        was never interrupted; elapsed seconds go on from the last line kept.
+        """
+        for name in LINES:
+            keep_lines(self.path / name, lambda line: _step(line) <= step)
+        with explained(self.path, "emptied"):
+            (self.path / "summary.json").unlink(missing_ok=True)
+        self._restore_clock()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of training: since the start, or since the resume plus those before the checkpoint."""
+        return self._earlier_s + time.monotonic() - self._start
+
+    def has_evaluation(self, step: int) -> bool:
+        """Whether an evaluation of this step is in the log; a run killed just before it evaluates again."""
+        return any(line.get("step") == step for _, line in read_lines(self.path / "evaluations.jsonl"))
+
+    def log_metrics(
+        self, step: int, rollouts: int, values: Mapping[str, float], *, elapsed_s: float | None = None
+    ) -> None:
+        """Append a step's metrics.
+
+        Args:
+            step: Steps done.
+            rollouts: Completions generated so far.
+            values: Metric name to number; NaN and infinities are written as null.
+            elapsed_s: Seconds of training; None takes the log's own clock.
+
+        Raises:
+            RunError: A value is no number, or the file cannot be written.
+        """
+        head = self._head(step, rollouts, elapsed_s)
+        clash = head.keys() & values.keys()
+        if clash:
+            raise RunError(f"metrics: the name {min(clash)!r} is the log's own; name the metric otherwise")
+        line = plain(values, "metrics")
+        odd = next((k for k, v in line.items() if v is not None and not isinstance(v, (int, float))), None)
+        if odd is not None:
+            raise RunError(f"metrics: {odd!r} is {line[odd]!r}; a number is needed")
+        append_line(self.path / "metrics.jsonl", {**head, **line})
+
+    def log_evaluation(
+        self,
+        step: int,
+        rollouts: int,
+        tasks: Mapping[str, Mapping[str, float]],
+        *,
+        num_samples: int,
+        elapsed_s: float | None = None,
+    ) -> None:
+        """Append an evaluation.
+
+        Args:
+            step: Steps done; 0 is before training.
+            rollouts: Training completions generated so far.
+            tasks: Task name to ``{"accuracy", "reward", "num_prompts", "std_error"}``; accuracy in [0, 1].
+            num_samples: Completions per test prompt.
+            elapsed_s: Seconds of training; None takes the log's own clock.
+        """
+        missing = next((name for name, row in tasks.items() if "accuracy" not in row), None)
+        if missing is not None:
+            raise RunError(f"evaluation: task {missing!r} has no 'accuracy'")
+        head = self._head(step, rollouts, elapsed_s)
+        append_line(self.path / "evaluations.jsonl", {**head, "num_samples": num_samples, "tasks": tasks})
+
+    def log_completions(self, step: int, samples: Sequence[Mapping[str, Any]], *, max_per_task: int) -> None:
+        """Append a few of a step's completions: the first `max_per_task` of each task.
+
+        Args:
+            step: Steps done.
+            samples: ``{"task", "prompt", "completion", "reward", "accuracy", "kept"}`` each; `kept` says whether
+                its group was trained on. Prompts and completions are text or chat messages.
+            max_per_task: Most to write per task.
+        """
+        written: dict[str, int] = {}
+        for sample in samples:
+            task = sample["task"]
+            written[task] = written.get(task, 0) + 1
+            if written[task] <= max_per_task:
+                append_line(self.path / "completions.jsonl", {"step": step, **sample})
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the complete resolved configuration."""
+        yaml = require("yaml", "cli")
+        text = yaml.safe_dump(plain(config, "config.yaml"), sort_keys=False, allow_unicode=True, width=100)
+        write_text(self.path / "config.yaml", text)
+
+    def write_environment(self, *, seed: int | None = None, extra: Mapping[str, Any] | None = None) -> None:
+        """Write versions, machine, threads and git commit, with what the caller adds (accelerators, ...)."""
+        write_json(self.path / "environment.json", {**describe_environment(), "seed": seed, **(extra or {})})
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write how the run ended; ``summary["status"]`` is ``finished``, ``interrupted`` or ``failed``."""
+        if summary.get("status") not in ("finished", "interrupted", "failed"):
+            raise RunError(f"summary: status {summary.get('status')!r}; allowed: finished, interrupted, failed")
+        write_json(self.path / "summary.json", summary)
+
+    def checkpoint_path(self, step: int) -> Path:
+        """Where the checkpoint of a step goes: ``checkpoints/checkpoint-<step>``."""
+        return self.path / "checkpoints" / f"checkpoint-{step}"
+
+    def close(self) -> None:
+        """Release the lock. Calling it again does nothing."""
+        self._lock.release()
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _head(self, step: int, rollouts: int, elapsed_s: float | None) -> dict[str, Any]:
+        elapsed_s = self.elapsed_s if elapsed_s is None else elapsed_s
+        return {"step": step, "rollouts": rollouts, "elapsed_s": round(elapsed_s, 3)}
+
+    def _restore_clock(self) -> None:
+        times = [line.get("elapsed_s") for name in LINES[:2] for _, line in read_lines(self.path / name)]
+        self._earlier_s = float(max((t for t in times if isinstance(t, (int, float))), default=0.0))
+        self._start = time.monotonic()
+
+
+def _step(line: Mapping[str, Any]) -> float:
+    step = line.get("step")
+    return step if isinstance(step, (int, float)) else float("inf")
