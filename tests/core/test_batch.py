@@ -1,0 +1,226 @@
+import json
+import math
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from mtgrpo.core.batch import Batch
+from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.types import Group, Verdict
+from mtgrpo.errors import ConfigError, ShortfallError, StateError
+from tests.core.driver import FORMAT, MIXED, RATES, RIGHT, TASKS, WRONG, Dice, fill
+
+
+def new_batch(batch_size=10, weights=(0.5, 0.3, 0.2), **arguments) -> Batch:
+    sampler = RatioPreservingSampler(**arguments).bind(TASKS, batch_size)
+    return sampler.new_batch(np.array(weights), 0, np.random.default_rng(0))
+
+
+def told(batch: Batch, *rewards_of: tuple[str, tuple[float, ...]]) -> None:
+    batch.tell([Group(task, rewards, uid=i) for i, (task, rewards) in enumerate(rewards_of)])
+
+
+A, B, C = TASKS
+
+
+def test_two_rounds_by_hand():
+    batch = new_batch()
+    assert batch.quotas == {A: 5, B: 3, C: 2}
+    assert batch.ask() == {A: 5, B: 3, C: 2}  # nothing is known yet: no inflation
+    assert not batch.done
+    told(batch, *[(A, MIXED)] * 5, (B, MIXED), (B, WRONG), (B, RIGHT), (C, FORMAT), (C, FORMAT))
+    # b: 2 missing at (1 + 1) / (1 + 3) = 1/2; c: 2 missing at 1 / (1 + 2) = 1/3.
+    assert batch.ask() == {B: 4, C: 6}
+    told(batch, *[(B, MIXED)] * 4, *[(C, MIXED)] * 6)
+    assert batch.ask() == {}
+    assert batch.done
+    assert Counter(g.task for g in batch.groups) == {A: 5, B: 3, C: 2}
+    assert Counter(g.task for g in batch.surplus) == {B: 2, C: 4}
+    assert batch.shortfall == 0
+    assert batch.num_generated == 20
+    assert batch.num_rollouts == 80
+    assert batch.num_informative == {A: 5, B: 5, C: 6}
+    assert {t: dict(r) for t, r in batch.dropped.items()} == {
+        B: {"all_wrong": 1, "all_correct": 1},
+        C: {"all_wrong": 2},
+    }
+    # Measured before the filter: b has 5 groups of .275, one of 0 and one of 1.
+    assert batch.totals().means("reward") == pytest.approx({A: 0.275, B: 2.375 / 7, C: (6 * 0.275 + 2 * 0.05) / 8})
+    assert batch.totals().means("accuracy") == pytest.approx({A: 0.25, B: 2.25 / 7, C: 1.5 / 8})
+    assert [r.num_groups for r in batch.rounds] == [{A: 5, B: 3, C: 2}, {B: 4, C: 6}]
+
+
+def test_ask_repeats_what_is_outstanding():
+    batch, dice = new_batch(), Dice(RATES)
+    request = batch.ask()
+    before = json.dumps(batch.state_dict())
+    assert batch.ask() == batch.ask() == request
+    assert json.dumps(batch.state_dict()) == before
+    batch.tell(dice.rollout({A: 2, B: 1}))
+    assert batch.ask() == {A: 3, B: 2, C: 2}
+    fill(batch, dice)
+    assert batch.ask() == batch.ask() == {}
+
+
+def test_pieces_and_another_order_give_the_same_counts():
+    whole, pieces, dice, rng = new_batch(32), new_batch(32), Dice(RATES), random.Random(0)
+    while request := whole.ask():
+        groups = dice.rollout(request)
+        assert pieces.ask() == request
+        whole.tell(groups)
+        shuffled = rng.sample(groups, len(groups))
+        while shuffled:
+            count = rng.randint(1, 5)
+            pieces.tell(shuffled[:count])
+            shuffled = shuffled[count:]
+            assert sum(pieces.ask().values()) == len(shuffled) or not shuffled
+    assert pieces.ask() == {}
+    assert Counter(g.task for g in pieces.groups) == Counter(g.task for g in whole.groups)
+    assert {g.uid for g in pieces.groups + pieces.surplus} == {g.uid for g in whole.groups + whole.surplus}
+    for quantity in ("reward", "accuracy"):
+        assert pieces.totals().means(quantity) == pytest.approx(whole.totals().means(quantity))
+
+
+def test_refused_groups_leave_the_batch_as_it_was():
+    def grumpy(group: Group) -> Verdict:
+        if group.uid == "bad":
+            raise RuntimeError("cannot judge")
+        return Verdict(True)
+
+    batch = new_batch(group_filter=grumpy)
+    good = Group(A, MIXED)
+    with pytest.raises(StateError, match=f"1 groups of task {A!r}, but 0 are outstanding"):
+        batch.tell([good])  # before the first ask
+    batch.ask()
+    batch.tell([good])
+    before = json.dumps(batch.state_dict())
+    for groups, error, message in (
+        ([good] * 5, StateError, f"5 groups of task {A!r}, but 4 are outstanding"),
+        ([good, Group("arc/1", MIXED)], ConfigError, "unknown task 'arc/1' .did you mean 'arc/1d'"),
+        ([good, Group(B, MIXED, uid="bad")], RuntimeError, "cannot judge"),
+    ):
+        with pytest.raises(error, match=message):
+            batch.tell(groups)
+        assert json.dumps(batch.state_dict()) == before
+    batch.tell([])
+    batch.tell(iter([good] * 4))  # any iterable
+    assert A not in batch.ask()
+
+
+def test_groups_wait_for_the_end():
+    batch = new_batch()
+    for attempt in ("groups", "shortfall"):
+        with pytest.raises(StateError, match="still being filled"):
+            getattr(batch, attempt)
+    assert batch.surplus == []
+
+
+def test_no_more_groups_after_the_end():
+    batch = new_batch()
+    fill(batch, Dice(RATES))
+    with pytest.raises(StateError, match="0 are outstanding"):
+        batch.tell([Group(A, MIXED)])
+
+
+def missing_c(policy: str) -> Batch:
+    batch = new_batch(shortfall=policy, max_resamples=1, rounds=OversampledRounds())
+    dice = Dice({A: 1.0, B: 1.0, C: 0.0})
+    fill(batch, dice)
+    return batch
+
+
+def test_shortfall_surplus_fills_up_with_other_tasks():
+    batch = missing_c("surplus")
+    realized = Counter(g.task for g in batch.groups)
+    assert len(batch.groups) == 10
+    assert batch.shortfall == 2
+    assert realized[A] >= 5
+    assert realized[B] >= 3
+    assert realized[C] == 0
+    assert [g.task for g in batch.groups[8:]]  # quotas come first, the filling after them
+    assert Counter(g.task for g in batch.groups[:8]) == {A: 5, B: 3}
+
+
+def test_shortfall_smaller_trains_on_fewer():
+    batch = missing_c("smaller")
+    assert Counter(g.task for g in batch.groups) == {A: 5, B: 3}
+    assert batch.shortfall == 2
+    assert len(batch.surplus) > 0
+
+
+def test_shortfall_fail_says_what_is_missing_and_the_ways_out():
+    with pytest.raises(ShortfallError) as error:
+        missing_c("fail")
+    assert str(error.value) == (
+        "batch: 2 of 10 groups missing after 2 rounds {'arc/1d': 2}; "
+        "allow more with max_resamples, or choose shortfall='surplus' or 'smaller'"
+    )
+
+
+def test_padding_prefers_groups_without_gradient():
+    batch = new_batch(4, (1.0, 0.0, 0.0), max_resamples=0, rounds=OversampledRounds(2))
+    batch.ask()
+    nan = math.nan
+    rewards = [FORMAT, WRONG, (nan, 0.1, 0.0, 0.0), RIGHT, MIXED, (nan, nan, nan, nan), FORMAT, WRONG]
+    told(batch, *[(A, r) for r in rewards])
+    batch.ask()
+    assert [g.uid for g in batch.groups] == [4]
+    # The first four dropped are kept (a batch's worth): constant ones first, then those that vary.
+    assert [g.uid for g in batch.padding(10)] == [1, 3, 0, 2]
+    assert [g.uid for g in batch.padding(1)] == [1]
+    assert batch.padding(0) == []
+
+
+def test_unscorable_completions():
+    batch = new_batch(2, (1.0, 0.0, 0.0), max_resamples=0, rounds=OversampledRounds(2))
+    batch.ask()
+    nan = math.nan
+    told(batch, (A, (nan, nan)), (A, (nan, 1.0)), (A, (nan, 1.0, 0.0)), (A, (0.0, 0.0)))
+    batch.ask()
+    assert [g.uid for g in batch.groups] == [2]
+    assert batch.dropped[A] == {"unscorable": 2, "all_wrong": 1}
+    assert batch.totals().num_groups == {A: 4}
+    assert batch.totals().num_scored == {A: 3}
+    assert batch.totals().means("reward") == pytest.approx({A: 0.5})  # 1, .5 and 0
+    assert batch.totals().means("accuracy") == pytest.approx({A: 0.5})
+    reloaded = new_batch(2)
+    reloaded.load_state_dict(json.loads(json.dumps(batch.state_dict(), allow_nan=False)))
+    assert str(reloaded.groups) == str(batch.groups)
+
+
+def test_acceptance_is_observed_once_a_round_when_it_is_complete():
+    batch, dice = new_batch(), Dice({A: 0.0, B: 0.0, C: 0.0})
+    batch.ask()
+    batch.tell(dice.rollout({A: 5, B: 3, C: 1}))
+    assert batch._sampler.acceptance.rates().tolist() == [1, 1, 1]
+    batch.tell(dice.rollout({C: 1}))
+    assert batch._sampler.acceptance.rates() == pytest.approx([1 / 6, 1 / 4, 1 / 3])
+
+
+def test_payloads_come_back_by_uid():
+    batch = new_batch()
+    while request := batch.ask():
+        batch.tell(
+            Group(task, MIXED if i % 2 else WRONG, uid=f"{task} {i} {len(batch.rounds)}", payload=object())
+            for task, n in request.items()
+            for i in range(n)
+        )
+    payloads = {g.uid: g.payload for g in batch.groups + batch.surplus + batch.padding(99)}
+    restored = new_batch()
+    restored.load_state_dict(json.loads(json.dumps(batch.state_dict())))
+    assert all(g.payload is None for g in restored.groups)
+    restored.attach(payloads)
+    for get in (lambda b: b.groups, lambda b: b.surplus, lambda b: b.padding(99)):
+        assert [g.payload for g in get(restored)] == [g.payload for g in get(batch)]
+    restored.attach({})  # unknown uids keep what they have
+    assert restored.groups[0].payload is batch.groups[0].payload
+
+
+def test_completions_of_dropped_groups_are_let_go():
+    batch = new_batch(4, max_resamples=10)
+    fill(batch, Dice(dict.fromkeys(TASKS, 0.0)))
+    assert sum(batch.dropped[A].values()) > 4
+    assert len(batch.padding(1000)) == 4
