@@ -47,7 +47,10 @@ def expressions(draw: st.DrawFn) -> tuple[str, list[int], Fraction]:
         kind = draw(st.sampled_from("+-*/"))
         if kind == "/" and b == 0:
             kind = "+"
-        sign = {"*": draw(st.sampled_from(["*", "\\times", "\\cdot ", "×"])), "/": draw(st.sampled_from(["/", "\\div"]))}
+        sign = {
+            "*": draw(st.sampled_from(["*", "\\times", "\\cdot ", "×"])),
+            "/": draw(st.sampled_from(["/", "\\div"])),
+        }
         made = {"+": a + b, "-": a - b, "*": a * b, "/": a / b if b else Fraction(0)}[kind]
         parts.insert(0, (f"({x} {sign.get(kind, kind)} {y})", made))
     return parts[0][0], numbers, parts[0][1]

@@ -14,7 +14,9 @@ def test_completion_text():
     ]
     assert completion_text(tool_use) == "it is 42"
     assert completion_text(tool_use[:2]) == "let me look"
-    assert completion_text([{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}]) == "a"
+    assert (
+        completion_text([{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}]) == "a"
+    )
     assert completion_text([{"role": "assistant", "content": None}]) == ""
     assert completion_text([]) == ""
     with pytest.raises(TypeError, match="message content: found int"):

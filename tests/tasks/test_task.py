@@ -64,7 +64,9 @@ def test_torch_tensors_are_numbers():
      Score(1.0, -0.1), Score(1.0, math.nan), np.array([1.0, 2.0])],
 )  # fmt: skip
 def test_what_is_no_finite_number_names_task_and_prompt(value: object):
-    with pytest.raises(RewardError, match=r"^task 'math', prompt 17: reward function .*constant_reward returned .*need"):
+    with pytest.raises(
+        RewardError, match=r"^task 'math', prompt 17: reward function .*constant_reward returned .*need"
+    ):
         make(returning([0.0, value])).score(ROWS, ["", ""], [4, 17])
 
 

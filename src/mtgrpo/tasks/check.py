@@ -54,7 +54,7 @@ def check_task(task: Task, num_rows: int = 20) -> list[str]:
             where = f"{split} row {i}"
             try:
                 row = rows[i]
-                problems += [f"{where}: {problem}" for problem in _check_row(task, row, lambda r=rows, i=i: r[i], i)]
+                _check_row(task, row, rows[i], i, lambda problem, w=where: problems.append(f"{w}: {problem}"))
                 key = prompt_key(row["prompt"])
             except MissingExtra:
                 raise
@@ -67,36 +67,35 @@ def check_task(task: Task, num_rows: int = 20) -> list[str]:
     return problems
 
 
-def _check_row(task: Task, row: Row, again: Callable[[], Row], index: int) -> list[str]:
-    problems: list[str] = []
+def _check_row(task: Task, row: Row, again: Row, index: int, report: Callable[[str], None]) -> None:
+    """Report what is wrong with one row; what stops the rest of the checks is raised."""
     try:
         text = json.dumps(row, sort_keys=True)
-        if text != json.dumps(again(), sort_keys=True):
-            problems.append("not the same when it is looked at again")
+        if text != json.dumps(again, sort_keys=True):
+            report("not the same when it is looked at again")
     except (TypeError, ValueError) as error:
-        problems.append(f"JSON cannot hold it: {error}")
+        report(f"JSON cannot hold it: {error}")
 
     def score(completion: Completion) -> Score:
         return task.score([row], [completion], [index])[0]
 
     reward, accuracy = score("")
     if accuracy > 0.0 or reward > 0.0:
-        problems.append(f"an empty completion has reward {reward:g} and accuracy {accuracy:g}; both should be 0")
+        report(f"an empty completion has reward {reward:g} and accuracy {accuracy:g}; both should be 0")
     if task.oracle is not None:
         try:
             answer = task.oracle(row)
         except Exception as error:
-            problems.append(f"the oracle raised {type(error).__name__}: {error}")
+            report(f"the oracle raised {type(error).__name__}: {error}")
         else:
             reward, accuracy = score(answer)
             if accuracy < 1.0:
-                problems.append(f"the oracle's completion has reward {reward:g} and accuracy {accuracy:g}: {answer!r}")
+                report(f"the oracle's completion has reward {reward:g} and accuracy {accuracy:g}: {answer!r}")
     for completion in HOSTILE_COMPLETIONS if index == 0 else ():
         try:
             if score(completion) != score(completion):
-                problems.append(f"scored differently the second time: {completion[:40]!r}")
+                report(f"scored differently the second time: {completion[:40]!r}")
         except MissingExtra:
             raise
         except MtgrpoError as error:
-            problems.append(f"completion {completion[:40]!r}: {error}")
-    return problems
+            report(f"completion {completion[:40]!r}: {error}")

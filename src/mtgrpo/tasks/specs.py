@@ -72,8 +72,8 @@ def build_task(spec: Spec, where: str) -> list[Task]:
             raise ConfigError(f"{where}: a {found[0]} task needs the key {key!r}: {kind.example}")
     try:
         return kind.build(spec[found[0]], {k: v for k, v in spec.items() if k != found[0]})
-    except TaskError as error:
-        raise TaskError(f"{where}: {error}") from error
+    except ConfigError as error:
+        raise type(error)(f"{where}: {error}") from error
 
 
 def kinds() -> dict[str, str]:
