@@ -1,0 +1,266 @@
+"""Multi-task GRPO with TRL: `MultiTaskGRPOTrainer` in place of ``trl.GRPOTrainer``.
+
+How it works ("rollout replay"). TRL's data loader is only a clock. When TRL wants a generation batch, the mixer asks
+for prompts, TRL's own `_generate_and_score_completions` rolls them out and is left as soon as the rewards are known,
+until the mixer has its groups. Then the same method runs once more on exactly those groups, with their completions
+and rewards played back, so that padding, masks, advantages, losses and metrics are TRL's own.
+"""
+
+# pyright: reportMissingTypeStubs=false
+# ruff: noqa: E402 - the check comes first
+from __future__ import annotations
+
+from mtgrpo.errors import StateError, require
+
+require("torch", "trl")
+require("trl", "trl")
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from trl import GRPOConfig
+
+from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.prompts import PromptStream
+from mtgrpo.core.report import StepReport
+from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.types import Group
+from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
+from mtgrpo.errors import ConfigError
+from mtgrpo.integrations import trl_setup
+from mtgrpo.integrations.trl_callback import MixerCallback
+from mtgrpo.integrations.trl_evaluation import TestRows
+from mtgrpo.integrations.trl_evaluation_loop import TaskEvaluationTrainer
+from mtgrpo.integrations.trl_rollouts import Slot, plan_round, take, training_slots
+from mtgrpo.integrations.trl_run_log import RunLogWriter
+from mtgrpo.integrations.trl_scores import TaskScores
+from mtgrpo.integrations.trl_setup import check_resume
+from mtgrpo.integrations.trl_surrogate import SurrogateMeter
+from mtgrpo.runlog import RunLog, save_state
+from mtgrpo.tasks.task_set import TaskSet
+
+__all__ = ["MultiTaskGRPOTrainer", "check_resume"]
+
+
+class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
+    """TRL's `GRPOTrainer` over several tasks, with adaptive task weights and exact task shares.
+
+    Args:
+        model: As TRL takes it: a name, a directory, a model or a PEFT model.
+        tasks: Rows and rewards. Tasks without training rows are only evaluated.
+        args: TRL's own `GRPOConfig`, with TRL's meaning. A generation batch holds
+            ``generation_batch_size / num_generations`` groups: the mixer's batch size B.
+        weighting: Rule for the task weights; default `ImprovementAware()`.
+        sampler: Rule for filling a batch; default `RatioPreservingSampler()`.
+        task_reward: What drives the weights: ``"accuracy"`` or ``"reward"``.
+        observe: ``"step"`` or ``"round"``, see `TaskMixer`.
+        surrogate: Form of the improvement for weightings that use it: ``"mean"`` (paper) or ``"sum"`` (released).
+        eval_seed: Of the evaluation's own randomness: evaluating never changes training, and runs are compared on
+            the same draws.
+        run_log: Where metrics, evaluations and completions are written, besides TRL's ``report_to``.
+        on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is closed.
+        processing_class: Tokenizer; by default the model's own.
+        callbacks: Of transformers.
+        optimizers: Optimizer and scheduler of the policy; by default what `args` says.
+        quantization_config: Passed to TRL, as are the following.
+        peft_config: Adapter to train.
+        tools: Functions the model may call.
+        rollout_func: Custom generation.
+        environment_factory: Environments; a task's reward gets them as the column ``environments``.
+        reward_funcs: Refused: rewards come from the tasks. So are the following two.
+        train_dataset: Refused.
+        eval_dataset: Refused.
+
+    Raises:
+        ConfigError: Arguments that cannot work, before a model is loaded.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tasks: TaskSet,
+        *,
+        args: GRPOConfig | None = None,
+        weighting: TaskWeighting | None = None,
+        sampler: RatioPreservingSampler | None = None,
+        task_reward: str = "accuracy",
+        observe: str = "step",
+        surrogate: str = "mean",
+        eval_seed: int = 1234,
+        run_log: RunLog | None = None,
+        on_mixer_step: Callable[[int, StepReport], None] | None = None,
+        processing_class: Any = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[Any, Any] = (None, None),
+        quantization_config: Any = None,
+        peft_config: Any = None,
+        tools: list[Callable[..., Any]] | None = None,
+        rollout_func: Any = None,
+        environment_factory: Any = None,
+        reward_funcs: None = None,
+        train_dataset: None = None,
+        eval_dataset: None = None,
+    ) -> None:
+        args = trl_setup.default_args(model) if args is None else args
+        weighting = weighting or ImprovementAware()
+        trl_setup.check_arguments(tasks, args, weighting, reward_funcs, train_dataset, eval_dataset)
+        self.mixer = TaskMixer(
+            trl_setup.trained_names(tasks),
+            batch_size=args.generation_batch_size // args.num_generations,
+            weighting=weighting,
+            sampler=sampler,
+            task_reward=task_reward,
+            observe=observe,
+            seed=args.seed,
+        )
+        trained = [task for task in tasks if len(task.train)]
+        self.streams = {task.name: PromptStream(task.name, len(task.train), args.seed) for task in trained}
+        self.tasks, self.scores = tasks, TaskScores(tasks)
+        self.eval_seed, self.evaluation, self.meter = eval_seed, {}, None
+        self.on_mixer_step, self._writer = on_mixer_step, None
+        self._owners = {}
+        self._improvements: list[dict[str, float]] = []
+        self._step_counts: dict[str, float] = {}
+        self._num_discarded_rollouts = 0
+        callback = MixerCallback()
+        test_rows = TestRows(tasks)
+        super().__init__(
+            model,
+            reward_funcs=[self.scores.reward, self.scores.accuracy],
+            args=args,
+            train_dataset=trl_setup.clock(self.streams.values(), self.mixer.batch_size),
+            eval_dataset=test_rows if len(test_rows) else None,
+            processing_class=processing_class,
+            callbacks=[callback, *(callbacks or [])],
+            optimizers=optimizers,
+            quantization_config=quantization_config,
+            peft_config=peft_config,
+            tools=tools,
+            rollout_func=rollout_func,
+            environment_factory=environment_factory,
+        )
+        callback.trainer = self
+        if run_log is not None and self.is_world_process_zero():
+            self._writer = RunLogWriter(run_log)
+        self.reward_weights[1] = 0.0  # accuracy is measured, not trained on
+        if weighting.uses_improvements:
+            level = self.importance_sampling_level
+            self.meter = SurrogateMeter(tasks.names, surrogate, self.epsilon_low, self.epsilon_high, level)
+
+    @property
+    def num_rollouts(self) -> int:
+        """Completions generated for training so far."""
+        return self.mixer.num_rollouts + self._num_discarded_rollouts
+
+    # ---- filling a batch -----------------------------------------------------------------------------------
+    def _choose_groups(self) -> list[Slot]:
+        if self.mixer.batch is not None:  # several generation batches in one policy update
+            self._close_step()
+        batch = self.mixer.new_batch()
+        self._owners, spare = {}, []
+        while request := batch.ask():
+            groups, spare = take(spare, request)
+            missing = {task: n - sum(g.task == task for g in groups) for task, n in request.items()}
+            missing = {task: n for task, n in missing.items() if n}
+            if missing:
+                new, beyond = take(self._run_round(missing), missing)
+                groups += new
+                spare += beyond
+            batch.tell(groups)
+        slots = training_slots(batch, self.mixer.batch_size, self._owners)
+        self._num_discarded_rollouts += len(spare) * self.num_generations
+        self._step_counts = {
+            "sampler/padded": sum(not slot.trains for slot in slots),
+            "sampler/discarded": len(spare),
+        }
+        return slots
+
+    def _run_round(self, request: Mapping[str, int]) -> list[Group]:
+        """Roll out what is asked for; more, if it does not divide over the processes."""
+        names = plan_round(request, self.accelerator.num_processes)
+        plan = [(name, self.streams[name].draw(1)[0]) for name in names]
+        if self.accelerator.num_processes > 1:
+            agreed = [plan]
+            broadcast_object_list(agreed)
+            if agreed[0] != plan:  # better an error here than processes that wait for each other for ever
+                raise StateError("mixer: the processes ask for different prompts; their packages or data differ")
+        # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by itself.
+        at_once = self.mixer.batch_size
+        if self.use_vllm or self.use_transformers_continuous_batching:
+            at_once = len(plan)
+        return [g for i in range(0, len(plan), at_once) for g in self.roll_out(plan[i : i + at_once])]
+
+    def _rolled_out(self, groups: Sequence[Group], prompts: Sequence[Any], completions: Sequence[Any]) -> None:
+        if self._writer is not None:
+            self._writer.saw(groups, prompts, completions)
+
+    # ---- the end of a step ---------------------------------------------------------------------------------
+    def begin_training(self) -> None:
+        """Called by the callback."""
+        if not self.streams:
+            raise ConfigError("MultiTaskGRPOTrainer: no task has rows to train on; give at least one task train rows")
+        trl_setup.warn_about_schedule(self.args, self.state.save_steps)
+
+    def end_policy_update(self) -> None:
+        """Called by the callback after each optimizer step, before it is logged and saved."""
+        if self.meter is not None:
+            self._improvements.append(self._measure_improvements())
+        cycle = self.args.steps_per_generation * self.num_iterations
+        if self._step % cycle == 0 and self.mixer.batch is not None:
+            self._close_step()
+
+    def _close_step(self) -> None:
+        if self._writer is not None and self.mixer.batch is not None:
+            self._writer.close_step(self.mixer.batch.groups)
+        self.mixer.update(self._improvements)
+        self._improvements = []
+        for name, value in (self.mixer.metrics() | self._step_counts).items():
+            self._metrics["train"][name].append(value)
+        if self.on_mixer_step is not None and self.mixer.report is not None and self.is_world_process_zero():
+            self.on_mixer_step(self.mixer.step, self.mixer.report)
+
+    def write_log(self, logs: Mapping[str, Any]) -> None:
+        """Called by the callback when TRL logs training metrics."""
+        if self._writer is not None:
+            self._writer.write_metrics(self.state.global_step, self.num_rollouts, logs)
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        output = super().evaluation_loop(*args, **kwargs)
+        if self._writer is not None:
+            samples = self.num_generations_eval
+            self._writer.write_evaluation(self.state.global_step, self.num_rollouts, self.evaluation, samples)
+        return output
+
+    # ---- checkpoints ---------------------------------------------------------------------------------------
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.args.should_save:  # before TRL's method, which deletes old checkpoints at its end
+            folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            save_state(
+                folder / trl_setup.STATE_FILE,
+                {
+                    "mixer": self.mixer.state_dict(),
+                    "streams": {name: stream.state_dict() for name, stream in self.streams.items()},
+                    "num_discarded_rollouts": self._num_discarded_rollouts,
+                    "improvements": self._improvements,
+                },
+            )
+        super()._save_checkpoint(model, trial)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        check_resume(checkpoint, self.tasks)
+        state = trl_setup.read_state(checkpoint)
+        self.mixer.load_state_dict(state["mixer"])
+        for name, stream in self.streams.items():
+            stream.load_state_dict(state["streams"][name])
+        self._num_discarded_rollouts = int(state["num_discarded_rollouts"])
+        self._improvements = state["improvements"]
+        if self.mixer.batch is not None:  # saved inside a generation batch: its rollouts are gone
+            self.mixer.update(self._improvements or [{}])
+            self._improvements = []

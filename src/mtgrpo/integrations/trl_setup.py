@@ -1,0 +1,169 @@
+"""What must hold before a model is loaded, and what plain TRL does that its users should know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from trl import GRPOConfig
+
+from mtgrpo.core.prompts import PromptStream
+from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
+from mtgrpo.errors import ConfigError, StateError
+from mtgrpo.runlog import load_state
+from mtgrpo.tasks.task_set import TaskSet
+
+STATE_FILE = "mixer.json"
+WHERE = "MultiTaskGRPOTrainer"
+
+logger = logging.getLogger("mtgrpo")
+
+
+def default_args(model: Any) -> GRPOConfig:
+    """TRL's own default: a run directory named after the model."""
+    name = model if isinstance(model, str) else str(getattr(model.config, "_name_or_path", "model"))
+    return GRPOConfig(f"{name.rstrip('/').rpartition('/')[2] or 'model'}-GRPO")
+
+
+def check_arguments(
+    tasks: Any, args: GRPOConfig, weighting: TaskWeighting, reward_funcs: Any, train_dataset: Any, eval_dataset: Any
+) -> None:
+    """Refuse what cannot work.
+
+    Raises:
+        ConfigError: With the argument's name and the way out.
+    """
+    if not isinstance(tasks, TaskSet):
+        raise ConfigError(f"{WHERE}: tasks is a {type(tasks).__name__}; a TaskSet is needed: TaskSet(task, ...)")
+    for name, value in (
+        ("reward_funcs", reward_funcs),
+        ("train_dataset", train_dataset),
+        ("eval_dataset", eval_dataset),
+        ("args.reward_weights", args.reward_weights),
+    ):
+        if value is not None:
+            raise ConfigError(
+                f"{WHERE}: {name} was given, but rows and rewards come from the tasks; "
+                "put them into Task(name, train, test, reward)"
+            )
+    if args.num_generations < 2:
+        raise ConfigError(
+            f"{WHERE}: args.num_generations={args.num_generations}; GRPO compares completions of one prompt, "
+            "at least 2 are needed"
+        )
+    groups, rest = divmod(args.generation_batch_size, args.num_generations)
+    if rest or groups % args.world_size:
+        need = args.num_generations * args.world_size
+        raise ConfigError(
+            f"{WHERE}: args.generation_batch_size={args.generation_batch_size} completions do not divide into whole "
+            f"groups of {args.num_generations} on each of {args.world_size} processes; make per_device_train_batch_size"
+            f" x processes x steps_per_generation a multiple of {need}"
+        )
+    if weighting.uses_improvements and updates_rest(args):
+        raise ConfigError(
+            f"{WHERE}: the weighting measures improvements per policy update, but steps_per_generation="
+            f"{args.steps_per_generation} x num_iterations={args.num_iterations} is no multiple of "
+            f"gradient_accumulation_steps={args.gradient_accumulation_steps}; make it one"
+        )
+    if args.eval_strategy != "no" and not any(len(task.test) for task in tasks):
+        raise ConfigError(
+            f"{WHERE}: args.eval_strategy={str(args.eval_strategy)!r}, but no task has test rows; "
+            "give tasks test rows, or set eval_strategy='no'"
+        )
+
+
+def updates_rest(args: GRPOConfig) -> int:
+    """Forward passes of a generation batch that do not fill a policy update."""
+    return args.steps_per_generation * args.num_iterations % args.gradient_accumulation_steps
+
+
+def warn_about_schedule(args: GRPOConfig, save_steps: int) -> None:
+    """Log, once per run, where the schedule makes resuming or shares inexact."""
+    updates = args.steps_per_generation * args.num_iterations / args.gradient_accumulation_steps
+    if args.save_strategy == "steps" and updates > 1 and save_steps % updates:
+        unit = round(updates) if updates == round(updates) else args.steps_per_generation * args.num_iterations
+        logger.warning(
+            "%s: save_steps=%d is no multiple of the %g policy updates per generation batch, so a run resumed from a "
+            "checkpoint in between continues with a fresh batch, not exactly as it would have; set save_steps=%d",
+            WHERE,
+            save_steps,
+            updates,
+            -(-save_steps // unit) * unit,
+        )
+    if args.steps_per_generation > args.gradient_accumulation_steps:
+        logger.warning(
+            "%s: task shares are exact per generation batch (%d policy updates); TRL shuffles its completions, so "
+            "single updates vary around them",
+            WHERE,
+            args.steps_per_generation // args.gradient_accumulation_steps,
+        )
+
+
+def trained_names(tasks: TaskSet) -> tuple[str, ...]:
+    """The tasks that have rows to train on; all of them when none has, for evaluation alone."""
+    return tuple(task.name for task in tasks if len(task.train)) or tasks.names
+
+
+def clock(streams: Iterable[PromptStream], batch_size: int, most: int = 2**20) -> Dataset:
+    """A dataset without content for TRL's loader: an epoch is as many groups as there are rows to train on."""
+    size = min(sum(stream.size for stream in streams), most)
+    return Dataset.from_dict({"prompt": [""] * (max(1, -(-size // batch_size)) * batch_size)})
+
+
+def check_evaluation(args: GRPOConfig, num_samples: int, eval_dataset: Any, test_rows: Any) -> None:
+    """Refuse an evaluation that cannot be right.
+
+    Raises:
+        ConfigError: A dataset was given, there are no test rows, or batches would cut prompts apart.
+    """
+    if eval_dataset is not None:
+        raise ConfigError(
+            "evaluate: eval_dataset was given, but test rows come from the tasks; put them into Task.test"
+        )
+    if test_rows is None:
+        raise ConfigError("evaluate: no task has test rows; give at least one task test rows")
+    batch = args.per_device_eval_batch_size * args.world_size
+    if batch % num_samples:
+        raise ConfigError(
+            f"evaluate: args.per_device_eval_batch_size={args.per_device_eval_batch_size} on {args.world_size} "
+            f"processes cannot hold whole groups of {num_samples} samples; make their product a multiple of "
+            f"{num_samples}"
+        )
+
+
+def read_state(checkpoint: str | Path) -> dict[str, Any]:
+    """The mixer's part of a checkpoint.
+
+    Raises:
+        StateError: There is none, or it is damaged.
+    """
+    path = Path(checkpoint) / STATE_FILE
+    if not path.is_file():
+        raise StateError(
+            f"{checkpoint}: no {STATE_FILE}; a checkpoint written by MultiTaskGRPOTrainer is needed; "
+            "start a new run from these weights with model=, instead of resuming"
+        )
+    return load_state(path)
+
+
+def check_resume(path: str | Path, tasks: TaskSet) -> None:
+    """Check that a checkpoint fits the tasks, before a model is loaded.
+
+    Args:
+        path: A ``checkpoint-<step>`` directory.
+        tasks: The tasks to resume with.
+
+    Raises:
+        StateError: No state of ours, a damaged one, or one of other tasks, rows or order.
+    """
+    state = read_state(path)
+    check_same_tasks(str(path), state["mixer"]["tasks"], trained_names(tasks))
+    for name, stream in state["streams"].items():
+        if stream["size"] != len(tasks[name].train):
+            raise StateError(
+                f"{path}: task {name!r} had {stream['size']} training rows, now {len(tasks[name].train)}; "
+                "resume with the same rows"
+            )
