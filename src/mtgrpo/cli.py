@@ -138,14 +138,12 @@ def _report(arguments: argparse.Namespace) -> int:
 def _tasks(arguments: argparse.Namespace) -> int:
     require("rich", "cli")
     from mtgrpo import console
-    from mtgrpo.tasks import check_task, kinds
+    from mtgrpo.tasks import build_tasks, check_task, kinds
 
     if arguments.config is None:
         console.kinds_table(kinds())
         return 0
-    from mtgrpo.integrations.job import build_tasks
-
-    tasks = build_tasks(_load(arguments))
+    tasks = build_tasks(_load(arguments).tasks, arguments.config + ": tasks")
     if arguments.action == "list":
         console.tasks_table(tasks)
         return 0

@@ -59,6 +59,9 @@ class RunConfig:
         setting: Published setting the preset's hyper-parameters come from.
         weighting: Changes to the preset's weighting.
         sampler: Changes to the preset's sampler.
+        task_reward: What J_k is, ``accuracy`` or ``reward``; null takes the preset's. So do the next two.
+        observe: J_k is observed once a ``step`` or once a ``round``.
+        surrogate: Form of the measured improvement, ``mean`` or ``sum``.
         steps: Training steps: batches of `batch_size` groups.
         batch_size: Groups (prompts) per step, B.
         group_size: Completions per prompt, G.
@@ -82,6 +85,9 @@ class RunConfig:
     setting: str = "three_tasks"
     weighting: Mapping[str, Any] = field(default_factory=dict[str, Any])
     sampler: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    task_reward: str | None = None
+    observe: str | None = None
+    surrogate: str | None = None
     steps: int = 100
     batch_size: int = 16
     group_size: int = 8
@@ -109,7 +115,23 @@ class RunConfig:
         build_weighting(weighting)
         build_sampler(sampler)
         self._check_batch()
-        return dataclasses.replace(self, weighting=complete_weighting(weighting), sampler=complete_sampler(sampler))
+        filled = dataclasses.replace(
+            self,
+            weighting=complete_weighting(weighting),
+            sampler=complete_sampler(sampler),
+            task_reward=self.task_reward or preset.task_reward,
+            observe=self.observe or preset.observe,
+            surrogate=self.surrogate or preset.surrogate,
+            trl={"epsilon": preset.epsilon, "epsilon_high": preset.epsilon_high, **self.trl},
+        )
+        for key, allowed in (
+            ("task_reward", ("accuracy", "reward")),
+            ("observe", ("step", "round")),
+            ("surrogate", ("mean", "sum")),
+        ):
+            if getattr(filled, key) not in allowed:
+                raise ConfigError(unknown(key, "value", getattr(filled, key), allowed))
+        return filled
 
     def _check_batch(self) -> None:
         positive = ("steps", "batch_size", "updates_per_step", "threads", "max_completion_length")
