@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, 1 (a run failed), 2 (bad input), 130 (interrupted)."""
     arguments = _parser().parse_args(argv)
+    # Deprecations inside the engines are news for us, not for whoever types a command.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|torch|accelerate)\.")
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)

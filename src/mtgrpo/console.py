@@ -44,7 +44,7 @@ class TrainingDisplay:
 
     def message(self, text: str) -> None:
         """One line of news."""
-        _console.print(Text(text))
+        _console.print(Text(text), soft_wrap=True)
 
     def step(self, step: int, metrics: Mapping[str, float], worst: str, accuracy: float) -> None:
         """The line of a step: which task is worst, and how much weight it has."""
@@ -55,7 +55,8 @@ class TrainingDisplay:
                 f"mean {100 * metrics['tasks/mean_accuracy']:.1f} %  rounds {metrics['sampler/rounds']:.0f}  "
                 f"groups {metrics['sampler/groups_generated']:.0f}"
                 + (f"  short by {metrics['sampler/shortfall']:.0f}" if metrics["sampler/shortfall"] else "")
-            )
+            ),
+            soft_wrap=True,
         )
 
     def evaluation(self, title: str, tasks: Mapping[str, Mapping[str, float]]) -> None:
@@ -78,7 +79,7 @@ class TrainingDisplay:
                 table.add_row(Text(name), f"{100 * old:.1f}", f"{100 * new:.1f}", f"{100 * (new - old):+.1f}")
             _console.print(table)
         for line in summary.get("lines", ()):
-            _console.print(Text(line))
+            _console.print(Text(line), soft_wrap=True)
 
 
 def evaluation_table(result: Mapping[str, Any]) -> None:

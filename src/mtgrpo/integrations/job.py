@@ -292,10 +292,14 @@ def summarize(out: Path, status: str) -> dict[str, Any]:
 
 def _trainer(job: Job, log: RunLog | None, display: Display) -> Any:
     torch, trl = require("torch", "trl"), require("trl", "trl")
+    from transformers import PrinterCallback
+    from transformers.utils import logging
+
     from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 
     torch.set_num_threads(job.config.threads)
-    trainer: Any = None
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # a bar for each file of a checkpoint would bury the lines of the steps
 
     def on_step(step: int, report: StepReport) -> None:
         worst = min(report.last_accuracy, key=lambda name: report.last_accuracy[name])
@@ -325,6 +329,7 @@ def _trainer(job: Job, log: RunLog | None, display: Display) -> Any:
         raise ConfigError(
             f"model: {job.model!r} cannot be loaded ({reason}); give a directory or a hub name"
         ) from error
+    trainer.remove_callback(PrinterCallback)  # prints every metric of every step; `display` shows the few that matter
     return trainer
 
 

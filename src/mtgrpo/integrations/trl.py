@@ -6,8 +6,9 @@ until the mixer has its groups. Then the same method runs once more on exactly t
 and rewards played back, so that padding, masks, advantages, losses and metrics are TRL's own.
 """
 
-# pyright: reportMissingTypeStubs=false
 # ruff: noqa: E402 - the check comes first
+# TRL exports lazily, which pyright cannot see.
+# pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
 from mtgrpo.errors import StateError, require
@@ -32,6 +33,7 @@ from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations import trl_setup
+from mtgrpo.integrations.trl_buffer import buffer_file, load_buffer, save_buffer
 from mtgrpo.integrations.trl_callback import MixerCallback
 from mtgrpo.integrations.trl_evaluation import TestRows
 from mtgrpo.integrations.trl_evaluation_loop import TaskEvaluationTrainer
@@ -107,10 +109,11 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
     ) -> None:
         args = trl_setup.default_args(model) if args is None else args
         weighting = weighting or ImprovementAware()
-        trl_setup.check_arguments(tasks, args, weighting, reward_funcs, train_dataset, eval_dataset)
+        self.schedule = trl_setup.make_schedule(args)
+        trl_setup.check_arguments(tasks, args, self.schedule, weighting, reward_funcs, train_dataset, eval_dataset)
         self.mixer = TaskMixer(
             trl_setup.trained_names(tasks),
-            batch_size=args.generation_batch_size // args.num_generations,
+            batch_size=self.schedule.batch_size,
             weighting=weighting,
             sampler=sampler,
             task_reward=task_reward,
@@ -127,10 +130,11 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         self._step_counts: dict[str, float] = {}
         self._num_discarded_rollouts = 0
         callback = MixerCallback()
-        test_rows = TestRows(tasks)
+        test_rows: Any = TestRows(tasks)
+        reward_functions: list[Any] = [self.scores.reward, self.scores.accuracy]
         super().__init__(
             model,
-            reward_funcs=[self.scores.reward, self.scores.accuracy],
+            reward_funcs=reward_functions,
             args=args,
             train_dataset=trl_setup.clock(self.streams.values(), self.mixer.batch_size),
             eval_dataset=test_rows if len(test_rows) else None,
@@ -172,7 +176,7 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
                 spare += beyond
             batch.tell(groups)
         slots = training_slots(batch, self.mixer.batch_size, self._owners)
-        self._num_discarded_rollouts += len(spare) * self.num_generations
+        self._num_discarded_rollouts += len(spare) * self.schedule.group_size
         self._step_counts = {
             "sampler/padded": sum(not slot.trains for slot in slots),
             "sampler/discarded": len(spare),
@@ -203,14 +207,13 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         """Called by the callback."""
         if not self.streams:
             raise ConfigError("MultiTaskGRPOTrainer: no task has rows to train on; give at least one task train rows")
-        trl_setup.warn_about_schedule(self.args, self.state.save_steps)
+        trl_setup.warn_about_shares(self.schedule)
 
     def end_policy_update(self) -> None:
         """Called by the callback after each optimizer step, before it is logged and saved."""
         if self.meter is not None:
             self._improvements.append(self._measure_improvements())
-        cycle = self.args.steps_per_generation * self.num_iterations
-        if self._step % cycle == 0 and self.mixer.batch is not None:
+        if self._step % self.schedule.cycle == 0 and self.mixer.batch is not None:
             self._close_step()
 
     def _close_step(self) -> None:
@@ -231,23 +234,27 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         output = super().evaluation_loop(*args, **kwargs)
         if self._writer is not None:
-            samples = self.num_generations_eval
+            samples = self.schedule.eval_group_size
             self._writer.write_evaluation(self.state.global_step, self.num_rollouts, self.evaluation, samples)
         return output
 
     # ---- checkpoints ---------------------------------------------------------------------------------------
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if self.args.should_save:  # before TRL's method, which deletes old checkpoints at its end
-            folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-            save_state(
-                folder / trl_setup.STATE_FILE,
-                {
-                    "mixer": self.mixer.state_dict(),
-                    "streams": {name: stream.state_dict() for name, stream in self.streams.items()},
-                    "num_discarded_rollouts": self._num_discarded_rollouts,
-                    "improvements": self._improvements,
-                },
-            )
+        # Before TRL's method, which deletes old checkpoints at its end.
+        folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if self.mixer.batch is not None:  # in the middle of a generation batch; TRL alone would lose it
+            save_buffer(buffer_file(folder, self.accelerator.process_index), self._buffered_inputs or [])
+        if self.args.should_save:
+            state = {
+                "mixer": self.mixer.state_dict(),
+                "streams": {name: stream.state_dict() for name, stream in self.streams.items()},
+                "num_discarded_rollouts": self._num_discarded_rollouts,
+                "improvements": self._improvements,
+                "step_counts": self._step_counts,
+                "forward_passes": self._step % self.schedule.cycle,
+                "cycle": self.schedule.cycle,
+            }
+            save_state(folder / trl_setup.STATE_FILE, state)
         super()._save_checkpoint(model, trial)
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
@@ -260,7 +267,14 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         for name, stream in self.streams.items():
             stream.load_state_dict(state["streams"][name])
         self._num_discarded_rollouts = int(state["num_discarded_rollouts"])
-        self._improvements = state["improvements"]
-        if self.mixer.batch is not None:  # saved inside a generation batch: its rollouts are gone
-            self.mixer.update(self._improvements or [{}])
-            self._improvements = []
+        self._improvements, self._step_counts = state["improvements"], state["step_counts"]
+        self._step, self._buffered_inputs = 0, None
+        if self.mixer.batch is not None:
+            if state["cycle"] != self.schedule.cycle:
+                raise StateError(
+                    f"{checkpoint}: written in the middle of a generation batch used {state['cycle']} times, now "
+                    f"{self.schedule.cycle}; resume with the same steps_per_generation and num_iterations"
+                )
+            file = buffer_file(Path(checkpoint), self.accelerator.process_index)
+            self._buffered_inputs = load_buffer(file, self.accelerator.device)
+            self._step = int(state["forward_passes"])

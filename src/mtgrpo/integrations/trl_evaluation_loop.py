@@ -22,7 +22,7 @@ class TaskEvaluationTrainer(RolloutReplayTrainer):
     evaluation: dict[str, TaskResult]
 
     def evaluate(
-        self, eval_dataset: None = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Accuracy on all test rows of all tasks, `num_generations_eval` samples each.
 
@@ -33,7 +33,7 @@ class TaskEvaluationTrainer(RolloutReplayTrainer):
         Raises:
             ConfigError: A dataset was given, there are no test rows, or batches would cut prompts apart.
         """
-        trl_setup.check_evaluation(self.args, self.num_generations_eval, eval_dataset, self.eval_dataset)
+        trl_setup.check_evaluation(self.args, self.schedule, eval_dataset, self.eval_dataset)
         return super().evaluate(None, ignore_keys, metric_key_prefix)
 
     def evaluation_loop(
@@ -44,7 +44,7 @@ class TaskEvaluationTrainer(RolloutReplayTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> Any:
-        self._table, self._phase = EvaluationTable(self.tasks.names, self.num_generations_eval), "evaluate"
+        self._table, self._phase = EvaluationTable(self.tasks.names, self.schedule.eval_group_size), "evaluate"
         try:
             with separate_randomness(self.eval_seed + self.accelerator.process_index, self.accelerator.device):
                 output = super().evaluation_loop(
@@ -65,4 +65,4 @@ class TaskEvaluationTrainer(RolloutReplayTrainer):
         return None, None, None
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        return RepeatedInOrder(len(eval_dataset), self.num_generations_eval)
+        return RepeatedInOrder(len(eval_dataset), self.schedule.eval_group_size)

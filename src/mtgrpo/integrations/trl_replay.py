@@ -1,5 +1,7 @@
 """The seam in TRL: roll out with its own method, leave once the rewards are known, replay on the chosen rows."""
 
+# TRL exports lazily, which pyright cannot see.
+# pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
 from abc import abstractmethod
@@ -23,6 +25,7 @@ from mtgrpo.integrations.trl_rollouts import (
     split_generation,
 )
 from mtgrpo.integrations.trl_scores import TaskScores
+from mtgrpo.integrations.trl_setup import Schedule
 from mtgrpo.integrations.trl_surrogate import TASK_NUMBERS, SurrogateMeter
 from mtgrpo.tasks.task_set import TaskSet
 
@@ -49,7 +52,10 @@ class RolloutReplayTrainer(GRPOTrainer):
     it runs on the chosen rows, `_generate` and `_calculate_rewards` return what was recorded.
     """
 
+    accelerator: Any
+    model: Any
     tasks: TaskSet
+    schedule: Schedule
     scores: TaskScores
     meter: SurrogateMeter | None
     _phase = ""  # "collect", "replay", "evaluate" or none of them
@@ -75,7 +81,11 @@ class RolloutReplayTrainer(GRPOTrainer):
         Args:
             plan: As long as a multiple of the number of processes, and the same on each.
         """
-        size, processes, process = self.num_generations, self.accelerator.num_processes, self.accelerator.process_index
+        size, processes, process = (
+            self.schedule.group_size,
+            self.accelerator.num_processes,
+            self.accelerator.process_index,
+        )
         part = len(plan) // processes
         first = process * part
         inputs: list[dict[str, Any]] = []

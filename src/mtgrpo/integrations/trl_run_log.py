@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,7 +47,9 @@ class RunLogWriter:
 
     def write_metrics(self, step: int, rollouts: int, logs: Mapping[str, Any]) -> None:
         """A line of metrics, and the samples of the last step."""
-        values = {name: value for name, value in logs.items() if value is None or isinstance(value, (int, float))}
+        # TRL writes None where a metric had no finite value.
+        numbers = {name: math.nan if value is None else value for name, value in logs.items()}
+        values = {name: value for name, value in numbers.items() if isinstance(value, (int, float))}
         self.run_log.log_metrics(step, rollouts, values)
         self.run_log.log_completions(step, self._samples, max_per_task=2)
         self._samples = []

@@ -1,13 +1,17 @@
 """What must hold before a model is loaded, and what plain TRL does that its users should know."""
 
+# TRL exports lazily, which pyright cannot see.
+# pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from transformers import TrainingArguments
 from trl import GRPOConfig
 
 from mtgrpo.core.prompts import PromptStream
@@ -22,6 +26,55 @@ WHERE = "MultiTaskGRPOTrainer"
 logger = logging.getLogger("mtgrpo")
 
 
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """TRL's batch arithmetic, as far as the mixer is concerned.
+
+    Attributes:
+        batch_size: Groups per generation batch, over all processes: the mixer's B.
+        group_size: Completions per group, G.
+        eval_group_size: Completions per test prompt.
+        accumulation: Forward passes per policy update.
+        slices: Forward passes in which a generation batch is used once.
+        cycle: Forward passes from one generation batch to the next.
+    """
+
+    batch_size: int
+    group_size: int
+    eval_group_size: int
+    accumulation: int
+    slices: int
+    cycle: int
+
+    @property
+    def updates(self) -> float:
+        """Policy updates per generation batch."""
+        return self.cycle / self.accumulation
+
+
+def make_schedule(args: GRPOConfig) -> Schedule:
+    """The schedule of TRL's arguments.
+
+    Raises:
+        ConfigError: Groups of one, or batches that cut groups or processes apart.
+    """
+    size = args.num_generations or 0
+    if size < 2:
+        raise ConfigError(
+            f"{WHERE}: args.num_generations={size}; GRPO compares completions of one prompt, at least 2 are needed"
+        )
+    rows, slices = args.generation_batch_size or 0, args.steps_per_generation or 1
+    groups, rest = divmod(rows, size)
+    if rest or groups % args.world_size:
+        raise ConfigError(
+            f"{WHERE}: args.generation_batch_size={rows} completions do not divide into whole groups of {size} on each "
+            f"of {args.world_size} processes; make per_device_train_batch_size x processes x steps_per_generation a "
+            f"multiple of {size * args.world_size}"
+        )
+    samples = args.num_generations_eval or size
+    return Schedule(groups, size, samples, args.gradient_accumulation_steps, slices, slices * args.num_iterations)
+
+
 def default_args(model: Any) -> GRPOConfig:
     """TRL's own default: a run directory named after the model."""
     name = model if isinstance(model, str) else str(getattr(model.config, "_name_or_path", "model"))
@@ -29,7 +82,13 @@ def default_args(model: Any) -> GRPOConfig:
 
 
 def check_arguments(
-    tasks: Any, args: GRPOConfig, weighting: TaskWeighting, reward_funcs: Any, train_dataset: Any, eval_dataset: Any
+    tasks: Any,
+    args: GRPOConfig,
+    schedule: Schedule,
+    weighting: TaskWeighting,
+    reward_funcs: Any,
+    train_dataset: Any,
+    eval_dataset: Any,
 ) -> None:
     """Refuse what cannot work.
 
@@ -49,24 +108,11 @@ def check_arguments(
                 f"{WHERE}: {name} was given, but rows and rewards come from the tasks; "
                 "put them into Task(name, train, test, reward)"
             )
-    if args.num_generations < 2:
-        raise ConfigError(
-            f"{WHERE}: args.num_generations={args.num_generations}; GRPO compares completions of one prompt, "
-            "at least 2 are needed"
-        )
-    groups, rest = divmod(args.generation_batch_size, args.num_generations)
-    if rest or groups % args.world_size:
-        need = args.num_generations * args.world_size
-        raise ConfigError(
-            f"{WHERE}: args.generation_batch_size={args.generation_batch_size} completions do not divide into whole "
-            f"groups of {args.num_generations} on each of {args.world_size} processes; make per_device_train_batch_size"
-            f" x processes x steps_per_generation a multiple of {need}"
-        )
-    if weighting.uses_improvements and updates_rest(args):
+    if weighting.uses_improvements and schedule.cycle % schedule.accumulation:
         raise ConfigError(
             f"{WHERE}: the weighting measures improvements per policy update, but steps_per_generation="
-            f"{args.steps_per_generation} x num_iterations={args.num_iterations} is no multiple of "
-            f"gradient_accumulation_steps={args.gradient_accumulation_steps}; make it one"
+            f"{schedule.slices} x num_iterations={args.num_iterations} is no multiple of "
+            f"gradient_accumulation_steps={schedule.accumulation}; make it one"
         )
     if args.eval_strategy != "no" and not any(len(task.test) for task in tasks):
         raise ConfigError(
@@ -75,30 +121,14 @@ def check_arguments(
         )
 
 
-def updates_rest(args: GRPOConfig) -> int:
-    """Forward passes of a generation batch that do not fill a policy update."""
-    return args.steps_per_generation * args.num_iterations % args.gradient_accumulation_steps
-
-
-def warn_about_schedule(args: GRPOConfig, save_steps: int) -> None:
-    """Log, once per run, where the schedule makes resuming or shares inexact."""
-    updates = args.steps_per_generation * args.num_iterations / args.gradient_accumulation_steps
-    if args.save_strategy == "steps" and updates > 1 and save_steps % updates:
-        unit = round(updates) if updates == round(updates) else args.steps_per_generation * args.num_iterations
+def warn_about_shares(schedule: Schedule) -> None:
+    """Log where single policy updates do not have the exact shares."""
+    if schedule.slices > schedule.accumulation:
         logger.warning(
-            "%s: save_steps=%d is no multiple of the %g policy updates per generation batch, so a run resumed from a "
-            "checkpoint in between continues with a fresh batch, not exactly as it would have; set save_steps=%d",
-            WHERE,
-            save_steps,
-            updates,
-            -(-save_steps // unit) * unit,
-        )
-    if args.steps_per_generation > args.gradient_accumulation_steps:
-        logger.warning(
-            "%s: task shares are exact per generation batch (%d policy updates); TRL shuffles its completions, so "
+            "%s: task shares are exact per generation batch (%g policy updates); TRL shuffles its completions, so "
             "single updates vary around them",
             WHERE,
-            args.steps_per_generation // args.gradient_accumulation_steps,
+            schedule.slices / schedule.accumulation,
         )
 
 
@@ -113,7 +143,7 @@ def clock(streams: Iterable[PromptStream], batch_size: int, most: int = 2**20) -
     return Dataset.from_dict({"prompt": [""] * (max(1, -(-size // batch_size)) * batch_size)})
 
 
-def check_evaluation(args: GRPOConfig, num_samples: int, eval_dataset: Any, test_rows: Any) -> None:
+def check_evaluation(args: TrainingArguments, schedule: Schedule, eval_dataset: Any, test_rows: Any) -> None:
     """Refuse an evaluation that cannot be right.
 
     Raises:
@@ -125,8 +155,8 @@ def check_evaluation(args: GRPOConfig, num_samples: int, eval_dataset: Any, test
         )
     if test_rows is None:
         raise ConfigError("evaluate: no task has test rows; give at least one task test rows")
-    batch = args.per_device_eval_batch_size * args.world_size
-    if batch % num_samples:
+    num_samples = schedule.eval_group_size
+    if args.per_device_eval_batch_size * args.world_size % num_samples:
         raise ConfigError(
             f"evaluate: args.per_device_eval_batch_size={args.per_device_eval_batch_size} on {args.world_size} "
             f"processes cannot hold whole groups of {num_samples} samples; make their product a multiple of "

@@ -200,12 +200,12 @@ def _completion(line: Mapping[str, Any]) -> Completion:
 
 
 def _number(value: Any) -> float:
-    """A number of the log; null is NaN."""
+    """A number of the log; null is NaN, and so is what only other programs write (Infinity)."""
     if value is None:
         return math.nan
     if not isinstance(value, (int, float)):
         raise TypeError(f"{value!r} where a number is needed")
-    return float(value)
+    return float(value) if math.isfinite(value) else math.nan
 
 
 def _text(value: Any) -> str:

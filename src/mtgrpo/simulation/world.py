@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any, get_type_hints
 
 import numpy as np
 
+from mtgrpo.build import check_type
 from mtgrpo.core.quotas import Floats
 from mtgrpo.core.types import check_task_names
 from mtgrpo.errors import ConfigError, unknown
@@ -95,6 +99,28 @@ class World:
         floor, span = self.array("floor")[:, None], (self.array("ceiling") - self.array("floor"))[:, None]
         return pass_rates(skill, self.array("spread"), floor, span)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON or YAML file."""
+        return {**dataclasses.asdict(self), "tasks": [dataclasses.asdict(task) for task in self.tasks]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> World:
+        """The world that `as_dict` wrote, or a person: all keys but ``tasks`` and their ``name`` may be left out.
+
+        Raises:
+            ConfigError: An unknown or missing key, or a value that cannot be.
+        """
+        tasks = values.get("tasks")
+        if not isinstance(tasks, Sequence) or not all(isinstance(task, Mapping) for task in tasks):
+            raise ConfigError(f"World: tasks is {tasks!r}; a list of mappings with the key 'name' is needed")
+        transfer = tuple(tuple(float(v) for v in row) for row in values.get("transfer", ()))
+        rest = {k: v for k, v in values.items() if k not in ("tasks", "transfer")}
+        return _make(
+            cls,
+            "World",
+            {"tasks": tuple(_make(SimulatedTask, "World: task", t) for t in tasks), **rest, "transfer": transfer},
+        )
+
     @classmethod
     def named(cls, name: str) -> World:
         """``"three_tasks"`` or ``"nine_tasks"``.
@@ -162,6 +188,16 @@ def pass_rates(skill: Floats, spread: Floats, floor: Floats, span: Floats) -> tu
     """Pass rates at the quantiles of difficulty, and their derivatives; skill and spread of shape (K,)."""
     sigmoid = 1.0 / (1.0 + np.exp(np.clip(np.outer(spread, QUANTILES) - skill[:, None], -40, 40)))
     return floor + span * sigmoid, span * sigmoid * (1 - sigmoid)
+
+
+def _make(kind: type[Any], where: str, values: Mapping[str, Any]) -> Any:
+    hints = get_type_hints(kind)
+    for key in values:
+        if key not in hints:
+            raise ConfigError(unknown(where, "key", key, hints))
+    if "name" in hints and "name" not in values:
+        raise ConfigError(f"{where}: {dict(values)!r} has no name; every task needs one")
+    return kind(**{key: check_type(value, hints[key], f"{where}: {key}") for key, value in values.items()})
 
 
 def _quantiles() -> Floats:

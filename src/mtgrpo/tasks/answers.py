@@ -1,13 +1,15 @@
 r"""Finding and vetting the answer that goes to a reasoning-gym dataset.
 
-Some of those datasets evaluate the answer as Python (`eval`, or sympy's `parse_expr`, which is `eval` too), so that a
-model's text could run code or hang the trainer. `vetted` refuses such answers before they get there.
+Some of those datasets evaluate the answer as Python (`eval`, or sympy's `parse_expr`, which is `eval` too), need
+exponential time, or take wrong answers for right, so that a model's text could run code, hang the trainer or win
+without solving. `vetted` refuses such answers before they get there. Found by giving hostile answers to every dataset.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -112,20 +114,42 @@ _ALGEBRA = re.compile(
     rf"(?:\s|\*\*\s*(?:-?[0-9]{{1,2}}|\(\s*-?[0-9]{{1,2}}\s*(?:/\s*[0-9]{{1,2}}\s*)?\))(?!\s*\*\*|[0-9.])"
     rf"|[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?(?![\w.])|(?:{_FUNCTIONS}|[A-Za-z])(?!\w)|\*(?!\*)|[-+/(),])*"
 )
-_POWER_OF_GROUP = re.compile(r"\)\s*\*\*\s*\(?\s*-?([0-9]+)")
-_MAX_GROUP_POWER = 100
+_POWER = re.compile(r"(\)?)\s*\*\*\s*\(?\s*-?([0-9]+)")
+_CALL = re.compile(rf"(?:{_FUNCTIONS})\s*\(")
+_MAX_POWERS, _MAX_GROUP_POWERS, _MAX_CALLS, _MAX_DIVISIONS, _MAX_GROUPS = 150, 16, 5, 12, 16
 
 
 def _algebra(answer: str, entry: Mapping[str, Any]) -> str | None:
-    """Numbers, one-letter names, known functions, and powers that cannot tower up."""
+    """Numbers, one-letter names, known functions and powers, and few enough of them to be simplified in seconds.
+
+    (Not a bound: sympy's `simplify` has none.)
+    """
     if len(answer) > MAX_EVALUATED or not _ALGEBRA.fullmatch(answer):
         return None
-    power = 1
-    for group in _POWER_OF_GROUP.finditer(answer):
-        power *= max(1, int(group.group(1)))
-        if power > _MAX_GROUP_POWER:
-            return None
-    return answer
+    powers = [(bool(group), int(exponent)) for group, exponent in _POWER.findall(answer)]
+    group_powers = math.prod(max(1, exponent) for group, exponent in powers if group)
+    if sum(exponent for _, exponent in powers) > _MAX_POWERS or group_powers > _MAX_GROUP_POWERS:
+        return None
+    many = answer.count("/") > _MAX_DIVISIONS or answer.count("(") > _MAX_GROUPS
+    return None if many or len(_CALL.findall(answer)) > _MAX_CALLS else answer
+
+
+def _formula(answer: str, entry: Mapping[str, Any]) -> str | None:
+    """A short formula: upstream's parser takes exponential time."""
+    return answer if len(answer) <= _MAX_FORMULA and answer.count("¬") <= _MAX_NEGATIONS else None
+
+
+_MAX_FORMULA, _MAX_NEGATIONS = 100, 12
+
+
+def _moves(answer: str, entry: Mapping[str, Any]) -> str | None:
+    """Moves of at most two digits: upstream walks every step of a move."""
+    return answer if re.fullmatch(r"(?:\s|[A-Za-z][+-][0-9]{1,2}(?![0-9]))*", answer) else None
+
+
+def _finite(answer: str, entry: Mapping[str, Any]) -> str | None:
+    """No NaN, which upstream's comparison takes for right, and no exponent that makes a number of gigabytes."""
+    return None if re.search(r"nan|inf|[0-9.][eE][+-]?[0-9]{4}", answer, re.IGNORECASE) else answer
 
 
 def _same(answer: str, entry: Mapping[str, Any]) -> str | None:
@@ -137,6 +161,10 @@ _VETS: dict[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "countdown": _arithmetic,
     "puzzle24": _arithmetic,
     "game_of_life_halting": _same,
+    "coin_flip": _finite,
+    "complex_arithmetic": _finite,
+    "propositional_logic": _formula,
+    "rush_hour": _moves,
     "string_insertion": _literal,
     "spiral_matrix": _literal,
     "binary_matrix": _literal,
