@@ -16,7 +16,7 @@ from mtgrpo.simulation.world import SimulatedTask, World, pass_rates
 
 # Deviation of one group's mean accuracy and of one group's acceptance, generously: turns residuals into sigmas.
 GROUP_DEVIATION = 0.4
-NUM_GRID = 81
+NUM_GRID = 61
 
 
 def fit(run: Run | SimulationResult | Observations, floors: Mapping[str, float] | None = None) -> World:
@@ -151,11 +151,11 @@ class _Curve:
                 point = np.array([skill, np.log(spread), np.log(rate), 3.0])
                 starts.append((_square(self.residuals(point)), point))
         starts.sort(key=lambda start: start[0])
-        found = [least_squares(self.residuals, point) for _, point in starts[:3]]
+        found = [least_squares(self.residuals, point) for _, point in starts[:2]]
         return min(found, key=lambda point: _square(self.residuals(point)))
 
 
-def least_squares(residuals: Callable[[Floats], Floats], start: Floats, max_iterations: int = 40) -> Floats:
+def least_squares(residuals: Callable[[Floats], Floats], start: Floats, max_iterations: int = 25) -> Floats:
     """Levenberg-Marquardt with a forward-difference Jacobian: the point of least sum of squares near `start`."""
     point, damping = start.copy(), 1e-2
     here = residuals(point)

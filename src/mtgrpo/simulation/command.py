@@ -1,0 +1,122 @@
+"""What ``mtgrpo simulate`` computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtgrpo.errors import ConfigError, require
+from mtgrpo.runlog import read_run
+from mtgrpo.simulation.fitting import fit, fit_errors
+from mtgrpo.simulation.loop import simulate
+from mtgrpo.simulation.result import SimulationResult
+from mtgrpo.simulation.sweeps import Sweep, sweep
+from mtgrpo.simulation.world import World
+
+
+@dataclass(frozen=True)
+class SimulationOutcome:
+    """What a call computed.
+
+    Attributes:
+        world: The simulated tasks.
+        runs: One list of runs per method, a run per seed; empty for a sweep.
+        sweep: The sweep, when one was asked for.
+        fit_errors: Root mean square error of the fit per task, when the world was fitted to a run.
+    """
+
+    world: World
+    runs: dict[str, list[SimulationResult]]
+    sweep: Sweep | None
+    fit_errors: dict[str, float]
+
+
+def run_simulation(
+    *,
+    world: str,
+    fit_to: str | None,
+    presets: Sequence[str],
+    variant: str,
+    steps: int,
+    batch_size: int | None,
+    group_size: int | None,
+    num_seeds: int,
+    sweep_over: str | None,
+) -> SimulationOutcome:
+    """Simulate methods on a world, or sweep one argument of one method.
+
+    Args:
+        world: Name of a built-in world, or a YAML file as `World.as_dict` writes it.
+        fit_to: Run directory to fit the world to; `world` is then ignored.
+        presets: Methods.
+        variant: Of the presets.
+        steps: Training steps.
+        batch_size: Groups per step; None takes the fitted run's, or 32.
+        group_size: Completions per group; None takes the fitted run's, or 8.
+        num_seeds: Seeds 0 to ``num_seeds - 1``.
+        sweep_over: ``name=a,b,c``.
+
+    Raises:
+        ConfigError: Unknown names, numbers below 1, or a sweep that is not of that form.
+        RunError: The run to fit cannot be read.
+    """
+    if min(steps, num_seeds, batch_size or 1) < 1 or (group_size or 2) < 2:
+        raise ConfigError("simulate: steps, seeds and batch size must be at least 1, the group size at least 2")
+    errors: dict[str, float] = {}
+    if fit_to is not None:
+        run = read_run(fit_to)
+        batch_size = batch_size or run.config.get("batch_size")
+        group_size = group_size or run.config.get("group_size")
+        chosen = fit(run)
+        errors = fit_errors(chosen, run)
+    else:
+        chosen = _world(world)
+    batch, group, seeds = batch_size or 32, group_size or 8, range(num_seeds)
+    if sweep_over is not None:
+        if len(presets) != 1:
+            raise ConfigError(f"simulate: --sweep varies one method; {len(presets)} were given")
+        parameter, values = _sweep_values(sweep_over)
+        table = sweep(
+            chosen,
+            presets[0],
+            parameter,
+            values,
+            seeds,
+            steps=steps,
+            batch_size=batch,
+            group_size=group,
+            variant=variant,
+        )
+        return SimulationOutcome(chosen, {}, table, errors)
+    runs = {
+        preset: [
+            simulate(chosen, preset, steps=steps, batch_size=batch, group_size=group, seed=seed, variant=variant)
+            for seed in seeds
+        ]
+        for preset in presets
+    }
+    return SimulationOutcome(chosen, runs, None, errors)
+
+
+def _world(name: str) -> World:
+    path = Path(name)
+    if not path.is_file():
+        return World.named(name)
+    yaml = require("yaml", "cli")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    return World.from_dict(values)
+
+
+def _sweep_values(text: str) -> tuple[str, list[float]]:
+    name, equals, values = text.partition("=")
+    try:
+        numbers = [float(value) for value in values.split(",")]
+    except ValueError:
+        numbers = []
+    if not equals or not name or not numbers:
+        raise ConfigError(f"simulate: --sweep {text}; the form is name=a,b,c with numbers, such as lam=0.1,0.2,0.4")
+    return name, numbers
