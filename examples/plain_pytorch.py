@@ -1,6 +1,6 @@
 """MT-GRPO with nothing but PyTorch and a generate() call: the whole method, on the embedded model.
 
-    python examples/plain_pytorch.py --steps 20
+python examples/plain_pytorch.py --steps 20
 """
 
 import argparse

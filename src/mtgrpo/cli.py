@@ -76,6 +76,30 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key")
         action.set_defaults(run=_tasks)
 
+    simulate = commands.add_parser("simulate", help="run a method on a toy policy, in seconds")
+    simulate.add_argument("world", nargs="?", default="three_tasks", help="three_tasks, nine_tasks or a world's YAML")
+    simulate.add_argument("--fit", metavar="RUN", help="fit the world to a finished run instead")
+    simulate.add_argument("--preset", action="append", help="method; repeatable (default mt_grpo)")
+    simulate.add_argument("--variant", default="default")
+    simulate.add_argument("--steps", type=int, default=720)
+    simulate.add_argument("--batch-size", type=int, help="groups per step (default 32, or the fitted run's)")
+    simulate.add_argument("--group-size", type=int, help="completions per group (default 8, or the fitted run's)")
+    simulate.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1")
+    simulate.add_argument("--sweep", metavar="NAME=A,B,C", help="vary an argument of the weighting, such as lam")
+    simulate.add_argument("--figure", metavar="FILE", help="write the curves or the trade-off here (PNG, SVG or PDF)")
+    simulate.set_defaults(run=_simulate)
+
+    study = commands.add_parser("study", help="many methods x seeds of one experiment, resumable")
+    study.add_argument("experiment", help="experiment file or shipped name (three_tasks, nine_tasks)")
+    study.add_argument("--output", help="directory of the runs (default runs/<experiment>)")
+    study.add_argument("--methods", help="only these, separated by commas")
+    study.add_argument("--seeds", help="instead of the experiment's, separated by commas")
+    study.add_argument("--jobs", type=int, default=2, help="processes at a time, one thread each")
+    study.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace a key of `base`")
+    study.add_argument("--results", metavar="FILE", help="write all results as JSON here, besides the runs")
+    study.add_argument("--no-train", action="store_true", help="only collect the runs that are finished")
+    study.set_defaults(run=_study)
+
     presets = commands.add_parser("presets", help="list the named methods, or print one in full")
     presets.add_argument("name", nargs="?")
     presets.add_argument("--variant", default="default")
@@ -157,6 +181,57 @@ def _tasks(arguments: argparse.Namespace) -> int:
     problems = {task.name: check_task(task, num_rows=arguments.num) for task in chosen}
     console.problems_table(problems)
     return EXIT_BAD_INPUT if any(problems.values()) else 0
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    require("rich", "cli")
+    from mtgrpo.console import simulation_table
+    from mtgrpo.simulation.command import run_simulation
+
+    outcome = run_simulation(
+        world=arguments.world,
+        fit_to=arguments.fit,
+        presets=arguments.preset or ["mt_grpo"],
+        variant=arguments.variant,
+        steps=arguments.steps,
+        batch_size=arguments.batch_size,
+        group_size=arguments.group_size,
+        num_seeds=arguments.seeds,
+        sweep_over=arguments.sweep,
+    )
+    simulation_table(outcome)
+    if arguments.figure:
+        from mtgrpo.reports.simulation import save_outcome
+
+        print(save_outcome(outcome, arguments.figure))
+    return 0
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    require("rich", "cli")
+    from mtgrpo.config import parse_assignments
+    from mtgrpo.console import StudyDisplay, study_table
+    from mtgrpo.study import collect, load_experiment, run_study, write_results
+
+    experiment = load_experiment(
+        arguments.experiment,
+        methods=arguments.methods.split(",") if arguments.methods else (),
+        seeds=[int(seed) for seed in arguments.seeds.split(",")] if arguments.seeds else (),
+        overrides=parse_assignments(arguments.set),
+    )
+    output = Path(arguments.output or f"runs/{experiment.name}")
+    failures: list[str] = []
+    if not arguments.no_train:
+        with StudyDisplay(experiment, output) as display:
+            failures = run_study(experiment, output, jobs=arguments.jobs, on_event=display.event)
+    results = collect(experiment, output)
+    study_table(results)
+    if arguments.results:
+        write_results(results, Path(arguments.results))
+        print(arguments.results)
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return EXIT_FAILED if failures else 0
 
 
 def _presets(arguments: argparse.Namespace) -> int:

@@ -198,6 +198,18 @@ def parse_config(values: Mapping[str, Any], where: str) -> RunConfig:
         raise ConfigError(text if text.startswith(where) else f"{where}: {text}") from None
 
 
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """``["a.b=1", "c=x"]`` as nested plain values, the right-hand sides read as YAML.
+
+    Raises:
+        ConfigError: Not of the form ``key=value``.
+    """
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        _assign(values, assignment, require("yaml", "cli"))
+    return values
+
+
 def shipped_configs() -> dict[str, Path]:
     """Configurations inside the package, by name."""
     return {path.stem: path for path in sorted(CONFIGS_DIR.glob("*.yaml"))}

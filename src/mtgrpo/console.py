@@ -9,7 +9,11 @@ from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.errors import require
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mtgrpo.config import RunConfig
+    from mtgrpo.simulation.command import SimulationOutcome
+    from mtgrpo.study import Experiment
     from mtgrpo.tasks import Task
 
 require("rich", "cli")
@@ -160,3 +164,78 @@ def problems_table(problems: Mapping[str, Sequence[str]]) -> None:
         _console.print(Text(f"{name}: {'ok' if not found else f'{len(found)} problems'}"))
         for problem in found:
             _console.print(Text(f"  {problem}"))
+
+
+def simulation_table(outcome: SimulationOutcome) -> None:
+    """Methods or swept values with the accuracies they end at, and what they cost."""
+    for task, error in outcome.fit_errors.items():
+        _console.print(Text(f"fitted {task}: root mean square error {error:.3f}"))
+    table = Table(title="simulated accuracy at the end, in %: mean over seeds")
+    if outcome.sweep is not None:
+        for column in (outcome.sweep.parameter, "worst", "mean", "rollouts"):
+            table.add_column(column, justify="right")
+        for row in outcome.sweep.rows():
+            table.add_row(
+                f"{row[outcome.sweep.parameter]:g}",
+                f"{100 * row['worst_accuracy']:.1f}",
+                f"{100 * row['mean_accuracy']:.1f}",
+                f"{row['rollouts']:,.0f}",
+            )
+    else:
+        for column in ("method", *outcome.world.names, "worst", "mean", "rollouts"):
+            table.add_column(Text(column), justify="left" if column == "method" else "right")
+        for method, runs in outcome.runs.items():
+            n = len(runs)
+            per_task = [sum(run.accuracy[-1, k] for run in runs) / n for k in range(len(outcome.world.names))]
+            worst = sum(run.worst_accuracy[-1] for run in runs) / n
+            mean = sum(run.mean_accuracy[-1] for run in runs) / n
+            cost = sum(run.rollouts[-1] for run in runs) / n
+            cells = [f"{100 * value:.1f}" for value in (*per_task, worst, mean)]
+            table.add_row(method, *cells, f"{cost:,.0f}")
+    _console.print(table)
+
+
+class StudyDisplay:
+    """A bar over the runs of a study, and a line per run."""
+
+    def __init__(self, experiment: Experiment, output: Path) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=_console, disable=not _console.is_terminal,
+        )  # fmt: skip
+        self._bar = self._progress.add_task("runs", total=len(experiment.methods) * len(experiment.seeds))
+        self._output = output
+
+    def __enter__(self) -> StudyDisplay:
+        _console.print(Text(f"runs: {self._output}"))
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def event(self, event: str, method: str, seed: int) -> None:
+        """A run of the study started, finished, failed, or had been finished before."""
+        if event != "started":
+            self._progress.advance(self._bar)
+        if event != "kept":
+            _console.print(Text(f"{event:8} {method}, seed {seed}"))
+
+
+def study_table(results: Mapping[str, Any]) -> None:
+    """Methods with the accuracies their runs end at: mean over seeds and the range."""
+    table = Table(title="test accuracy at the end, in %: mean over seeds (lowest to highest)")
+    for column in ("method", "seeds", "worst task", "mean", "rollouts"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    for method in results["methods"]:
+        runs = [run for run in results["runs"] if run["method"] == method]
+        if not runs:
+            continue
+        ends = [run["evaluations"][-1]["accuracy"] for run in runs]
+        cells: list[str] = []
+        for measure in (worst_accuracy, mean_accuracy):
+            values = [100 * measure(accuracy) for accuracy in ends]
+            cells.append(f"{sum(values) / len(values):.1f} ({min(values):.1f} to {max(values):.1f})")
+        cost = sum(run["rollouts"] for run in runs) / len(runs)
+        table.add_row(Text(method), str(len(runs)), *cells, f"{cost:,.0f}")
+    _console.print(table)

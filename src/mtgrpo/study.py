@@ -125,12 +125,17 @@ def run_study(
         experiment: From `load_experiment`.
         output: Directory of the study; each run is in ``<method>/seed-<n>``.
         jobs: Processes at a time, one thread each.
-        on_event: Called with ``started``, ``finished`` or ``failed``, the method and the seed.
+        on_event: Called with ``kept`` (finished before), ``started``, ``finished`` or ``failed``, the method and seed.
 
     Returns:
         One line per run that failed, with the end of what it said.
     """
-    todo = [(m, s) for s in experiment.seeds for m in experiment.methods if not is_finished(experiment, output, m, s)]
+    todo: list[tuple[str, int]] = []
+    for method, seed in ((m, s) for s in experiment.seeds for m in experiment.methods):
+        if is_finished(experiment, output, method, seed):
+            on_event("kept", method, seed)
+        else:
+            todo.append((method, seed))
     failures: list[str] = []
     processes: set[subprocess.Popen[str]] = set()
 

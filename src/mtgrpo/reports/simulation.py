@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtgrpo.errors import require
+from mtgrpo.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from mtgrpo.simulation import SimulationResult, Sweep
+    from mtgrpo.simulation.command import SimulationOutcome
 
 # Okabe and Ito's colours, apart for every common kind of colour vision; black is kept for means.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999933", "#882255", "#44AA99")
@@ -118,3 +120,21 @@ def _smooth(values: np.ndarray, width: int = 9) -> np.ndarray:
     counts = np.convolve(known.astype(float), kernel, "same")
     sums = np.convolve(np.where(known, values, 0.0), kernel, "same")
     return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+
+
+def save_outcome(outcome: SimulationOutcome, path: str | Path) -> Path:
+    """Write the figure of ``mtgrpo simulate``: the trade-off of a sweep, the comparison of methods, or one run.
+
+    Raises:
+        ConfigError: The file name's ending is no image format.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"{path}: {path.suffix or 'no ending'}; allowed: .png, .svg, .pdf")
+    first = [runs[0] for runs in outcome.runs.values()]
+    if outcome.sweep is not None:
+        figure = tradeoff_figure(outcome.sweep)
+    else:
+        figure = comparison_figure(first) if len(first) > 1 else curves_figure(first[0])
+    figure.savefig(path, dpi=150)
+    return path
