@@ -40,8 +40,8 @@ def test_needed_by_hand():
     # a quarter more: 6.25, 7.5, 12.5 rounded up; the first task is done and asked for nothing.
     assert plan(NeededRounds(oversampling=1.25), view(accepted=(5, 0, 0), rates=(1, 0.5, 0.1))) == [0, 8, 13]
     assert plan(NeededRounds(max_inflation=1.0), view(rates=(1, 0.5, 0.0))) == [5, 3, 2]
-    # 4 / .8 is 5, not 6.
-    assert plan(NeededRounds(), view(quotas=(4, 0, 0), rates=(0.8, 1, 1))) == [5, 0, 0]
+    # 11 / (11 / 12) is 12, though rounding makes it 12.000000000000002.
+    assert plan(NeededRounds(), view(quotas=(11, 0, 0), rates=(11 / 12, 1, 1), batch_size=11)) == [12, 0, 0]
 
 
 def test_needed_without_quotas():
@@ -59,7 +59,7 @@ def mean_plan(planner, round_view, draws=4000):
 
 def test_oversampled_shares():
     # M_os B = 30. First round z m: (.5, .3, .2) * (1, 2, 5) = (.5, .6, 1) of 2.1.
-    first = view(rates=(1, 0.5, 0.1))
+    first = view(rates=(1, 0.5, 0.1), quotas=(8, 1, 1))  # the quotas drawn do not matter yet
     assert mean_plan(OversampledRounds(), first) == pytest.approx(np.array([0.5, 0.6, 1.0]) / 2.1 * 30, abs=0.3)
     # Later: deficits (0, 2, 2) * (1, 2, 5) = (0, 4, 10) of 14.
     later = view(number=1, accepted=(6, 1, 0), rates=(1, 0.5, 0.1))

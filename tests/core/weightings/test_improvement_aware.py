@@ -47,8 +47,8 @@ def test_improvement_is_the_change_of_the_reward_estimate():
 
 
 def test_minibatches_are_added_up_and_then_clipped_or_clipped_one_by_one():
-    # sums (.3, -.3) clip to (.1, -.1) in one update; one by one it is (.08, -.08), (.1, -.1) and (.1, -.1).
-    parts = [{"a": 0.08, "b": -0.08}, {"a": 0.11, "b": -0.11}, {"a": 0.11, "b": -0.11}]
+    # The sums (.21, -.21) clip to (.1, -.1) in one update; one by one it is .04, .02 and .1, the last one clipped.
+    parts = [{"a": 0.04, "b": -0.04}, {"a": 0.02, "b": -0.02}, {"a": 0.15, "b": -0.15}]
     arguments = {"improvement": "surrogate", "optimizer": "sgd", "weight_lr": 1.0, "weight_decay": 0.0, "lam": 0.0}
     together = ImprovementAware(**arguments, updates="step").bind(["a", "b"])
     together.update(task_rewards={}, improvements=parts)
@@ -57,7 +57,7 @@ def test_minibatches_are_added_up_and_then_clipped_or_clipped_one_by_one():
     each = ImprovementAware(**arguments, updates="minibatch").bind(["a", "b"])
     each.update(task_rewards={}, improvements=parts)
     x = 0.0
-    for change in (0.08, 0.1, 0.1):  # two tasks, opposite scores: g_a = z_a (s - (z_a - z_b) s) = 2 z_a z_b s
+    for change in (0.04, 0.02, 0.1):  # two tasks, opposite scores: g_a = z_a (s - (z_a - z_b) s) = 2 z_a z_b s
         z_a, z_b = softmax(-x, x)
         x += 2 * z_a * z_b * change
     assert list(each.weights().values()) == pytest.approx(softmax(-x, x), abs=1e-15)
