@@ -39,6 +39,7 @@ def write_synthetic_run(
     rng = np.random.default_rng(seed)
     num = len(tasks)
     floor, ceiling = np.linspace(0.3, 0.05, num), np.linspace(0.9, 0.55, num)
+    pace = np.linspace(3.5, 1.0, num)  # how fast a task is learnt
     adaptive = preset.startswith("mt_")
     with RunLog.create(path, tasks) as log:
         log.write_config(
@@ -58,9 +59,9 @@ def write_synthetic_run(
         for step in range(steps + 1):
             elapsed = 2.5 * step
             if step:
-                gap = (ceiling - accuracy) / (ceiling - floor)
-                weights = np.exp(3 * gap) / np.exp(3 * gap).sum() if adaptive else np.full(num, 1 / num)
-                accuracy = accuracy + (ceiling - accuracy) * weights * num * 2.2 / steps
+                drive = 5 * (accuracy.mean() - accuracy) if adaptive else np.zeros(num)
+                weights = np.exp(drive) / np.exp(drive).sum()
+                accuracy = accuracy + (ceiling - accuracy) * weights * num * pace / steps
                 acceptance = np.clip(np.linspace(0.7, 0.15, num) + 0.05 * rng.standard_normal(num), 0.02, 1)
                 quotas = np.floor(weights * batch_size).astype(int)
                 quotas[: batch_size - quotas.sum()] += 1

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from mtgrpo.errors import ConfigError, MissingExtra, RunError
+from mtgrpo.reports import page
+from mtgrpo.reports.html import write_comparison, write_report
+from mtgrpo.runlog import RunLog
+from tests.synthetic_run import HOSTILE, HOSTILE_TEXT, write_synthetic_run
+
+VOID = {"meta", "br", "img", "input", "link", "hr"}
+ALLOWED = {
+    *("html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "b", "bdi", "span", "div"),
+    *("table", "thead", "tbody", "tr", "th", "td", "details", "summary", "pre", "figure", "figcaption"),
+    *("svg", "g", "path", "defs", "use", "clippath", "rect", "image"),
+}
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text of a page; fails where elements do not nest."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.comments: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.text.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.comments.append(data)
+
+
+def check_safe(path: Path) -> Page:
+    """No script, no handler, nothing from outside, whatever the run holds."""
+    html = path.read_text(encoding="utf-8")
+    parsed = Page(html)
+    assert {tag for tag, _ in parsed.elements} <= ALLOWED
+    assert not parsed.comments
+    identifiers = [a["id"] for _, a in parsed.elements if "id" in a]
+    assert len(identifiers) == len(set(identifiers))
+    for tag, attributes in parsed.elements:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name, value in attributes.items():
+            if name in ("href", "xlink:href", "src"):
+                assert value is not None
+                assert value.startswith("data:image/png;base64," if tag == "image" else "#")
+            for target in re.findall(r"url\((.*?)\)", value or ""):
+                assert target.startswith("#")
+                assert target[1:] in identifiers
+    policy = next(a["content"] for t, a in parsed.elements if t == "meta" and "http-equiv" in a)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    assert sum(tag == "style" for tag, _ in parsed.elements) == 1
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", html)
+    return parsed
+
+
+def test_report_of_a_hostile_run_is_safe(hostile_dir: Path, tmp_path: Path) -> None:
+    out = write_report(hostile_dir, out=tmp_path / "new" / "r.html", baselines=[hostile_dir])
+    parsed = check_safe(out)
+    text = "".join(parsed.text)
+    for name in HOSTILE[:-1]:
+        assert name in text
+    assert "<script>alert('completion')</script> </pre></details> & $\\boxed{1}$ ␀␛[31m" in text
+    assert "\u202e" in HOSTILE_TEXT
+    assert "[U+202E]abc" in text
+    assert "<b>$x$ & 'run'" in text
+    assert not (hostile_dir / "figures").exists()  # written only beside the run's own report
+
+
+def test_report_says_what_happened(run_dir: Path, tmp_path: Path) -> None:
+    baseline = write_synthetic_run(tmp_path / "base", preset="dapo", text="x")
+    out = write_report(run_dir, baselines=[baseline])
+    assert out == run_dir / "report.html"
+    parsed = check_safe(out)
+    text = "".join(parsed.text)
+    evaluations = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
+    first, last = ([t["accuracy"] for t in e["tasks"].values()] for e in (evaluations[0], evaluations[-1]))
+    assert f"{100 * min(first):.1f} → {100 * min(last):.1f} %" in text
+    assert f"{100 * sum(first) / 3:.1f} → {100 * sum(last) / 3:.1f} %" in text
+    assert "status: finished" in text
+    for part in (
+        "countdown-medium",
+        "base (dapo)",
+        "batch_size: 16",
+        "versions",
+        "✓ right",
+        "✗ wrong",
+        "not trained on",
+    ):
+        assert part in text
+    assert f"mtgrpo eval {run_dir} --model {run_dir / 'checkpoints' / 'checkpoint-60'}" in text
+    assert "--resume" not in text
+    assert sum(tag == "svg" for tag, _ in parsed.elements) == 6
+    names = {p.name for p in (run_dir / "figures").iterdir()}
+    assert {"accuracy.svg", "accuracy.png", "weights.svg", "shares.svg", "acceptance.png", "effort.svg"} <= names
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        ("interrupted", "This run was interrupted before its last step"),
+        ("failed", "This run failed before its last step"),
+        (None, "ended without a word"),
+    ],
+)
+def test_unfinished_runs_say_so(tmp_path: Path, status: str | None, message: str) -> None:
+    run = write_synthetic_run(tmp_path / "run", steps=3, evaluate=False, status=status)
+    text = "".join(check_safe(write_report(run, out=tmp_path / "r.html")).text)
+    assert message in text
+    assert "No evaluation was logged" in text
+    assert f"mtgrpo train {run} --output {run} --resume" in text
+
+
+def test_single_evaluation_running_and_empty_runs(tmp_path: Path) -> None:
+    run = write_synthetic_run(tmp_path / "run", steps=0)
+    text = "".join(check_safe(write_report(run, out=tmp_path / "r.html")).text)
+    assert "One evaluation was logged (step 0)" in text
+    with RunLog.create(tmp_path / "empty", ["a"]):
+        text = "".join(check_safe(write_report(tmp_path / "empty", out=tmp_path / "e.html")).text)
+    for part in (
+        "still going on",
+        "No evaluation was logged",
+        "No training step",
+        "No completions",
+        "config.yaml is not",
+    ):
+        assert part in text
+
+
+def test_baseline_of_other_tasks_is_explained(run_dir: Path, tmp_path: Path) -> None:
+    other = write_synthetic_run(tmp_path / "other", tasks=["x"], steps=2, every=1)
+    text = "".join(check_safe(write_report(run_dir, out=tmp_path / "r.html", baselines=[other])).text)
+    assert "both runs need the same tasks" in text
+
+
+def test_many_tasks(tmp_path: Path) -> None:
+    run = write_synthetic_run(tmp_path / "run", tasks=[f"task_{i}" for i in range(30)], steps=4, every=2)
+    text = "".join(check_safe(write_report(run, out=tmp_path / "r.html")).text)
+    assert "task_29" in text
+    assert "18 more tasks in completions.jsonl" in text
+
+
+def test_comparison(tmp_path: Path) -> None:
+    runs = [
+        write_synthetic_run(tmp_path / f"{preset}-{seed}", preset=preset, seed=seed, steps=8, every=4, text="same")
+        for preset in ("dapo", "mt_grpo")
+        for seed in range(2)
+    ]
+    runs.append(write_synthetic_run(tmp_path / "none", preset="<i>", steps=1, evaluate=False, status=None))
+    out = write_comparison(runs, tmp_path / "c.html")
+    parsed = check_safe(out)
+    text = "".join(parsed.text)
+    assert sum(tag == "svg" for tag, _ in parsed.elements) == 4
+    assert "3 methods, 5 runs" in text
+    assert "relative change vs dapo" in text
+    assert "Without any evaluation, so in no curve: none" in text
+    assert "none (killed)" in text
+    labelled = write_comparison(runs[:2], tmp_path / "l.html", labels=["A & B", "C"], baseline="C", thresholds=[0.99])
+    assert "never" in "".join(check_safe(labelled).text)
+    with pytest.raises(ConfigError, match=r"unknown baseline 'dappo' \(did you mean 'dapo'\?\)"):
+        write_comparison(runs, tmp_path / "x.html", baseline="dappo")
+    with pytest.raises(ConfigError, match="at least one"):
+        write_comparison([], tmp_path / "x.html")
+
+
+def test_what_cannot_be_reported(tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError, match="not a run directory"):
+        write_report(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        write_report(run_dir, out=tmp_path / "file" / "r.html")
+    for name in [name for name in sys.modules if name.startswith(("matplotlib", "mtgrpo.reports"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'mtgrpo\[report\]'"):
+        import mtgrpo.reports.html  # noqa: F401
+
+
+def test_building_blocks() -> None:
+    assert page.text("<&\"'>\x00\u202e\ud800\n") == "&lt;&amp;&quot;&#x27;&gt;␀[U+202E][U+D800]\n"
+    assert page.pre("a" * 10, most=4) == "<pre>aa\n[... 6 characters left out ...]\naa</pre>"
+    assert page.percent(float("nan")) == page.signed(float("nan")) == page.number(float("nan")) == "–"
+    assert page.duration(3725) == "1 h 02 min"
+    assert page.duration(59.6) == "1 min 00 s"
