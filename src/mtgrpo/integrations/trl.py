@@ -123,7 +123,15 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         trained = [task for task in tasks if len(task.train)]
         self.streams = {task.name: PromptStream(task.name, len(task.train), args.seed) for task in trained}
         self.tasks, self.scores = tasks, TaskScores(tasks)
-        self.eval_seed, self.evaluation, self.meter = eval_seed, {}, None
+        meter = SurrogateMeter(
+            tasks.names,
+            surrogate,
+            epsilon_low=args.epsilon,
+            epsilon_high=args.epsilon if args.epsilon_high is None else args.epsilon_high,
+            level=args.importance_sampling_level,
+        )
+        self.meter = meter if weighting.uses_improvements else None
+        self.eval_seed, self.evaluation = eval_seed, {}
         self.on_mixer_step, self._writer = on_mixer_step, None
         self._owners = {}
         self._improvements: list[dict[str, float]] = []
@@ -151,9 +159,6 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         if run_log is not None and self.is_world_process_zero():
             self._writer = RunLogWriter(run_log)
         self.reward_weights[1] = 0.0  # accuracy is measured, not trained on
-        if weighting.uses_improvements:
-            level = self.importance_sampling_level
-            self.meter = SurrogateMeter(tasks.names, surrogate, self.epsilon_low, self.epsilon_high, level)
 
     @property
     def num_rollouts(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig
 
 from mtgrpo.core.prompts import PromptStream
@@ -116,7 +117,7 @@ def check_arguments(
         )
     if args.eval_strategy != "no" and not any(len(task.test) for task in tasks):
         raise ConfigError(
-            f"{WHERE}: args.eval_strategy={str(args.eval_strategy)!r}, but no task has test rows; "
+            f"{WHERE}: args.eval_strategy={IntervalStrategy(args.eval_strategy).value!r}, but no task has test rows; "
             "give tasks test rows, or set eval_strategy='no'"
         )
 

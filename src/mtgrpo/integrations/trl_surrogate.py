@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.errors import ConfigError, StateError, unknown
 
 FORMS = ("mean", "sum")
 # Key of the task's number per row in the batch that TRL slices into minibatches; -1 marks filled-up rows.
@@ -79,7 +79,15 @@ class SurrogateMeter:
         Args:
             forward: Log-probabilities for the arguments of a kept forward pass, with the parameters as they are now.
             reduce: Sum of a tensor over the processes.
+
+        Raises:
+            StateError: The loss computed no log-probabilities through TRL's method (a fused loss kernel, say).
         """
+        if not self._forwards:
+            raise StateError(
+                "surrogate improvement: the loss computed no log-probabilities that could be compared; "
+                "switch fused losses (use_liger_kernel, use_liger_loss) off, or use improvement='rewards'"
+            )
         change: torch.Tensor | None = None
         for kept in self._forwards:
             after = forward(*kept.args, **kept.kwargs)
@@ -93,8 +101,7 @@ class SurrogateMeter:
             change[0].index_add_(0, numbers[known], gain[known].double())
             change[1].index_add_(0, numbers[known], torch.ones_like(gain[known]).double())
         self._forwards.clear()
-        if change is None:
-            return {}
+        assert change is not None  # there was a forward pass
         total, count = reduce(change).tolist()
         return {
             name: total[k] / count[k] if self.form == "mean" else total[k]
