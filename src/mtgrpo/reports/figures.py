@@ -22,7 +22,19 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
-from mtgrpo.reports.style import GREY, INK, WORST, colours, drawing, finish, label_ends, legend, new_axes  # noqa: E402
+from mtgrpo.reports.style import (  # noqa: E402
+    GREY,
+    INK,
+    LONGEST_LABEL,
+    WORST,
+    colours,
+    drawable,
+    drawing,
+    finish,
+    label_ends,
+    legend,
+    new_axes,
+)
 
 MOST_VECTOR_POINTS = 20_000  # grey lines of more points than this become pixels, or an SVG would not open
 DARK_GREY = "#777777"
@@ -179,13 +191,14 @@ def _lines(
 ) -> list[str]:
     """A line per task, labelled at its end; of many tasks only the worst and the best. Returns the tasks' colours."""
     few = len(tasks) <= DIRECT_LABELS
-    shades, named = list(colours(len(tasks))), set(range(len(tasks)))
+    shades, named = list(colours(len(tasks))), dict(enumerate(tasks))
     if not few:
         worst, best = _extremes(values if ranking is None else ranking)
         shades = [WORST if k == worst else colours(1)[0] if k == best else GREY for k in range(len(tasks))]
-        named = {k for k in (worst, best) if k is not None}
+        notes = ((worst, "worst"), (best, "best"))  # at the last evaluation
+        named = {k: f"{drawable(tasks[k], LONGEST_LABEL - 8)} ({note})" for k, note in notes if k is not None}
     ends: list[tuple[float, float, str, str]] = []
-    for k, task in enumerate(tasks):
+    for k in range(len(tasks)):
         bold = k in named
         axes.plot(
             x, values[:, k], color=shades[k], lw=width if bold else 0.7, alpha=1 if bold else 0.6,
@@ -194,7 +207,7 @@ def _lines(
         )  # fmt: skip
         known = np.flatnonzero(~np.isnan(values[:, k]))
         if bold and known.size:
-            ends.append((float(x[known[-1]]), float(values[known[-1], k]), task, shades[k]))
+            ends.append((float(x[known[-1]]), float(values[known[-1], k]), named[k], shades[k]))
     label_ends(axes, ends)
     if not few:
         axes.plot([], [], color=GREY, lw=1, label=f"{len(tasks) - len(named)} other tasks")

@@ -60,4 +60,8 @@ def _sample(sample: Completion) -> str:
         mark = '<span class="tag bad">✗ wrong</span>'
     kept = "trained on" if sample.kept else "not trained on"
     figures = f"reward {page.number(sample.reward, 2)}, accuracy {page.number(sample.accuracy, 2)}, {kept}"
-    return f"<p>{mark} <span class=soft>{figures}</span></p>{page.pre(sample.prompt)}{page.pre(sample.completion)}"
+    head = f'<p>{mark} <span class="soft">{figures}</span></p>'
+    return head + "".join(
+        f'<p class="soft">{what}</p>{page.pre(written)}'
+        for what, written in (("prompt", sample.prompt), ("completion", sample.completion))
+    )
