@@ -38,7 +38,9 @@ ALLOWED = {
 }
 # Where a configuration meets an engine.
 COMPOSITION = {
-    "integrations/job.py": ("build", "config", "plan", "presets", "tiny"),
+    "integrations/job.py": ("build", "config"),
+    "integrations/job_resume.py": ("config",),
+    "integrations/job_setup.py": ("build", "config", "plan", "tiny"),
     "integrations/memory.py": ("config", "plan"),
 }
 

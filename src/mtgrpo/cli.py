@@ -127,7 +127,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
     config = _load(arguments)
     if arguments.dry_run:
-        from mtgrpo.integrations.job import describe_job
+        from mtgrpo.integrations.job_setup import describe_job
 
         plan_table(describe_job(config))
         return 0

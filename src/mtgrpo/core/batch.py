@@ -143,7 +143,7 @@ class Batch:
                 kept[task] += 1
                 self._accepted.append(group)
             else:
-                self.dropped[task][verdict.reason] += 1
+                self.dropped[task][verdict.reason or "filtered"] += 1
                 if len(self._dropped) < self._sampler.batch_size:  # the rest is let go: completions are large
                     self._dropped.append(group)
         for task, count in told.items():

@@ -10,7 +10,7 @@ import numpy as np
 from mtgrpo.core.quotas import Floats
 from mtgrpo.core.types import State
 from mtgrpo.core.weightings.base import TaskWeighting
-from mtgrpo.errors import ConfigError
+from mtgrpo.errors import ConfigError, StateError
 
 
 class Uniform(TaskWeighting):
@@ -60,4 +60,7 @@ class Fixed(TaskWeighting):
         return {"weights": self._z.tolist()}
 
     def _load(self, state: State) -> None:
-        self._z = np.array(state["weights"], dtype=np.float64)
+        if not np.allclose(state["weights"], self._z):
+            raise StateError(
+                f"Fixed: saved with weights {state['weights']}, now {self._z.tolist()}; resume with the same"
+            )

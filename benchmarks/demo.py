@@ -1,0 +1,71 @@
+"""The demo over several seeds: what `make demo` shows, with its spread. Writes benchmarks/demo.json.
+
+    python benchmarks/demo.py [--seeds 0,1,2] [--jobs 1]
+
+Runs are resumable; they are kept in runs/benchmark-demo. With one job at a time the seconds are those of `make demo`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from pathlib import Path
+
+import yaml
+
+from mtgrpo.config import shipped_configs
+from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+from mtgrpo.runlog import read_run
+from mtgrpo.study import Experiment, run_path, run_study
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--jobs", type=int, default=1)
+    arguments = parser.parse_args()
+    seeds = tuple(int(seed) for seed in arguments.seeds.split(","))
+    base = yaml.safe_load(shipped_configs()["demo"].read_text(encoding="utf-8"))
+    experiment = Experiment("demo", base, {"demo": {}}, seeds, "demo", ())
+    output = Path("runs/benchmark-demo")
+    failures = run_study(experiment, output, jobs=arguments.jobs, on_event=lambda *event: print(*event, flush=True))
+    if failures:
+        raise SystemExit("\n".join(failures))
+    rows = []
+    for seed in seeds:
+        run = read_run(run_path(output, "demo", seed))
+        before, after = run.evaluations[0].accuracies, run.evaluations[-1].accuracies
+        rows.append(
+            {
+                "seed": seed,
+                "worst_before": round(worst_accuracy(before), 4),
+                "worst_after": round(worst_accuracy(after), 4),
+                "mean_before": round(mean_accuracy(before), 4),
+                "mean_after": round(mean_accuracy(after), 4),
+                "accuracy_before": {name: round(value, 4) for name, value in before.items()},
+                "accuracy_after": {name: round(value, 4) for name, value in after.items()},
+                "shares_met_rate": run.summary["shares_met_rate"],
+                "rollouts": run.metrics[-1].rollouts,
+                "elapsed_s": round(run.metrics[-1].elapsed_s, 1),
+            }
+        )
+    gains = [row["worst_after"] - row["worst_before"] for row in rows]
+    record = {
+        "command": "python benchmarks/demo.py --seeds " + arguments.seeds + f" --jobs {arguments.jobs}",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, CPU only, embedded model",
+        "worst_task_gain": {
+            "median": round(statistics.median(gains), 4),
+            "lowest": round(min(gains), 4),
+            "highest": round(max(gains), 4),
+        },
+        "seeds": rows,
+    }
+    Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(record["worst_task_gain"]))
+
+
+if __name__ == "__main__":
+    main()
