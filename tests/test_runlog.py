@@ -274,6 +274,16 @@ def test_bad_values_are_refused(tmp_path: Path) -> None:
         assert not read_run(tmp_path).metrics
 
 
+def test_completions_of_any_content_are_written_as_text(tmp_path: Path) -> None:
+    chat = [{"role": "user", "content": [{"type": "image", "image": object()}]}, {"role": "assistant", "content": "x"}]
+    with RunLog.create(tmp_path, TASKS) as log:
+        log.log_completions(1, [{"task": "a/b", "prompt": chat, "completion": chat[1:]}], max_per_task=1)
+    (sample,) = read_run(tmp_path).completions
+    assert sample.prompt.startswith("user: [{'type': 'image'")
+    assert sample.completion == "assistant: x"
+    assert math.isnan(sample.reward)
+
+
 def test_state_round_trip_is_exact(tmp_path: Path) -> None:
     state = {"rng": {"state": 2**127 - 1}, "weights": [0.1, 1 / 3, 5e-324], "none": None, "naïve \ud800": [True, "$"]}
     save_state(tmp_path / "new" / "mixer.json", state)

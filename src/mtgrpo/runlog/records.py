@@ -191,8 +191,8 @@ def _completion(line: Mapping[str, Any]) -> Completion:
     return Completion(
         step=int(line["step"]),
         task=str(line["task"]),
-        prompt=_text(line.get("prompt")),
-        completion=_text(line.get("completion")),
+        prompt=as_text(line.get("prompt")),
+        completion=as_text(line.get("completion")),
         reward=_number(line.get("reward")),
         accuracy=_number(line.get("accuracy")),
         kept=bool(line.get("kept", True)),
@@ -208,7 +208,7 @@ def _number(value: Any) -> float:
     return float(value) if math.isfinite(value) else math.nan
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Text, or chat messages joined to text."""
     if isinstance(value, list):
         return "\n".join(

@@ -12,7 +12,7 @@ from mtgrpo.errors import RunError, require
 from mtgrpo.runlog.environment import describe_environment
 from mtgrpo.runlog.files import append_line, explained, keep_lines, plain, read_lines, write_json, write_text
 from mtgrpo.runlog.lock import Lock
-from mtgrpo.runlog.records import is_run, read_mark
+from mtgrpo.runlog.records import as_text, is_run, read_mark
 
 VERSION: Final = 1
 LINES: Final = ("metrics.jsonl", "evaluations.jsonl", "completions.jsonl")
@@ -171,7 +171,8 @@ class RunLog:
         Args:
             step: Steps done.
             samples: ``{"task", "prompt", "completion", "reward", "accuracy", "kept"}`` each; `kept` says whether
-                its group was trained on. Prompts and completions are text or chat messages.
+                its group was trained on. Prompts and completions are text or chat messages, written as text
+                (an image in a message becomes its description).
             max_per_task: Most to write per task.
         """
         written: dict[str, int] = {}
@@ -179,7 +180,8 @@ class RunLog:
             task = sample["task"]
             written[task] = written.get(task, 0) + 1
             if written[task] <= max_per_task:
-                append_line(self.path / "completions.jsonl", {"step": step, **sample})
+                texts = {key: as_text(sample.get(key)) for key in ("prompt", "completion")}
+                append_line(self.path / "completions.jsonl", {"step": step, **sample, **texts})
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the complete resolved configuration."""
