@@ -1,15 +1,16 @@
 """Multi-task GRPO post-training that leaves no task behind.
 
-`TaskMixer` is the framework-free brain; `mtgrpo.tasks` makes tasks; `mtgrpo.integrations.trl` trains with TRL.
-Importing this package needs numpy alone.
+`TaskMixer` is the framework-free brain; the task functions make prompts and rewards; `mtgrpo.integrations.trl` trains
+with TRL. Importing this package needs numpy alone.
 """
 
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group, Verdict
-from mtgrpo.core.weightings import SEC, Fixed, ImprovementAware, Regularized, TaskWeighting, Uniform
+from mtgrpo.core.weightings import SEC, Fixed, ImprovementAware, Regularized, Sequential, TaskWeighting, Uniform
 from mtgrpo.errors import MtgrpoError
+from mtgrpo.tasks import Task, TaskSet, hub_task, paper_tasks, reasoning_gym_task, rows_task
 
 __version__ = "0.1.0"
 
@@ -22,8 +23,15 @@ __all__ = [
     "MtgrpoError",
     "RatioPreservingSampler",
     "Regularized",
+    "Sequential",
+    "Task",
     "TaskMixer",
+    "TaskSet",
     "TaskWeighting",
     "Uniform",
     "Verdict",
+    "hub_task",
+    "paper_tasks",
+    "reasoning_gym_task",
+    "rows_task",
 ]

@@ -1,0 +1,120 @@
+"""What the README and the examples say can be typed and runs."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtgrpo.cli import main
+from mtgrpo.config import load_config
+
+from .integrations.toy import save_model
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_trl_block_is_within_the_first_thirty_lines_and_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import trl
+
+    import mtgrpo
+    from mtgrpo.integrations import trl as integration
+
+    block = next(b for b in blocks("python") if "MultiTaskGRPOTrainer" in b)
+    assert README[: README.index(block) + len(block)].count("\n") <= 30
+    real_config, real_trainer = trl.GRPOConfig, integration.MultiTaskGRPOTrainer
+    trainers: list[Any] = []
+
+    def config(output: str, **given: Any) -> Any:
+        small = {"per_device_train_batch_size": 8, "max_completion_length": 4, "max_steps": 1, "use_cpu": True}
+        off = {"bf16": False, "gradient_checkpointing": False, "report_to": "none", "save_strategy": "no"}
+        return real_config(str(tmp_path / output), **given, **small, **off)
+
+    def trainer(model: str, **given: Any) -> Any:
+        assert model == "Qwen/Qwen2.5-3B"  # not to be had offline: a toy model stands in
+        save_model(tmp_path / "model")
+        trainers.append(real_trainer(str(tmp_path / "model"), **given))
+        return trainers[-1]
+
+    def hub_task(name: str, dataset: str, *, prompt: str, reward: str) -> mtgrpo.Task:
+        rows = [{prompt: f"What is {i} + {i}?", "solution": str(2 * i)} for i in range(8)]
+        return mtgrpo.rows_task(name, rows, prompt=prompt, reward=equals)
+
+    monkeypatch.setattr(trl, "GRPOConfig", config)
+    monkeypatch.setattr(mtgrpo, "hub_task", hub_task)
+    few = functools.partial(mtgrpo.reasoning_gym_task, num_train=50, num_test=2)  # a zebra row takes 0.1 s upstream
+    monkeypatch.setattr(mtgrpo, "reasoning_gym_task", few)
+    monkeypatch.setattr(integration, "MultiTaskGRPOTrainer", trainer)
+    run_block(block)
+    assert trainers[0].mixer.step == 1
+    assert set(trainers[0].mixer.tasks) == {"countdown", "zebra_puzzles", "math"}
+
+
+def equals(completions: list[str], solution: list[str], **columns: Any) -> list[float]:
+    return [float(c.strip() == s) for c, s in zip(completions, solution, strict=True)]
+
+
+def run_block(block: str) -> None:
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_other_python_blocks_run() -> None:
+    for block in blocks("python"):
+        if "MultiTaskGRPOTrainer" not in block:
+            run_block(block)
+
+
+def test_commands_of_the_readme_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    commands = [line.split("#")[0].split() for block in blocks("bash") for line in block.splitlines() if line.strip()]
+    assert commands
+    for words in commands:
+        if words[0] == "make":
+            assert words[1] in targets, words
+        elif words[0] == "mtgrpo":
+            with pytest.raises(SystemExit) as stopped:
+                main([words[1], "--help"])
+            assert stopped.value.code == 0, words
+            if words[1] == "train":
+                load_config(words[2])
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)#]+)\)", README))
+def test_links_of_the_readme_exist(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["examples/plain_pytorch.py", "--steps", "2"],
+        ["examples/trl_script.py", "--steps", "2"],
+        ["examples/simulate.py"],
+    ],
+    ids=lambda arguments: Path(arguments[0]).stem,
+)
+def test_examples_run(arguments: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / arguments[0]), *arguments[1:]]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_method_fits_in_a_hundred_lines() -> None:
+    assert len((ROOT / "examples" / "plain_pytorch.py").read_text(encoding="utf-8").splitlines()) < 100
