@@ -47,6 +47,23 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True)
+class ModelShape:
+    """The sizes of a model that memory depends on.
+
+    Attributes:
+        num_parameters: All of them.
+        hidden_size: Width.
+        num_layers: Depth.
+        vocab_size: Logits per token.
+    """
+
+    num_parameters: float
+    hidden_size: int
+    num_layers: int
+    vocab_size: int
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One training run. Every key of a configuration file is a field here.
 
@@ -71,7 +88,7 @@ class RunConfig:
         max_completion_length: Tokens.
         seed: Of everything but evaluation.
         threads: CPU threads of torch per process.
-        num_parameters: Of the model, for the memory estimate when its configuration is not on this machine.
+        model_shape: For the memory estimate of ``--dry-run`` while the model is not on this machine.
         evaluation: See `EvaluationConfig`.
         checkpoint: See `CheckpointConfig`.
         trl: Further fields of TRL's ``GRPOConfig``, passed on as they are.
@@ -97,7 +114,7 @@ class RunConfig:
     max_completion_length: int = 1024
     seed: int = 0
     threads: int = 1
-    num_parameters: float | None = None
+    model_shape: ModelShape | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     trl: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -236,8 +253,9 @@ def _parse(cls: type[Any], values: Any, where: str) -> Any:
         if key not in hints:
             raise ConfigError(unknown(where, "key", key, hints))
         place = f"{where}: {key}"
-        if dataclasses.is_dataclass(hints[key]):
-            arguments[key] = _parse(hints[key], value, place)
+        section = next((t for t in (hints[key], *typing.get_args(hints[key])) if dataclasses.is_dataclass(t)), None)
+        if section is not None and not (value is None and section is not hints[key]):
+            arguments[key] = _parse(typing.cast("type[Any]", section), value, place)
         else:
             arguments[key] = check_type(value, hints[key], place)
     missing = [
