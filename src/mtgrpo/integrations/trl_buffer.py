@@ -44,11 +44,11 @@ def load_buffer(path: Path, device: torch.device) -> list[dict[str, Any]]:
             "resume with the same number of processes, or from a checkpoint at the end of a step"
         )
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with safe_open(path, framework="pt") as file:
             slices: list[dict[str, Any]] = json.loads(file.metadata()["others"])
             for key in file.keys():  # noqa: SIM118 - no mapping
                 i, _, name = key.partition("/")
-                slices[int(i)][name] = file.get_tensor(key)
+                slices[int(i)][name] = file.get_tensor(key).to(device)
     except Exception as error:  # safetensors has its own exception class, outside the standard ones
         raise StateError(f"{path}: cannot be read ({error}); use another checkpoint") from error
     return slices

@@ -19,6 +19,7 @@ from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
 from mtgrpo.errors import ConfigError, StateError
 from mtgrpo.runlog import load_state
+from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 
 STATE_FILE = "mixer.json"
@@ -109,6 +110,13 @@ def check_arguments(
                 f"{WHERE}: {name} was given, but rows and rewards come from the tasks; "
                 "put them into Task(name, train, test, reward)"
             )
+    kinds = {task.name: _prompt_kind(task) for task in tasks}
+    odd = next((name for name, kind in kinds.items() if kind != kinds[tasks.names[0]]), None)
+    if odd is not None:  # TRL looks at a batch's first prompt and takes all the others for the same
+        raise ConfigError(
+            f"{WHERE}: prompts of task {tasks.names[0]!r} are {kinds[tasks.names[0]]}, those of task {odd!r} are "
+            f"{kinds[odd]}; TRL needs one kind in a run; make them all texts or all chat messages"
+        )
     if weighting.uses_improvements and schedule.cycle % schedule.accumulation:
         raise ConfigError(
             f"{WHERE}: the weighting measures improvements per policy update, but steps_per_generation="
@@ -120,6 +128,11 @@ def check_arguments(
             f"{WHERE}: args.eval_strategy={IntervalStrategy(args.eval_strategy).value!r}, but no task has test rows; "
             "give tasks test rows, or set eval_strategy='no'"
         )
+
+
+def _prompt_kind(task: Task) -> str:
+    row = task.train[0] if len(task.train) else task.test[0]
+    return "texts" if isinstance(row["prompt"], str) else "chat messages"
 
 
 def warn_about_shares(schedule: Schedule) -> None:

@@ -1,0 +1,43 @@
+"""Two processes: bitwise plain GRPO, exact shares over both, resume inside a batch, evaluation counted once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+def test_two_processes(model_path, tmp_path):
+    script = Path(__file__).with_name("two_processes.py")
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            "2",
+            "--master_port",
+            "0",
+            script,
+            model_path,
+            tmp_path,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = [json.loads(line.partition("RESULT ")[2]) for line in done.stdout.splitlines() if "RESULT " in line]
+    assert len(results) == 2
+    first, second = results
+    assert first == second
+    for check in ("bitwise", "metrics", "shares", "resumed"):
+        assert first[check], check
+    assert first["num_prompts"] == [6, 6, 6]
+    assert max(first["discarded"]) <= 1
