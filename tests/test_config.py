@@ -10,6 +10,7 @@ import yaml
 from mtgrpo.config import load_config, parse_config, shipped_configs
 from mtgrpo.errors import ConfigError
 from mtgrpo.plan import make_plan
+from mtgrpo.study import load_experiment, shipped_experiments
 
 MINIMAL = {"tasks": [{"tiny": "zebra", "level": "easy"}]}
 
@@ -110,3 +111,20 @@ def test_plan_of_the_papers_three_task_setting() -> None:
     assert plan.steps_per_generation == 4 * plan.gradient_accumulation_steps
     assert plan.min_rollouts == 3 * 32 * 72  # the paper's first round: three times the batch
     assert plan.max_rollouts == 11 * 3 * 32 * 72
+
+
+@pytest.mark.parametrize("name", sorted(shipped_experiments()))
+def test_every_run_of_every_shipped_experiment_parses(name: str, tmp_path: Path) -> None:
+    experiment = load_experiment(name)
+    assert experiment.baseline in experiment.methods
+    for method in experiment.methods:
+        make_plan(experiment.config(method, 0, tmp_path))
+
+
+def test_another_lambda_brings_its_published_clip() -> None:
+    nine = {**MINIMAL, "setting": "nine_tasks"}
+    clips = {
+        lam: parse_config({**nine, "weighting": {"lam": lam}}, "test").weighting["improvement_clip"]
+        for lam in (0.1, 0.3, 0.9, 1.2)
+    }
+    assert clips == {0.1: 0.2, 0.3: 0.1, 0.9: 0.2, 1.2: 0.2}

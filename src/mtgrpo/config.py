@@ -126,9 +126,7 @@ class RunConfig:
             ConfigError: Any value that cannot work, before anything heavy is loaded.
         """
         preset = presets.get(self.preset, variant=self.variant, setting=self.setting)
-        rule = self.weighting.get("rule", preset.weighting["rule"])
-        base = preset.weighting if rule == preset.weighting["rule"] else {"rule": rule}
-        weighting, sampler = {**base, **self.weighting}, _merge(preset.sampler, self.sampler)
+        weighting, sampler = preset.changed_weighting(self.weighting), _merge(preset.sampler, self.sampler)
         build_weighting(weighting)
         build_sampler(sampler)
         self._check_batch()

@@ -71,6 +71,19 @@ class Preset:
     epsilon: float
     epsilon_high: float
 
+    def changed_weighting(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The description of the weighting with other arguments, or of another rule with its own defaults.
+
+        The published clip of the improvement goes with lambda, so another ``lam`` brings its clip along.
+        """
+        rule = changes.get("rule", self.weighting["rule"])
+        if rule != self.weighting["rule"]:
+            return dict(changes)
+        spec = {**self.weighting, **changes}
+        if rule == "improvement_aware" and "lam" in changes and "improvement_clip" not in changes:
+            spec["improvement_clip"] = _improvement_clip(self.setting, changes["lam"])
+        return spec
+
     def make_weighting(self) -> TaskWeighting:
         """A fresh weighting, not yet bound to tasks."""
         return build_weighting(self.weighting, f"preset {self.name}: weighting")
@@ -133,10 +146,8 @@ def weighting(
         ConfigError: Unknown name, or an override the rule does not have.
     """
     setting = setting or ("three_tasks" if len(tasks) <= 6 else "nine_tasks")
-    spec = dict(get(name, variant=variant, setting=setting).weighting)
-    if spec["rule"] == "improvement_aware" and "lam" in overrides and "improvement_clip" not in overrides:
-        spec["improvement_clip"] = _improvement_clip(setting, overrides["lam"])
-    return build_weighting({**spec, **overrides}, f"preset {name}").bind(tasks)
+    preset = get(name, variant=variant, setting=setting)
+    return build_weighting(preset.changed_weighting(overrides), f"preset {name}").bind(tasks)
 
 
 def _improvement_clip(setting: str, lam: float) -> float:
