@@ -13,19 +13,9 @@ import pytest
 def test_two_processes(model_path, tmp_path):
     script = Path(__file__).with_name("two_processes.py")
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc_per_node",
-            "2",
-            "--master_port",
-            "0",
-            script,
-            model_path,
-            tmp_path,
-        ],
+        [*launcher, script, model_path, tmp_path],
         capture_output=True,
         text=True,
         timeout=300,
