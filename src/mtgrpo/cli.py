@@ -211,6 +211,7 @@ def _study(arguments: argparse.Namespace) -> int:
     require("rich", "cli")
     from mtgrpo.config import parse_assignments
     from mtgrpo.console import StudyDisplay, study_table
+    from mtgrpo.reports.study import write_study_report
     from mtgrpo.study import collect, load_experiment, run_study, write_results
 
     experiment = load_experiment(
@@ -229,6 +230,7 @@ def _study(arguments: argparse.Namespace) -> int:
     if arguments.results:
         write_results(results, Path(arguments.results))
         print(arguments.results)
+    print(write_study_report(experiment, output))
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return EXIT_FAILED if failures else 0
