@@ -1,0 +1,161 @@
+"""What a step of MultiTaskGRPOTrainer costs beside TRL's GRPOTrainer doing exactly the same work.
+
+Uniform weights and no filter: both trainers roll out the same prompts and end with the same parameters, bit for bit.
+Short runs of the two alternate in one process. Writes step_overhead.json beside this file.
+
+python benchmarks/step_overhead.py            # about two minutes on one CPU thread
+python benchmarks/step_overhead.py --quick    # one pair of runs, nothing written
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+from transformers.utils import logging
+from trl import GRPOConfig, GRPOTrainer
+
+from mtgrpo import RatioPreservingSampler, Uniform, tiny
+from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.tasks import TaskSet
+
+NUM_STEPS, NUM_WARM_UP = 10, 2
+PROMPTS, COMPLETIONS, LENGTH = 16, 8, 16
+
+
+class Clock(TrainerCallback):
+    """Wall and CPU time from the start of one step to the start of the next: everything TRL's loop does."""
+
+    def __init__(self) -> None:
+        self.times: list[tuple[float, float]] = []
+
+    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        self.times.append((time.perf_counter(), time.process_time()))
+
+    def steps(self) -> list[tuple[float, float]]:
+        pairs = zip(self.times, self.times[1:], strict=False)
+        return [(b[0] - a[0], b[1] - a[1]) for a, b in pairs][NUM_WARM_UP:]
+
+
+class Recording(MultiTaskGRPOTrainer):
+    def roll_out(self, plan):
+        self.__dict__.setdefault("plans", []).extend(plan)
+        return super().roll_out(plan)
+
+
+def config(folder: str, **changes: Any) -> GRPOConfig:
+    return GRPOConfig(
+        output_dir=folder,
+        per_device_train_batch_size=PROMPTS * COMPLETIONS,
+        num_generations=COMPLETIONS,
+        max_completion_length=LENGTH,
+        max_steps=NUM_STEPS + NUM_WARM_UP + 1,
+        logging_steps=1,
+        learning_rate=1e-5,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        **changes,
+    )
+
+
+def parts() -> dict[str, Any]:
+    tokenizer = AutoTokenizer.from_pretrained(tiny.model_path(), padding_side="left")
+    return {"model": AutoModelForCausalLM.from_pretrained(tiny.model_path()), "processing_class": tokenizer}
+
+
+def run_ours(folder: str, tasks: TaskSet) -> tuple[Clock, Any]:
+    clock = Clock()
+    sampler = RatioPreservingSampler(group_filter="none")
+    trainer = Recording(
+        tasks=tasks, args=config(folder), weighting=Uniform(), sampler=sampler, callbacks=[clock], **parts()
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return clock, trainer
+
+
+def run_plain(folder: str, tasks: TaskSet, plan: list[tuple[str, int]]) -> tuple[Clock, Any]:
+    rows = [{**tasks[task].train[i], "task": task, "row": i} for task, i in plan]
+    columns = {name for row in rows for name in row}
+
+    def reward(completions, task, row, **others):
+        scores = [None] * len(completions)
+        for name in dict.fromkeys(task):
+            places = [i for i, t in enumerate(task) if t == name]
+            found = tasks[name].score([tasks[name].train[row[i]] for i in places], [completions[i] for i in places])
+            for i, score in zip(places, found, strict=True):
+                scores[i] = score.reward
+        return scores
+
+    clock = Clock()
+    trainer = GRPOTrainer(
+        reward_funcs=reward,
+        args=config(folder, shuffle_dataset=False),
+        train_dataset=Dataset.from_list([{name: row.get(name) for name in sorted(columns)} for row in rows]),
+        callbacks=[clock],
+        **parts(),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return clock, trainer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one pair of runs, write nothing")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(1)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    tasks = TaskSet(*(tiny.tiny_task(family, "medium") for family in tiny.FAMILIES))
+    times: dict[str, list[tuple[float, float]]] = {"ours": [], "plain": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(1 if quick else 6):
+            clock, ours = run_ours(folder, tasks)
+            times["ours"] += clock.steps()
+            clock, plain = run_plain(folder, tasks, ours.plans)
+            times["plain"] += clock.steps()
+            same = all(
+                torch.equal(a, b) for a, b in zip(ours.model.parameters(), plain.model.parameters(), strict=True)
+            )
+            assert same, "the two trainers did not do the same work"
+    result: dict[str, float] = {}
+    for which, name in enumerate(("wall", "cpu")):
+        ours_s, plain_s = (statistics.median(step[which] for step in times[k]) for k in ("ours", "plain"))
+        result |= {f"ours_{name}_s": ours_s, f"plain_{name}_s": plain_s, f"{name}_ratio": ours_s / plain_s}
+    result = {name: round(value, 4) for name, value in result.items()}
+    print(json.dumps(result, indent=2))
+    if quick:
+        return
+    about = {
+        "what": "medians over steps of MultiTaskGRPOTrainer and GRPOTrainer doing the same work; one thread, embedded "
+        f"model, {PROMPTS} prompts x {COMPLETIONS} completions of at most {LENGTH} tokens; cpu is the fairer figure "
+        "on a machine with other work",
+        "num_steps": len(times["ours"]),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("torch", "trl", "transformers")},
+    }
+    text = json.dumps({"about": about, **result}, indent=2) + "\n"
+    Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
