@@ -26,10 +26,10 @@ demo: $(STAMP) ## train the embedded model on three tasks, then write the report
 	$(BIN)/mtgrpo report runs/demo
 
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 test-fast: $(STAMP) ## without the slow ones
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -n 2 -m 'not slow'
 
 check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .
