@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-fast check format bench clean
+.PHONY: help install demo test test-fast test-trl-lowest check format bench clean
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -30,6 +30,12 @@ test: $(STAMP) ## all tests
 
 test-fast: $(STAMP) ## without the slow ones
 	$(BIN)/python -m pytest -q -n 2 -m 'not slow'
+
+test-trl-lowest: ## the TRL tests on the lowest supported TRL, in an environment of its own
+	test -x .venv-trl-lowest/bin/python || $(PYTHON) -m venv .venv-trl-lowest
+	.venv-trl-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt \
+		-e '.[trl]' peft pytest hypothesis requests jmespath
+	.venv-trl-lowest/bin/python -m pytest tests/integrations -q -p no:cacheprovider
 
 check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .
