@@ -1,0 +1,180 @@
+"""Makes the embedded model: ``python -m mtgrpo.tiny.recipe --out DIR``.
+
+1. *Skill*: learn right demonstrations of all nine tasks. After a zebra answer up to three more questions on the same
+   clues follow, which makes a long prompt worth more.
+2. *Base*: go on with demonstrations that are partly wrong (`mtgrpo.tiny.corruption`), so that sampled accuracy is low
+   and graded while the skill stays.
+3. *Profile*: sample on test problems, print the table, write profile.json beside the model.
+
+Needs torch, transformers, tokenizers and safetensors; of mtgrpo nothing else. The same settings on the same device
+and versions give the same model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import transformers
+from transformers import LlamaForCausalLM
+
+from mtgrpo.tiny import zebra
+from mtgrpo.tiny.catalogue import FAMILIES, LEVELS, problem, task_name
+from mtgrpo.tiny.corruption import boxed, demonstration
+from mtgrpo.tiny.profile import measure, table
+from mtgrpo.tiny.tokenizer import save
+from mtgrpo.tiny.train import EOS_ID, Example, encode, fit, new_model
+
+MORE_QUESTIONS = 3
+"""Most questions that follow a zebra answer in the first part."""
+NAME_WEIGHT = 4
+"""Weight of a name in the loss: a zebra answer is one name and three tokens that are always the same."""
+_NAMES = frozenset(encode("".join(zebra.PEOPLE)))
+
+
+def example(prompt: str, completion: str, more: Sequence[tuple[str, str]] = ()) -> Example:
+    """A demonstration, of which the completion and the end are learned; `more` are questions and answers after it."""
+    tokens, weights = encode(prompt), [0] * len(encode(prompt))
+    for question, text in (("", completion), *((f";{asked}?", boxed(answer)) for asked, answer in more)):
+        tokens += encode(question)
+        weights += [0] * (len(tokens) - len(weights))
+        learned = encode(text)
+        tokens += learned
+        weights += [NAME_WEIGHT if token in _NAMES else 1 for token in learned]
+    return [*tokens, EOS_ID], [*weights, 1]
+
+
+def skill_batch(step: int, per_task: int, seed: int) -> list[list[Example]]:
+    """Right demonstrations of every task; one part for each level, whose prompts are about equally long."""
+    parts: list[list[Example]] = []
+    for level in LEVELS:
+        parts.append([])
+        for family in FAMILIES:
+            for index in range(step * per_task, (step + 1) * per_task):
+                made = problem(family, level, "train", seed + 1, index)
+                more = zebra.other_answers(level, made.prompt, MORE_QUESTIONS) if family == "zebra" else []
+                parts[-1].append(example(made.prompt, boxed(made.answer), more))
+    return parts
+
+
+def base_batch(step: int, per_task: int, seed: int) -> list[list[Example]]:
+    """Partly wrong demonstrations of every task."""
+    parts: list[list[Example]] = []
+    for level in LEVELS:
+        parts.append([])
+        for family in FAMILIES:
+            for index in range(step * per_task, (step + 1) * per_task):
+                made = problem(family, level, "train", seed + 2, index)
+                rng = random.Random(f"{seed}/{task_name(family, level)}/{index}")
+                parts[-1].append(example(made.prompt, demonstration(family, level, made, rng)))
+    return parts
+
+
+def make(
+    out: Path,
+    *,
+    skill_steps: int,
+    base_steps: int,
+    per_task: int,
+    seed: int,
+    device: str,
+    skill_model: Path | None = None,
+) -> dict[str, Any]:
+    """Train the model, measure it, write everything into `out`.
+
+    Args:
+        out: A folder; made when missing, its files are replaced.
+        skill_steps: Optimiser steps of the first part.
+        base_steps: Of the second part.
+        per_task: Demonstrations of each task in a step.
+        seed: Of the initial weights and the data.
+        device: cpu or cuda.
+        skill_model: The result of an earlier first part, to start the second part from.
+
+    Returns:
+        What is written to profile.json.
+    """
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)  # the layers are too small to share
+    started = time.perf_counter()
+    model = LlamaForCausalLM.from_pretrained(skill_model, attn_implementation="eager") if skill_model else new_model()
+    model = cast("Any", model).to(device)
+    if skill_model is None:
+        fit(
+            model,
+            lambda step: skill_batch(step, per_task, seed),
+            steps=skill_steps,
+            matrix_lr=SKILL_LR[0],
+            vector_lr=SKILL_LR[1],
+            label="skill",
+        )
+        model.save_pretrained(str(out / "skill"))
+    skill = measure(model)
+    fit(
+        model,
+        lambda step: base_batch(step, per_task, seed),
+        steps=base_steps,
+        matrix_lr=BASE_LR[0],
+        vector_lr=BASE_LR[1],
+        label="base",
+    )
+    profile = {
+        "recipe": {
+            "skill_steps": skill_steps,
+            "base_steps": base_steps,
+            "per_task": per_task,
+            "seed": seed,
+            "device": device,
+            "seconds": round(time.perf_counter() - started),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "machine": platform.machine(),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        },
+        "tasks": measure(model),
+        "before_corruption": skill,
+    }
+    model.save_pretrained(str(out))
+    save(out)
+    (out / "profile.json").write_text(json.dumps(profile, indent=1) + "\n", encoding="utf-8")
+    return profile
+
+
+SKILL_LR = (0.007, 0.002)
+"""Learning rates of the matrices and of everything else in the first part."""
+BASE_LR = (0.001, 0.0003)
+"""The same in the second part, which must not undo the first."""
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Make mtgrpo's embedded model.")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--skill-steps", type=int, default=2000)
+    parser.add_argument("--base-steps", type=int, default=500)
+    parser.add_argument("--per-task", type=int, default=16, help="demonstrations of each task in a step")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--skill-model", type=Path, help="start the second part from this folder's model")
+    given = parser.parse_args()
+    profile = make(
+        given.out,
+        skill_steps=given.skill_steps,
+        base_steps=given.base_steps,
+        per_task=given.per_task,
+        seed=given.seed,
+        device=given.device,
+        skill_model=given.skill_model,
+    )
+    print(table(profile["tasks"], profile["before_corruption"]))
+
+
+if __name__ == "__main__":
+    main()
