@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mtgrpo.build import build_sampler, build_weighting, complete_sampler, complete_weighting
 from mtgrpo.core.sampler import RatioPreservingSampler
@@ -227,5 +227,6 @@ def _sampler(fill: str, variant: str, setting: str, regularized: bool) -> dict[s
 
 def _show(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k}: {_show(v)}" for k, v in value.items()) + "}"
+        pairs = cast("Mapping[str, Any]", value).items()
+        return "{" + ", ".join(f"{key}: {_show(inner)}" for key, inner in pairs) + "}"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
