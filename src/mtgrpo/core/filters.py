@@ -1,7 +1,7 @@
 """Which groups carry a gradient: group -> keep, or drop and why.
 
 GRPO's advantage is ``(reward - mean) / std`` within a group, so a group of equal rewards moves nothing
-(SPEC: zero-gradient group). Filtering on the *shaped* reward alone lets groups through in which every
+(a zero-gradient group). Filtering on the *shaped* reward alone lets groups through in which every
 completion is wrong and only the format differs; training on those has destroyed policies in other systems.
 `informative`, the default, therefore asks that correctness varies and that the reward varies too.
 """

@@ -216,8 +216,8 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
 
     def end_policy_update(self) -> None:
         """Called by the callback after each optimizer step, before it is logged and saved."""
-        if self.meter is not None:
-            self._improvements.append(self._measure_improvements())
+        # One mapping per policy update, empty when nothing is measured: some rules move the weights once for each.
+        self._improvements.append({} if self.meter is None else self._measure_improvements())
         if self._step % self.schedule.cycle == 0 and self.mixer.batch is not None:
             self._close_step()
 
