@@ -88,6 +88,8 @@ class RunConfig:
         max_completion_length: Tokens.
         seed: Of everything but evaluation.
         threads: CPU threads of torch per process.
+        share_prompts: Compute each prompt once for all its completions: faster for small models, other draws for a
+            seed; null does so on a CPU.
         model_shape: For the memory estimate of ``--dry-run`` while the model is not on this machine.
         evaluation: See `EvaluationConfig`.
         checkpoint: See `CheckpointConfig`.
@@ -114,6 +116,7 @@ class RunConfig:
     max_completion_length: int = 1024
     seed: int = 0
     threads: int = 1
+    share_prompts: bool | None = None
     model_shape: ModelShape | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

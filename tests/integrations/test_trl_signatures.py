@@ -42,12 +42,17 @@ def test_log_probs_signature():
     assert "compute_entropy" in parameters
 
 
+def test_generation_signature():
+    assert list(inspect.signature(GRPOTrainer._generate_single_turn).parameters)[:2] == ["self", "prompt_ids"]
+
+
 def test_every_override_is_pinned():
     ours = [cls for cls in MultiTaskGRPOTrainer.__mro__ if cls.__module__.startswith("mtgrpo")]
     overridden = {
         name for cls in ours for name in vars(cls) if hasattr(GRPOTrainer, name) and inspect.isfunction(vars(cls)[name])
     }
-    assert overridden - {"__init__"} <= {*EXPECTED, "_get_per_token_logps_and_entropies"}
+    elsewhere = {"_get_per_token_logps_and_entropies", "_generate_single_turn"}
+    assert overridden - {"__init__"} <= {*EXPECTED, *elsewhere}
 
 
 def test_constructor_arguments_are_all_offered():

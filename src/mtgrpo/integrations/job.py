@@ -187,6 +187,7 @@ def _trainer(job: Job, log: RunLog | None, display: Display) -> Any:
             task_reward=config.task_reward or "accuracy",
             observe=config.observe or "step",
             surrogate=config.surrogate or "mean",
+            share_prompts=not torch.cuda.is_available() if config.share_prompts is None else config.share_prompts,
             eval_seed=config.evaluation.seed,
             run_log=log,
             on_mixer_step=on_step,

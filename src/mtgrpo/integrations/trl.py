@@ -61,6 +61,8 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         task_reward: What drives the weights: ``"accuracy"`` or ``"reward"``.
         observe: ``"step"`` or ``"round"``, see `TaskMixer`.
         surrogate: Form of the improvement for weightings that use it: ``"mean"`` (paper) or ``"sum"`` (released).
+        share_prompts: Compute each prompt once for all its completions, in generation and in the loss: faster for
+            small models, the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
         eval_seed: Of the evaluation's own randomness: evaluating never changes training, and runs are compared on
             the same draws.
         run_log: Where metrics, evaluations and completions are written, besides TRL's ``report_to``.
@@ -92,6 +94,7 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         task_reward: str = "accuracy",
         observe: str = "step",
         surrogate: str = "mean",
+        share_prompts: bool = False,
         eval_seed: int = 1234,
         run_log: RunLog | None = None,
         on_mixer_step: Callable[[int, StepReport], None] | None = None,
@@ -156,6 +159,8 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
             environment_factory=environment_factory,
         )
         callback.trainer = self
+        if share_prompts:
+            self.share_prompts()
         if run_log is not None and self.is_world_process_zero():
             self._writer = RunLogWriter(run_log)
         self.reward_weights[1] = 0.0  # accuracy is measured, not trained on
@@ -197,9 +202,10 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
             broadcast_object_list(agreed)
             if agreed[0] != plan:  # better an error here than processes that wait for each other for ever
                 raise StateError("mixer: the processes ask for different prompts; their packages or data differ")
-        # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by itself.
+        # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by itself, and
+        # shared prompts are meant for models for which memory is no concern.
         at_once = self.mixer.batch_size
-        if self.use_vllm or self.use_transformers_continuous_batching:
+        if self.use_vllm or self.use_transformers_continuous_batching or self.shares_prompts:
             at_once = len(plan)
         return [g for i in range(0, len(plan), at_once) for g in self.roll_out(plan[i : i + at_once])]
 

@@ -1,7 +1,5 @@
 """The seam in TRL: roll out with its own method, leave once the rewards are known, replay on the chosen rows."""
 
-# TRL exports lazily, which pyright cannot see.
-# pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
 from abc import abstractmethod
@@ -10,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from trl import GRPOTrainer
 
 from mtgrpo.core.types import Group
 from mtgrpo.integrations.trl_evaluation import EvaluationTable
@@ -26,6 +23,7 @@ from mtgrpo.integrations.trl_rollouts import (
 )
 from mtgrpo.integrations.trl_scores import TaskScores
 from mtgrpo.integrations.trl_setup import Schedule
+from mtgrpo.integrations.trl_sharing import PromptSharingTrainer
 from mtgrpo.integrations.trl_surrogate import TASK_NUMBERS, SurrogateMeter
 from mtgrpo.tasks.task_set import TaskSet
 
@@ -44,7 +42,7 @@ class _Playback:
     rewards: torch.Tensor | None = None
 
 
-class RolloutReplayTrainer(GRPOTrainer):
+class RolloutReplayTrainer(PromptSharingTrainer):
     """A GRPOTrainer that trains on whatever groups `_choose_groups` decides, instead of what its loader yields.
 
     The two phases share TRL's own `_generate_and_score_completions`. *Collect*: it runs on a round's rows and is left
