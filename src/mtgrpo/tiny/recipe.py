@@ -36,6 +36,8 @@ MORE_QUESTIONS = 3
 """Most questions that follow a zebra answer in the first part."""
 NAME_WEIGHT = 4
 """Weight of a name in the loss: a zebra answer is one name and three tokens that are always the same."""
+FIRST_PART = "recipe.json"
+"""File beside the first part's model: what the first part took."""
 _NAMES = frozenset(encode("".join(zebra.PEOPLE)))
 
 
@@ -96,7 +98,7 @@ def make(
         per_task: Demonstrations of each task in a step.
         seed: Of the initial weights and the data.
         device: cpu or cuda.
-        skill_model: The result of an earlier first part, to start the second part from.
+        skill_model: The folder ``skill`` of an earlier run, to start the second part from.
 
     Returns:
         What is written to profile.json.
@@ -116,6 +118,11 @@ def make(
             label="skill",
         )
         model.save_pretrained(str(out / "skill"))
+        first = {"skill_steps": skill_steps, "skill_seconds": round(time.perf_counter() - started)}
+        (out / "skill" / FIRST_PART).write_text(json.dumps(first) + "\n", encoding="utf-8")
+    else:
+        first = json.loads((skill_model / FIRST_PART).read_text(encoding="utf-8"))
+    started = time.perf_counter()
     skill = measure(model)
     fit(
         model,
@@ -127,12 +134,12 @@ def make(
     )
     profile = {
         "recipe": {
-            "skill_steps": skill_steps,
+            **first,
             "base_steps": base_steps,
+            "base_seconds": round(time.perf_counter() - started),
             "per_task": per_task,
             "seed": seed,
             "device": device,
-            "seconds": round(time.perf_counter() - started),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "machine": platform.machine(),
@@ -158,11 +165,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make mtgrpo's embedded model.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--skill-steps", type=int, default=2000)
-    parser.add_argument("--base-steps", type=int, default=500)
+    parser.add_argument("--base-steps", type=int, default=300)
     parser.add_argument("--per-task", type=int, default=16, help="demonstrations of each task in a step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--skill-model", type=Path, help="start the second part from this folder's model")
+    parser.add_argument("--skill-model", type=Path, help="DIR/skill of an earlier run: only the second part")
     given = parser.parse_args()
     profile = make(
         given.out,
