@@ -7,6 +7,7 @@ The tables are literal; nothing registers itself by being imported.
 from __future__ import annotations
 
 import inspect
+import numbers
 import types
 import typing
 from collections.abc import Mapping
@@ -68,7 +69,7 @@ def complete_sampler(spec: Mapping[str, Any], where: str = "sampler") -> dict[st
 
 
 def check_type(value: Any, annotation: Any, where: str) -> Any:
-    """`value` if it fits the annotation (ints pass as floats, lists as sequences).
+    """`value` if it fits the annotation (ints pass as floats, numpy's numbers as Python's, lists as sequences).
 
     Raises:
         ConfigError: It does not fit; the message names `where`, the value and the type.
@@ -78,9 +79,10 @@ def check_type(value: Any, annotation: Any, where: str) -> Any:
             f"{where}: {value!r} is {_kind(value)}; {_type_name(annotation)} is needed"
             + _number_hint(value, annotation)
         )
-    if annotation is float and isinstance(value, int):
-        return float(value)
-    return value
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return value
+    # numpy's numbers become Python's, which YAML and JSON can write
+    return float(value) if annotation is float or not isinstance(value, numbers.Integral) else int(value)
 
 
 def _choose(spec: Any, key: str, table: Mapping[str, Any], where: str) -> Any:
@@ -131,9 +133,9 @@ def _fits(value: Any, annotation: Any) -> bool:
     if annotation is type(None):
         return value is None
     if annotation is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
     if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if annotation in (str, bool):
         return isinstance(value, annotation)
     container = origin or annotation

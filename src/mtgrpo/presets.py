@@ -12,6 +12,8 @@ docs/paper-map.md lists every difference between the variants and where it is im
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -150,9 +152,10 @@ def weighting(
     return build_weighting(preset.changed_weighting(overrides), f"preset {name}").bind(tasks)
 
 
-def _improvement_clip(setting: str, lam: float) -> float:
-    # Published: .1 for three tasks; .2 for nine, except at lambda = .3.
-    return 0.1 if setting == "three_tasks" or lam == 0.3 else 0.2
+def _improvement_clip(setting: str, lam: Any) -> float:
+    # Published: .1 for three tasks; .2 for nine, except at lambda = .3. (`lam` may not have been checked yet.)
+    is_point_three = isinstance(lam, numbers.Real) and math.isclose(lam, 0.3, rel_tol=1e-6)
+    return 0.1 if setting == "three_tasks" or is_point_three else 0.2
 
 
 def _weighting(name: str, rule: str, variant: str, setting: str) -> dict[str, Any]:

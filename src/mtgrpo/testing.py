@@ -60,6 +60,7 @@ def signal_histories(tasks: Sequence[str]) -> dict[str, list[Signals]]:
         "all wrong": [Signals((constant(0.0),), (constant(0.0),), constant(0.0))] * 5,
         "all right": [Signals((constant(1.0),), (constant(0.0),), constant(0.0))] * 5,
         "nothing sampled": [Signals(({},), ({},), {})] * 3 + [Signals((spread,), ({},), {})],
+        "no policy update": [Signals((spread,), (), constant(0.3))] * 3 + [Signals((spread,), ({},), constant(0.3))],
         "one task at a time": one_each * 3,
         "huge improvements": steps(20, lambda: Signals((values(0, 1),), (values(-1e6, 1e6),), values(0, 2))),
         "noise": steps(40, lambda: Signals((values(0, 1),), (values(-0.2, 0.2),), values(0, 1))),

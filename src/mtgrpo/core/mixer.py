@@ -100,13 +100,14 @@ class TaskMixer:
         self._batch = self.sampler.new_batch(self.weighting.weight_array(), self.step, self._rng)
         return self._batch
 
-    def update(self, improvements: Mapping[str, float] | Sequence[Mapping[str, float]] = ()) -> None:
+    def update(self, improvements: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None) -> None:
         """End a step: feed its rewards and improvements to the weighting, close the batch.
 
         Args:
             improvements: I_k as the engine measured them, for weightings that use them
                 (``weighting.uses_improvements``): one mapping, or one per minibatch. Rules that move once per
-                minibatch count the mappings, so give an empty one for each where nothing was measured.
+                minibatch count the mappings, so give an empty one for each where nothing was measured. Left out,
+                the step counts as one minibatch.
 
         Raises:
             StateError: There is no batch, or it is still being filled.
@@ -124,7 +125,7 @@ class TaskMixer:
             for group in groups:
                 sums.setdefault(group.task, []).append(mean_abs_advantage(group.rewards))
             advantages = {task: sum(values) / len(values) for task, values in sums.items()}
-        if not groups and not improvements:
+        if not groups and improvements is None:
             improvements = {}  # nothing was trained on: no improvement, rather than a missing one
         rounds = batch.rounds if self.observe == "round" else [total]
         self.weighting.update(

@@ -101,3 +101,21 @@ def test_missing_signals_are_named():
 def test_signals_a_rule_does_not_use_may_be_left_out():
     Uniform().bind(["a"]).update(task_rewards={})
     ImprovementAware().bind(["a"]).update(task_rewards=[])
+
+
+@pytest.mark.parametrize("value", ["high", None, np.array([0.1, 0.2]), [0.5]])
+def test_values_that_are_no_numbers_are_named(value):
+    with pytest.raises(ConfigError, match=r"update: task_rewards\['b'\] is .*a finite number is needed"):
+        Uniform().bind(["a", "b"]).update(task_rewards={"a": 0.5, "b": value})
+
+
+def test_no_minibatch_is_not_a_missing_improvement():
+    # Summed over none, I = 0: what is left of s is lam J, and the weights move towards b. By minibatch, none moves them.
+    arguments = {"lam": 1.0, "improvement": "surrogate", "optimizer": "sgd"}
+    once = ImprovementAware(**arguments, updates="step").bind(["a", "b"])
+    each = ImprovementAware(**arguments, updates="minibatch").bind(["a", "b"])
+    for weighting in (once, each):
+        weighting.update(task_rewards={"a": 0.8, "b": 0.2}, improvements=[])
+        assert weighting.metrics() == {"task/a/improvement": 0.0, "task/b/improvement": 0.0}
+    assert once.weights()["b"] > 0.5
+    assert each.weights()["b"] == 0.5

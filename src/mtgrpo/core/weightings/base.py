@@ -71,7 +71,7 @@ class TaskWeighting(ABC):
         self,
         *,
         task_rewards: TaskValues | Sequence[TaskValues],
-        improvements: TaskValues | Sequence[TaskValues] = (),
+        improvements: TaskValues | Sequence[TaskValues] | None = None,
         mean_abs_advantages: TaskValues | None = None,
     ) -> None:
         """Take in one step's signals and move the weights.
@@ -80,7 +80,8 @@ class TaskWeighting(ABC):
             task_rewards: J_k, the mean reward or accuracy per task, measured over *all* generated groups: one
                 mapping for the step, or a sequence of mappings, one per generation round. Tasks that were not
                 sampled are left out.
-            improvements: I_k per task, one mapping for the step or one per minibatch. Absent tasks count as 0.
+            improvements: I_k per task, one mapping for the step or one per minibatch, `[]` after a step without
+                any. Absent tasks count as 0. Left out, it stands for one mapping of zeros.
             mean_abs_advantages: Mean absolute advantage per task of the groups trained on.
 
         Raises:
@@ -88,10 +89,11 @@ class TaskWeighting(ABC):
         """
         self._bound()
         rewards = [self._array("task_rewards", m, np.nan) for m in _as_list(task_rewards)]
-        changes = [self._array("improvements", m, 0.0) for m in _as_list(improvements)]
+        given = _as_list({} if improvements is None else improvements)
+        changes = [self._array("improvements", m, 0.0) for m in given]
         if self.uses_advantages and mean_abs_advantages is None:
             raise ConfigError(f"{type(self).__name__}.update: mean_abs_advantages missing; this rule is driven by it")
-        if self.uses_improvements and not changes:
+        if self.uses_improvements and improvements is None:
             raise ConfigError(
                 f"{type(self).__name__}.update: improvements missing; pass the change of each task's objective, "
                 "or use improvement='rewards'"
@@ -132,12 +134,13 @@ class TaskWeighting(ABC):
         for task, value in values.items():
             if task not in self._index:
                 raise ConfigError(unknown(f"{type(self).__name__}.update: {where}", "task", task, self._index))
-            array[self._index[task]] = value
-            if not np.isfinite(array[self._index[task]]):
+            number = _number(value)
+            if not np.isfinite(number):
                 raise ConfigError(
-                    f"{type(self).__name__}.update: {where}[{task!r}] is {value}; a finite number is needed, "
+                    f"{type(self).__name__}.update: {where}[{task!r}] is {value!r}; a finite number is needed, "
                     "leave a task out when there is none"
                 )
+            array[self._index[task]] = number
         return array
 
     @abstractmethod
@@ -146,7 +149,7 @@ class TaskWeighting(ABC):
 
     @abstractmethod
     def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
-        """Move the state. `rewards` holds NaN where a task was not sampled, the others 0."""
+        """Move the state. `rewards` holds NaN where a task was not sampled, the others 0; `improvements` may be []."""
 
     @abstractmethod
     def _weights(self) -> Floats:
@@ -225,6 +228,13 @@ def check_same_tasks(where: str, saved: Sequence[str], now: Sequence[str]) -> No
         raise StateError(
             f"{where}: saved for tasks {list(saved)}, now {list(now)}; resume with the same tasks in the same order"
         )
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):  # None, text, an array of several
+        return np.nan
 
 
 def _as_list(values: Any) -> list[TaskValues]:

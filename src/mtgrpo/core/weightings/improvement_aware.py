@@ -75,7 +75,7 @@ class ImprovementAware(TaskWeighting):
         if self.improvement == "rewards":
             improvements = [np.nan_to_num(self._reward.values - before)]  # a first observation is no change
         elif self.updates == "step":
-            improvements = [np.sum(improvements, axis=0)]
+            improvements = [sum(improvements, np.zeros(len(self._tasks)))]
         reward = self._reward.filled()
         for change in improvements:
             self._last_improvement = np.minimum(np.maximum(change, -self.improvement_clip), self.improvement_clip)

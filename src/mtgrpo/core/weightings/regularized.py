@@ -62,7 +62,7 @@ class Regularized(TaskWeighting):
         for observed in rewards:
             self._reward.observe(observed)
         scores = self.reward_scale * self._reward.filled()
-        for _ in range(max(1, len(improvements)) if self.updates == "minibatch" else 1):
+        for _ in range(len(improvements) if self.updates == "minibatch" else 1):
             self._logits = self._optimizer.step(self._logits, simplex_gradient(self._weights(), scores))
 
     def _weights(self) -> Floats:
