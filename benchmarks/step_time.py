@@ -1,0 +1,172 @@
+"""Where a training step of the embedded model spends its time, and what each kept speed-up saves.
+
+The demo configuration with DAPO (paper variant: 48 prompts a step). Short runs of the ways alternate in one process,
+each adding one speed-up to the one before. Writes step_time.json beside this file.
+
+python benchmarks/step_time.py            # about two minutes on one CPU thread
+python benchmarks/step_time.py --quick    # one run of each, nothing written
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import nullcontext
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from transformers import TrainerCallback
+
+from mtgrpo.config import load_config
+from mtgrpo.integrations import job, trl_sharing
+from mtgrpo.integrations.job_setup import prepare
+
+NUM_STEPS, NUM_WARM_UP, NUM_RUNS = 8, 2, 5
+# Each adds one to those before.
+WAYS = ("trl", "generation", "whole_round", "loss")
+TIMED = {
+    "_choose_groups": "choosing groups (prompt rows, mixer, records)",
+    "_generate": "tokenising and decoding text",
+    "_generate_single_turn": "generation",
+    "_calculate_rewards": "scoring",
+    "_get_per_token_logps_and_entropies": "log-probabilities (forward)",
+    "compute_loss": "rest of the loss",
+    "_generate_and_score_completions": "batch, advantages, metrics",
+    "log": "logging",
+}
+
+
+class Timer:
+    """Wall time by section, without the sections called inside."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inside: list[float] = []
+
+    def wrap(self, owner: Any, method: str, section: str) -> None:
+        plain = getattr(owner, method)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self._inside.append(0.0)
+            start = time.perf_counter()
+            try:
+                return plain(*args, **kwargs)
+            finally:
+                took = time.perf_counter() - start
+                self.seconds[section] += took - self._inside.pop()
+                if self._inside:
+                    self._inside[-1] += took
+
+        setattr(owner, method, timed)
+
+
+class Steps(TrainerCallback):
+    """Wall time of each step; sections count from the first step after the warm-up."""
+
+    def __init__(self, timer: Timer) -> None:
+        self.timer, self.starts = timer, list[float]()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+        if len(self.starts) == 0:
+            self.timer.wrap(optimizer, "step", "optimizer")
+        if len(self.starts) == NUM_WARM_UP:
+            self.timer.seconds.clear()
+        self.starts.append(time.perf_counter())
+        if len(self.starts) == NUM_STEPS + NUM_WARM_UP + 1:
+            self.sections = {k: v / NUM_STEPS for k, v in self.timer.seconds.items()}
+            self.steps = [b - a for a, b in pairwise(self.starts)][NUM_WARM_UP:]
+
+
+def run(way: str) -> tuple[list[float], dict[str, float], float, int]:
+    """Seconds of each step, seconds per step by section, seconds of an evaluation, rollouts per run."""
+    with tempfile.TemporaryDirectory() as folder:
+        changes = ["preset=dapo", "variant=paper", f"steps={NUM_STEPS + NUM_WARM_UP + 1}", f"output={folder}/run"]
+        changes += ["evaluation.every=0", f"share_prompts={'false' if way == 'trl' else 'true'}"]
+        trainer = job._trainer(prepare(load_config("demo", changes).resolved()), None, job.Silent())
+        timer = Timer()
+        for method, section in TIMED.items():
+            timer.wrap(trainer, method, section)
+        timer.wrap(trainer.accelerator, "backward", "backward")
+        if way == "generation":
+            at_once, whole = trainer.mixer.batch_size, trainer.roll_out
+            trainer.roll_out = lambda plan: [
+                g for i in range(0, len(plan), at_once) for g in whole(plan[i : i + at_once])
+            ]
+        steps = Steps(timer)
+        trainer.add_callback(steps)
+        patched = way in ("generation", "whole_round")
+        with mock.patch.object(trl_sharing, "shared_prefix", return_value=nullcontext()) if patched else nullcontext():
+            trainer.train()
+        start = time.perf_counter()
+        trainer.evaluate()
+        evaluation = time.perf_counter() - start
+    sections = {**steps.sections, "rest": statistics.mean(steps.steps) - sum(steps.sections.values())}
+    return steps.steps, sections, evaluation, trainer.num_rollouts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one run of each, write nothing")
+    quick = parser.parse_args().quick
+    times: dict[str, list[float]] = defaultdict(list)
+    sections: dict[str, list[dict[str, float]]] = defaultdict(list)
+    evaluations: dict[str, list[float]] = defaultdict(list)
+    rollouts: dict[str, int] = {}
+    for _ in range(1 if quick else NUM_RUNS):
+        for way in WAYS:
+            steps, found, evaluation, rollouts[way] = run(way)
+            times[way] += steps
+            sections[way].append(found)
+            evaluations[way].append(evaluation)
+    medians = {way: statistics.median(times[way]) for way in WAYS}
+    table: dict[str, dict[str, float]] = {}
+    for way in ("trl", "loss"):
+        names = list(dict.fromkeys(name for found in sections[way] for name in found))
+        parts = {name: statistics.median(found.get(name, 0.0) for found in sections[way]) for name in names}
+        for name, seconds in sorted(parts.items(), key=lambda item: -item[1]):
+            table.setdefault(name, {})["before_s" if way == "trl" else "after_s"] = round(seconds, 4)
+    pairs = list(pairwise(WAYS))
+    result = {
+        "seconds_per_step": {way: round(s, 4) for way, s in medians.items()},
+        "speed_up_of_a_step": {b: round(medians[a] / medians[b], 3) for a, b in pairs}
+        | {"all": round(medians["trl"] / medians["loss"], 3)},
+        "evaluation": {
+            "before_s": round(statistics.median(evaluations["trl"]), 3),
+            "after_s": round(statistics.median(evaluations["loss"]), 3),
+        },
+        "sections": table,
+        "rollouts_per_run": rollouts,
+    }
+    print(f"{'section of a step':48s} {'before':>8s} {'after':>8s}  seconds")
+    for name, row in table.items():
+        print(f"{name:48s} {row.get('before_s', 0.0):8.4f} {row.get('after_s', 0.0):8.4f}")
+    print(json.dumps({k: v for k, v in result.items() if k != "sections"}, indent=2))
+    if quick:
+        return
+    about = {
+        "what": "medians over steps (sections: over runs) of the demo configuration with preset dapo, variant "
+        "paper; one thread. trl: TRL's generation and loss. generation: shared prompts, finished rows dropped. "
+        "whole_round: 48 prompts at once instead of 16. loss: shared prompts in the loss too, all of share_prompts",
+        "num_steps": len(times["trl"]),
+        "load_average": round(os.getloadavg()[0], 2),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("torch", "trl", "transformers")},
+    }
+    text = json.dumps({"about": about, **result}, indent=2) + "\n"
+    Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
