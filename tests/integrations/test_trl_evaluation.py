@@ -136,3 +136,12 @@ def test_randomness_is_put_back():
         raise KeyError
     assert (first, draws()) == expected
     assert inside[0] == inside[1]
+
+
+def test_accuracies_prompt_by_prompt_are_in_the_order_of_the_rows():
+    table = EvaluationTable(["a", "b"], num_samples=2)
+    table.add([(1, 0), (0, 1), (0, 1), (0, 0)], [(1.0, 1.0), (0.1, 0.0), (1.0, 1.0), (1.0, 1.0)])
+    table.add([(0, 0), (1, 0), (1, 0)], [(1.0, 1.0), (0.0, 0.0), (1.0, 1.0)])  # the last one is padding
+    results = table.results()
+    assert results["a"].prompt_accuracies == (1.0, 0.5)
+    assert results["b"].prompt_accuracies == (0.5,)

@@ -57,12 +57,14 @@ class TaskResult:
         num_prompts: Prompts evaluated.
         std_error: Standard error of `accuracy`; prompts are the independent units, their samples are not.
             0 with a single prompt.
+        prompt_accuracies: Mean over samples for each prompt, in the order of the test rows: for paired comparisons.
     """
 
     accuracy: float
     reward: float
     num_prompts: int
     std_error: float
+    prompt_accuracies: tuple[float, ...] = ()
 
 
 class EvaluationTable:
@@ -87,17 +89,18 @@ class EvaluationTable:
     def results(self) -> dict[str, TaskResult]:
         """Per task that has test rows."""
         prompts: dict[int, list[tuple[float, float]]] = {}
-        for (task, _), samples in self._scores.items():
+        for (task, _), samples in sorted(self._scores.items()):
             means = [math.fsum(column) / len(samples) for column in zip(*samples, strict=True)]
             prompts.setdefault(task, []).append((means[0], means[1]))
-        return {self.names[task]: _result(values) for task, values in sorted(prompts.items())}
+        return {self.names[task]: _result(values) for task, values in prompts.items()}
 
 
 def _result(prompts: Sequence[tuple[float, float]]) -> TaskResult:
     n = len(prompts)
     reward, accuracy = (math.fsum(column) / n for column in zip(*prompts, strict=True))
     spread = math.fsum((a - accuracy) ** 2 for _, a in prompts)
-    return TaskResult(accuracy, reward, n, math.sqrt(spread / (n - 1) / n) if n > 1 else 0.0)
+    std_error = math.sqrt(spread / (n - 1) / n) if n > 1 else 0.0
+    return TaskResult(accuracy, reward, n, std_error, tuple(a for _, a in prompts))
 
 
 def result_metrics(results: Mapping[str, TaskResult]) -> dict[str, float]:

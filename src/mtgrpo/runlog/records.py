@@ -18,12 +18,16 @@ FILES = ("run.json", "config.yaml", "metrics.jsonl", "evaluations.jsonl")
 
 @dataclass(frozen=True, slots=True)
 class TaskEvaluation:
-    """A task's test result; NaN where it was not written. Accuracy and its standard error are in [0, 1]."""
+    """A task's test result; NaN where it was not written. Accuracy and its standard error are in [0, 1].
+
+    `prompt_accuracies` has the mean accuracy of each test prompt, in order; empty where it was not written.
+    """
 
     accuracy: float
     reward: float
     num_prompts: int
     std_error: float
+    prompt_accuracies: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,7 @@ def _evaluation(line: Mapping[str, Any]) -> Evaluation:
             _number(task.get("reward")),
             int(task.get("num_prompts") or 0),
             _number(task.get("std_error")),
+            tuple(_number(value) for value in task.get("prompt_accuracies") or ()),
         )
         for name, task in line["tasks"].items()
     }

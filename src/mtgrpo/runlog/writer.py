@@ -155,7 +155,8 @@ class RunLog:
         Args:
             step: Steps done; 0 is before training.
             rollouts: Training completions generated so far.
-            tasks: Task name to ``{"accuracy", "reward", "num_prompts", "std_error"}``; accuracy in [0, 1].
+            tasks: Task name to ``{"accuracy", "reward", "num_prompts", "std_error"}``; accuracy in [0, 1]. An
+                optional ``"prompt_accuracies"`` lists it prompt by prompt, which paired comparisons need.
             num_samples: Completions per test prompt.
             elapsed_s: Seconds of training; None takes the log's own clock.
         """
