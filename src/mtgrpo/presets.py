@@ -223,7 +223,8 @@ def _sampler(fill: str, variant: str, setting: str, regularized: bool) -> dict[s
             "max_inflation": inflation,
             "refill": "deficit" if variant == "paper" else "same_until_full",
         },
-        "acceptance": {"kind": "ema", "decay": 0.9},
+        # Algorithm 2 takes rho as it stands at the beginning of a step.
+        "acceptance": {"kind": "ema", "decay": 0.9, "per": "step" if variant == "paper" else "round"},
         "shares_from_step": 10 if variant == "released" and (regularized or not three) else 0,
     }
 

@@ -62,7 +62,7 @@ def _dapo(seed: int) -> TaskMixer:
 
 def _paper(seed: int) -> TaskMixer:
     sampler = RatioPreservingSampler(
-        quotas="multinomial", rounds=OversampledRounds(), group_filter="strict", acceptance=EmaAcceptance()
+        quotas="multinomial", rounds=OversampledRounds(), group_filter="strict", acceptance=EmaAcceptance(per="step")
     )
     weighting = ImprovementAware(improvement="surrogate", reward_ema=0.0)
     return TaskMixer(TASKS, batch_size=8, weighting=weighting, sampler=sampler, task_reward="reward", seed=seed)

@@ -36,6 +36,22 @@ def test_ema_by_hand():
     assert observe(estimate, ([4, 3], [4, 0])) == pytest.approx([0.9325, 0.9])
 
 
+def test_ema_per_step_by_hand():
+    # rho stands still while a step's rounds come in; then (8, 4) generated and (2, 1) accepted are one observation.
+    estimate = bound(EmaAcceptance(decay=0.5, per="step"))
+    assert observe(estimate, ([6, 0], [2, 0]), ([2, 4], [0, 1])) == [1, 1]
+    again = bound(EmaAcceptance(decay=0.5, per="step"))
+    again.load_state_dict(json.loads(json.dumps(estimate.state_dict())))  # in the middle of a step
+    for restored in (estimate, again):
+        restored.end_step()
+        assert restored.rates() == pytest.approx([1 - 0.5 * 0.75, 1 - 0.5 * 0.75])
+        restored.end_step()  # nothing new
+        assert restored.rates() == pytest.approx([0.625, 0.625])
+    assert observe(estimate, ([4, 0], [4, 0])) == pytest.approx([0.625, 0.625])
+    estimate.end_step()
+    assert estimate.rates() == pytest.approx([1 - 0.5 * 0.375, 0.625])
+
+
 @pytest.mark.parametrize("make", [CountedAcceptance, EmaAcceptance])
 def test_converges_to_the_rate_and_stays_within_bounds(make):
     estimate, rng = bound(make(), 3), np.random.default_rng(0)
@@ -67,6 +83,7 @@ def test_state_through_json(make):
         lambda: CountedAcceptance(prior=0.0),
         lambda: CountedAcceptance(prior=math.nan),
         lambda: EmaAcceptance(1.0),
+        lambda: EmaAcceptance(per="rounds"),
     ],
 )
 def test_refuses(make):

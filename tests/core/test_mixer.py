@@ -288,6 +288,46 @@ def test_shortfall_policy_fail_reaches_the_engine():
     mixer = TaskMixer(TASKS, batch_size=4, sampler=RatioPreservingSampler(shortfall="fail", max_resamples=1))
     with pytest.raises(ShortfallError, match="4 of 4 groups missing after 2 rounds"):
         fill(mixer.new_batch(), Dice(dict.fromkeys(TASKS, 0.0)))
+    # The step can be closed, with what was measured, and the next one begun.
+    assert mixer.batch is not None
+    assert mixer.batch.groups == []
+    mixer.update()
+    assert mixer.metrics()["sampler/shortfall"] == 4
+    assert mixer.num_groups > 0
+    fill(mixer.new_batch(), Dice(dict.fromkeys(TASKS, 1.0)))
+    mixer.update()
+    assert mixer.step == 2
+
+
+def test_a_failed_batch_is_restored_as_it_is():
+    def mixer():
+        return TaskMixer(TASKS, batch_size=4, sampler=RatioPreservingSampler(shortfall="fail", max_resamples=1))
+
+    failed, restored = mixer(), mixer()
+    with pytest.raises(ShortfallError):
+        fill(failed.new_batch(), Dice({A: 1.0, B: 1.0, C: 0.0}))
+    restored.load_state_dict(json.loads(json.dumps(failed.state_dict())))
+    with pytest.raises(ShortfallError, match=r"groups missing after 2 rounds \{'arc/1d': "):
+        restored.batch.ask()
+    assert [g.uid for g in restored.batch.groups] == [g.uid for g in failed.batch.groups] != []
+
+
+def test_task_blind_batches_can_fail_too():
+    sampler = RatioPreservingSampler(shortfall="fail", max_resamples=0, keep_shares=False)
+    mixer = TaskMixer(TASKS, batch_size=4, sampler=sampler)
+    with pytest.raises(ShortfallError, match="4 of 4 groups missing after 1 rounds; allow more"):
+        fill(mixer.new_batch(), Dice(dict.fromkeys(TASKS, 0.0)))
+
+
+def test_one_weighting_for_one_mixer():
+    weighting = ImprovementAware()
+    TaskMixer(TASKS, batch_size=4, weighting=weighting)
+    with pytest.raises(StateError, match=r"ImprovementAware: already in use by another mixer.*make a new one"):
+        TaskMixer(TASKS, batch_size=4, weighting=weighting)
+    by_hand = Uniform().bind(TASKS)
+    TaskMixer(TASKS, batch_size=4, weighting=by_hand)
+    with pytest.raises(StateError, match="Uniform: already in use by another mixer"):
+        TaskMixer(TASKS[:2], batch_size=4, weighting=by_hand)
 
 
 def test_refuses():
@@ -298,8 +338,22 @@ def test_refuses():
     ):
         with pytest.raises(ConfigError, match=message):
             TaskMixer(TASKS, **{"batch_size": 4, **arguments})
-    with pytest.raises(StateError, match="same tasks"):
+    with pytest.raises(StateError, match=r"Uniform: bound to \['x'\], the mixer's tasks are .*same tasks"):
         TaskMixer(TASKS, batch_size=4, weighting=Uniform().bind(["x"]))
+
+
+@pytest.mark.parametrize(("per", "fresh"), [("step", False), ("round", True)])
+def test_rounds_of_a_step_share_the_acceptance_rate_or_each_has_its_own(per, fresh):
+    sampler = RatioPreservingSampler(
+        rounds=OversampledRounds(oversampling=1), acceptance=EmaAcceptance(0.0, per), max_resamples=1
+    )
+    mixer, dice = TaskMixer(TASKS, batch_size=8, sampler=sampler), Dice(dict.fromkeys(TASKS, 0.0))
+    batch = mixer.new_batch()
+    batch.tell(dice.rollout(batch.ask()))
+    assert (sampler.acceptance.rates() < 1).any() == fresh  # as the second round sees it
+    fill(batch, dice)
+    mixer.update()
+    assert (sampler.acceptance.rates() == 0).any()
 
 
 # ---- the loop as a whole -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 
 from mtgrpo.core.quotas import Floats, Ints
 from mtgrpo.core.types import State
-from mtgrpo.errors import ConfigError
+from mtgrpo.errors import ConfigError, unknown
 
 
 class AcceptanceEstimate(ABC):
@@ -21,6 +21,9 @@ class AcceptanceEstimate(ABC):
     @abstractmethod
     def observe(self, generated: Ints, accepted: Ints) -> None:
         """Take in a round: groups generated and accepted per task. Tasks without groups keep their rate."""
+
+    def end_step(self) -> None:  # noqa: B027 - most estimates have nothing to do here
+        """Called by the mixer when a step is closed."""
 
     @abstractmethod
     def rates(self) -> Floats:
@@ -75,30 +78,55 @@ class CountedAcceptance(AcceptanceEstimate):
 
 
 class EmaAcceptance(AcceptanceEstimate):
-    """Moving average of the filtered share per round: ``rho <- decay rho + (1 - decay) rho_round``, ``a = 1 - rho``.
+    """Moving average of the filtered share: ``rho <- decay rho + (1 - decay) rho_observed``, ``a = 1 - rho``.
 
-    Source: paper, section 4.2 (rho tracked over steps); released code with decay 0.9, starting at rho = 0.
+    Args:
+        decay: What rho keeps of its past per observation, in [0, 1).
+        per: ``"round"``: each round is an observation, and the step's next round is sized by it. ``"step"``: rho
+            stands still during a step, whose rounds together are one observation (paper).
+
+    Source: paper, section 4.2 and Algorithm 2, where rho_t is given to a step; released code with decay 0.9,
+    starting at rho = 0.
     """
 
-    def __init__(self, decay: float = 0.9) -> None:
+    def __init__(self, decay: float = 0.9, per: str = "round") -> None:
         if not 0 <= decay < 1:
             raise ConfigError(f"EmaAcceptance: decay={decay}; it must be in [0, 1)")
-        self.decay = decay
+        if per not in ("round", "step"):
+            raise ConfigError(unknown("EmaAcceptance", "per", per, ("round", "step")))
+        self.decay, self.per = decay, per
         self.bind(0)
 
     def bind(self, num_tasks: int) -> None:
         self._filtered_rate = np.zeros(num_tasks)
+        self._generated: Ints = np.zeros(num_tasks, dtype=np.int64)  # of the observation under way
+        self._accepted: Ints = np.zeros(num_tasks, dtype=np.int64)
 
     def observe(self, generated: Ints, accepted: Ints) -> None:
-        seen = generated > 0
-        filtered = 1.0 - accepted[seen] / generated[seen]
+        self._generated, self._accepted = self._generated + generated, self._accepted + accepted
+        if self.per == "round":
+            self._fold_in()
+
+    def end_step(self) -> None:
+        self._fold_in()
+
+    def _fold_in(self) -> None:
+        seen = self._generated > 0
+        filtered = 1.0 - self._accepted[seen] / self._generated[seen]
         self._filtered_rate[seen] = self.decay * self._filtered_rate[seen] + (1 - self.decay) * filtered
+        self._generated, self._accepted = np.zeros_like(self._generated), np.zeros_like(self._accepted)
 
     def rates(self) -> Floats:
         return 1.0 - self._filtered_rate
 
     def state_dict(self) -> State:
-        return {"filtered_rate": self._filtered_rate.tolist()}
+        return {
+            "filtered_rate": self._filtered_rate.tolist(),
+            "generated": self._generated.tolist(),
+            "accepted": self._accepted.tolist(),
+        }
 
     def load_state_dict(self, state: State) -> None:
         self._filtered_rate = np.array(state["filtered_rate"], dtype=np.float64)
+        self._generated = np.array(state["generated"], dtype=np.int64)
+        self._accepted = np.array(state["accepted"], dtype=np.int64)

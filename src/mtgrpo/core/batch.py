@@ -90,15 +90,18 @@ class Batch:
         """Prompts to roll out now, per task; empty once the batch is full or its budget of rounds is spent.
 
         Raises:
-            ShortfallError: The budget is spent, quotas are unmet and the policy is ``"fail"``.
+            ShortfallError: The budget is spent, something is missing and the policy is ``"fail"``. The batch is final
+                all the same: `groups` holds what there is, and `TaskMixer.update` closes the step.
         """
         if self._selected is None and not self._pending.any():
             self._next_round()
+        if self._selected is not None and self._sampler.shortfall == "fail":
+            self._check_filled()
         tasks = self._sampler.tasks
         return {tasks[i]: int(self._pending[i]) for i in np.flatnonzero(self._pending)}
 
-    def _next_round(self) -> None:
-        view = RoundView(
+    def _view(self) -> RoundView:
+        return RoundView(
             number=len(self.rounds),
             batch_size=self._sampler.batch_size,
             weights=self._weights,
@@ -106,6 +109,9 @@ class Batch:
             accepted=self._accepted_counts,
             acceptance_rates=self._sampler.acceptance.rates(),
         )
+
+    def _next_round(self) -> None:
+        view = self._view()
         full = view.num_missing == 0 and not view.deficits.any()
         if full or view.number > self._sampler.max_resamples:
             self._select()
@@ -167,17 +173,6 @@ class Batch:
         if self._quotas is None:
             self._selected, self._accepted = self._split(self._accepted, size)
             return
-        shortfall = int(np.maximum(self._quotas - self._accepted_counts, 0).sum())
-        if shortfall and policy == "fail":
-            missing = {
-                name: int(n - c)
-                for name, n, c in zip(self._sampler.tasks, self._quotas, self._accepted_counts, strict=True)
-                if n > c
-            }
-            raise ShortfallError(
-                f"batch: {shortfall} of {size} groups missing after {len(self.rounds)} rounds {missing}; "
-                "allow more with max_resamples, or choose shortfall='surplus' or 'smaller'"
-            )
         # Within a task the order does not depend on what is in the groups: the first n_k are as random as any.
         room: list[int] = self._quotas.tolist()
         selected, surplus = list[Group](), list[Group]()
@@ -194,6 +189,17 @@ class Batch:
             filling, surplus = self._split(surplus, size - len(selected))
             selected += filling
         self._selected, self._accepted = selected, surplus
+
+    def _check_filled(self) -> None:
+        view = self._view()
+        missing = view.num_missing if view.quotas is None else int(view.deficits.sum())
+        if missing:
+            each = {task: n for task, n in zip(self._sampler.tasks, view.deficits.tolist(), strict=True) if n}
+            raise ShortfallError(
+                f"batch: {missing} of {view.batch_size} groups missing after {view.number} rounds"
+                + (f" {each}; " if each else "; ")
+                + "allow more with max_resamples, or choose shortfall='surplus' or 'smaller'"
+            )
 
     def _split(self, groups: list[Group], count: int) -> tuple[list[Group], list[Group]]:
         # At random, as engines may hand groups in task by task: the first `count` would be the first task's.

@@ -61,10 +61,7 @@ class TaskMixer:
             raise ConfigError(unknown("TaskMixer", "observe", observe, ("step", "round")))
         self.tasks = check_task_names(tasks, "TaskMixer")
         self.weighting = weighting or ImprovementAware()
-        if self.weighting.tasks:
-            check_same_tasks("weighting", self.weighting.tasks, self.tasks)
-        else:
-            self.weighting.bind(self.tasks)
+        self.weighting.claim(self.tasks)
         self.sampler = (sampler or RatioPreservingSampler()).bind(self.tasks, batch_size)
         self.task_reward, self.observe = task_reward, observe
         self.step = 0
@@ -133,6 +130,7 @@ class TaskMixer:
             improvements=improvements,
             mean_abs_advantages=advantages,
         )
+        self.sampler.acceptance.end_step()
         self.step += 1
         self.num_rollouts += batch.num_rollouts
         self.num_groups += batch.num_generated

@@ -110,7 +110,7 @@ def test_values_that_are_no_numbers_are_named(value):
 
 
 def test_no_minibatch_is_not_a_missing_improvement():
-    # Summed over none, I = 0: what is left of s is lam J, and the weights move towards b. By minibatch, none moves them.
+    # Summed over none, I = 0: lam J alone moves the weights towards b. By minibatch, there is none to move them.
     arguments = {"lam": 1.0, "improvement": "surrogate", "optimizer": "sgd"}
     once = ImprovementAware(**arguments, updates="step").bind(["a", "b"])
     each = ImprovementAware(**arguments, updates="minibatch").bind(["a", "b"])

@@ -36,6 +36,7 @@ class TaskWeighting(ABC):
     uses_improvements: bool = False
 
     _tasks: tuple[str, ...] = ()
+    _claimed: bool = False
 
     def bind(self, tasks: Sequence[str]) -> TaskWeighting:
         """Fix the tasks and start from uniform weights. Returns itself.
@@ -52,6 +53,27 @@ class TaskWeighting(ABC):
         self._index = {name: i for i, name in enumerate(self._tasks)}
         self._start(len(self._tasks))
         return self
+
+    def claim(self, tasks: Sequence[str]) -> None:
+        """Take the weighting for a mixer: bind it, unless that was done by hand for the same tasks.
+
+        Raises:
+            ConfigError: Names that are empty or not unique.
+            StateError: Bound to other tasks, or in use by another mixer: one state cannot follow two runs.
+        """
+        name, now = type(self).__name__, list(tasks)
+        if self._claimed:
+            raise StateError(
+                f"{name}: already in use by another mixer, for {list(self._tasks)}; make a new one for each mixer"
+            )
+        if not self._tasks:
+            self.bind(tasks)
+        elif list(self._tasks) != now:
+            raise StateError(
+                f"{name}: bound to {list(self._tasks)}, the mixer's tasks are {now}; bind it to the same tasks in the "
+                "same order, or leave that to the mixer"
+            )
+        self._claimed = True
 
     @property
     def tasks(self) -> tuple[str, ...]:
