@@ -50,13 +50,15 @@ class TrainingDisplay:
         """One line of news."""
         _console.print(Text(text), soft_wrap=True)
 
-    def step(self, step: int, metrics: Mapping[str, float], worst: str, accuracy: float) -> None:
+    def step(self, step: int, metrics: Mapping[str, float], accuracies: Mapping[str, float]) -> None:
         """The line of a step: which task is worst, and how much weight it has."""
+        worst = min(accuracies, key=lambda name: accuracies[name])
+        weight = metrics[f"task/{worst}/weight"]
         self._progress.update(self._bar, completed=step)
         _console.print(
             Text(
-                f"step {step:4d}  worst {worst} {100 * accuracy:.1f} % (weight {metrics[f'task/{worst}/weight']:.2f})  "
-                f"mean {100 * metrics['tasks/mean_accuracy']:.1f} %  rounds {metrics['sampler/rounds']:.0f}  "
+                f"step {step:4d}  worst {worst} {100 * accuracies[worst]:.1f} % (weight {weight:.2f})  "
+                f"mean {100 * mean_accuracy(accuracies):.1f} %  rounds {metrics['sampler/rounds']:.0f}  "
                 f"groups {metrics['sampler/groups_generated']:.0f}"
                 + (f"  short by {metrics['sampler/shortfall']:.0f}" if metrics["sampler/shortfall"] else "")
             ),

@@ -17,6 +17,9 @@ from mtgrpo.integrations.job_resume import check_same_run, finished_summary, las
 from mtgrpo.integrations.job_setup import Job, prepare
 from mtgrpo.runlog import RunLog, read_run
 
+SMOOTHING = 24
+"""Groups that the shown accuracy of a task is smoothed over: one step may have only one group of it."""
+
 
 class Display(Protocol):
     """What a job tells whoever watches it."""
@@ -24,8 +27,8 @@ class Display(Protocol):
     def message(self, text: str) -> None:
         """One line of news."""
 
-    def step(self, step: int, metrics: Mapping[str, float], worst: str, accuracy: float) -> None:
-        """A step is over; `worst` is the task with the lowest accuracy seen so far."""
+    def step(self, step: int, metrics: Mapping[str, float], accuracies: Mapping[str, float]) -> None:
+        """A step is over; `accuracies` are those of the tasks' last few dozen training groups."""
 
     def evaluation(self, title: str, tasks: Mapping[str, Mapping[str, float]]) -> None:
         """An evaluation is over."""
@@ -37,7 +40,7 @@ class Silent:
     def message(self, text: str) -> None:
         """Nothing."""
 
-    def step(self, step: int, metrics: Mapping[str, float], worst: str, accuracy: float) -> None:
+    def step(self, step: int, metrics: Mapping[str, float], accuracies: Mapping[str, float]) -> None:
         """Nothing."""
 
     def evaluation(self, title: str, tasks: Mapping[str, Mapping[str, float]]) -> None:
@@ -168,9 +171,13 @@ def _trainer(job: Job, log: RunLog | None, display: Display) -> Any:
     logging.set_verbosity_error()
     logging.disable_progress_bar()  # a bar for each file of a checkpoint would bury the lines of the steps
 
+    smoothed: dict[str, float] = {}
+
     def on_step(step: int, report: StepReport) -> None:
-        worst = min(report.last_accuracy, key=lambda name: report.last_accuracy[name])
-        display.step(step, report.metrics(), worst, report.last_accuracy[worst])
+        for name, accuracy in report.totals.means("accuracy").items():
+            share = report.totals.num_scored[name] / (report.totals.num_scored[name] + SMOOTHING)
+            smoothed[name] = smoothed.get(name, accuracy) + share * (accuracy - smoothed.get(name, accuracy))
+        display.step(step, report.metrics(), smoothed)
 
     try:
         arguments = trl.GRPOConfig(**job.trl)
