@@ -9,6 +9,7 @@ from mtgrpo.build import complete_sampler, complete_weighting
 from mtgrpo.core.filters import released_lenient, strict
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.rounds import NeededRounds, OversampledRounds
+from mtgrpo.core.types import Group
 from mtgrpo.errors import ConfigError
 
 ALL = [(n, v, s) for n in presets.NAMES for v in presets.VARIANTS for s in presets.SETTINGS]
@@ -39,6 +40,95 @@ def test_hyper_parameters_of_the_two_published_settings() -> None:
     regularized = presets.get("mt_grpo_reg", variant="released", setting="three_tasks")
     assert regularized.sampler["shares_from_step"] == 10
     assert presets.get("mt_grpo", variant="paper", setting="three_tasks").sampler["max_resamples"] == 10
+
+
+# (variant, setting): quotas, filter, rounds allowed with the first, inflation cap, rho per, shares bind from step
+SAMPLERS = {
+    ("paper", "three_tasks"): ("multinomial", "strict", 11, 5.0, "deficit", "step", 0),
+    ("paper", "nine_tasks"): ("multinomial", "lenient", 3, 5.0, "deficit", "step", 0),
+    ("released", "three_tasks"): ("released", "strict", 10, 1.0, "same_until_full", "round", 0),
+    ("released", "nine_tasks"): ("released", "released_lenient", 2, 5.0, "same_until_full", "round", 10),
+}
+
+
+@pytest.mark.parametrize(("variant", "setting"), SAMPLERS)
+@pytest.mark.parametrize("name", ["grpo_rps", "mt_grpo", "mt_grpo_reg", "worst_task"])
+def test_ratio_preserving_sampler_as_published(name: str, variant: str, setting: str) -> None:
+    quotas, group_filter, rounds, cap, refill, per, start = SAMPLERS[variant, setting]
+    if variant == "released" and name in ("mt_grpo_reg", "worst_task"):
+        start = 10  # all regularised runs
+    assert presets.get(name, variant=variant, setting=setting).sampler == {
+        "quotas": quotas,
+        "rounds": {"kind": "oversampled", "oversampling": 3.0, "max_inflation": cap, "refill": refill},
+        "group_filter": group_filter,
+        "acceptance": {"kind": "ema", "decay": 0.9, "per": per},
+        "max_resamples": rounds - 1,
+        "shortfall": "surplus",
+        "keep_shares": True,
+        "shares_from_step": start,
+    }
+
+
+@pytest.mark.parametrize(("variant", "setting"), SAMPLERS)
+@pytest.mark.parametrize("name", ["dapo", "sec_dapo", "seq_dapo"])
+def test_dapo_fills_task_blind_with_the_same_filter_and_rounds(name: str, variant: str, setting: str) -> None:
+    _, group_filter, rounds, *_ = SAMPLERS[variant, setting]
+    sampler = presets.get(name, variant=variant, setting=setting).sampler
+    assert sampler["keep_shares"] is False
+    assert (sampler["group_filter"], sampler["max_resamples"]) == (group_filter, rounds - 1)
+    assert (sampler["rounds"]["oversampling"], sampler["rounds"]["max_inflation"]) == (3.0, 1.0)
+
+
+@pytest.mark.parametrize(("variant", "setting"), SAMPLERS)
+@pytest.mark.parametrize("name", ["grpo", "sec_grpo", "grpo_iwu", "seq_grpo"])
+def test_plain_methods_train_on_the_first_draw(name: str, variant: str, setting: str) -> None:
+    preset = presets.get(name, variant=variant, setting=setting)
+    assert (preset.sampler["group_filter"], preset.sampler["max_resamples"]) == ("none", 0)
+    mixer = TaskMixer(["a", "b"], batch_size=8, weighting=preset.make_weighting(), sampler=preset.make_sampler())
+    assert fill_with(mixer, (0.0, 0.0)) == [8]
+    assert len(mixer.batch.groups) == 8  # type: ignore[union-attr]
+
+
+def fill_with(mixer: TaskMixer, rewards: tuple[float, ...]) -> list[int]:
+    """Prompts asked for in each round of a step in which every group has these rewards."""
+    batch, sizes = mixer.new_batch(), list[int]()
+    while request := batch.ask():
+        sizes.append(sum(request.values()))
+        batch.tell(Group(task, rewards) for task, count in request.items() for _ in range(count))
+    return sizes
+
+
+@pytest.mark.parametrize(("variant", "setting"), SAMPLERS)
+@pytest.mark.parametrize("name", ["dapo", "grpo_rps"])
+def test_a_step_that_accepts_nothing_uses_up_its_rounds_of_3b_and_ends(name: str, variant: str, setting: str) -> None:
+    preset = presets.get(name, variant=variant, setting=setting)
+    mixer = TaskMixer(["a", "b"], batch_size=8, weighting=preset.make_weighting(), sampler=preset.make_sampler())
+    assert fill_with(mixer, (0.0, 0.0)) == [24] * SAMPLERS[variant, setting][2]
+    # Groups of 0.1 throughout have no gradient; only the released lenient filter keeps them.
+    mixer.update()
+    kept = SAMPLERS[variant, setting][1] == "released_lenient"
+    assert len(fill_with(mixer, (0.1, 0.1))) == (1 if kept else SAMPLERS[variant, setting][2])
+
+
+def test_signals_of_the_variants() -> None:
+    def signals(variant: str, name: str = "mt_grpo") -> tuple[object, ...]:
+        p = presets.get(name, variant=variant)
+        keys = ("reward_ema", "reward_start", "updates", "optimizer")
+        return (p.task_reward, p.observe, p.surrogate, *(p.weighting[key] for key in keys))
+
+    assert signals("paper") == ("reward", "step", "mean", 0.0, None, "step", "adamw")
+    assert signals("released") == ("accuracy", "round", "sum", 0.5, 0.0, "minibatch", "adam")
+    assert signals("released", "mt_grpo_reg") == signals("released", "worst_task") == signals("released")
+    assert signals("paper", "mt_grpo_reg") == signals("paper")
+    for variant in ("paper", "released"):
+        iwu = presets.get("grpo_iwu", variant=variant).weighting
+        assert iwu == presets.get("mt_grpo", variant=variant).weighting
+        assert (iwu["improvement"], iwu["weight_lr"]) == ("surrogate", 0.025)
+        scale = presets.get("worst_task", variant=variant).weighting["reward_scale"]
+        assert scale == {"paper": 1.0, "released": 0.2}[variant]
+        assert presets.get("worst_task", variant=variant).weighting["eta"] == 0.0
+        sec = presets.get("sec_grpo", variant=variant).weighting
+        assert sec == {"rule": "sec", "alpha": 0.5, "temperature": 0.2}
 
 
 def test_clips_follow_the_method() -> None:

@@ -23,7 +23,7 @@ TABLE = [
     ((0.1, 0.1, 0.1), (), "all_wrong", "all_wrong", "constant_reward", KEEP),
     ((1, 1.2, 1), (), "all_correct", "all_correct", KEEP, "all_correct"),
     # Correctness varies, the reward does not: nothing to learn from.
-    ((0.5, 0.5), (0, 1), "constant_reward", KEEP, "constant_reward", KEEP),
+    ((0.5, 0.5), (0, 1), "constant_reward", "constant_reward", "constant_reward", KEEP),
     # Partial credit.
     ((0.3, 0.7), (0.3, 0.7), KEEP, "all_wrong", KEEP, KEEP),
     ((0.3, 0.7), (0.5, 0.5), "constant_accuracy", "all_wrong", KEEP, KEEP),

@@ -42,14 +42,19 @@ def informative(group: Group) -> Verdict:
 
 
 def strict(group: Group) -> Verdict:
-    """Keep when at least one completion is correct and at least one is not (paper, 3-task setting)."""
-    accuracies, _ = _scorable(group)
+    """Keep when at least one completion is correct and at least one is not (paper, 3-task setting).
+
+    A constant reward is dropped all the same: it has no gradient. (With the paper's rewards it cannot occur here.)
+    """
+    accuracies, rewards = _scorable(group)
     if not accuracies:
         return _UNSCORABLE
     num_correct = sum(a >= 1.0 for a in accuracies)
     if num_correct == 0:
         return _ALL_WRONG
-    return _ALL_CORRECT if num_correct == len(accuracies) else _KEEP
+    if num_correct == len(accuracies):
+        return _ALL_CORRECT
+    return _CONSTANT if min(rewards) == max(rewards) else _KEEP
 
 
 def lenient(group: Group) -> Verdict:
