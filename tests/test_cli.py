@@ -40,6 +40,18 @@ def jsonl(folder: Path, text: str) -> str:
     return str(path)
 
 
+def binary(folder: Path) -> str:
+    path = folder / "binary.jsonl"
+    path.write_bytes(b"\xff\xfe\x00")
+    return str(path)
+
+
+def python(folder: Path, text: str) -> str:
+    path = folder / "other_reward.py"
+    path.write_text(text + "\n")
+    return f"{path}:exact"
+
+
 def set_task(key: str, value: object) -> Callable[[Config, Path], None]:
     def change(config: Config, folder: Path) -> None:
         config["tasks"][1][key] = value(folder) if callable(value) else value
@@ -70,9 +82,25 @@ FAULTS: dict[str, tuple[Callable[[Config, Path], None], list[str]]] = {
     "missing file": (set_task("rows", "no/such/file.jsonl"), ["no/such/file.jsonl"]),
     "empty dataset": (set_task("rows", lambda f: jsonl(f, "")), ["other.jsonl"]),
     "bad JSON": (set_task("rows", lambda f: jsonl(f, '{"prompt": "a"}\n{"prompt": \n')), ["other.jsonl:2"]),
+    "no text file": (set_task("rows", lambda f: binary(f)), ["binary.jsonl", "cannot be read"]),
+    "a directory": (set_task("rows", lambda f: str(f)), ["a directory"]),
+    "reward that breaks": (
+        set_task("reward", lambda f: python(f, "raise RuntimeError('first\\nsecond')")),
+        ["RuntimeError: first second"],
+    ),
+    "no reward function": (set_task("reward", lambda f: python(f, "exact = 3")), ["exact is a int"]),
+    "no import path": (set_task("reward", "math"), ["'math' is no import path", "module:function"]),
+    "unknown weighting key": (set_key("weighting", {"lamb": 1.0}), ["weighting", "did you mean 'lam'"]),
+    "weights of other tasks": (
+        set_key("weighting", {"rule": "fixed", "weights": {"zebra-easy": 1.0}}),
+        ["weights for ['zebra-easy']", "'say'"],
+    ),
+    "negative seed": (set_key("seed", -1), ["seed: -1"]),
+    "no number": (set_key("learning_rate", float("nan")), ["learning_rate: nan"]),
     "group size": (set_key("group_size", 1), ["group_size: 1"]),
     "does not divide": (set_key("updates_per_step", 3), ["batch_size: 4", "updates_per_step: 3"]),
     "TRL field": (set_key("trl", {"temprature": 0.5}), ["temprature", "did you mean 'temperature'"]),
+    "type of a TRL field": (set_key("trl", {"temperature": "hot"}), ["trl.temperature", "'hot' is text"]),
     "managed TRL field": (set_key("trl", {"max_steps": 5}), ["trl.max_steps"]),
 }
 

@@ -25,17 +25,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(arguments)
     except (RewardError, ShortfallError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return _refuse(error, EXIT_FAILED)
     except MtgrpoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+        return _refuse(error, EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `mtgrpo ... | head`
         sys.stderr.close()
         return 0
+
+
+def _refuse(error: MtgrpoError, code: int) -> int:
+    # On one line, though a quoted error (of a user's reward, say) may have several.
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

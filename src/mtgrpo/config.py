@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -160,8 +161,11 @@ class RunConfig:
             raise ConfigError(
                 f"group_size: {self.group_size}; GRPO compares completions of one prompt, at least 2 are needed"
             )
-        if self.learning_rate <= 0:
-            raise ConfigError(f"learning_rate: {self.learning_rate}; it must be above 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"learning_rate: {self.learning_rate}; it must be above 0 and finite")
+        for key, seed in (("seed", self.seed), ("evaluation.seed", self.evaluation.seed)):
+            if not 0 <= seed < 2**32:
+                raise ConfigError(f"{key}: {seed}; it must be in [0, 2**32)")
         if self.batch_size % self.updates_per_step:
             raise ConfigError(
                 f"batch_size: {self.batch_size} groups do not divide into updates_per_step: {self.updates_per_step}; "

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mtgrpo import tiny
-from mtgrpo.build import build_weighting
+from mtgrpo.build import build_weighting, check_type
 from mtgrpo.config import RunConfig
 from mtgrpo.errors import ConfigError, require, unknown
 from mtgrpo.integrations.memory import describe_memory
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
+
+NUMBERS = (int, float, int | None, float | None)
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,14 @@ def _grpo_arguments(config: RunConfig, plan: Plan) -> dict[str, Any]:
         "bf16": not on_cpu,
         "gradient_checkpointing": not on_cpu,
     }
-    known = {f.name for f in fields(trl.GRPOConfig)}
+    known = {f.name: f.type for f in fields(trl.GRPOConfig)}
     for key in config.trl:
         if key in managed:
             raise ConfigError(f"trl.{key}: derived from this configuration's own keys; change those instead")
         if key not in known:
             raise ConfigError(unknown("trl", "GRPOConfig field", key, known))
+        if known[key] in NUMBERS:  # TRL would only find out in the middle of a step
+            check_type(config.trl[key], known[key], f"trl.{key}")
     return {**defaults, **config.trl, **managed}
 
 
