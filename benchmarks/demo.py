@@ -1,4 +1,6 @@
-"""The demo over several seeds: what `make demo` shows, with its spread. Writes benchmarks/demo.json.
+"""The demo over several seeds: what `make demo` shows, with its spread.
+
+Writes benchmarks/demo.json, and the README's figures from the first seed's run into docs/images.
 
     python benchmarks/demo.py [--seeds 0,1,2] [--jobs 1]
 
@@ -18,6 +20,8 @@ import yaml
 
 from mtgrpo.config import shipped_configs
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+from mtgrpo.reports.curves import accuracy_curves, step_curves
+from mtgrpo.reports.figures import accuracy_figure, save, shares_figure, weights_figure
 from mtgrpo.runlog import read_run
 from mtgrpo.study import Experiment, run_path, run_study
 
@@ -65,6 +69,15 @@ def main() -> None:
     }
     Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record["worst_task_gain"]))
+    first = read_run(run_path(output, "demo", seeds[0]))
+    accuracy, steps = accuracy_curves(first), step_curves(first)
+    figures = {
+        "demo-accuracy": accuracy_figure(accuracy),
+        "demo-weights": weights_figure(steps, accuracy),
+        "demo-shares": shares_figure(steps, accuracy),
+    }
+    for path in save(figures, "docs/images"):
+        print(path)
 
 
 if __name__ == "__main__":
