@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import subprocess
@@ -118,3 +119,20 @@ def test_examples_run(arguments: list[str], tmp_path: Path) -> None:
 
 def test_the_method_fits_in_a_hundred_lines() -> None:
     assert len((ROOT / "examples" / "plain_pytorch.py").read_text(encoding="utf-8").splitlines()) < 100
+
+
+def test_the_numbers_of_the_demo_are_those_of_its_record() -> None:
+    seeds = json.loads((ROOT / "benchmarks" / "demo.json").read_text(encoding="utf-8"))["seeds"]
+
+    def cells(before: list[float], after: list[float]) -> str:
+        low, mean, high = (f"{100 * v:.1f}" for v in (min(after), sum(after) / len(after), max(after)))
+        assert len({f"{value:.4f}" for value in before}) == 1
+        return f"{100 * before[0]:.1f} | {mean} ({low} to {high}) |"
+
+    for task in ("countdown", "zebra", "arc"):
+        name = f"{task}-medium"
+        row = cells([s["accuracy_before"][name] for s in seeds], [s["accuracy_after"][name] for s in seeds])
+        assert f"| {task} | {row}" in README
+    worst = cells([s["worst_before"] for s in seeds], [s["worst_after"] for s in seeds])
+    assert f"| **worst task** | {worst}" in README.replace("**", "").replace("worst task", "**worst task**")
+    assert all(s["shares_met_rate"] >= 0.95 for s in seeds)
