@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from mtgrpo.core.batch import Batch
 from mtgrpo.core.report import StepReport
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import State, check_task_names
-from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
+from mtgrpo.core.weightings.base import GroupCounts, TaskWeighting, check_same_tasks
 from mtgrpo.core.weightings.improvement_aware import ImprovementAware
 from mtgrpo.errors import ConfigError, StateError, unknown
 
@@ -129,6 +130,7 @@ class TaskMixer:
             task_rewards=[stats.means(self.task_reward) for stats in rounds],
             improvements=improvements,
             mean_abs_advantages=advantages,
+            counts=GroupCounts(total.num_scored, batch.num_informative, Counter(group.task for group in groups)),
         )
         self.sampler.acceptance.end_step()
         self.step += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -15,6 +16,21 @@ from mtgrpo.errors import ConfigError, StateError, unknown
 TaskValues: TypeAlias = Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class GroupCounts:
+    """How many groups are behind a step's signals, per task; absent tasks had none.
+
+    Attributes:
+        generated: Groups that J_k was measured over.
+        informative: Of those, the ones that pass the filter.
+        trained: Groups trained on.
+    """
+
+    generated: TaskValues = field(default_factory=dict[str, float])
+    informative: TaskValues = field(default_factory=dict[str, float])
+    trained: TaskValues = field(default_factory=dict[str, float])
+
+
 class TaskWeighting(ABC):
     """Task weights z on the simplex, moved by what the tasks earn.
 
@@ -24,7 +40,8 @@ class TaskWeighting(ABC):
         weighting.update(task_rewards={"countdown": 0.4, "zebra": 0.8, "arc": 0.1})
         weighting.weights()
 
-    A subclass implements `_start`, `_update`, `_weights`, `_state` and `_load`, over arrays in task order.
+    A subclass implements `_start`, `_update`, `_weights`, `_state` and `_load`, over arrays in task order; one that
+    cares how much evidence is behind a step's rewards also overrides `_count`, which is called before `_update`.
 
     Class attributes:
         uses_advantages: `update` wants ``mean_abs_advantages``.
@@ -95,6 +112,7 @@ class TaskWeighting(ABC):
         task_rewards: TaskValues | Sequence[TaskValues],
         improvements: TaskValues | Sequence[TaskValues] | None = None,
         mean_abs_advantages: TaskValues | None = None,
+        counts: GroupCounts | None = None,
     ) -> None:
         """Take in one step's signals and move the weights.
 
@@ -105,6 +123,8 @@ class TaskWeighting(ABC):
             improvements: I_k per task, one mapping for the step or one per minibatch, `[]` after a step without
                 any. Absent tasks count as 0. Left out, it stands for one mapping of zeros.
             mean_abs_advantages: Mean absolute advantage per task of the groups trained on.
+            counts: Groups behind these signals. Left out, each task with a reward counts as one group that was
+                informative and trained on.
 
         Raises:
             ConfigError: An unknown task, a value that is not finite, or a needed signal that is missing.
@@ -120,7 +140,17 @@ class TaskWeighting(ABC):
                 f"{type(self).__name__}.update: improvements missing; pass the change of each task's objective, "
                 "or use improvement='rewards'"
             )
-        self._update(rewards, changes, self._array("mean_abs_advantages", mean_abs_advantages or {}, 0.0))
+        advantages = self._array("mean_abs_advantages", mean_abs_advantages or {}, 0.0)
+        if counts is None:
+            seen = np.any([~np.isnan(r) for r in rewards] or [np.zeros(len(self._tasks), dtype=bool)], axis=0)
+            self._count(*[seen.astype(np.float64)] * 3)
+        else:
+            self._count(
+                self._array("counts.generated", counts.generated, 0.0),
+                self._array("counts.informative", counts.informative, 0.0),
+                self._array("counts.trained", counts.trained, 0.0),
+            )
+        self._update(rewards, changes, advantages)
 
     def metrics(self) -> dict[str, float]:
         """Figures of this rule worth logging besides the weights."""
@@ -168,6 +198,9 @@ class TaskWeighting(ABC):
     @abstractmethod
     def _start(self, num_tasks: int) -> None:
         """Set up the state for that many tasks."""
+
+    def _count(self, generated: Floats, informative: Floats, trained: Floats) -> None:  # noqa: B027 - few need it
+        """The groups behind the signals of the `_update` that follows; each of shape (K,)."""
 
     @abstractmethod
     def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
