@@ -11,6 +11,7 @@ from mtgrpo.config import load_config, parse_config, shipped_configs
 from mtgrpo.errors import ConfigError
 from mtgrpo.plan import make_plan
 from mtgrpo.study import load_experiment, shipped_experiments
+from mtgrpo.yaml_text import parse_yaml
 
 MINIMAL = {"tasks": [{"tiny": "zebra", "level": "easy"}]}
 
@@ -45,7 +46,7 @@ def test_another_rule_does_not_inherit_the_presets_arguments() -> None:
         ("steps=many", ["steps", "'many' is text", "whole number"]),
         ("steps=0", ["steps: 0", "at least 1"]),
         ("steps=true", ["steps", "whole number"]),
-        ("learning_rate=1e-5", ["learning_rate", "1.0e-5"]),
+        ('learning_rate="0.1"', ["learning_rate", "is text", "no quotes"]),
         ("learning_rate=-1.0", ["learning_rate", "above 0"]),
         ("group_size=1", ["group_size: 1", "at least 2"]),
         ("preset=mtgrpo", ["unknown name 'mtgrpo'", "did you mean 'mt_grpo'"]),
@@ -128,3 +129,9 @@ def test_another_lambda_brings_its_published_clip() -> None:
         for lam in (0.1, 0.3, 0.9, 1.2)
     }
     assert clips == {0.1: 0.2, 0.3: 0.1, 0.9: 0.2, 1.2: 0.2}
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-5", 1e-5), ("2E+3", 2000.0), ("-.5e1", -5.0), ("3", 3), ("1e", "1e")])
+def test_numbers_are_read_as_people_write_them(text: str, value: object) -> None:
+    assert parse_yaml(f"a: {text}") == {"a": value}
+    assert type(parse_yaml(text)) is type(value)

@@ -180,5 +180,5 @@ def _number_hint(value: Any, annotation: Any) -> str:
             float(value)
         except ValueError:
             return ""
-        return f"; YAML reads {value} as text, write it with a point: 1.0e-5" if "e" in value.lower() else "; no quotes"
+        return "; no quotes"
     return ""

@@ -13,6 +13,7 @@ from typing import Any
 from mtgrpo import presets
 from mtgrpo.build import build_sampler, build_weighting, check_type, complete_sampler, complete_weighting
 from mtgrpo.errors import ConfigError, require, unknown
+from mtgrpo.yaml_text import parse_yaml
 
 CONFIGS_DIR = Path(__file__).parent / "configs"
 
@@ -194,7 +195,7 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> RunConfig:
     yaml = require("yaml", "cli")
     path = _find(source)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); give a readable YAML file") from None
     except yaml.YAMLError as error:
@@ -279,7 +280,7 @@ def _assign(values: dict[str, Any], override: str, yaml: Any) -> None:
     if not equals or not all(keys):
         raise ConfigError(f"--set {override}: not of the form a.b=value")
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except yaml.YAMLError:
         raise ConfigError(f"--set {override}: {text!r} is not a valid YAML value") from None
     here: Any = values

@@ -17,6 +17,7 @@ from typing import Any
 from mtgrpo.config import CONFIGS_DIR, RunConfig, parse_config
 from mtgrpo.errors import ConfigError, RunError, require, unknown
 from mtgrpo.runlog import read_run
+from mtgrpo.yaml_text import parse_yaml
 
 EXPERIMENTS_DIR = CONFIGS_DIR / "experiments"
 KEYS = ("base", "methods", "seeds", "baseline", "thresholds")
@@ -85,7 +86,7 @@ def load_experiment(
     if path is None:
         raise ConfigError(unknown(source, "experiment: no such file, nor a shipped one named", source, shipped))
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     where = path.stem

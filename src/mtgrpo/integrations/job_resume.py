@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mtgrpo.config import RunConfig, parse_config
-from mtgrpo.errors import RunError, require
+from mtgrpo.config import RunConfig, load_config, parse_config
+from mtgrpo.errors import RunError
 from mtgrpo.runlog import read_run
 from mtgrpo.tasks import TaskSet
 
@@ -32,9 +32,8 @@ def check_same_run(out: Path, config: RunConfig) -> None:
     Raises:
         RunError: A key differs that may not; the message shows both values.
     """
-    yaml = require("yaml", "cli")
     where = out / "config.yaml"
-    saved = parse_config(yaml.safe_load(where.read_text(encoding="utf-8")), str(where)).as_dict()
+    saved = load_config(str(where)).as_dict()
     now = parse_config(config.as_dict(), "configuration").as_dict()
     differing = sorted(key for key in now if key not in RESUMABLE and now[key] != saved.get(key))
     if differing:

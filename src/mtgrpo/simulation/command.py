@@ -13,6 +13,7 @@ from mtgrpo.simulation.loop import simulate
 from mtgrpo.simulation.result import SimulationResult
 from mtgrpo.simulation.sweeps import Sweep, sweep
 from mtgrpo.simulation.world import World
+from mtgrpo.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _world(name: str) -> World:
         return World.named(name)
     yaml = require("yaml", "cli")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     return World.from_dict(values)
