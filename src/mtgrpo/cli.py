@@ -61,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", metavar="FILE", help="also write the result here")
     evaluate.set_defaults(run=_eval)
 
-    report = commands.add_parser("report", help="write the HTML report of a run, or compare several runs")
-    report.add_argument("runs", nargs="+", metavar="RUN", help="run directory; several are compared")
-    report.add_argument("--out", help="HTML file to write")
+    report = commands.add_parser("report", help="write the HTML report of a run, compare several, or show a study")
+    report.add_argument("runs", nargs="+", metavar="RUN", help="run directory; several are compared; a study's JSON")
+    report.add_argument("--out", help="HTML file to write; of a study, the folder")
     report.set_defaults(run=_report)
 
     tasks = commands.add_parser("tasks", help="list, show and check tasks")
@@ -158,7 +158,13 @@ def _eval(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from mtgrpo.reports.html import write_comparison, write_report
 
-    if len(arguments.runs) == 1:
+    if len(arguments.runs) == 1 and arguments.runs[0].endswith(".json"):
+        from mtgrpo.evidence import load_results
+        from mtgrpo.reports.study import write_study_report
+
+        results = load_results(arguments.runs[0])
+        path = write_study_report(results, arguments.out or f"runs/{results.name}")
+    elif len(arguments.runs) == 1:
         path = write_report(arguments.runs[0], out=arguments.out)
     else:
         path = write_comparison(arguments.runs, arguments.out or "comparison.html")
@@ -215,6 +221,8 @@ def _study(arguments: argparse.Namespace) -> int:
     require("rich", "cli")
     from mtgrpo.config import parse_assignments
     from mtgrpo.console import StudyDisplay, study_table
+    from mtgrpo.evidence import load_results
+    from mtgrpo.evidence.tables import final_table
     from mtgrpo.reports.study import write_study_report
     from mtgrpo.study import collect, load_experiment, run_study, write_results
 
@@ -229,12 +237,13 @@ def _study(arguments: argparse.Namespace) -> int:
     if not arguments.no_train:
         with StudyDisplay(experiment, output) as display:
             failures = run_study(experiment, output, jobs=arguments.jobs, on_event=display.event)
-    results = collect(experiment, output)
-    study_table(results)
+    collected = collect(experiment, output)
+    results = load_results(collected)
+    study_table(final_table(results))
     if arguments.results:
-        write_results(results, Path(arguments.results))
+        write_results(collected, Path(arguments.results))
         print(arguments.results)
-    print(write_study_report(experiment, output))
+    print(write_study_report(results, output))
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return EXIT_FAILED if failures else 0

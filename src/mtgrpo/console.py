@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mtgrpo.config import RunConfig
+    from mtgrpo.evidence.tables import Table as StudyTable
     from mtgrpo.simulation.command import SimulationOutcome
     from mtgrpo.study import Experiment
     from mtgrpo.tasks import Task
@@ -224,20 +225,11 @@ class StudyDisplay:
             _console.print(Text(f"{event:8} {method}, seed {seed}"))
 
 
-def study_table(results: Mapping[str, Any]) -> None:
-    """Methods with the accuracies their runs end at: mean over seeds and the range."""
-    table = Table(title="test accuracy at the end, in %: mean over seeds (lowest to highest)")
-    for column in ("method", "seeds", "worst task", "mean", "rollouts"):
-        table.add_column(column, justify="left" if column == "method" else "right")
-    for method in results["methods"]:
-        runs = [run for run in results["runs"] if run["method"] == method]
-        if not runs:
-            continue
-        ends = [run["evaluations"][-1]["accuracy"] for run in runs]
-        cells: list[str] = []
-        for measure in (worst_accuracy, mean_accuracy):
-            values = [100 * measure(accuracy) for accuracy in ends]
-            cells.append(f"{sum(values) / len(values):.1f} ({min(values):.1f} to {max(values):.1f})")
-        cost = sum(run["rollouts"] for run in runs) / len(runs)
-        table.add_row(Text(method), str(len(runs)), *cells, f"{cost:,.0f}")
+def study_table(final: StudyTable) -> None:
+    """Methods with the accuracies their runs end at."""
+    table = Table(title=f"{final.title}. {final.note}")
+    for i, head in enumerate(final.heads):
+        table.add_column(head, justify="right" if i else "left")
+    for row in final.rows:
+        table.add_row(*map(Text, row))
     _console.print(table)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from mtgrpo.config import CONFIGS_DIR, RunConfig, parse_config
 from mtgrpo.errors import ConfigError, RunError, require, unknown
+from mtgrpo.evidence import digest_run
 from mtgrpo.runlog import read_run
 from mtgrpo.yaml_text import parse_yaml
 
@@ -197,19 +197,20 @@ def collect(experiment: Experiment, output: Path) -> dict[str, Any]:
     """All results of a study as plain values, small enough to keep beside the code.
 
     Returns:
-        ``{"experiment", "baseline", "thresholds", "runs": [{"method", "seed", "steps", "rollouts", "elapsed_s",
-        "evaluations": [{"step", "rollouts", "elapsed_s", "accuracy": {task: value}}], "series": {...}}]}``.
+        What `mtgrpo.evidence.load_results` reads.
 
     Raises:
         RunError: No run has been evaluated yet.
     """
     runs: list[dict[str, Any]] = []
+    num_samples = 1
     for method in experiment.methods:
         for seed in experiment.seeds:
-            path = run_path(output, method, seed)
-            if not is_finished(experiment, output, method, seed):
-                continue
-            runs.append({"method": method, "seed": seed, **_digest(path)})
+            if is_finished(experiment, output, method, seed):
+                run = read_run(run_path(output, method, seed))
+                config = experiment.config(method, seed, output)
+                num_samples = config.evaluation.samples_per_prompt
+                runs.append({"method": method, "seed": seed, **digest_run(run, config.updates_per_step)})
     if not runs:
         raise RunError(f"{output}: no finished run of {experiment.name}; run the study first")
     return {
@@ -218,45 +219,9 @@ def collect(experiment: Experiment, output: Path) -> dict[str, Any]:
         "thresholds": list(experiment.thresholds),
         "base": dict(experiment.base),
         "methods": {name: dict(values) for name, values in experiment.methods.items()},
-        "written": time.strftime("%Y-%m-%d"),
+        "num_samples": num_samples,
         "runs": runs,
     }
-
-
-def _digest(path: Path, num_points: int = 24) -> dict[str, Any]:
-    run = read_run(path)
-    stride = max(1, len(run.metrics) // num_points)
-    series = [
-        {
-            "step": chunk[-1].step,
-            **{
-                key: round(sum(m.values.get(key) or 0.0 for m in chunk) / len(chunk), 4)
-                for key in sorted({k for m in chunk for k in m.values if _kept(k)})
-            },
-        }
-        for chunk in (run.metrics[i : i + stride] for i in range(0, len(run.metrics), stride))
-    ]
-    return {
-        "steps": run.metrics[-1].step,
-        "rollouts": run.metrics[-1].rollouts,
-        "elapsed_s": round(run.metrics[-1].elapsed_s, 1),
-        "shares_met_rate": run.summary.get("shares_met_rate"),
-        "evaluations": [
-            {
-                "step": e.step,
-                "rollouts": e.rollouts,
-                "elapsed_s": round(e.elapsed_s, 1),
-                "accuracy": {name: round(value, 5) for name, value in e.accuracies.items()},
-            }
-            for e in run.evaluations
-        ],
-        "series": series,
-    }
-
-
-def _kept(key: str) -> bool:
-    endings = ("/weight", "/target_ratio", "/realized_ratio", "/acceptance_rate")
-    return key.startswith("sampler/") or key.endswith(endings)
 
 
 def write_results(results: Mapping[str, Any], path: Path) -> None:

@@ -1,38 +1,60 @@
-"""The report of a study: its finished runs, compared method by method."""
+"""The report of a study, from its results alone: one page, the figures as files, the tables as Markdown."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mtgrpo.errors import RunError
-from mtgrpo.reports.html import write_comparison
-from mtgrpo.runlog import read_run
+from mtgrpo.evidence import StudyResults
+from mtgrpo.evidence.tables import Table, all_tables
+from mtgrpo.reports import page
+from mtgrpo.reports.figures import save
+from mtgrpo.reports.study_figures import study_figures
+from mtgrpo.runlog.files import write_text
 
-if TYPE_CHECKING:
-    from mtgrpo.study import Experiment
 
+def write_study_report(results: StudyResults, folder: str | os.PathLike[str]) -> Path:
+    """Write ``report.html``, ``tables.md`` and ``figures/*.svg|png`` into a folder.
 
-def write_study_report(experiment: Experiment, output: Path) -> Path:
-    """Write ``report.html`` into the study's directory.
+    Args:
+        results: From `mtgrpo.evidence.load_results`.
+        folder: Made when missing.
+
+    Returns:
+        The HTML file.
 
     Raises:
-        RunError: No run of the study is finished.
+        RunError: The folder cannot be written.
+        MissingExtra: matplotlib is not installed.
     """
-    finished = [
-        (method, path)
-        for method in experiment.methods
-        for seed in experiment.seeds
-        if (path := output / method / f"seed-{seed}").joinpath("summary.json").is_file()
-        and read_run(path).status == "finished"
-    ]
-    if not finished:
-        raise RunError(f"{output}: no finished run of {experiment.name}; run the study first")
-    return write_comparison(
-        [path for _, path in finished],
-        output / "report.html",
-        labels=[method for method, _ in finished],
-        baseline=experiment.baseline if any(m == experiment.baseline for m, _ in finished) else None,
-        thresholds=experiment.thresholds or None,
-        title=f"Study: {experiment.name}",
+    out = Path(folder)
+    tables, figures = all_tables(results), study_figures(results)
+    seeds = sorted({run.seed for run in results.runs})
+    title = f"Study: {results.name}"
+    intro = (
+        f"{len(results.finished_methods)} methods, {len(results.runs)} runs, seeds {', '.join(map(str, seeds))}. Every "
+        "method with the same seed sees the same base model, prompts and test prompts."
     )
+    body = "\n".join(
+        (
+            f"<h1>{page.text(title)}</h1>",
+            page.paragraph(intro),
+            page.section("Figures", page.figure_grid(figures)),
+            *(_section(table) for table in tables),
+        )
+    )
+    save({name: figure for name, figure, _ in figures}, out / "figures")
+    write_text(out / "tables.md", "\n\n".join([f"# {title}", intro, *(table.markdown() for table in tables)]) + "\n")
+    path = out / "report.html"
+    write_text(path, page.page(title, body))
+    return path
+
+
+def _section(table: Table) -> str:
+    rows = [[page.name(row[0]), *map(_cell, row[1:])] for row in table.rows]
+    return page.section(table.title, page.table(table.heads, rows), page.paragraph(table.note) if table.note else "")
+
+
+def _cell(text: str) -> str:
+    bold = text.startswith("**") and text.endswith("**")
+    return f"<b>{page.text(text[2:-2])}</b>" if bold else page.text(text)

@@ -1,0 +1,69 @@
+"""Results apart from run directories: written, read again, refused when they are something else."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from mtgrpo.errors import RunError
+from mtgrpo.evidence import digest_run, load_results
+from mtgrpo.runlog import RunLog, read_run
+from mtgrpo.study import write_results
+
+from .conftest import record, study
+
+COUNTS = [[[0, 1, 2], [2, 2, 2]], [[2, 2, 2], [1, 1, 1]]]
+
+
+def test_a_run_directory_survives_the_digest(tmp_path):
+    with RunLog.create(tmp_path / "run", ["a", "b"]) as log:
+        for step in range(1, 41):
+            log.log_metrics(step, 8 * step, {"task/a/weight": step / 40, "loss": 1.0, "sampler/rounds": 2.0})
+        row = {"accuracy": 0.5, "reward": 0.5, "num_prompts": 2, "std_error": 0.1, "prompt_accuracies": (0.5, 0.5)}
+        other = {**row, "prompt_accuracies": (0.25, 0.75)}
+        log.log_evaluation(40, 320, {"a": row, "b": other}, num_samples=2, elapsed_s=3.0)
+    digest = digest_run(read_run(tmp_path / "run"), updates_per_step=4)
+    run = load_results(study([{"method": "dapo", "seed": 0, **digest}])).runs[0]
+    assert run.steps.tolist() == [10]  # of four updates each
+    assert run.rollouts.tolist() == [320]
+    assert run.prompts["a"].tolist() == [[0.5, 0.5]]
+    assert "b" not in run.prompts  # a quarter is no number of two samples
+    assert set(run.series) == {"step", "task/a/weight", "sampler/rounds"}
+    assert run.series["step"][-1] == 10
+    weights = run.series["task/a/weight"]
+    assert len(weights) <= 20
+    assert weights[0] < weights[-1] <= 1
+
+
+def test_written_results_are_read_again(tmp_path):
+    value = study([record("dapo", 1, COUNTS, [0, 9]), record("dapo", 0, COUNTS, [0, 7])], worlds={"kept": 1})
+    write_results(value, tmp_path / "deep" / "results.json")
+    results = load_results(tmp_path / "deep" / "results.json")
+    assert [run.seed for run in results.of("dapo")] == [0, 1]
+    run = results.of("dapo")[0]
+    np.testing.assert_allclose(run.accuracy, [[0.5, 1.0], [1.0, 0.5]])
+    assert run.worst.tolist() == [0.5, 0.5]
+    assert run.mean.tolist() == [0.75, 0.75]
+    assert run.forgotten.tolist() == [0.0, 0.5]
+    assert run.prompts["t0-hard"].tolist() == [[0.0, 0.5, 1.0], [1.0, 1.0, 1.0]]
+    assert results.extra == {"worlds": {"kept": 1}}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"experiment": "x", "runs": 3}', "\0"])
+def test_other_files_are_refused(tmp_path, text):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(RunError, match=r"x\.json"):
+        load_results(path)
+    with pytest.raises(RunError, match="missing"):
+        load_results(tmp_path / "missing.json")
+
+
+def test_a_damaged_run_is_refused():
+    value = study([record("dapo", 0, COUNTS, [0, 7])])
+    damaged = json.loads(json.dumps(value))
+    del damaged["runs"][0]["evaluations"][0]["accuracy"]
+    with pytest.raises(RunError, match="damaged"):
+        load_results(damaged)
