@@ -76,7 +76,7 @@ def main() -> None:
         "demo-weights": weights_figure(steps, accuracy),
         "demo-shares": shares_figure(steps, accuracy),
     }
-    for path in save(figures, "docs/images"):
+    for path in save(figures, "docs/images", suffixes=("svg",)):
         print(path)
 
 

@@ -162,8 +162,14 @@ def comparison_figure(spreads: Sequence[Spread], *, x: str = "steps", of: str = 
         return finish(figure, axes, rollouts=x == "rollouts")
 
 
-def save(figures: Mapping[str, Figure], folder: str | os.PathLike[str], *, dpi: int = 200) -> list[Path]:
-    """Write every figure as ``<name>.svg`` and ``<name>.png``.
+def save(
+    figures: Mapping[str, Figure],
+    folder: str | os.PathLike[str],
+    *,
+    suffixes: Sequence[str] = ("svg", "png"),
+    dpi: int = 200,
+) -> list[Path]:
+    """Write every figure as ``<name>.svg`` and ``<name>.png``, or as other kinds.
 
     Raises:
         RunError: The folder cannot be written.
@@ -172,7 +178,7 @@ def save(figures: Mapping[str, Figure], folder: str | os.PathLike[str], *, dpi: 
     with explained(directory, "written"), drawing():
         directory.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
-            for suffix in ("svg", "png"):
+            for suffix in suffixes:
                 path = directory / f"{name}.{suffix}"
                 figure.savefig(path, dpi=dpi, metadata={"Date": None} if suffix == "svg" else None)
                 written.append(path)

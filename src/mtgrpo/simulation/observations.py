@@ -70,6 +70,7 @@ class Observations:
         """
         try:
             group_size, group_filter = int(run.config["group_size"]), str(run.config["sampler"]["group_filter"])
+            updates = int(run.config.get("updates_per_step", 1))
         except (KeyError, TypeError, ValueError):
             raise RunError(
                 f"{run.path}: config.yaml lacks group_size or sampler.group_filter; fit needs a run of `mtgrpo train`"
@@ -87,7 +88,7 @@ class Observations:
             tasks=run.tasks,
             group_size=group_size,
             filtered=group_filter != "none",
-            steps=np.array([m.step for m in run.metrics], dtype=np.float64),
+            steps=np.array([m.step for m in run.metrics], dtype=np.float64) / updates,  # logs count policy updates
             accuracy=accuracy,
             acceptance=acceptance if group_filter in _BY_CORRECTNESS else np.full_like(acceptance, np.nan),
             generated=column("num_generated", 0.0),
