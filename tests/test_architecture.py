@@ -43,11 +43,12 @@ COMPOSITION = {
     "integrations/job_resume.py": ("config",),
     "integrations/job_setup.py": ("build", "config", "plan", "tiny"),
     "integrations/memory.py": ("config", "plan"),
+    "integrations/verl_settings.py": ("build", "config"),
 }
 
 # Files of the recipe that makes the embedded model; only they and integrations/ may know torch.
 RECIPE = ("tiny/recipe.py", "tiny/train.py", "tiny/profile.py")
-HEAVY = {"torch", "trl", "verl", "accelerate", "deepspeed", "vllm", "ray"}
+HEAVY = {"torch", "trl", "verl", "accelerate", "deepspeed", "vllm", "ray", "transfer_queue"}
 PRINTS = ("cli.py", "__main__.py", *RECIPE)
 # Core is pure: no clock, no files, no threads, no logging, no randomness but a generator it is given.
 IMPURE = {
@@ -224,7 +225,7 @@ def test_every_reason_has_its_line_and_every_line_its_reason():
 
 
 def test_every_metric_an_engine_adds_has_its_line():
-    known = documented("From the mixer") | documented("From the TRL trainer")
+    known = documented("From the mixer") | documented("From the TRL trainer") | documented("From verl")
     known |= {metric.removeprefix("eval/") for metric in known}
     for name in NAMES:
         if part(name) not in ("integrations", "runlog", "evaluation"):

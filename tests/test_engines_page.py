@@ -1,0 +1,266 @@
+"""The recipes of docs/engines.md, executed as they stand there against stand-ins for the engines.
+
+A stand-in has the names, arguments and shapes of the engine's source at the version the page names, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import random
+import re
+import sys
+import types
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PAGE = (Path(__file__).parents[1] / "docs" / "engines.md").read_text(encoding="utf-8")
+ACCEPTED = {"easy": 0.9, "hard": 0.3}
+BATCH, SIZE, STEPS = 8, 4, 12
+
+
+def block(heading: str) -> str:
+    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[0]
+
+
+def rewards(task: str, dice: random.Random) -> list[float]:
+    """Of one group: informative as often as the task's rate says."""
+    return [1.0, *[0.0] * (SIZE - 1)] if dice.random() < ACCEPTED[task] else [0.0] * SIZE
+
+
+class Engine:
+    """Modules of that name for the length of a test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.add("rows", **self.run("Rows and mixer"))
+
+    def add(self, name: str, **members: Any) -> None:
+        parts = name.split(".")
+        for i in range(1, len(parts) + 1):
+            path = ".".join(parts[:i])
+            if path not in sys.modules:
+                module = types.ModuleType(path)
+                module.__path__ = []
+                self.monkeypatch.setitem(sys.modules, path, module)
+                if i > 1:
+                    setattr(sys.modules[".".join(parts[: i - 1])], parts[i - 1], module)
+        vars(sys.modules[name]).update(members)
+
+    def run(self, heading: str) -> dict[str, Any]:
+        namespace: dict[str, Any] = {"__name__": "recipe"}
+        exec(compile(block(heading), f"docs/engines.md: {heading}", "exec"), namespace)
+        return namespace
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    return Engine(monkeypatch)
+
+
+def exact(groups: Counter[str], mixer: Any) -> bool:
+    return groups == {task: n for task, n in mixer.report.quotas.items() if n}
+
+
+def test_slime(engine, tmp_path):
+    @dataclasses.dataclass
+    class Sample:
+        metadata: dict[str, str]
+        group_index: int | None = None
+        index: int | None = None
+        reward: float | None = None
+
+        def get_reward_value(self, args: Any) -> float:
+            assert self.reward is not None
+            return self.reward
+
+    class RolloutDataSource:
+        def __init__(self, args: Any) -> None:
+            self.args, self.sample_group_index, self.sample_index = args, 0, 0
+            self.dataset = types.SimpleNamespace(samples=[Sample({"task": t}) for t in ACCEPTED for _ in range(5)])
+
+        def save(self, rollout_id: int) -> None: ...
+
+        def load(self, rollout_id: int | None = None) -> None: ...
+
+    @dataclasses.dataclass
+    class RolloutFnTrainOutput:
+        samples: list[list[Sample]]
+        metrics: dict[str, Any] | None = None
+
+    async def generate_and_rm_group(args: Any, group: list[Sample], sampling_params: dict[str, Any]) -> list[Sample]:
+        for sample, reward in zip(group, rewards(group[0].metadata["task"], dice), strict=True):
+            sample.reward = reward
+        return group
+
+    async def eval_rollout(args: Any, rollout_id: int) -> tuple[str, list[Any]]:
+        return "evaluated", []
+
+    dice = random.Random(1)
+    engine.add("slime.rollout.base_types", RolloutFnTrainOutput=RolloutFnTrainOutput)
+    engine.add("slime.rollout.data_source", RolloutDataSource=RolloutDataSource)
+    engine.add(
+        "slime.rollout.sglang_rollout",
+        GenerateState=lambda args: types.SimpleNamespace(sampling_params={"temperature": 1.0}),
+        eval_rollout=eval_rollout,
+        generate_and_rm_group=generate_and_rm_group,
+    )
+    engine.add("slime.utils.async_utils", run=asyncio.run)
+    recipe = engine.run("slime")
+    args = types.SimpleNamespace(
+        rollout_batch_size=BATCH, rollout_seed=0, n_samples_per_prompt=SIZE, save=str(tmp_path), load=None
+    )
+    source = recipe["TaskSource"](args)
+    for step in range(STEPS):
+        output = recipe["generate_rollout"](args, step, source)
+        assert all(len(group) == SIZE for group in output.samples)
+        assert exact(Counter(g[0].metadata["task"] for g in output.samples), source.rows.mixer)
+        assert len({s.index for g in output.samples for s in g}) == BATCH * SIZE
+    weights = source.rows.mixer.weights()
+    assert weights["hard"] > weights["easy"]
+    assert output.metrics["sampler/shares_met"] == 1.0
+    assert recipe["generate_rollout"](args, step, source, evaluation=True) == "evaluated"
+    source.save(step)
+    args.load = str(tmp_path)
+    resumed = recipe["TaskSource"](args)
+    resumed.load(step)
+    assert resumed.rows.state_dict() == source.rows.state_dict()
+
+
+def test_openrlhf(engine):
+    class Scalar:  # a tensor of one number
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def __float__(self) -> float:
+            return self.value
+
+    class SamplesGenerator:
+        def __init__(self, args: Any, prompts_dataloader: Any, vllm_engines: list[Any]) -> None:
+            self.args, self.prompts_dataloader, self.vllm_engines = args, prompts_dataloader, vllm_engines
+
+        def _dispatch_prompts_to_vllm(
+            self, prompts: list[str], labels: list[str], *, images: list[Any] | None = None, **generate_kwargs: Any
+        ) -> list[Any]:
+            assert len(prompts) == len(labels) == len(images or [])
+            return [[{"prompt": p, "reward": r} for r in rewards(p, dice)] for p in prompts]
+
+        def _process_response_into_experience(self, response: dict[str, Any], **generate_kwargs: Any) -> Any:
+            return types.SimpleNamespace(prompts=[response["prompt"]], rewards=Scalar(response["reward"]))
+
+    dice, calls = random.Random(1), []
+    engine.add("ray", get=lambda reference: reference)
+    engine.add("openrlhf.trainer.ppo_utils.samples_generator", SamplesGenerator=SamplesGenerator)
+    engine.add("openrlhf.trainer.ray.vllm_engine", batch_vllm_engine_call=lambda engines, name: calls.append(name))
+    recipe = engine.run("OpenRLHF")
+    dataset = [(task, task, "label", None) for task in ACCEPTED for _ in range(10)]
+    args = types.SimpleNamespace(
+        rollout=types.SimpleNamespace(batch_size=BATCH, n_samples_per_prompt=SIZE),
+        train=types.SimpleNamespace(seed=0),
+        vllm=types.SimpleNamespace(enable_sleep=True),
+    )
+    prompts = recipe["TaskPrompts"](dataset, args)
+    generator = recipe["TaskSamplesGenerator"](args, prompts, [])
+    ends = []
+    for _ in range(STEPS):
+        samples, rate, consumed, exhausted = generator.generate_samples(temperature=1.0)
+        assert len(samples) == BATCH * SIZE
+        assert exact(Counter(s.prompts[0] for s in samples[::SIZE]), prompts.mixer)
+        assert rate is None
+        assert consumed >= BATCH
+        ends.append(exhausted)
+    assert ends == [False, True] * (STEPS // 2)  # twenty rows are two batches
+    assert calls == ["wake_up", "sleep"] * STEPS
+    resumed = recipe["TaskPrompts"](dataset, args)
+    resumed.load_state_dict(json.loads(json.dumps(prompts.state_dict())))
+    assert resumed.mixer.weights() == prompts.mixer.weights()
+
+
+def test_prime_rl(engine):
+    class TrainSource:
+        def __init__(self, train_envs: list[str]) -> None:
+            self.env_names = list(train_envs)
+            forever = types.SimpleNamespace(sampler=iter(range(10**9)))
+            self.curricula = dict.fromkeys(self.env_names, forever)
+
+        def on_result(self, group: list[Any]) -> bool:
+            return True
+
+        def metrics(self) -> dict[str, float]:
+            return {"theirs": 1.0}
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"rng": 1, "envs": {}}
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            assert set(state_dict) == {"rng", "envs"}
+
+    @dataclasses.dataclass
+    class TaskRequest:
+        env_name: str
+        task: Any
+        step: int
+
+    engine.add("prime_rl.orchestrator.orchestrator", TrainSource=TrainSource)
+    engine.add("prime_rl.entrypoints.orchestrator", main=lambda: None)
+    engine.add("prime_rl.orchestrator.train_source", TrainSource=TrainSource)
+    engine.add("prime_rl.orchestrator.types", TaskRequest=TaskRequest)
+    engine.add("prime_rl.orchestrator.utils", episode_env_name=lambda episode: episode.env_name)
+    recipe = engine.run("prime-rl")
+    assert sys.modules["prime_rl.orchestrator.orchestrator"].TrainSource is recipe["TaskTrainSource"]
+    source = recipe["TaskTrainSource"](list(ACCEPTED))
+    dice, in_flight, admitted, quotas, batches = random.Random(1), [], Counter(), None, 0
+    while batches < 4:  # forty groups in flight, finishing in any order
+        while len(in_flight) < 40:
+            in_flight.append(source.next_task(step=0).env_name)
+            quotas = source.ledger.mixer.batch.quotas
+        env = in_flight.pop(dice.randrange(len(in_flight)))
+        traces = [types.SimpleNamespace(reward=r, has_error=False) for r in rewards(env, dice)]
+        admitted[env] += source.on_result([types.SimpleNamespace(env_name=env, traces=traces)])
+        assert sum(admitted.values()) <= recipe["BATCH_SIZE"]
+        if source.ledger.mixer.step > batches:
+            assert admitted == quotas
+            admitted, batches = Counter(), batches + 1
+            assert source.metrics()["sampler/shares_met"] == source.metrics()["theirs"] == 1.0
+    resumed = recipe["TaskTrainSource"](list(ACCEPTED))
+    resumed.load_state_dict(source.state_dict())
+    assert resumed.ledger.mixer.step == 4
+    assert resumed.ledger.mixer.weights() == source.ledger.mixer.weights()
+
+
+def test_nemo_rl(engine, tmp_path, monkeypatch):
+    class BatchedDataDict(dict[str, Any]):
+        @classmethod
+        def from_batches(cls, batches: list[dict[str, Any]]) -> BatchedDataDict:
+            return cls({key: [v for b in batches for v in b[key]] for key in batches[0]})
+
+    monkeypatch.chdir(tmp_path)
+    engine.add("nemo_rl.distributed.batched_data_dict", BatchedDataDict=BatchedDataDict)
+    recipe = engine.run("NeMo-RL")
+    loaders = {task: [{"task_name": [task], "message_log": [i]} for i in range(7)] for task in ACCEPTED}
+    iterators = {task: iter(rows) for task, rows in loaders.items()}
+    dice, records = random.Random(1), {}
+    for step in range(STEPS):
+        batch, iterators = recipe["task_dataloader"](iterators, loaders, **records)
+        assert len(batch["message_log"]) == recipe["BATCH_SIZE"]
+        quotas = recipe["ledger"].mixer.batch.quotas
+        assert Counter(batch["task_name"]) == {task: n for task, n in quotas.items() if n}
+        repeated = [task for task in batch["task_name"] for _ in range(SIZE)]
+        records = {"tasks": repeated, "rewards": [r for task in batch["task_name"] for r in rewards(task, dice)]}
+        assert recipe["ledger"].mixer.step == step
+    weights = recipe["ledger"].mixer.weights()
+    assert weights["hard"] > weights["easy"]
+    monkeypatch.setenv("RESUME", f"mixers/mixer-{STEPS - 1}.json")
+    resumed = engine.run("NeMo-RL")
+    resumed["task_dataloader"]({task: iter(rows) for task, rows in loaders.items()}, loaders)
+    assert resumed["ledger"].mixer.weights() == weights
+
+
+def test_the_page_names_what_was_run():
+    assert "None of the four was run inside its engine" in PAGE
+    assert all(f"## {name}\n" in PAGE for name in ("Plain PyTorch", "slime", "OpenRLHF", "prime-rl", "NeMo-RL"))
