@@ -16,10 +16,20 @@ from typing import Any
 from mtgrpo.core.acceptance import AcceptanceEstimate, CountedAcceptance, EmaAcceptance
 from mtgrpo.core.rounds import NeededRounds, OversampledRounds, RoundPlanner
 from mtgrpo.core.sampler import RatioPreservingSampler
-from mtgrpo.core.weightings import SEC, Fixed, ImprovementAware, Regularized, Sequential, TaskWeighting, Uniform
+from mtgrpo.core.weightings import (
+    SEC,
+    Balanced,
+    Fixed,
+    ImprovementAware,
+    Regularized,
+    Sequential,
+    TaskWeighting,
+    Uniform,
+)
 from mtgrpo.errors import ConfigError, unknown
 
 WEIGHTINGS: Mapping[str, type[TaskWeighting]] = {
+    "balanced": Balanced,
     "fixed": Fixed,
     "improvement_aware": ImprovementAware,
     "regularized": Regularized,

@@ -7,6 +7,8 @@ A preset is looked up by (name, variant, setting):
   has the same weights and roles with this library's own estimates, quotas and rounds;
 * setting: ``three_tasks`` or ``nine_tasks``, the two experiments with published hyper-parameters.
 
+``balanced`` is this library's own method, not the paper's: one and the same in every variant and setting.
+
 docs/paper-map.md lists every difference between the variants and where it is implemented.
 """
 
@@ -38,6 +40,7 @@ _METHODS: Mapping[str, tuple[str, str, tuple[float, float], str]] = {
     "mt_grpo_reg": ("regularized", "rps", (0.2, 0.28), "MT-GRPO with regularised reward-only weights (Subroutine 2)"),
     "worst_task": ("regularized", "rps", (0.2, 0.28), "strict worst-task optimisation: Subroutine 2 with eta = 0"),
     "seq_grpo": ("sequential", "plain", (0.2, 0.2), "GRPO on one task family after the other"),
+    "balanced": ("balanced", "rps", (0.2, 0.28), "this library's own: weights without tuning, rounds sized by need"),
     "seq_dapo": ("sequential", "dapo", (0.2, 0.28), "dynamic sampling on one task family after the other"),
 }
 NAMES = tuple(_METHODS)
@@ -115,9 +118,11 @@ def get(name: str, *, variant: str = "default", setting: str = "three_tasks") ->
             raise ConfigError(unknown("preset", kind, value, allowed))
     rule, fill, (epsilon, epsilon_high), summary = _METHODS[name]
     regularized = rule == "regularized"
+    # Nothing of the method that is our own was published: its variants do not differ.
+    shown, variant = variant, "default" if rule == "balanced" else variant
     return Preset(
         name=name,
-        variant=variant,
+        variant=shown,
         setting=setting,
         summary=summary,
         weighting=complete_weighting(_weighting(name, rule, variant, setting)),

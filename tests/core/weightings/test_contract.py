@@ -2,7 +2,16 @@
 
 from collections.abc import Sequence
 
-from mtgrpo.core.weightings import SEC, Fixed, ImprovementAware, Regularized, Sequential, TaskWeighting, Uniform
+from mtgrpo.core.weightings import (
+    SEC,
+    Balanced,
+    Fixed,
+    ImprovementAware,
+    Regularized,
+    Sequential,
+    TaskWeighting,
+    Uniform,
+)
 from mtgrpo.testing import WeightingContract
 
 
@@ -64,3 +73,17 @@ class TestRegularizedReleased(WeightingContract):
 
     def make(self, tasks: Sequence[str]) -> TaskWeighting:
         return Regularized(eta=5e-4, reward_scale=0.2, updates="minibatch", reward_start=0.0)
+
+
+class TestBalanced(WeightingContract):
+    shift_invariant = False  # an accuracy is known to lie in [0, 1], and its noise depends on where
+
+    def make(self, tasks: Sequence[str]) -> TaskWeighting:
+        return Balanced()
+
+
+class TestBalancedWithAGap(WeightingContract):
+    shift_invariant = False  # as above
+
+    def make(self, tasks: Sequence[str]) -> TaskWeighting:
+        return Balanced(gap=0.1, floors={min(tasks): 0.25}, ceilings={max(tasks): 0.9} if len(tasks) > 1 else None)

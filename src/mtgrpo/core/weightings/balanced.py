@@ -1,0 +1,100 @@
+"""Weights without tuning: the entropic answer to "which task is worst", from estimates that know their error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mtgrpo.core.progress import TaskProgress
+from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import State
+from mtgrpo.core.weightings.base import TaskWeighting, softmax
+from mtgrpo.errors import ConfigError, unknown
+
+TEMPERATURE = 0.05
+MIN_SHARE = 0.02
+DUAL_RATE = 0.5
+
+
+class Balanced(TaskWeighting):
+    """The lowest accuracies share the batch, in closed form: ``z = softmax(-mu J / tau)``.
+
+    This is the maximiser over the simplex of ``-sum_k z_k J_k - (tau / mu) KL(z || uniform)``: the paper's inner
+    minimisation with an entropy in place of the distance to uniform weights. It has no step size and no memory of its
+    own, so a weight leaves with the gap that caused it. J_k is `TaskProgress.level`.
+
+    With a stated `gap` the multiplier mu is a dual variable: it rises while the accuracies of two tasks differ by more
+    than that and falls to 0, uniform weights, when they do not. Without one it stays 1.
+
+    Args:
+        gap: Accepted difference between the accuracies of any two tasks, in (0, 1); None: as small as can be.
+        floors: Accuracy of a guess per task; tasks left out have 0. Tasks are compared by
+            ``(J - floor) / (ceiling - floor)``.
+        ceilings: Accuracy a task can reach at most; tasks left out have 1.
+
+    Source: own; exponentiated weights as in group DRO (arXiv 1911.08731), dual ascent on a constraint as usual.
+    """
+
+    def __init__(
+        self,
+        gap: float | None = None,
+        floors: Mapping[str, float] | None = None,
+        ceilings: Mapping[str, float] | None = None,
+    ) -> None:
+        if gap is not None and not 0 < gap < 1:
+            raise ConfigError(f"Balanced: gap={gap}; it must be in (0, 1), or left out")
+        self.gap, self.floors, self.ceilings = gap, dict(floors or {}), dict(ceilings or {})
+
+    def _start(self, num_tasks: int) -> None:
+        for what, given in (("floors", self.floors), ("ceilings", self.ceilings)):
+            for name in given:
+                if name not in self._index:
+                    raise ConfigError(unknown(f"Balanced: {what}", "task", name, self._index))
+        self._floor = np.array([self.floors.get(name, 0.0) for name in self._tasks])
+        self._span = np.array([self.ceilings.get(name, 1.0) for name in self._tasks]) - self._floor
+        if not ((self._floor >= 0).all() and (self._span > 0).all() and (self._floor + self._span <= 1).all()):
+            raise ConfigError(
+                f"Balanced: floors {self.floors}, ceilings {self.ceilings}; 0 <= floor < ceiling <= 1 for each task"
+            )
+        self._progress = TaskProgress(num_tasks)
+        self._multiplier = 1.0
+        self._z = np.full(num_tasks, 1.0 / num_tasks)
+
+    def _count(self, generated: Floats, informative: Floats, trained: Floats) -> None:
+        self._generated, self._trained = generated, trained
+
+    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+        if not rewards:
+            return
+        known = ~np.isnan(rewards)
+        sums = np.nansum(rewards, axis=0)
+        means = np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), np.nan)
+        self._progress.observe(means, self._generated)
+        self._progress.advance(self._trained / max(1.0, float(self._trained.sum())))
+        level = (self._progress.level - self._floor) / self._span
+        if self.gap is not None:
+            excess = float(level.max() - level.min()) - self.gap
+            self._multiplier = min(max(self._multiplier + DUAL_RATE * excess, 0.0), 1.0)
+        focus = softmax(-self._multiplier * level / TEMPERATURE)
+        self._z = (1 - MIN_SHARE) * focus + MIN_SHARE / len(focus)
+
+    def _weights(self) -> Floats:
+        return self._z
+
+    def metrics(self) -> dict[str, float]:
+        """``task/<name>/level``, ``level_error``, ``rate``, ``rate_error``, and ``tasks/multiplier``."""
+        found = {"tasks/multiplier": self._multiplier}
+        progress = self._progress
+        for key in ("level", "level_error", "rate", "rate_error"):
+            values: Floats = getattr(progress, key)
+            found |= {f"task/{name}/{key}": float(v) for name, v in zip(self._tasks, values, strict=True)}
+        return found
+
+    def _state(self) -> State:
+        return {"progress": self._progress.dump(), "multiplier": self._multiplier, "weights": self._z.tolist()}
+
+    def _load(self, state: State) -> None:
+        self._progress.load(state["progress"])
+        self._multiplier = float(state["multiplier"])
+        self._z = np.array(state["weights"], dtype=np.float64)

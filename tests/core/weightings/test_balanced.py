@@ -1,0 +1,76 @@
+import math
+
+import numpy as np
+import pytest
+
+from mtgrpo.core.weightings import Balanced
+from mtgrpo.core.weightings.balanced import DUAL_RATE, MIN_SHARE, TEMPERATURE
+from mtgrpo.core.weightings.base import GroupCounts
+from mtgrpo.errors import ConfigError
+
+
+def told(weighting: Balanced, rewards: dict[str, float], steps: int = 1, groups: float = 1000.0) -> dict[str, float]:
+    """The weights after some steps of these rewards, each measured over that many groups."""
+    counts = GroupCounts(*[dict.fromkeys(rewards, groups)] * 3)
+    for _ in range(steps):
+        weighting.update(task_rewards=rewards, counts=counts)
+    return weighting.weights()
+
+
+def test_weights_are_the_entropic_closed_form_of_well_known_accuracies():
+    rewards = {"a": 0.2, "b": 0.25, "c": 0.6}
+    weights = told(Balanced().bind(list(rewards)), rewards, steps=20, groups=1e6)
+    raw = {task: math.exp(-value / TEMPERATURE) for task, value in rewards.items()}
+    focus = {task: value / sum(raw.values()) for task, value in raw.items()}
+    assert weights == pytest.approx({k: (1 - MIN_SHARE) * f + MIN_SHARE / 3 for k, f in focus.items()}, abs=2e-3)
+
+
+def test_a_gap_within_the_stated_one_returns_to_uniform_weights():
+    weighting = Balanced(gap=0.2).bind(["a", "b"])
+    assert told(weighting, {"a": 0.2, "b": 0.8}, steps=20)["a"] > 0.95
+    assert told(weighting, {"a": 0.45, "b": 0.55}, steps=60) == pytest.approx({"a": 0.5, "b": 0.5})
+
+
+def test_the_multiplier_is_dual_ascent_on_the_gap():
+    weighting = Balanced(gap=0.5).bind(["a", "b"])
+    told(weighting, {"a": 0.3, "b": 0.6}, groups=1e9)
+    levels = [weighting.metrics()[f"task/{task}/level"] for task in ("a", "b")]
+    assert levels == pytest.approx([0.3, 0.6], abs=1e-6)
+    assert weighting.metrics()["tasks/multiplier"] == pytest.approx(1 + DUAL_RATE * (0.3 - 0.5), abs=1e-5)
+
+
+def test_floors_and_ceilings_say_what_is_compared():
+    # .5 of a task that guesses .25 and reaches .75 is half of the way, as is .4 of one that reaches .8.
+    weighting = Balanced(floors={"a": 0.25}, ceilings={"a": 0.75, "b": 0.8}).bind(["a", "b"])
+    weights = told(weighting, {"a": 0.5, "b": 0.4}, steps=10, groups=1e9)
+    assert weights == pytest.approx({"a": 0.5, "b": 0.5}, abs=1e-3)
+
+
+def test_no_task_is_starved():
+    weights = told(Balanced().bind(["a", "b", "c"]), {"a": 0.0, "b": 1.0, "c": 1.0}, steps=30)
+    assert min(weights.values()) == pytest.approx(MIN_SHARE / 3, abs=1e-6)
+
+
+def test_one_lucky_group_moves_the_weights_less_than_many():
+    settled = {"a": 0.5, "b": 0.5}
+    after = []
+    for groups in (1.0, 100.0):
+        weighting = Balanced().bind(["a", "b"])
+        told(weighting, settled, steps=30, groups=30.0)
+        after.append(told(weighting, {"a": 0.5, "b": 0.8}, groups=groups)["a"])
+    assert 0.5 < after[0] < after[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"gap": 0.0}, "gap=0.0"),
+        ({"gap": np.nan}, "gap=nan"),
+        ({"floors": {"c": 0.1}}, "'c'"),
+        ({"floors": {"a": 0.9}, "ceilings": {"a": 0.8}}, "0 <= floor < ceiling <= 1"),
+        ({"ceilings": {"a": 1.2}}, "0 <= floor < ceiling <= 1"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        Balanced(**arguments).bind(["a", "b"])
