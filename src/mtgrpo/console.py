@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from mtgrpo.config import RunConfig
     from mtgrpo.evidence.tables import Table as StudyTable
+    from mtgrpo.simulation import SimulationResult
     from mtgrpo.simulation.command import SimulationOutcome
     from mtgrpo.study import Experiment
     from mtgrpo.tasks import Task
@@ -185,17 +186,24 @@ def simulation_table(outcome: SimulationOutcome) -> None:
                 f"{row['rollouts']:,.0f}",
             )
     else:
-        for column in ("method", *outcome.world.names, "worst", "mean", "rollouts"):
-            table.add_column(Text(column), justify="left" if column == "method" else "right")
-        for method, runs in outcome.runs.items():
-            n = len(runs)
-            per_task = [sum(run.accuracy[-1, k] for run in runs) / n for k in range(len(outcome.world.names))]
-            worst = sum(run.worst_accuracy[-1] for run in runs) / n
-            mean = sum(run.mean_accuracy[-1] for run in runs) / n
-            cost = sum(run.rollouts[-1] for run in runs) / n
-            cells = [f"{100 * value:.1f}" for value in (*per_task, worst, mean)]
-            table.add_row(method, *cells, f"{cost:,.0f}")
+        # Whichever there are more of, methods or tasks, goes down the page.
+        tasks = outcome.world.names
+        columns = [[method, *_simulated_cells(runs)] for method, runs in outcome.runs.items()]
+        rows = [["method", *tasks, "worst", "mean", "rollouts"], *columns]
+        if len(tasks) > len(columns):
+            rows = [list(row) for row in zip(*rows, strict=True)]
+        for i, head in enumerate(rows[0]):
+            table.add_column(Text(head), justify="right" if i else "left")
+        for row in rows[1:]:
+            table.add_row(*map(Text, row))
     _console.print(table)
+
+
+def _simulated_cells(runs: Sequence[SimulationResult]) -> list[str]:
+    per_task = [sum(run.accuracy[-1, k] for run in runs) / len(runs) for k in range(len(runs[0].tasks))]
+    worst, mean = (sum(getattr(run, of)[-1] for run in runs) / len(runs) for of in ("worst_accuracy", "mean_accuracy"))
+    cost = sum(int(run.rollouts[-1]) for run in runs) / len(runs)
+    return [*(f"{100 * value:.1f}" for value in (*per_task, worst, mean)), f"{cost:,.0f}"]
 
 
 class StudyDisplay:
@@ -218,8 +226,8 @@ class StudyDisplay:
         self._progress.stop()
 
     def event(self, event: str, method: str, seed: int) -> None:
-        """A run of the study started, finished, failed, or had been finished before."""
-        if event != "started":
+        """A run of the study waits, started, finished, failed, or had been finished before."""
+        if event not in ("started", "waiting"):
             self._progress.advance(self._bar)
         if event != "kept":
             _console.print(Text(f"{event:8} {method}, seed {seed}"))

@@ -7,8 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from mtgrpo.config import CONFIGS_DIR, RunConfig, parse_config
 from mtgrpo.errors import ConfigError, RunError, require, unknown
 from mtgrpo.evidence import digest_run
 from mtgrpo.runlog import read_run
+from mtgrpo.runlog.lock import locked_by_live_process
 from mtgrpo.yaml_text import parse_yaml
 
 EXPERIMENTS_DIR = CONFIGS_DIR / "experiments"
@@ -120,37 +124,46 @@ def run_study(
 ) -> list[str]:
     """Run what is missing. A study that was killed goes on where its runs stood.
 
-    Runs are started seed by seed, so that an unfinished study has every method with equally many seeds.
+    Runs are started seed by seed, so that an unfinished study has every method with equally many seeds. SIGINT and
+    SIGTERM let the running ones save and stop; when the study itself is killed, they notice and do the same.
 
     Args:
         experiment: From `load_experiment`.
         output: Directory of the study; each run is in ``<method>/seed-<n>``.
         jobs: Processes at a time, one thread each.
-        on_event: Called with ``kept`` (finished before), ``started``, ``finished`` or ``failed``, the method and seed.
+        on_event: Called with ``kept`` (finished before), ``waiting`` (for a process that still writes the run),
+            ``started``, ``finished`` or ``failed``, the method and seed.
 
     Returns:
         One line per run that failed, with the end of what it said.
+
+    Raises:
+        KeyboardInterrupt: A signal arrived; the runs have saved what they had.
     """
-    todo: list[tuple[str, int]] = []
+    queue: list[tuple[str, int]] = []
     for method, seed in ((m, s) for s in experiment.seeds for m in experiment.methods):
         if is_finished(experiment, output, method, seed):
             on_event("kept", method, seed)
         else:
-            todo.append((method, seed))
+            queue.append((method, seed))
     failures: list[str] = []
     processes: set[subprocess.Popen[str]] = set()
 
     def run(method: str, seed: int) -> str:
+        path = run_path(output, method, seed)
+        if locked_by_live_process(path / ".lock"):
+            on_event("waiting", method, seed)
+        while locked_by_live_process(path / ".lock"):
+            time.sleep(0.5)
         on_event("started", method, seed)
-        process = _start(experiment.config(method, seed, output), run_path(output, method, seed))
+        process = _start(experiment.config(method, seed, output), path)
         processes.add(process)
         text, _ = process.communicate()
         processes.discard(process)
         return "" if process.returncode == 0 else f"exit code {process.returncode}: {text.strip()[-500:]}"
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with _signals_interrupt(), ThreadPoolExecutor(max_workers=jobs) as pool:
         running: dict[Future[str], tuple[str, int]] = {}
-        queue = list(todo)
         try:
             while queue or running:
                 while queue and len(running) < jobs:
@@ -165,9 +178,27 @@ def run_study(
                     on_event("failed" if problem else "finished", method, seed)
         except KeyboardInterrupt:
             for process in list(processes):  # each saves and stops; --resume finds it again
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)
             raise
     return failures
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Both signals raise KeyboardInterrupt, also where a shell started us with SIGINT ignored (``command &``)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_finished(experiment: Experiment, output: Path, method: str, seed: int) -> bool:
@@ -187,7 +218,12 @@ def _start(config: RunConfig, path: Path) -> subprocess.Popen[str]:
     file.write_text(yaml.safe_dump(config.as_dict(), sort_keys=False), encoding="utf-8")
     command = [sys.executable, "-m", "mtgrpo", "train", str(file), "--resume"]
     threads = str(config.threads)
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "MTGRPO_PARENT": str(os.getpid()),
+    }
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
     )

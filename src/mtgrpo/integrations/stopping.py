@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from transformers import TrainerCallback
+
+PARENT = "MTGRPO_PARENT"
+"""Environment variable: process id of whoever started this run and wants it to stop when it dies itself."""
 
 
 class _StopCallback(TrainerCallback):
@@ -18,8 +22,11 @@ class _StopCallback(TrainerCallback):
         self.requested = False
         self.done = False
         self.trainer: Any = None
+        self._parent = int(os.environ.get(PARENT) or 0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        if self._parent and os.getppid() != self._parent:
+            self.requested = True
         # Between two batches the checkpoint is complete; within one, rollouts would be lost.
         if self.requested and self.trainer.mixer.batch is None and state.global_step < state.max_steps:
             control.should_save = True
