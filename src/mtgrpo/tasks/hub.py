@@ -49,9 +49,9 @@ def hub_task(
     """
     return rows_task(
         name,
-        _load(name, dataset, config, train_split, revision),
+        load_split(name, dataset, config, train_split, revision),
         reward=reward,
-        test=None if test_split is None else _load(name, dataset, config, test_split, revision),
+        test=None if test_split is None else load_split(name, dataset, config, test_split, revision),
         test_fraction=test_fraction,
         prompt=prompt,
         correct_at=correct_at,
@@ -61,7 +61,13 @@ def hub_task(
     )
 
 
-def _load(name: str, dataset: str, config: str | None, split: str, revision: str | None) -> Any:
+def load_split(name: str, dataset: str, config: str | None, split: str, revision: str | None) -> Any:
+    """One split of a dataset on the Hub, or of a local directory.
+
+    Raises:
+        TaskError: It cannot be had; the task's name is in the message.
+        MissingExtra: `datasets` is not installed.
+    """
     datasets: Any = require("datasets", "trl")
     where = f"task {name!r}: dataset {dataset!r}"
     try:
