@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from mtgrpo.cli import main
+from mtgrpo.presets import NAMES
 
 Config = dict[str, Any]
 
@@ -169,7 +170,7 @@ def test_list_show_and_check_tasks(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_presets_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 11
+    assert len(capsys.readouterr().out.splitlines()) == len(NAMES)
     assert main(["presets", "mt_grpo", "--variant", "released"]) == 0
     assert "optimizer: adam" in capsys.readouterr().out
     assert main(["presets", "mt"]) == 2
