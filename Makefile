@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-fast test-trl-lowest check format bench clean
+.PHONY: help install demo test test-fast test-trl-lowest test-verl check format bench clean
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -36,6 +36,13 @@ test-trl-lowest: ## the TRL tests on the lowest supported TRL, in an environment
 	.venv-trl-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt \
 		-e '.[trl]' peft pytest hypothesis requests jmespath
 	.venv-trl-lowest/bin/python -m pytest tests/integrations -q -p no:cacheprovider
+
+test-verl: ## the tests of the verl integration, in an environment of its own (about ten minutes on two idle cores)
+	test -x .venv-verl/bin/python || $(PYTHON) -m venv .venv-verl
+	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-verl.txt torch
+	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-verl.txt \
+		-e '.[verl]' pytest hypothesis
+	.venv-verl/bin/python -m pytest tests/verl -q -p no:cacheprovider -W default
 
 check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +73,16 @@ def test_what_cannot_be_written_or_read_is_refused(tmp_path):
     (tmp_path / "tasks.json").write_text(json.dumps({"tasks": SPECS}))
     with pytest.raises(ConfigError, match=r"unknown task 'zebra-eas' \(did you mean 'zebra-easy'\?\)"):
         compute_score("zebra-eas", "x", "{}", {"index": 0}, tasks=str(tmp_path))
+
+
+def test_the_example_script_writes_a_configurations_tasks(tmp_path, monkeypatch, capsys):
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"defaults": ["paper"], "tasks": SPECS}))  # JSON is YAML
+    script = Path(__file__).parents[2] / "examples" / "verl" / "prepare_data.py"
+    monkeypatch.setattr("sys.argv", ["prepare_data.py", str(config), str(tmp_path / "data")])
+    runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out.splitlines() == [
+        "countdown-easy: 4 train, 2 test rows",
+        "zebra-easy: 3 train, 2 test rows",
+    ]
+    assert len(read(tmp_path / "data" / "train.parquet")) == 7

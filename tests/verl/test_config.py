@@ -1,0 +1,110 @@
+"""The example configurations, composed by hydra over verl's own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from verl.utils.config import validate_config
+from verl.utils.dataset.rl_dataset import get_dataset_class
+from verl.utils.import_utils import load_extern_object
+
+from mtgrpo import presets
+from mtgrpo.integrations.verl import MultiTaskDataset, MultiTaskReplayBuffer
+from mtgrpo.integrations.verl_rows import compute_score
+from mtgrpo.integrations.verl_settings import make_mixer, read_settings
+from mtgrpo.tasks import build_tasks
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "verl"
+# Published: prompts per step, completions per prompt, prompts per policy update (SPEC of the paper, section 6).
+PUBLISHED = {"three_tasks": (32, 72, 8), "nine_tasks": (256, 8, 64)}
+
+
+def composed(name: str, *overrides: str):
+    with initialize_config_dir(str(EXAMPLES), version_base=None):
+        return compose(name, ["data.folder=/data", *overrides])
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_numbers(name):
+    config = composed(name)
+    batch_size, group_size, minibatch = PUBLISHED[name]
+    assert config.data.train_batch_size == batch_size
+    assert config.actor_rollout_ref.rollout.n == group_size
+    actor = config.actor_rollout_ref.actor
+    assert actor.ppo_mini_batch_size == minibatch
+    assert actor.ppo_epochs == 1
+    assert (actor.optim.lr, actor.optim.weight_decay, actor.grad_clip) == (1e-6, 0.01, 1.0)
+    assert not actor.use_kl_loss
+    assert config.algorithm.adv_estimator == "grpo"
+    assert config.algorithm.norm_adv_by_std_in_grpo
+    assert (config.data.max_prompt_length, config.data.max_response_length) == (1024, 4096)
+    assert (config.trainer.total_training_steps, config.trainer.test_freq) == (720, 10)
+    rollout = config.actor_rollout_ref.rollout
+    assert (rollout.temperature, rollout.top_p, rollout.val_kwargs.n, rollout.val_kwargs.temperature) == (1, 1, 8, 1)
+    assert rollout.val_kwargs.do_sample
+    assert config.actor_rollout_ref.model.path == "Qwen/Qwen2.5-3B"
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_method_is_the_papers_with_the_improvement_from_rewards(name):
+    config = composed(name)
+    settings = read_settings(OmegaConf.to_container(config.data.mtgrpo, resolve=True))
+    names = build_tasks(OmegaConf.to_container(config.tasks), "tasks").names
+    mixer = make_mixer(settings, names, batch_size=config.data.train_batch_size, seed=0)
+    preset = presets.get("mt_grpo", variant="paper", setting=name)
+    want = preset.make_sampler()
+    for key in ("quotas", "max_resamples", "group_filter", "shares_from_step"):
+        assert getattr(mixer.sampler, key) == getattr(want, key)
+    assert vars(mixer.sampler.rounds) == vars(want.rounds)
+    assert mixer.weighting.lam == preset.weighting["lam"]
+    assert mixer.weighting.improvement == "rewards"
+    actor = config.actor_rollout_ref.actor
+    assert (actor.clip_ratio_low, actor.clip_ratio_high) == (preset.epsilon, preset.epsilon_high)
+    assert len(names) == {"three_tasks": 3, "nine_tasks": 9}[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize(("nodes", "mode"), [(1, "sync"), (4, "colocate_async")])
+def test_verl_accepts_them_and_loads_our_classes(name, nodes, mode):
+    config = composed(name, f"trainer.nnodes={nodes}", f"trainer.v1.trainer_mode={mode}")
+    validate_config(config, use_reference_policy=False, use_critic=False)
+    OmegaConf.resolve(config)
+    assert get_dataset_class(config.data) is MultiTaskDataset
+    sampler = config.trainer.v1.sampler.custom_sampler
+    assert load_extern_object(sampler.path, sampler.name) is MultiTaskReplayBuffer
+    reward = config.reward.custom_reward_function
+    assert load_extern_object(reward.path, reward.name) is compute_score
+    assert reward.reward_kwargs.tasks == "/data"
+    assert config.data.train_files == "/data/train.parquet"
+
+
+def test_a_prompt_reaches_the_model_as_it_is():
+    from transformers import AutoTokenizer
+
+    from mtgrpo import tiny
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny.model_path())
+    messages = [{"role": "user", "content": "What is {1 + 2}?\nAssistant: Let me"}]
+    template = composed("three_tasks").actor_rollout_ref.model.custom_chat_template
+    text = tokenizer.apply_chat_template(messages, chat_template=template, add_generation_prompt=True, tokenize=False)
+    assert text == messages[0]["content"]
+
+
+def test_the_lines_that_docs_show_are_the_examples():
+    page = (EXAMPLES.parents[1] / "docs" / "verl.md").read_text(encoding="utf-8")
+    block = next(b for b in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL) if "custom_cls" in b)
+    overrides = [word for word in block.replace("\\\n", " ").split() if "=" in word]
+    with initialize_config_dir(str(EXAMPLES), version_base=None):
+        config = compose("three_tasks", ["data.folder=/data"])
+    with initialize_config_dir(
+        str(Path(load_extern_object.__code__.co_filename).parents[1] / "trainer/config"), version_base=None
+    ):
+        plain = compose("ppo_trainer", [o.strip("'\"") for o in overrides])
+    assert plain.data.custom_cls == config.data.custom_cls
+    assert plain.trainer.v1.sampler.custom_sampler == config.trainer.v1.sampler.custom_sampler
+    assert (plain.data.gen_batch_size, plain.data.dataloader_num_workers) == (1, 0)
+    read_settings(OmegaConf.to_container(plain.data.mtgrpo, resolve=True))
