@@ -37,7 +37,7 @@ test-trl-lowest: ## the TRL tests on the lowest supported TRL, in an environment
 		-e '.[trl]' peft pytest hypothesis requests jmespath
 	.venv-trl-lowest/bin/python -m pytest tests/integrations -q -p no:cacheprovider
 
-test-verl: ## the tests of the verl integration, in an environment of its own (about ten minutes on two idle cores)
+test-verl: ## the tests of the verl integration, in an environment of its own
 	test -x .venv-verl/bin/python || $(PYTHON) -m venv .venv-verl
 	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-verl.txt torch
 	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-verl.txt \
