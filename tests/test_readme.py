@@ -136,3 +136,17 @@ def test_the_numbers_of_the_demo_are_those_of_its_record() -> None:
     worst = cells([s["worst_before"] for s in seeds], [s["worst_after"] for s in seeds])
     assert f"| **worst task** | {worst}" in README.replace("**", "").replace("worst task", "**worst task**")
     assert all(s["shares_met_rate"] >= 0.95 for s in seeds)
+
+
+def test_the_numbers_of_the_study_are_those_of_its_results() -> None:
+    cells = [line.split(" | ") for line in (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()]
+    final = {row[0].removeprefix("| "): row for row in cells if len(row) == 10}
+    for shown, method in (
+        ("`grpo`", "grpo"),
+        ("`dapo`", "dapo"),
+        ("`grpo_rps` (sampler alone)", "grpo_rps"),
+        ("`mt_grpo` released, lambda .2", "mt_grpo released lam=0.2"),
+        ("`mt_grpo` default, lambda .2", "mt_grpo default"),
+    ):
+        row = final[method]
+        assert f"| {shown} | {row[2]} | {row[3]} | {row[5]} |" in README
