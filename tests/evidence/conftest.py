@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,26 +15,30 @@ NUM_SAMPLES = 2
 
 def record(method: str, seed: int, accuracies: Sequence[Any], rollouts: Sequence[int]) -> dict[str, Any]:
     """A run's record; `accuracies` has an array (tasks, prompts) of right samples per evaluation."""
-    evaluations = []
-    for i, counts in enumerate(accuracies):
-        rows = np.asarray(counts)
-        names = [f"t{k}-easy" if k else "t0-hard" for k in range(len(rows))]
-        evaluations.append(
-            {
-                "step": 10 * i,
-                "rollouts": rollouts[i],
-                "elapsed_s": 5.0 * i,
-                "accuracy": {n: float(row.mean()) / NUM_SAMPLES for n, row in zip(names, rows, strict=True)},
-                "prompts": {n: "".join(map(str, row.tolist())) for n, row in zip(names, rows, strict=True)},
-            }
-        )
-    names = list(evaluations[0]["accuracy"])
+    rows = [np.asarray(counts) for counts in accuracies]
+    names = [f"t{k}-easy" if k else "t0-hard" for k in range(len(rows[0]))]
     series: dict[str, list[float | None]] = {"step": [5, 10], "sampler/groups_generated": [8, 10]}
     series |= {"sampler/rounds": [1, 2], "sampler/shortfall": [0, 0]}
     for name in names:
         series |= {f"task/{name}/weight": [0.5, 0.4], f"task/{name}/realized_ratio": [0.5, 0.5]}
         series |= {f"task/{name}/target_ratio": [0.5, 0.5], f"task/{name}/acceptance_rate": [None, 0.25]}
-    return {"method": method, "seed": seed, "shares_met_rate": 1.0, "evaluations": evaluations, "series": series}
+    return {
+        "method": method,
+        "seed": seed,
+        "shares_met_rate": 1.0,
+        "steps": [10 * i for i in range(len(rows))],
+        "rollouts": list(rollouts),
+        "seconds": [5.0 * i for i in range(len(rows))],
+        "accuracy": {n: [float(row[k].mean()) / NUM_SAMPLES for row in rows] for k, n in enumerate(names)},
+        "prompts": {n: pack([row[k] for row in rows]) for k, n in enumerate(names)},
+        "series": series,
+    }
+
+
+def pack(columns: Sequence[Any]) -> str:
+    """Digits of every prompt, evaluation by evaluation, as results files hold them."""
+    digits = "".join(str(n) for prompt in np.array(columns).T.tolist() for n in prompt)
+    return base64.b85encode(zlib.compress(digits.encode())).decode()
 
 
 def study(runs: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:

@@ -67,8 +67,18 @@ def test_the_same_data_give_the_same_interval(noisy):
     assert first.worst.low < first.worst.value < first.worst.high
 
 
+def test_seeds_are_resampled_with_an_unbiased_variance():
+    # Every prompt alike, so that seeds alone vary: differences of 0, 0 and 0.5.
+    same, more = [[1] * 4, [2] * 4], [[2] * 4, [2] * 4]
+    mine, theirs = two([[START, same], [START, same], [START, more]], [[START, same]] * 3)
+    found = compare(mine, theirs, num_resamples=4000)
+    assert found.worst_by_seed == pytest.approx((0.0, 0.0, 0.5))
+    # Two of three are drawn: 0, 0.25 or 0.5, the last one in a ninth of the draws.
+    assert (found.worst.low, found.worst.high) == pytest.approx((0.0, 0.5))
+
+
 def test_intervals_cover_the_truth(noisy):
-    # Far from a tie between tasks, where the minimum has no bias; few seeds make a percentile interval too narrow.
+    # Far from a tie between tasks, where the minimum has no bias.
     covered = [
         found.worst.low <= 0.1 <= found.worst.high
         for rng in range(60)
@@ -94,8 +104,7 @@ def test_what_cannot_be_paired_says_so():
     with pytest.raises(RunError, match="no seed in common"):
         compare(mine, [])
     bare = record("dapo", 0, [START, LOW], [0, 100])
-    for row in bare["evaluations"]:
-        row["prompts"] = {}
+    bare["prompts"] = {}
     results = load_results(study([bare]))
     with pytest.raises(RunError, match="prompt by prompt"):
         compare(mine, results.of("dapo"))
@@ -106,19 +115,22 @@ def test_threshold_costs_by_hand():
     cost = threshold_costs(mine, theirs, 0.5)
     assert (cost.num_runs, cost.num_reached) == (3, 2)
     assert (cost.steps, cost.rollouts, cost.seconds) == (10, 100, 5)
-    assert cost.rollouts_ratio is not None  # seed 0 alone: both reached it
-    assert cost.rollouts_ratio.value == pytest.approx(1.0)
+    assert cost.num_paired == 1  # seed 0 alone: both reached it
+    assert set(cost.ratios) == {"steps", "rollouts", "seconds"}
+    assert cost.ratios["rollouts"].value == pytest.approx(1.0)
     never = threshold_costs(mine, theirs, 0.9)
     assert never.num_reached == 0
     assert np.isnan(never.steps)
-    assert never.rollouts_ratio is None
+    assert never.ratios == {}
 
 
 def test_ratio_of_rollouts_is_a_geometric_mean():
     runs = [record("mt_grpo", s, [START, HIGH], [0, r]) for s, r in enumerate((100, 400))]
     runs += [record("dapo", s, [START, HIGH], [0, 200]) for s in range(2)]
     results = load_results(study(runs))
-    ratio = threshold_costs(results.of("mt_grpo"), results.of("dapo"), 0.5).rollouts_ratio
-    assert ratio is not None
+    cost = threshold_costs(results.of("mt_grpo"), results.of("dapo"), 0.5)
+    assert cost.num_paired == 2
+    assert cost.ratios["steps"].value == pytest.approx(1.0)
+    ratio = cost.ratios["rollouts"]
     assert ratio.value == pytest.approx(1.0)
     assert (ratio.low, ratio.high) == pytest.approx((0.5, 2.0))

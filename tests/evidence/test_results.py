@@ -30,7 +30,7 @@ def test_a_run_directory_survives_the_digest(tmp_path):
     assert run.rollouts.tolist() == [320]
     assert run.prompts["a"].tolist() == [[0.5, 0.5]]
     assert "b" not in run.prompts  # a quarter is no number of two samples
-    assert set(run.series) == {"step", "task/a/weight", "sampler/rounds"}
+    assert set(run.series) == {"step", "task/a/weight", "sampler/rounds"}  # no loss
     assert run.series["step"][-1] == 10
     weights = run.series["task/a/weight"]
     assert len(weights) <= 20
@@ -63,7 +63,8 @@ def test_other_files_are_refused(tmp_path, text):
 
 def test_a_damaged_run_is_refused():
     value = study([record("dapo", 0, COUNTS, [0, 7])])
-    damaged = json.loads(json.dumps(value))
-    del damaged["runs"][0]["evaluations"][0]["accuracy"]
-    with pytest.raises(RunError, match="damaged"):
-        load_results(damaged)
+    for key, item in (("accuracy", {}), ("prompts", {"t0-hard": "no digits"}), ("steps", [1, 2, 3]), ("seed", None)):
+        damaged = json.loads(json.dumps(value))
+        damaged["runs"][0][key] = item
+        with pytest.raises(RunError, match="damaged"):
+            load_results(damaged)

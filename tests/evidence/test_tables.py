@@ -75,7 +75,9 @@ def test_the_report_is_written_from_results_alone(results, tmp_path):
     assert "mt <b>" not in page
     assert "<script src" not in page
     figures = {file.name for file in (tmp_path / "out" / "figures").iterdir()}
-    for name in ("final", "trade-off", "weights", "worst-rollouts-multi-task"):
+    names = "final final-tasks final-levels effort forgetting trade-off weights shares acceptance tasks-multi-task "
+    curves = [f"{of}-{x}-multi-task" for of in ("worst", "mean", "change") for x in ("steps", "rollouts")]
+    for name in (*names.split(), *curves):
         assert {f"{name}.svg", f"{name}.png"} <= figures
     tables = (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
     assert "Difference to dapo at equal rollouts" in tables

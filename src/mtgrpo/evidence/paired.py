@@ -1,13 +1,14 @@
 """Two methods on the same seeds and the same test prompts: differences with bootstrap intervals.
 
 Two levels are resampled, as both vary: seeds (training runs), and test prompts within each task. Both methods get the
-same resample, so what they share cancels. With few seeds (five here, three there) a percentile interval is
-somewhat too narrow; the differences seed by seed are reported beside it.
+same resample, so what they share cancels. Of n seeds n - 1 are drawn, which makes the variance over seeds unbiased
+(Rao and Wu, 1988). With three seeds and a large spread between them the interval is still somewhat too narrow
+(tests/evidence/test_paired.py measures it); the differences seed by seed are reported beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from mtgrpo.evidence.results import Floats, RunResult
 
 NUM_RESAMPLES = 2000
 LEVEL = 0.95
+COSTS = ("steps", "rollouts", "seconds")
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,7 @@ def compare(
     b = [[_prompts_at(one, task, at, cost) for _, one in pairs] for task in names]
     generator = np.random.default_rng(0)
     once = _statistics(a, b, None, np.ones((1, len(seeds))) / len(seeds))
-    seed_weights = generator.multinomial(len(seeds), np.ones(len(seeds)) / len(seeds), num_resamples) / len(seeds)
-    drawn = _statistics(a, b, generator, seed_weights)
+    drawn = _statistics(a, b, generator, _seed_weights(len(seeds), num_resamples, generator))
     worst, mean, change = (_interval(float(v[0]), d) for v, d in zip(once, drawn, strict=True))
     by_seed = tuple(
         min(float(a[k][s].mean()) for k in range(len(names))) - min(float(b[k][s].mean()) for k in range(len(names)))
@@ -112,8 +113,9 @@ class ThresholdCost:
         steps: Median over the runs that reached it; NaN when none did.
         rollouts: Likewise.
         seconds: Likewise.
-        rollouts_ratio: Geometric mean, over the seeds at which both reached it, of the rollouts against the
-            baseline's; None without such a seed.
+        ratios: Of ``steps``, ``rollouts`` and ``seconds`` to the baseline's: geometric mean over the seeds at which
+            both reached it, with its 95 % bootstrap interval over seeds; without an entry where there is no such seed.
+        num_paired: Those seeds.
     """
 
     threshold: float
@@ -122,36 +124,45 @@ class ThresholdCost:
     steps: float
     rollouts: float
     seconds: float
-    rollouts_ratio: Interval | None
+    ratios: Mapping[str, Interval]
+    num_paired: int
 
 
 def threshold_costs(runs: Sequence[RunResult], baseline: Sequence[RunResult], threshold: float) -> ThresholdCost:
     """Cost of the first evaluation at or above `threshold`, and its ratio to the baseline's, paired by seed."""
-    reached = {run.seed: i for run in runs if (i := _first(run, threshold)) is not None}
-    by_seed = {run.seed: run for run in runs}
-    against = {run.seed: float(run.rollouts[i]) for run in baseline if (i := _first(run, threshold)) is not None}
+    reached, theirs = _costs(runs, threshold), _costs(baseline, threshold)
+    # A run that starts there has cost nothing: no ratio to it.
+    paired = [seed for seed in sorted(reached.keys() & theirs.keys()) if reached[seed][0] > 0 and theirs[seed][0] > 0]
+    medians = np.median(list(reached.values()), axis=0) if reached else np.full(len(COSTS), np.nan)
+    ratios: dict[str, Interval] = {}
+    if paired:
+        weights = _seed_weights(len(paired), NUM_RESAMPLES, np.random.default_rng(0))
+        for i, name in enumerate(COSTS):
+            logs = np.log([reached[seed][i] / theirs[seed][i] for seed in paired])
+            inner = _interval(float(logs.mean()), weights @ logs)
+            ratios[name] = Interval(*(float(np.exp(v)) for v in (inner.value, inner.low, inner.high)))
+    steps, rollouts, seconds = (float(value) for value in medians)
+    return ThresholdCost(threshold, len(runs), len(reached), steps, rollouts, seconds, ratios, len(paired))
 
-    def median(name: str) -> float:
-        values = [float(getattr(by_seed[seed], name)[i]) for seed, i in reached.items()]
-        return float(np.median(values)) if values else float("nan")
 
-    both = sorted(reached.keys() & against.keys())
-    # Rollouts are counted at evaluations: none have been made before the first one, whose accuracy is the base's.
-    usable = [seed for seed in both if against[seed] > 0 and by_seed[seed].rollouts[reached[seed]] > 0]
-    ratio = None
-    if usable:
-        logs = np.log([float(by_seed[seed].rollouts[reached[seed]]) / against[seed] for seed in usable])
-        draws = np.random.default_rng(0).integers(0, len(logs), (NUM_RESAMPLES, len(logs)))
-        inner = _interval(float(logs.mean()), logs[draws].mean(axis=1))
-        ratio = Interval(*(float(np.exp(v)) for v in (inner.value, inner.low, inner.high)))
-    return ThresholdCost(
-        threshold, len(runs), len(reached), median("steps"), median("rollouts"), median("seconds"), ratio
-    )
+def _costs(runs: Sequence[RunResult], threshold: float) -> dict[int, list[float]]:
+    """Seed -> what the first evaluation at or above the threshold had cost."""
+    return {
+        run.seed: [float(getattr(run, name)[i]) for name in COSTS]
+        for run in runs
+        if (i := _first(run, threshold)) is not None
+    }
 
 
 def _first(run: RunResult, threshold: float) -> int | None:
     above = np.flatnonzero(run.worst >= threshold)
     return int(above[0]) if above.size else None
+
+
+def _seed_weights(size: int, num: int, generator: np.random.Generator) -> Floats:
+    """Weights of the seeds in each resample, shape (num, size): with one seed, 1."""
+    drawn = max(1, size - 1)
+    return generator.multinomial(drawn, np.ones(size) / size, num) / drawn
 
 
 def _prompts_at(run: RunResult, task: str, at: str, cost: float) -> Floats:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +19,10 @@ from mtgrpo.errors import RunError
 from mtgrpo.runlog import Evaluation, Metrics, Run
 
 Floats = NDArray[np.float64]
-NUM_POINTS = 18
+NUM_POINTS = 15
 """Points that a run's metrics are thinned to."""
 _KEPT = ("/weight", "/target_ratio", "/realized_ratio", "/acceptance_rate")
+_KEPT_WHOLE = ("sampler/rounds", "sampler/groups_generated", "sampler/shortfall")
 
 
 @dataclass(frozen=True)
@@ -130,37 +133,52 @@ def digest_run(run: Run, updates_per_step: int = 1) -> dict[str, Any]:
     series: dict[str, list[float | None]] = {"step": [chunk[-1].step / updates_per_step for chunk in chunks]}
     for name in names:
         series[name] = [_mean(chunk, name) for chunk in chunks]
+    rows = run.evaluations
+    tasks = list(rows[0].tasks) if rows else []
     return {
         "shares_met_rate": run.summary.get("shares_met_rate"),
-        "evaluations": [
-            {
-                "step": e.step / updates_per_step,
-                "rollouts": e.rollouts,
-                "elapsed_s": round(e.elapsed_s, 1),
-                "accuracy": {name: round(value, 5) for name, value in e.accuracies.items()},
-                "prompts": {name: _digits(task.prompt_accuracies, e) for name, task in e.tasks.items()},
-            }
-            for e in run.evaluations
-        ],
+        "steps": [row.step / updates_per_step for row in rows],
+        "rollouts": [row.rollouts for row in rows],
+        "seconds": [round(row.elapsed_s, 1) for row in rows],
+        "accuracy": {name: [round(row.tasks[name].accuracy, 5) for row in rows] for name in tasks},
+        "prompts": {name: packed for name in tasks if (packed := _pack(rows, name))},
         "series": series,
     }
 
 
-def _digits(accuracies: Sequence[float], evaluation: Evaluation) -> str:
-    # One digit a prompt: how many of its samples were right. Finer scores have no such form and are left out.
-    counts = [value * evaluation.num_samples for value in accuracies]
-    whole = [round(count) for count in counts]
-    exact = all(abs(c - n) < 1e-6 and 0 <= n <= 9 for c, n in zip(counts, whole, strict=True))
-    return "".join(map(str, whole)) if exact and evaluation.num_samples <= 9 else ""
+def _pack(rows: Sequence[Evaluation], task: str) -> str:
+    """How many samples of each test prompt were right, a digit each, prompt by prompt; compressed.
+
+    Empty where an evaluation lacks them or they are no whole numbers up to 9.
+    """
+    columns: list[list[int]] = []
+    for row in rows:
+        counts = [value * row.num_samples for value in row.tasks[task].prompt_accuracies]
+        whole = [round(count) for count in counts]
+        if not counts or not all(abs(c - n) < 1e-6 and 0 <= n <= 9 for c, n in zip(counts, whole, strict=True)):
+            return ""
+        columns.append(whole)
+    if len({len(column) for column in columns}) != 1:
+        return ""
+    digits = "".join(str(n) for counts in zip(*columns, strict=True) for n in counts)
+    return base64.b85encode(zlib.compress(digits.encode(), 9)).decode()
+
+
+def _unpack(packed: str, num_rows: int) -> Floats:
+    digits = zlib.decompress(base64.b85decode(packed))
+    counts = np.frombuffer(digits, dtype=np.uint8).astype(np.float64) - ord("0")
+    if counts.size == 0 or counts.min() < 0 or counts.max() > 9:
+        raise ValueError("prompts are no digits")
+    return counts.reshape(-1, num_rows).T
 
 
 def _is_kept(name: str) -> bool:
-    return name.startswith("sampler/") or name.endswith(_KEPT)
+    return name in _KEPT_WHOLE or name.endswith(_KEPT)
 
 
 def _mean(chunk: Sequence[Metrics], name: str) -> float | None:
     known = [line.values[name] for line in chunk if name in line.values and not math.isnan(line.values[name])]
-    return round(sum(known) / len(known), 4) if known else None
+    return round(sum(known) / len(known), 3) if known else None
 
 
 def _parse(value: Mapping[str, Any], where: str) -> StudyResults:
@@ -176,31 +194,28 @@ def _parse(value: Mapping[str, Any], where: str) -> StudyResults:
             runs=tuple(_run(run, num_samples) for run in value["runs"]),
             extra={key: item for key, item in value.items() if key not in known},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, zlib.error) as error:
         raise RunError(f"{where}: not the results of a study, or damaged ({error!r})") from None
 
 
 def _run(value: Mapping[str, Any], num_samples: int) -> RunResult:
-    rows = value["evaluations"]
-    tasks = tuple(rows[0]["accuracy"])
-    prompts = {
-        task: np.array([[int(digit) for digit in row["prompts"][task]] for row in rows], dtype=np.float64) / num_samples
-        for task in tasks
-        if all(row.get("prompts", {}).get(task) for row in rows)
-    }
+    tasks = tuple(value["accuracy"])
+    if not tasks or not value["steps"]:
+        raise ValueError("a run without evaluations")
 
     def column(name: str) -> Floats:
-        return np.array([row[name] for row in rows], dtype=np.float64)
+        return np.array(value[name], dtype=np.float64)
 
+    steps = column("steps")
     return RunResult(
         method=str(value["method"]),
         seed=int(value["seed"]),
         tasks=tasks,
-        steps=column("step"),
+        steps=steps,
         rollouts=column("rollouts"),
-        seconds=column("elapsed_s"),
-        accuracy=np.array([[row["accuracy"][task] for task in tasks] for row in rows], dtype=np.float64),
-        prompts=prompts,
+        seconds=column("seconds"),
+        accuracy=np.array([value["accuracy"][task] for task in tasks], dtype=np.float64).reshape(-1, len(steps)).T,
+        prompts={task: _unpack(packed, len(steps)) / num_samples for task, packed in value["prompts"].items()},
         series={
             name: np.array([np.nan if x is None else x for x in points], dtype=np.float64)
             for name, points in value["series"].items()

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtgrpo.core.metrics import relative_change
 from mtgrpo.errors import ConfigError, RunError
-from mtgrpo.evidence.paired import Interval, PairedComparison, compare, threshold_costs
+from mtgrpo.evidence.paired import COSTS, Interval, PairedComparison, compare, threshold_costs
 from mtgrpo.evidence.results import Floats, RunResult, StudyResults
 
 MISSING = "–"
@@ -86,19 +86,19 @@ def threshold_table(results: StudyResults, threshold: float) -> Table:
     rows = []
     for method in results.finished_methods:
         cost = threshold_costs(results.of(method), base, threshold)
-        ratio = cost.rollouts_ratio
+        found = (cost.ratios.get(name) for name in COSTS)
         rows.append(
             (
                 method,
                 f"{cost.num_reached} of {cost.num_runs}",
                 *(f"{v:,.0f}" if cost.num_reached else MISSING for v in (cost.steps, cost.rollouts, cost.seconds)),
-                f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else MISSING,
+                *(f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})" if r else MISSING for r in found),
             )
         )
-    heads = ("method", "reached by", "steps", "rollouts", "seconds", f"rollouts / {results.baseline}'s")
+    heads = ("method", "reached by", *COSTS, *(f"{name} / {results.baseline}'s" for name in COSTS))
     note = (
-        "Medians over the seeds that reached it, at the first evaluation at or above it; the ratio is the geometric "
-        "mean over the seeds at which both methods did, with its 95 % interval."
+        "Medians over the seeds that reached it, at the first evaluation at or above it. Ratios: geometric mean over "
+        "the seeds at which both methods did, with its 95 % interval over seeds (none with one seed)."
     )
     return Table(f"To a worst-task accuracy of {100 * threshold:g} %", heads, tuple(rows), note)
 
@@ -115,19 +115,25 @@ def task_table(results: StudyResults) -> Table:
 
 def level_table(results: StudyResults) -> Table | None:
     """Final accuracy by difficulty and by family, when tasks are named ``<family>-<level>``; None otherwise."""
-    tasks = results.runs[0].tasks
+    groups = level_groups(results.runs[0].tasks)
+    if groups is None:
+        return None
+    rows = []
+    for method in results.finished_methods:
+        runs = results.of(method)
+        cells = (spread([100 * run.accuracy[-1, columns].mean() for run in runs]) for columns in groups.values())
+        rows.append((method, *cells))
+    return Table("Accuracy by difficulty and by family at the end, %", ("method", *groups), tuple(rows))
+
+
+def level_groups(tasks: Sequence[str]) -> dict[str, list[int]] | None:
+    """Columns of each level and of each family, when tasks are named ``<family>-<level>``; None otherwise."""
     parts = [task.rpartition("-") for task in tasks]
     levels, families = (list(dict.fromkeys(part[i] for part in parts)) for i in (2, 0))
     if len(levels) < 2 or not all(families):
         return None
-    groups = [[k for k, part in enumerate(parts) if part[2] == level] for level in levels]
-    groups += [[k for k, part in enumerate(parts) if part[0] == family] for family in families]
-    rows = []
-    for method in results.finished_methods:
-        runs = results.of(method)
-        cells = (spread([100 * run.accuracy[-1, columns].mean() for run in runs]) for columns in groups)
-        rows.append((method, *cells))
-    return Table("Accuracy by difficulty and by family at the end, %", ("method", *levels, *families), tuple(rows))
+    groups = {level: [k for k, part in enumerate(parts) if part[2] == level] for level in levels}
+    return groups | {family: [k for k, part in enumerate(parts) if part[0] == family] for family in families}
 
 
 def sampling_table(results: StudyResults) -> Table:

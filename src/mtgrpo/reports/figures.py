@@ -142,12 +142,13 @@ def comparison_figure(spreads: Sequence[Spread], *, x: str = "steps", of: str = 
     Args:
         spreads: From `mtgrpo.reports.compare.spread_over_seeds`, made with the same `of`.
         x: ``"steps"``, ``"rollouts"`` or ``"seconds"``.
-        of: ``"worst"`` or ``"mean"``, for the title.
+        of: ``"worst"``, ``"mean"`` or ``"change"`` (relative change; `spreads` then holds that, as a fraction), for
+            the title and the axis.
     """
-    what = {"worst": "Worst-task accuracy", "mean": "Mean accuracy over tasks"}[of]
+    what = {"worst": "Worst-task accuracy", "mean": "Mean accuracy over tasks", "change": "Relative change"}[of]
     band = " (line: mean over seeds, band: min to max)" if any(s.num_runs > 1 for s in spreads) else ""
     with drawing():
-        figure, axes = new_axes(what + band, X_LABELS[x], "accuracy (%)")
+        figure, axes = new_axes(what + band, X_LABELS[x], "change (%)" if of == "change" else "accuracy (%)")
         ends: list[tuple[float, float, str, str]] = []
         for i, (spread, colour) in enumerate(zip(spreads, colours(len(spreads)), strict=True)):
             if not len(spread.steps):
@@ -157,7 +158,10 @@ def comparison_figure(spreads: Sequence[Spread], *, x: str = "steps", of: str = 
             axes.fill_between(cost, 100 * spread.low, 100 * spread.high, color=colour, alpha=0.15, lw=0)
             axes.plot(cost, 100 * spread.mean, color=colour, lw=1.8, ls=style, marker="o", ms=3)
             ends.append((float(cost[-1]), float(100 * spread.mean[-1]), spread.label, colour))
-        axes.set_ylim(0, _top(np.concatenate([[0.0], *(100 * s.high for s in spreads)])))
+        if of == "change":
+            axes.axhline(0, color=INK, lw=0.9, ls=":")
+        else:
+            axes.set_ylim(0, _top(np.concatenate([[0.0], *(100 * s.high for s in spreads)])))
         label_ends(axes, ends)
         return finish(figure, axes, rollouts=x == "rollouts")
 
