@@ -35,13 +35,13 @@ class RoundStats:
     reward_sum: dict[str, float] = field(default_factory=dict[str, float])
     accuracy_sum: dict[str, float] = field(default_factory=dict[str, float])
 
-    def add(self, task: str, reward: float, accuracy: float) -> None:
-        """Count one group by its means; a NaN reward marks one without scorable completions."""
-        self.num_groups[task] = self.num_groups.get(task, 0) + 1
+    def add(self, task: str, reward: float, accuracy: float, count: int = 1) -> None:
+        """Count groups by their means; a NaN reward marks those without scorable completions."""
+        self.num_groups[task] = self.num_groups.get(task, 0) + count
         if reward == reward:  # not NaN
-            self.num_scored[task] = self.num_scored.get(task, 0) + 1
-            self.reward_sum[task] = self.reward_sum.get(task, 0.0) + reward
-            self.accuracy_sum[task] = self.accuracy_sum.get(task, 0.0) + accuracy
+            self.num_scored[task] = self.num_scored.get(task, 0) + count
+            self.reward_sum[task] = self.reward_sum.get(task, 0.0) + count * reward
+            self.accuracy_sum[task] = self.accuracy_sum.get(task, 0.0) + count * accuracy
 
     def merge(self, other: RoundStats) -> None:
         """Add another round's sums to these."""
@@ -127,7 +127,11 @@ class Batch:
             StateError: More groups of a task than were asked for.
         """
         groups = list(groups)
-        told = Counter(group.task for group in groups)
+        # The simulator tells the same object many times: what is in a group is looked at once.
+        copies, distinct = Counter(map(id, groups)), {id(group): group for group in groups}
+        told = Counter[str]()
+        for key, group in distinct.items():
+            told[group.task] += copies[key]
         for task, count in told.items():
             if task not in self._index:
                 raise ConfigError(unknown("tell", "task", task, self._index))
@@ -136,22 +140,23 @@ class Batch:
                 raise StateError(
                     f"tell: {count} groups of task {task!r}, but {asked} are outstanding; tell what ask() returned"
                 )
-        # A user's filter may raise: judge all before counting one. The simulator tells the same object many times.
-        facts = {key: self._judge(group) for key, group in {id(group): group for group in groups}.items()}
+        # A user's filter may raise: judge all before counting one.
+        facts = {key: self._judge(group) for key, group in distinct.items()}
+        keep = {key: verdict.keep for key, (verdict, *_) in facts.items()}
         stats, kept = self.rounds[-1] if groups else RoundStats(), Counter[str]()
-        for group in groups:
-            verdict, informs, reward, accuracy = facts[id(group)]
-            task = group.task
-            self.num_rollouts += len(group.rewards)
-            stats.add(task, reward, accuracy)
-            self.num_informative[task] += informs
+        for key, (verdict, informs, reward, accuracy) in facts.items():
+            task, count = distinct[key].task, copies[key]
+            self.num_rollouts += count * len(distinct[key].rewards)
+            stats.add(task, reward, accuracy, count)
+            self.num_informative[task] += count * informs
             if verdict.keep:
-                kept[task] += 1
-                self._accepted.append(group)
+                kept[task] += count
             else:
-                self.dropped[task][verdict.reason or "filtered"] += 1
-                if len(self._dropped) < self._sampler.batch_size:  # the rest is let go: completions are large
-                    self._dropped.append(group)
+                self.dropped[task][verdict.reason or "filtered"] += count
+        self._accepted += [group for group in groups if keep[id(group)]]
+        room = self._sampler.batch_size - len(self._dropped)  # the rest is let go: completions are large
+        if room > 0:
+            self._dropped += [group for group in groups if not keep[id(group)]][:room]
         for task, count in told.items():
             i = self._index[task]
             self._pending[i] -= count

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from mtgrpo.core.types import State
+from mtgrpo.core.prompt_memory import PromptMemory
+from mtgrpo.core.types import Draw, State
 from mtgrpo.errors import ConfigError, StateError
 
 
@@ -12,18 +13,22 @@ class PromptStream:
     """An endless, reproducible stream of row indices of one task.
 
     Each epoch is a fresh permutation of ``range(size)``, computed index by index with a keyed Feistel network,
-    so state and memory are O(1) however many prompts the task has.
+    so state and memory are O(1) however many prompts the task has (with `remember`: a byte for each).
 
     Args:
         name: The task's name; part of the key, so tasks of one size get different orders.
         size: Number of prompts, at least 1.
         seed: Any integer.
+        remember: Pass over prompts whose last groups were all right or all wrong, see `PromptMemory`. Tell `memory`
+            of every group then.
     """
 
-    def __init__(self, name: str, size: int, seed: int = 0) -> None:
+    def __init__(self, name: str, size: int, seed: int = 0, *, remember: bool = False) -> None:
         if size < 1:
             raise ConfigError(f"task {name!r}: {size} training prompts; at least 1 is needed")
         self.name, self.size, self.seed = name, size, seed
+        self.memory = PromptMemory(size) if remember else None
+        self._coin_key = _number(f"{seed}\0coin\0{name}")
         self._position = 0
         self._half_bits = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
         self._mask = (1 << self._half_bits) - 1
@@ -33,8 +38,27 @@ class PromptStream:
 
     def draw(self, count: int) -> list[int]:
         """The next `count` row indices; epochs follow each other without a gap."""
-        first, self._position = self._position, self._position + count
-        return [self._at(i) for i in range(first, first + count)]
+        return [draw.row for draw in self.draws(count)]
+
+    def draws(self, count: int) -> list[Draw]:
+        """The next `count` prompts, with what was passed over on the way."""
+        return [self._next() for _ in range(count)]
+
+    def _next(self) -> Draw:
+        skipped = {0.0: 0, 1.0: 0}
+        while True:  # ends: every chance is at least an eighth
+            position, self._position = self._position, self._position + 1
+            row = self._at(position)
+            if self.memory is None:
+                return Draw(row)
+            chance, predicted = self.memory.chance(row), self.memory.predicted(row)
+            if predicted is None or chance >= 1 or self._coin(position) < chance:
+                return Draw(row, chance, predicted, skipped[0.0], skipped[1.0])
+            skipped[predicted] += 1
+
+    def _coin(self, position: int) -> float:
+        """In [0, 1), and the same whenever and wherever it is thrown for this position."""
+        return (_mix(self._coin_key ^ _mix(position & _MASK64)) >> 11) / 2**53
 
     def _at(self, position: int) -> int:
         epoch, index = divmod(position, self.size)
@@ -50,21 +74,20 @@ class PromptStream:
     def _permute(self, index: int) -> int:
         left, right = index >> self._half_bits, index & self._mask
         for key in self._keys:
-            mixed = ((right ^ key) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-            mixed ^= mixed >> 29
-            mixed = (mixed * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+            mixed = _mix(right ^ key)
             left, right = right, left ^ ((mixed >> 32) & self._mask)
         return (left << self._half_bits) | right
 
     def state_dict(self) -> State:
-        """Name, size, seed and the position in the stream."""
-        return {"name": self.name, "size": self.size, "seed": self.seed, "position": self._position}
+        """Name, size, seed, the position in the stream and the memory."""
+        memory = {} if self.memory is None else {"memory": self.memory.state_dict()}
+        return {"name": self.name, "size": self.size, "seed": self.seed, "position": self._position, **memory}
 
     def load_state_dict(self, state: State) -> None:
         """Continue where a saved stream of the same task stood.
 
         Raises:
-            StateError: The saved stream had another name, size or seed.
+            StateError: The saved stream had another name, size or seed, or a memory where this has none.
         """
         for key in ("name", "size", "seed"):
             if state[key] != getattr(self, key):
@@ -72,4 +95,25 @@ class PromptStream:
                     f"prompt stream of task {self.name!r}: saved {key} {state[key]!r}, now {getattr(self, key)!r}; "
                     "resume with the same rows and seed"
                 )
+        if (self.memory is not None) != ("memory" in state):
+            raise StateError(
+                f"prompt stream of task {self.name!r}: saved {'with' if 'memory' in state else 'without'} a prompt "
+                f"memory, now {'without' if self.memory is None else 'with'} one; resume with the same setting"
+            )
+        if self.memory is not None:
+            self.memory.load_state_dict(state["memory"])
         self._position = int(state["position"])
+
+
+_MASK64 = 0xFFFFFFFFFFFFFFFF
+
+
+def _mix(value: int) -> int:
+    """A 64-bit hash of an integer."""
+    mixed = (value * 0x9E3779B97F4A7C15) & _MASK64
+    mixed ^= mixed >> 29
+    return (mixed * 0xBF58476D1CE4E5B9) & _MASK64
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

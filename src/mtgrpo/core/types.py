@@ -25,6 +25,41 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
+class Draw(NamedTuple):
+    """A prompt, and what it takes to see all of its task through it when some prompts are passed over.
+
+    Attributes:
+        row: Index of the prompt among its task's.
+        chance: Probability with which it was asked when its turn came.
+        predicted: What its last, constant group says of its accuracy, 0 or 1; None when that group was informative
+            or there was none.
+        skipped_wrong: Prompts passed over since the last draw whose predicted accuracy is 0.
+        skipped_right: The same where it is 1.
+    """
+
+    row: int
+    chance: float = 1.0
+    predicted: float | None = None
+    skipped_wrong: int = 0
+    skipped_right: int = 0
+
+    @property
+    def num_skipped(self) -> int:
+        """Prompts passed over since the last draw."""
+        return self.skipped_wrong + self.skipped_right
+
+    def total(self, value: float) -> float:
+        """What `value`, measured on this prompt, contributes to a sum over ``1 + num_skipped`` prompts.
+
+        The difference estimator of survey sampling: a prompt passed over counts with its prediction, one that was
+        asked in spite of a prediction m counts ``m + (value - m) / chance``. The sum is unbiased, however wrong the
+        predictions are, and precise when they are mostly right. Source: Saerndal, Swensson and Wretman, Model
+        Assisted Survey Sampling, 6.3.
+        """
+        own = value if self.predicted is None else self.predicted + (value - self.predicted) / self.chance
+        return own + self.skipped_right
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """The completions of one prompt, scored.
@@ -38,6 +73,7 @@ class Group:
         uid: The engine's identifier of the group. It is kept in the mixer's state, so that a resumed engine
             can hand the payloads back (`Batch.attach`). Must be unique within a batch for that.
         payload: Whatever the engine needs to train on the group. Never looked at, never saved.
+        draw: How its prompt was drawn, where prompts may be passed over: the task's statistics need it.
     """
 
     task: str
@@ -45,6 +81,7 @@ class Group:
     accuracies: tuple[float, ...] = ()
     uid: int | str = 0
     payload: Any = field(default=None, compare=False, repr=False)
+    draw: Draw | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         rewards = tuple(float(r) for r in self.rewards)

@@ -1,0 +1,141 @@
+"""Which prompts are not worth asking again soon: one byte for each, and what asking them anyway has shown.
+
+A prompt whose last group was all right or all wrong will often give such a group again, which moves nothing. Each time
+the stream comes to such a prompt it is asked with a chance below 1, else passed over. How small the chance is follows
+from what happens when such prompts *are* asked: half as many informative groups as from other prompts, half the
+chance. Where one constant group says little (few completions, a policy that moves fast), little is passed over.
+
+What is asked is then no fair sample of a task's prompts any more. `Draw` carries what it takes to see the task as a
+whole all the same: see `Draw.total`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from dataclasses import dataclass
+
+from mtgrpo.core.types import Draw, State
+from mtgrpo.errors import StateError
+
+# 4 MB a task. Whoever has more prompts than this will not see one of them twice.
+MOST_PROMPTS = 2**22
+# A prompt is asked at least every eighth time: a policy that has changed is noticed.
+LEAST_CHANCE = 1 / 8
+# Constant groups in a row that are told apart.
+MOST_IN_A_ROW = 3
+# Groups after which a count has forgotten two thirds.
+WINDOW = 256
+
+
+@dataclass(slots=True)
+class MemoryTally:
+    """What the memory did since it was last asked.
+
+    Attributes:
+        asked: Prompts asked.
+        skipped: Prompts passed over.
+        probes: Prompts asked whose last group was constant.
+        informative: Informative groups among those asked.
+        expected: Informative groups that asking every prompt would have given, estimated without bias.
+    """
+
+    asked: int = 0
+    skipped: int = 0
+    probes: int = 0
+    informative: int = 0
+    expected: float = 0.0
+
+    @property
+    def acceptance_unskipped(self) -> float:
+        """The acceptance rate without the memory, from these groups; at most 1, and 0 when there were none."""
+        return min(1.0, self.expected / max(1, self.asked + self.skipped))
+
+
+class PromptMemory:
+    """The last groups of one task's prompts: how many in a row were all wrong, or all right.
+
+    Args:
+        size: Number of prompts. Those from `MOST_PROMPTS` on are not remembered.
+    """
+
+    def __init__(self, size: int) -> None:
+        # 0: nothing known, or informative; 1 to 3: so often all wrong; 4 to 6: so often (less 3) all right.
+        self._codes = bytearray(min(size, MOST_PROMPTS))
+        num_codes = 1 + 2 * MOST_IN_A_ROW
+        self._asked, self._informative = [1.0] * num_codes, [1.0] * num_codes  # optimistic: at first all are asked
+        self._tally = MemoryTally()
+
+    def chance(self, row: int) -> float:
+        """The probability with which the prompt should be asked when its turn comes."""
+        code = self._code(row)
+        if code == 0:
+            return 1.0
+        rate, usual = self._informative[code] / self._asked[code], self._informative[0] / self._asked[0]
+        return min(1.0, max(LEAST_CHANCE, rate / usual))
+
+    def predicted(self, row: int) -> float | None:
+        """The accuracy to expect of the prompt's next group: 0 or 1; None where nothing is known."""
+        code = self._code(row)
+        return None if code == 0 else float(code > MOST_IN_A_ROW)
+
+    def note(self, draw: Draw, accuracy: float, is_informative: bool) -> None:
+        """Take note of a group.
+
+        Args:
+            draw: How its prompt was drawn.
+            accuracy: Mean accuracy of its completions; NaN, when none could be scored, says nothing of the prompt.
+            is_informative: Whether it carries a gradient.
+        """
+        tally, is_probe = self._tally, draw.predicted is not None
+        tally.asked += 1
+        tally.skipped += draw.num_skipped
+        tally.probes += is_probe
+        tally.informative += is_informative
+        tally.expected += is_informative / draw.chance
+        if accuracy != accuracy or draw.row >= len(self._codes):
+            return
+        code = self._codes[draw.row]
+        self._asked[code] += 1 - self._asked[code] / WINDOW
+        self._informative[code] += is_informative - self._informative[code] / WINDOW
+        if is_informative:
+            self._codes[draw.row] = 0
+        else:
+            first = 1 + MOST_IN_A_ROW * (accuracy >= 0.5)
+            again = first <= code < first + MOST_IN_A_ROW
+            self._codes[draw.row] = min(code + 1, first + MOST_IN_A_ROW - 1) if again else first
+
+    def end_step(self) -> MemoryTally:
+        """What happened since the last call."""
+        tally, self._tally = self._tally, MemoryTally()
+        return tally
+
+    def _code(self, row: int) -> int:
+        return self._codes[row] if row < len(self._codes) else 0
+
+    def state_dict(self) -> State:
+        """Everything but the tally of an unfinished step; a task of 10,000 prompts takes 1 to 3 KB."""
+        return {
+            "codes": base64.b64encode(zlib.compress(bytes(self._codes))).decode("ascii"),
+            "asked": list(self._asked),
+            "informative": list(self._informative),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Restore what `state_dict` returned.
+
+        Raises:
+            StateError: Saved for another number of prompts, or damaged.
+        """
+        try:
+            codes = zlib.decompress(base64.b64decode(state["codes"], validate=True))
+        except (binascii.Error, zlib.error) as error:
+            raise StateError(f"prompt memory: the state is damaged ({error}); use another checkpoint") from error
+        if len(codes) != len(self._codes):
+            raise StateError(
+                f"prompt memory: saved for {len(codes)} prompts, now {len(self._codes)}; resume with the same rows"
+            )
+        self._codes = bytearray(codes)
+        self._asked, self._informative = list(state["asked"]), list(state["informative"])
+        self._tally = MemoryTally()
