@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class ToyPolicy:
         self._transfer = world.transfer_matrix()
         self._signal, self._format_own, self._format_wrong = group_signals(group_size)
         self._index = {name: k for k, name in enumerate(world.names)}
-        self._shared: list[dict[int, Group]] = [{} for _ in world.tasks]
+        self._shared: list[Any] = [None] * (len(world.tasks) * (group_size + 1) ** 2)  # by task, then by code
         self._refresh()
 
     def accuracy(self) -> Floats:
@@ -46,20 +47,21 @@ class ToyPolicy:
 
     def draw(self, request: Mapping[str, int]) -> list[Group]:
         """That many groups of each task, for prompts drawn at random, in a random order over all tasks."""
-        tasks, codes = list[Ints](), list[Ints]()
-        size = self.group_size
+        drawn = list[Ints]()
+        size, num_codes = self.group_size, (self.group_size + 1) ** 2
         for name, count in request.items():
             k = self._index[name]
             correct = np.searchsorted(self._cumulated[k], self._rng.random(count))
             formed = self._rng.binomial(size - correct, self._formatted[k])
-            tasks.append(np.full(count, k))
-            codes.append(correct * (size + 1) + formed)
-        if not codes:
+            drawn.append(k * num_codes + correct * (size + 1) + formed)
+        if not drawn:
             return []
-        order = self._rng.permutation(sum(map(len, codes)))
-        pairs = zip(np.concatenate(tasks)[order].tolist(), np.concatenate(codes)[order].tolist(), strict=True)
-        shared = self._shared
-        return [shared[k].get(code) or self._make(k, code) for k, code in pairs]
+        places = np.concatenate(drawn)
+        for place in np.flatnonzero(np.bincount(places)).tolist():
+            if self._shared[place] is None:
+                self._shared[place] = self._make(*divmod(place, num_codes))
+        order = self._rng.permutation(len(places))
+        return list(map(self._shared.__getitem__, places[order].tolist()))
 
     def learn(self, groups: Sequence[Group], updates_per_step: int, surrogate: str) -> list[dict[str, float]]:
         """One step on these groups; returns the measured improvements, one mapping per minibatch.
@@ -121,9 +123,7 @@ class ToyPolicy:
     def _make(self, k: int, code: int) -> Group:
         correct, formed = divmod(code, self.group_size + 1)
         rewards = (1.0,) * correct + (FORMAT_REWARD,) * formed + (0.0,) * (self.group_size - correct - formed)
-        group = Group(self.world.names[k], rewards, payload=code)
-        self._shared[k][code] = group
-        return group
+        return Group(self.world.names[k], rewards, payload=code)
 
 
 def group_signals(group_size: int) -> tuple[Floats, Floats, Floats]:

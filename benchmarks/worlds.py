@@ -1,0 +1,94 @@
+"""Methods on random simulated worlds: every method, setting and seed, resumable; then the comparison.
+
+    python benchmarks/worlds.py run runs/worlds.jsonl --methods baselines     # hours on one core; may be interrupted
+    python benchmarks/worlds.py run runs/worlds.jsonl --methods balanced
+    python benchmarks/worlds.py compare runs/worlds.jsonl benchmarks/worlds.json
+
+A method is ``preset/variant`` or ``preset/variant/argument=value``. Settings are those of random_worlds.py; the runs of
+one setting and seed share their randomness, so that differences are paired.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from random_worlds import REPORTED, random_setting
+
+from mtgrpo.simulation import SimulationResult, simulate
+
+SEEDS = (0, 1)
+LAMBDAS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+FIXED = (
+    "dapo/default", "grpo_rps/default", "worst_task/released", "mt_grpo_reg/released", "mt_grpo_reg/default",
+)  # fmt: skip
+METHODS = {
+    "baselines": (*FIXED, *(f"mt_grpo/{v}/lam={lam}" for v in ("released", "default", "paper") for lam in LAMBDAS)),
+    "balanced": ("balanced/default",),
+}
+NUM_POINTS = 41
+
+
+def one_run(number: int, method: str, seed: int) -> dict[str, Any]:
+    """One simulated run in plain values; its curves at evenly spaced steps."""
+    setting = random_setting(number)
+    preset, variant, *changes = method.split("/")
+    run = simulate(
+        setting.world,
+        preset,
+        variant=variant,
+        steps=setting.steps,
+        batch_size=setting.batch_size,
+        group_size=setting.group_size,
+        seed=seed,
+        weighting={key: json.loads(value) for key, value in (c.split("=") for c in changes)},
+    )
+    return {"setting": number, "method": method, "seed": seed, **curves(run)}
+
+
+def curves(run: SimulationResult) -> dict[str, Any]:
+    at = np.unique(np.linspace(0, run.steps, NUM_POINTS).astype(int))
+    return {
+        "accuracy": np.round(run.accuracy[-1], 4).tolist(),
+        "rollouts": run.rollouts[at].tolist(),
+        "worst": np.round(run.worst_accuracy[at], 4).tolist(),
+        "mean": np.round(run.mean_accuracy[at], 4).tolist(),
+    }
+
+
+def read(path: Path) -> dict[tuple[str, int, int], dict[str, Any]]:
+    """All finished runs of a file, by (method, setting, seed)."""
+    if not path.exists():
+        return {}
+    rows: Iterator[dict[str, Any]] = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {(row["method"], row["setting"], row["seed"]): row for row in rows}
+
+
+def run_all(path: Path, methods: tuple[str, ...]) -> None:
+    done = read(path)
+    with path.open("a", encoding="utf-8") as file:
+        for method in methods:
+            for number in REPORTED:
+                for seed in SEEDS:
+                    if (method, number, seed) not in done:
+                        file.write(json.dumps(one_run(number, method, seed)) + "\n")
+                        file.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["run", "compare"])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("output", type=Path, nargs="?")
+    parser.add_argument("--methods", default="balanced", help="'baselines', 'balanced', or methods with commas")
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        run_all(arguments.runs, METHODS.get(arguments.methods) or tuple(arguments.methods.split(",")))
+
+
+if __name__ == "__main__":
+    main()
