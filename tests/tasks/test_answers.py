@@ -61,6 +61,11 @@ ENTRY = {"answer": "False", "metadata": {"numbers": [6, 4, 1, 1]}}
         ("simple_integration", "(9**99)**99", False),
         ("simple_integration", "sin(" * 6 + "x" + ")" * 6, False),
         ("coin_flip", "1e999999999", False),
+        ("coin_flip", "1/2", True),
+        ("coin_flip", "0.49999", True),
+        ("coin_flip", "0", False),  # upstream: 0.5 begins like it
+        ("coin_flip", "0.55", False),
+        ("coin_flip", "half", False),
         ("complex_arithmetic", "nan", False),
         ("complex_arithmetic", "-1.5 + 2e3i", True),
         ("propositional_logic", "¬(P ∧ Q)", True),

@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from mtgrpo.tasks.arithmetic import NotArithmetic, evaluate
@@ -152,6 +153,20 @@ def _finite(answer: str, entry: Mapping[str, Any]) -> str | None:
     return None if re.search(r"nan|inf|[0-9.][eE][+-]?[0-9]{4}", answer, re.IGNORECASE) else answer
 
 
+def _probability(answer: str, entry: Mapping[str, Any]) -> str | None:
+    """The right number. (Upstream takes one that only begins like it: 0, or 11 for 1.)"""
+    if _finite(answer, entry) is None or len(answer) > MAX_EVALUATED:
+        return None
+    try:
+        value, right = (Fraction(text.replace(",", "").strip()) for text in (answer, str(entry["answer"])))
+    except (ValueError, ZeroDivisionError):
+        return None
+    return answer if abs(value - right) <= _TOLERANCE else None
+
+
+_TOLERANCE = Fraction(1, 10_000)
+
+
 def _same(answer: str, entry: Mapping[str, Any]) -> str | None:
     """The entry's own answer. (Upstream game_of_life_halting takes every text: ``bool("False")`` is true.)"""
     return answer if answer.casefold() == str(entry["answer"]).casefold() else None
@@ -161,7 +176,7 @@ _VETS: dict[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "countdown": _arithmetic,
     "puzzle24": _arithmetic,
     "game_of_life_halting": _same,
-    "coin_flip": _finite,
+    "coin_flip": _probability,
     "complex_arithmetic": _finite,
     "propositional_logic": _formula,
     "rush_hour": _moves,
