@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import pytest
 
@@ -30,10 +29,10 @@ def test_a_choice_is_asked_for_and_scored():
     row = task.train[0]
     assert "B) {gold}" in row["prompt"]
     assert r"\boxed{}" in row["prompt"]
-    texts = [r"\boxed{B}", r"so \boxed{(b).}", r"\boxed{C}", "B", r"\boxed{}"]
+    texts = [r"\boxed{B}", r"so \boxed{(b).}", r"\boxed{\text{B}}", r"\boxed{C}", "B", r"\boxed{}"]
     scores = task.score([row] * len(texts), texts)
-    assert [score.reward for score in scores] == [1.0, 1.0, 0.1, 0.0, 0.0]
-    assert [score.accuracy for score in scores] == [1.0, 1.0, 0.0, 0.0, 0.0]
+    assert [score.reward for score in scores] == [1.0, 1.0, 1.0, 0.1, 0.0, 0.0]
+    assert [score.accuracy for score in scores] == [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
 
 
 def test_choices_that_look_like_the_answer_are_wrong():
@@ -69,19 +68,23 @@ def test_math_is_scored_by_value():
     assert [score.reward for score in task.score([row] * 6, texts)] == [1.0, 1.0, 1.0, 0.1, 0.0, 0.0]
 
 
-def test_hostile_mathematics_ends():
+def test_hostile_mathematics_ends_and_the_next_answer_is_scored(monkeypatch, tmp_path):
     pytest.importorskip("math_verify")
+    monkeypatch.chdir(tmp_path)
     texts = [
-        r"\boxed{9^{9^{9^{9}}}}",
+        r"\boxed{9^{9^{9^{9}}}}",  # in C, out of reach of signal handlers: the process is killed
+        r"\boxed{0.5}",
         r"\boxed{" + "(" * 90 + "1" + ")" * 90 + "}",
-        r"\boxed{\int_0^1 x^{x^{x}} dx}",
-        r"\boxed{__import__('os').system('true')}",
+        r"\boxed{__import__('pathlib').Path('here').touch()}",
         r"\boxed{" + "9" * 5000 + "}",
+        r"\boxed{0.5, 0.6}",
+        r"\boxed{x \in \mathbb{R}}",
+        r"\boxed{\text{\u2028}\n$}",
+        r"\boxed{0.5}",
     ]
-    started = time.monotonic()
     rewards = math_reward(texts, [r"\frac{1}{2}"] * len(texts))
-    assert time.monotonic() - started < 10 * len(texts)
-    assert all(reward in (0.0, 0.1) for reward in rewards)
+    assert rewards == [0.1, 1.0, 0.1, 0.1, 0.0, 0.1, 0.1, 0.1, 1.0]
+    assert not list(tmp_path.iterdir())
 
 
 def test_math_needs_both_splits():
