@@ -105,13 +105,16 @@ def test_a_run_goes_on_where_it_ended_and_refuses_to_become_another(
     line = error_line(capsys)
     for part in (str(run), "tasks=", "zebra", "arc", "resume with the same configuration"):
         assert part in line, line
-    # A damaged checkpoint.
-    state = run / "checkpoints" / "checkpoint-3" / "mixer.json"
+    # All checkpoints damaged.
     other["tasks"][0]["tiny"] = "zebra"
     Path(config).write_text(yaml.safe_dump({**other, "steps": 5}))
-    state.write_text(state.read_text()[:-20])
+    for step in (2, 3):
+        state = run / "checkpoints" / f"checkpoint-{step}" / "mixer.json"
+        state.write_text(state.read_text()[:-20])
     assert main(["train", config, "--resume"]) == 2
-    assert "mixer.json" in error_line(capsys)
+    line = error_line(capsys)
+    for part in ("checkpoint-3: mixer.json has", "none of the 2 checkpoints of this run is whole"):
+        assert part in line, line
     assert steps(run) == [1, 2, 3]
 
 

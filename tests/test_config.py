@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mtgrpo import presets
 from mtgrpo.config import load_config, parse_config, shipped_configs
 from mtgrpo.errors import ConfigError
 from mtgrpo.plan import make_plan
@@ -39,6 +40,14 @@ def test_another_rule_does_not_inherit_the_presets_arguments() -> None:
     assert config.weighting == {"rule": "sec", "alpha": 0.3, "temperature": 0.2}
 
 
+def test_shares_of_the_loss_are_the_presets_unless_stated() -> None:
+    assert load_config("demo").loss_shares is False
+    assert load_config("demo", ["preset=dapo", "loss_shares=true"]).loss_shares is True
+    published = [presets.get(n, variant=v) for n in presets.NAMES if n != "balanced" for v in presets.VARIANTS]
+    assert not any(preset.loss_shares for preset in published)
+    assert "  loss_shares: false\n" in str(published[0])
+
+
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
@@ -49,6 +58,7 @@ def test_another_rule_does_not_inherit_the_presets_arguments() -> None:
         ('learning_rate="0.1"', ["learning_rate", "is text", "no quotes"]),
         ("learning_rate=-1.0", ["learning_rate", "above 0"]),
         ("group_size=1", ["group_size: 1", "at least 2"]),
+        ("loss_shares=4", ["loss_shares", "true or false"]),
         ("preset=mtgrpo", ["unknown name 'mtgrpo'", "did you mean 'mt_grpo'"]),
         ("variant=original", ["unknown variant", "paper"]),
         ("weighting.lamb=0.2", ["weighting", "did you mean 'lam'"]),

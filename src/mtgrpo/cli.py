@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import sys
 import warnings
@@ -34,6 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `mtgrpo ... | head`
         sys.stderr.close()
         return 0
+    except OSError as error:  # from inside an engine; anything else of its kind may be a bug and keeps its traceback
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        problem = f"{where}{error.strerror}; check that the place is yours and has free space"
+        print("error:", problem, file=sys.stderr)
+        return EXIT_BAD_INPUT
 
 
 def _refuse(error: MtgrpoError, code: int) -> int:

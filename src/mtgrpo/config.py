@@ -78,9 +78,11 @@ class RunConfig:
         setting: Published setting the preset's hyper-parameters come from.
         weighting: Changes to the preset's weighting.
         sampler: Changes to the preset's sampler.
-        task_reward: What J_k is, ``accuracy`` or ``reward``; null takes the preset's. So do the next two.
+        task_reward: What J_k is, ``accuracy`` or ``reward``; null takes the preset's. So do the next three.
         observe: J_k is observed once a ``step`` or once a ``round``.
         surrogate: Form of the measured improvement, ``mean`` or ``sum``.
+        loss_shares: Whether advantages are scaled so that each task's share of the loss is its share of the quotas,
+            whatever its lengths and shortfall.
         steps: Training steps: batches of `batch_size` groups.
         batch_size: Groups (prompts) per step, B.
         group_size: Completions per prompt, G.
@@ -109,6 +111,7 @@ class RunConfig:
     task_reward: str | None = None
     observe: str | None = None
     surrogate: str | None = None
+    loss_shares: bool | None = None
     steps: int = 100
     batch_size: int = 16
     group_size: int = 8
@@ -142,6 +145,7 @@ class RunConfig:
             task_reward=self.task_reward or preset.task_reward,
             observe=self.observe or preset.observe,
             surrogate=self.surrogate or preset.surrogate,
+            loss_shares=preset.loss_shares if self.loss_shares is None else self.loss_shares,
             trl={"epsilon": preset.epsilon, "epsilon_high": preset.epsilon_high, **self.trl},
         )
         for key, allowed in (

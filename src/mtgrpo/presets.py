@@ -60,6 +60,7 @@ class Preset:
         task_reward: What J_k is: ``accuracy`` or ``reward``.
         observe: Whether J_k is observed once a ``step`` or once a ``round``.
         surrogate: How the engine measures I_k when the weighting asks for it: ``mean`` or ``sum``.
+        loss_shares: Whether the engine gives each task its share of the loss, not of the groups alone.
         epsilon: Lower clip of the policy ratio.
         epsilon_high: Upper clip of the policy ratio.
     """
@@ -73,6 +74,7 @@ class Preset:
     task_reward: str
     observe: str
     surrogate: str
+    loss_shares: bool
     epsilon: float
     epsilon_high: float
 
@@ -102,8 +104,8 @@ class Preset:
         for section in ("weighting", "sampler"):
             lines.append(f"  {section}:")
             lines += [f"    {key}: {_show(value)}" for key, value in getattr(self, section).items()]
-        for key in ("task_reward", "observe", "surrogate", "epsilon", "epsilon_high"):
-            lines.append(f"  {key}: {getattr(self, key)}")
+        for key in ("task_reward", "observe", "surrogate", "loss_shares", "epsilon", "epsilon_high"):
+            lines.append(f"  {key}: {_show(getattr(self, key))}")
         return "\n".join(lines)
 
 
@@ -130,6 +132,7 @@ def get(name: str, *, variant: str = "default", setting: str = "three_tasks") ->
         task_reward="reward" if variant == "paper" else "accuracy",
         observe="round" if variant == "released" else "step",
         surrogate="sum" if variant == "released" else "mean",
+        loss_shares=False,
         epsilon=epsilon,
         epsilon_high=epsilon_high,
     )

@@ -52,7 +52,7 @@ def test_table(rewards, accuracies, informative, strict, lenient, released_lenie
         "strict": strict,
         "lenient": lenient,
         "released_lenient": released_lenient,
-        "none": KEEP,
+        "none": "unscorable" if all(math.isnan(r) for r in rewards) else KEEP,
     }
     assert found == {name: Verdict(reason == KEEP, reason) for name, reason in expected.items()}
 

@@ -87,7 +87,7 @@ def same_parameters(a, b) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a.model.parameters(), b.model.parameters(), strict=True))
 
 
-TIMES = ("runtime", "per_second", "step_time", "model_preparation_time")
+TIMES = ("runtime", "per_second", "step_time", "model_preparation_time", "_s")
 
 
 def history(trainer, after: int = 0, skip: tuple[str, ...] = ()) -> list[dict]:

@@ -1,12 +1,16 @@
 """Resumed equals uninterrupted: parameters, metrics and the mixer's state, bit for bit."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from mtgrpo import ImprovementAware
 from mtgrpo.errors import StateError
+from mtgrpo.integrations import checkpoints
+from mtgrpo.integrations.checkpoints import problem, seal
 from mtgrpo.integrations.trl import check_resume
 from mtgrpo.tasks import TaskSet
 
@@ -81,8 +85,39 @@ def test_damage_and_foreign_checkpoints_are_refused(lab, checkpoint, tmp_path):
         check_resume(tmp_path, make_tasks())
     file = Path(checkpoint, "mixer.json")
     file.write_text(file.read_text().replace('"step": 1', '"step": 2'))
-    with pytest.raises(StateError, match="checksum"):
+    with pytest.raises(StateError, match=r"mixer\.json was changed or damaged; there is no other whole one"):
         check_resume(checkpoint, make_tasks())
+
+
+def test_a_damaged_checkpoint_is_refused_before_it_is_loaded_and_the_last_good_one_named(lab):
+    saving = {"save_strategy": "steps", "save_steps": 1, "max_steps": 3, "save_total_limit": 2}
+    trainer = lab.trainer(**saving)
+    trainer.train()
+    folder = Path(trainer.args.output_dir)
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoint-2", "checkpoint-3"]
+    weights = folder / "checkpoint-3" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    resumed = lab.trainer(**saving)
+    before = [p.clone() for p in resumed.model.parameters()]
+    with pytest.raises(StateError, match=r"model\.safetensors has .* the last good one is .*checkpoint-2"):
+        resumed.train(resume_from_checkpoint=str(folder / "checkpoint-3"))
+    assert all(torch.equal(a, b) for a, b in zip(before, resumed.model.parameters(), strict=True))
+    resumed.train(resume_from_checkpoint=str(folder / "checkpoint-2"))
+    assert same_parameters(trainer, resumed)
+
+
+def test_the_only_checkpoint_stays_until_the_next_is_whole(lab, monkeypatch):
+    trainer = lab.trainer(save_strategy="steps", save_steps=1, max_steps=2, save_total_limit=1)
+    folder = Path(trainer.args.output_dir)
+    monkeypatch.setattr(checkpoints, "seal", lambda path: fail(path) if path.name == "checkpoint-2" else seal(path))
+
+    def fail(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StateError, match=r"checkpoint-2: cannot be written \(No space left.*last good one is .*-1"):
+        trainer.train()
+    assert problem(folder / "checkpoint-1") == ""
+    assert trainer.args.save_total_limit == 1
 
 
 def test_half_used_rollouts_must_be_there_and_fit(lab):
@@ -95,8 +130,8 @@ def test_half_used_rollouts_must_be_there_and_fit(lab):
     file = Path(checkpoint, "rollouts_0.safetensors")
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
-    with pytest.raises(StateError, match="cannot be read"):
+    with pytest.raises(StateError, match=r"rollouts_0\.safetensors has"):
         lab.trainer(**changes).train(resume_from_checkpoint=checkpoint)
     file.unlink()
-    with pytest.raises(StateError, match="missing"):
+    with pytest.raises(StateError, match=r"rollouts_0\.safetensors is missing"):
         lab.trainer(**changes).train(resume_from_checkpoint=checkpoint)

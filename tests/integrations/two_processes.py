@@ -18,6 +18,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from mtgrpo import ImprovementAware, RatioPreservingSampler, Uniform
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.integrations.trl_loss import LOSS_FACTORS
 from mtgrpo.integrations.trl_surrogate import TASK_NUMBERS
 from tests.integrations.conftest import history, same_parameters
 from tests.integrations.test_trl_bitwise import Recording, plain_rewards
@@ -50,11 +51,33 @@ def parts():
     return {"model": AutoModelForCausalLM.from_pretrained(model_path), "processing_class": tokenizer}
 
 
-def build(name, cls=MultiTaskGRPOTrainer, weighting=None, sampler=None, **changes):
-    return cls(tasks=make_tasks(), args=config(name, **changes), weighting=weighting, sampler=sampler, **parts())
+def build(name, cls=MultiTaskGRPOTrainer, weighting=None, sampler=None, loss_shares=False, **changes):
+    arguments = {"weighting": weighting, "sampler": sampler, "loss_shares": loss_shares}
+    return cls(tasks=make_tasks(), args=config(name, **changes), **arguments, **parts())
 
 
 class Shares(MultiTaskGRPOTrainer):
+    """Checks the shares over both processes. Completions of the easy task are short, so tokens and groups disagree."""
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        tokens, *rest = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        easy = ["".join(self.processing_class.decode(ids).split()).startswith("easy") for ids in prompt_ids]
+        return ([ids[:2] if short else ids for ids, short in zip(tokens, easy, strict=True)], *rest)
+
+    def _settle_shares(self, parts):
+        super()._settle_shares(parts)
+        sums = torch.zeros(3)
+        for part in parts:
+            for number, factor, mask in zip(
+                part[TASK_NUMBERS], part[LOSS_FACTORS], part["completion_mask"], strict=True
+            ):
+                sums[number] += factor * mask.sum()
+        sums = self.accelerator.reduce(sums, reduction="sum")
+        quotas = torch.tensor([float(self.mixer.batch.quotas[name]) for name in self.tasks.names])
+        exact = torch.allclose(sums / sums.sum(), quotas / quotas.sum(), atol=1e-5)
+        scaled = any(abs(float(f) - 1) > 0.3 for part in parts for f in part[LOSS_FACTORS])
+        self.__dict__.setdefault("loss", []).append(exact and scaled)
+
     def _replay(self, rows):
         output = super()._replay(rows)
         numbers = self.accelerator.gather(output[TASK_NUMBERS])[:: self.schedule.group_size].tolist()
@@ -82,11 +105,12 @@ result["metrics"] = [{k: a[k] for k in b} for a, b in zip(history(ours), history
 
 schedule = {"per_device_train_batch_size": 4, "steps_per_generation": 4, "max_steps": 8, "save_strategy": "steps"}
 weighting = {"improvement": "surrogate", "updates": "minibatch", "weight_lr": 0.3}
-whole = build("whole", Shares, ImprovementAware(**weighting), save_steps=3, **schedule)
+whole = build("whole", Shares, ImprovementAware(**weighting), save_steps=3, loss_shares=True, **schedule)
 whole.train()
 result["shares"] = all(whole.shares) and len(whole.shares) == 2
+result["loss_shares"] = all(whole.loss) and len(whole.loss) == 2
 result["discarded"] = [e["sampler/discarded"] for e in history(whole) if "sampler/discarded" in e]
-resumed = build("resumed", Shares, ImprovementAware(**weighting), save_steps=3, **schedule)
+resumed = build("resumed", Shares, ImprovementAware(**weighting), save_steps=3, loss_shares=True, **schedule)
 resumed.train(resume_from_checkpoint=f"{folder}/whole/checkpoint-3")
 result["resumed"] = same_parameters(whole, resumed) and history(whole, after=3) == history(resumed, after=3)
 result["mixer"] = whole.mixer.state_dict()

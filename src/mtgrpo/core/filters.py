@@ -79,8 +79,8 @@ def released_lenient(group: Group) -> Verdict:
 
 
 def keep_all(group: Group) -> Verdict:
-    """Keep every group: plain GRPO."""
-    return _KEEP
+    """Keep every group: plain GRPO. One in which nothing could be scored has nothing to train on."""
+    return _UNSCORABLE if math.isnan(group.mean_reward) else _KEEP
 
 
 FILTERS: Mapping[str, GroupFilter] = {

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.config import RunConfig
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.core.report import StepReport
 from mtgrpo.errors import ConfigError, MtgrpoError, require
-from mtgrpo.integrations.job_resume import check_same_run, finished_summary, last_checkpoint
+from mtgrpo.integrations.checkpoints import checkpoint_step, newest
+from mtgrpo.integrations.job_resume import check_same_run, checkpoint_to_resume, finished_summary
 from mtgrpo.integrations.job_setup import Job, prepare
 from mtgrpo.runlog import RunLog, read_run
+
+if TYPE_CHECKING:
+    from mtgrpo.integrations.stopping import Stop
 
 SMOOTHING = 24
 """Groups that the shown accuracy of a task is smoothed over: one step may have only one group of it."""
@@ -86,7 +91,7 @@ def train(config: RunConfig, *, resume: bool = False, display: Display | None = 
         RunError: The directory holds another run, or one in use.
         RewardError: A reward failed; the checkpoints so far are kept.
     """
-    from mtgrpo.integrations.stopping import graceful_stop
+    from mtgrpo.integrations.stopping import stop_on_signals
 
     display = display or Silent()
     job = prepare(config)
@@ -101,40 +106,58 @@ def train(config: RunConfig, *, resume: bool = False, display: Display | None = 
     if main:
         log = RunLog.resume(out) if resume else RunLog.create(out, job.tasks.names)
     try:
-        checkpoint = last_checkpoint(out, job.tasks) if resume else None
-        step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+        with stop_on_signals(display.message) as stop:
+            try:
+                _train(job, log, stop, display, resume)
+                status = "interrupted" if stop.requested else "finished"
+            except KeyboardInterrupt:
+                status = "interrupted"
+        summary: dict[str, Any] = {"status": status}
         if log is not None:
-            if resume:
-                log.truncate_after(step)
-            log.write_config(config.as_dict())
-            log.write_environment(seed=config.seed)
-        trainer = _trainer(job, log, display)
-        if checkpoint is not None:
-            display.message(f"resuming from {checkpoint}")
-        evaluates = trainer.eval_dataset is not None
-        if evaluates and checkpoint is None and (log is None or not log.has_evaluation(0)):
-            trainer.evaluate()
-            display.evaluation("test accuracy in %, before training", _rows(trainer))
-        with graceful_stop(trainer, display.message) as stopped:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if not stopped() and evaluates:
-            if log is None or not log.has_evaluation(trainer.state.global_step):
-                trainer.evaluate()
-            display.evaluation("test accuracy in %, after training", _rows(trainer))
-        if not stopped():
-            trainer.save_model(str(out / "model"))
-        summary: dict[str, Any] = {}
-        if log is not None:
-            summary = summarize(out, "interrupted" if stopped() else "finished")
+            summary = summarize(out, status)
             log.write_summary(summary)
-        return {**summary, "lines": _closing_lines(out, stopped())}
+        return {**summary, "lines": _closing_lines(out, status)}
     except MtgrpoError as error:
         if log is not None:
-            log.write_summary({**summarize(out, "failed"), "error": str(error)})
+            with contextlib.suppress(MtgrpoError):  # a full disk, say: the first error is the one to show
+                log.write_summary({**summarize(out, "failed"), "error": str(error)})
         raise
     finally:
         if log is not None:
             log.close()
+
+
+def _train(job: Job, log: RunLog | None, stop: Stop, display: Display, resume: bool) -> None:
+    """Everything between opening the run directory and closing it; returns early when asked to stop."""
+    config, out = job.config, Path(job.config.output)
+    checkpoint = checkpoint_to_resume(out, job.tasks, display.message, tidy=log is not None) if resume else None
+    step = checkpoint_step(checkpoint) if checkpoint else 0
+    if log is not None:
+        if resume:
+            log.truncate_after(step)
+        log.write_config(config.as_dict())
+        log.write_environment(seed=config.seed)
+    if checkpoint is not None:
+        display.message(f"resuming from {checkpoint}")
+    trained = checkpoint is not None and step >= job.plan.optimizer_steps
+    trainer = _trainer(replace(job, model=str(checkpoint)) if trained else job, log, display)
+    with contextlib.closing(trainer.scores.scorer):
+        evaluates = trainer.eval_dataset is not None
+        if evaluates and checkpoint is None and not _has_evaluation(trainer, log, 0):
+            trainer.evaluate()
+            display.evaluation("test accuracy in %, before training", _rows(trainer))
+        if trained:  # killed between its last step and its end; TRL would train one step more
+            trainer.restore_finished(checkpoint)
+        else:
+            with stop.after_the_step(trainer):
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if stop.requested:
+            return
+        if evaluates:
+            if not _has_evaluation(trainer, log, trainer.state.global_step):
+                trainer.evaluate()
+            display.evaluation("test accuracy in %, after training", _rows(trainer))
+        trainer.save_model(str(out / "model"))
 
 
 def summarize(out: Path, status: str) -> dict[str, Any]:
@@ -194,6 +217,7 @@ def _trainer(job: Job, log: RunLog | None, display: Display) -> Any:
             task_reward=config.task_reward or "accuracy",
             observe=config.observe or "step",
             surrogate=config.surrogate or "mean",
+            loss_shares=bool(config.loss_shares),
             share_prompts=not torch.cuda.is_available() if config.share_prompts is None else config.share_prompts,
             eval_seed=config.evaluation.seed,
             run_log=log,
@@ -208,6 +232,16 @@ def _trainer(job: Job, log: RunLog | None, display: Display) -> Any:
     return trainer
 
 
+def _has_evaluation(trainer: Any, log: RunLog | None, step: int) -> bool:
+    """Whether this evaluation is in the log, which only the main process reads; all processes act alike."""
+    from accelerate.utils import broadcast_object_list
+
+    found = [log is not None and log.has_evaluation(step)]
+    if trainer.accelerator.num_processes > 1:
+        broadcast_object_list(found)
+    return found[0]
+
+
 def _rows(trainer: Any) -> dict[str, dict[str, float]]:
     return {
         name: {
@@ -220,7 +254,9 @@ def _rows(trainer: Any) -> dict[str, dict[str, float]]:
     }
 
 
-def _closing_lines(out: Path, stopped: bool) -> list[str]:
-    if stopped:
-        return [f"interrupted; continue with the same command and --resume (state in {out / 'checkpoints'})"]
+def _closing_lines(out: Path, status: str) -> list[str]:
+    if status == "interrupted":
+        found = newest(out / "checkpoints").path
+        where = "from the start: no step was saved yet" if found is None else f"from step {checkpoint_step(found)}"
+        return [f"interrupted; continue with the same command and --resume ({where}; {out / 'checkpoints'})"]
     return [f"model: {out / 'model'}", f"log: {out / 'metrics.jsonl'}", f"report: mtgrpo report {out}"]

@@ -16,13 +16,12 @@ from mtgrpo.errors import StateError, require
 require("torch", "trl")
 require("trl", "trl")
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig
 
 from mtgrpo.core.mixer import TaskMixer
@@ -33,22 +32,22 @@ from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations import trl_setup
-from mtgrpo.integrations.trl_buffer import buffer_file, load_buffer, save_buffer
 from mtgrpo.integrations.trl_callback import MixerCallback
+from mtgrpo.integrations.trl_checkpoints import CheckpointTrainer
 from mtgrpo.integrations.trl_evaluation import TestRows
-from mtgrpo.integrations.trl_evaluation_loop import TaskEvaluationTrainer
 from mtgrpo.integrations.trl_rollouts import Slot, plan_round, take, training_slots
 from mtgrpo.integrations.trl_run_log import RunLogWriter
 from mtgrpo.integrations.trl_scores import TaskScores
 from mtgrpo.integrations.trl_setup import check_resume
 from mtgrpo.integrations.trl_surrogate import SurrogateMeter
-from mtgrpo.runlog import RunLog, save_state
+from mtgrpo.runlog import RunLog
+from mtgrpo.tasks.scoring import DropLimit
 from mtgrpo.tasks.task_set import TaskSet
 
 __all__ = ["MultiTaskGRPOTrainer", "check_resume"]
 
 
-class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
+class MultiTaskGRPOTrainer(CheckpointTrainer):
     """TRL's `GRPOTrainer` over several tasks, with adaptive task weights and exact task shares.
 
     Args:
@@ -61,6 +60,8 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         task_reward: What drives the weights: ``"accuracy"`` or ``"reward"``.
         observe: ``"step"`` or ``"round"``, see `TaskMixer`.
         surrogate: Form of the improvement for weightings that use it: ``"mean"`` (paper) or ``"sum"`` (released).
+        loss_shares: Scale advantages so that each task's share of the loss is its share of the quotas, whatever the
+            lengths of its completions and its shortfall. See `mtgrpo.core.loss_shares` and docs/trl.md.
         share_prompts: Compute each prompt once for all its completions, in generation and in the loss: faster for
             small models, the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
         eval_seed: Of the evaluation's own randomness: evaluating never changes training, and runs are compared on
@@ -94,6 +95,7 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         task_reward: str = "accuracy",
         observe: str = "step",
         surrogate: str = "mean",
+        loss_shares: bool = False,
         share_prompts: bool = False,
         eval_seed: int = 1234,
         run_log: RunLog | None = None,
@@ -126,6 +128,7 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         trained = [task for task in tasks if len(task.train)]
         self.streams = {task.name: PromptStream(task.name, len(task.train), args.seed) for task in trained}
         self.tasks, self.scores = tasks, TaskScores(tasks)
+        self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
         meter = SurrogateMeter(
             tasks.names,
             surrogate,
@@ -134,6 +137,7 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
             level=args.importance_sampling_level,
         )
         self.meter = meter if weighting.uses_improvements else None
+        self.loss_shares = loss_shares
         self.eval_seed, self.evaluation = eval_seed, {}
         self.on_mixer_step, self._writer = on_mixer_step, None
         self._owners = {}
@@ -207,11 +211,19 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
         at_once = self.mixer.batch_size
         if self.use_vllm or self.use_transformers_continuous_batching or self.shares_prompts:
             at_once = len(plan)
-        return [g for i in range(0, len(plan), at_once) for g in self.roll_out(plan[i : i + at_once])]
+        groups = [g for i in range(0, len(plan), at_once) for g in self.roll_out(plan[i : i + at_once])]
+        # Of all processes' groups, so that all of them stop, if one does.
+        self.drop_limit.observe(((g.task, math.isnan(g.mean_reward)) for g in groups), self.scores.scorer.reason)
+        return groups
 
     def _rolled_out(self, groups: Sequence[Group], prompts: Sequence[Any], completions: Sequence[Any]) -> None:
         if self._writer is not None:
             self._writer.saw(groups, prompts, completions)
+
+    def _loss_targets(self) -> Mapping[str, float]:
+        batch = self.mixer.batch
+        quotas = None if batch is None else batch.quotas
+        return self.mixer.weights() if quotas is None else quotas
 
     # ---- the end of a step ---------------------------------------------------------------------------------
     def begin_training(self) -> None:
@@ -232,7 +244,7 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
             self._writer.close_step(self.mixer.batch.groups)
         self.mixer.update(self._improvements)
         self._improvements = []
-        for name, value in (self.mixer.metrics() | self._step_counts).items():
+        for name, value in (self.mixer.metrics() | self._step_counts | self.scores.scorer.take_metrics()).items():
             self._metrics["train"][name].append(value)
         if self.on_mixer_step is not None and self.mixer.report is not None and self.is_world_process_zero():
             self.on_mixer_step(self.mixer.step, self.mixer.report)
@@ -248,44 +260,3 @@ class MultiTaskGRPOTrainer(TaskEvaluationTrainer):
             samples = self.schedule.eval_group_size
             self._writer.write_evaluation(self.state.global_step, self.num_rollouts, self.evaluation, samples)
         return output
-
-    # ---- checkpoints ---------------------------------------------------------------------------------------
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        # Before TRL's method, which deletes old checkpoints at its end.
-        folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        if self.mixer.batch is not None:  # in the middle of a generation batch; TRL alone would lose it
-            save_buffer(buffer_file(folder, self.accelerator.process_index), self._buffered_inputs or [])
-        if self.args.should_save:
-            state = {
-                "mixer": self.mixer.state_dict(),
-                "streams": {name: stream.state_dict() for name, stream in self.streams.items()},
-                "num_discarded_rollouts": self._num_discarded_rollouts,
-                "improvements": self._improvements,
-                "step_counts": self._step_counts,
-                "forward_passes": self._step % self.schedule.cycle,
-                "cycle": self.schedule.cycle,
-            }
-            save_state(folder / trl_setup.STATE_FILE, state)
-        super()._save_checkpoint(model, trial)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is None:
-            return
-        check_resume(checkpoint, self.tasks)
-        state = trl_setup.read_state(checkpoint)
-        self.mixer.load_state_dict(state["mixer"])
-        for name, stream in self.streams.items():
-            stream.load_state_dict(state["streams"][name])
-        self._num_discarded_rollouts = int(state["num_discarded_rollouts"])
-        self._improvements, self._step_counts = state["improvements"], state["step_counts"]
-        self._step, self._buffered_inputs = 0, None
-        if self.mixer.batch is not None:
-            if state["cycle"] != self.schedule.cycle:
-                raise StateError(
-                    f"{checkpoint}: written in the middle of a generation batch used {state['cycle']} times, now "
-                    f"{self.schedule.cycle}; resume with the same steps_per_generation and num_iterations"
-                )
-            file = buffer_file(Path(checkpoint), self.accelerator.process_index)
-            self._buffered_inputs = load_buffer(file, self.accelerator.device)
-            self._step = int(state["forward_passes"])

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+from mtgrpo.errors import RewardError
 from mtgrpo.integrations.trl_rollouts import input_row
+from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 
 
@@ -54,10 +56,11 @@ class TaskResult:
     Attributes:
         accuracy: Mean over prompts of the mean over samples, in [0, 1].
         reward: The same of the reward.
-        num_prompts: Prompts evaluated.
+        num_prompts: Prompts evaluated; those that could not be scored are left out.
         std_error: Standard error of `accuracy`; prompts are the independent units, their samples are not.
             0 with a single prompt.
-        prompt_accuracies: Mean over samples for each prompt, in the order of the test rows: for paired comparisons.
+        prompt_accuracies: Mean over samples for each prompt, in the order of the test rows: for paired comparisons;
+            NaN for one that could not be scored.
     """
 
     accuracy: float
@@ -71,12 +74,12 @@ class EvaluationTable:
     """Collects one evaluation's scores by prompt.
 
     Args:
-        names: Task names; rows are told apart by the number of their task and of their row.
+        tasks: Rows are told apart by the number of their task and of their row.
         num_samples: Completions per prompt. More of a prompt are copies with which the last batch was padded.
     """
 
-    def __init__(self, names: Sequence[str], num_samples: int) -> None:
-        self.names, self.num_samples = tuple(names), num_samples
+    def __init__(self, tasks: TaskSet, num_samples: int) -> None:
+        self.tasks, self.num_samples = tuple(tasks), num_samples
         self._scores: dict[tuple[int, int], list[tuple[float, float]]] = {}
 
     def add(self, rows: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> None:
@@ -87,18 +90,28 @@ class EvaluationTable:
                 samples.append((reward, accuracy))
 
     def results(self) -> dict[str, TaskResult]:
-        """Per task that has test rows."""
+        """Per task that has test rows.
+
+        Raises:
+            RewardError: More of a task's prompts could not be scored than its policy allows.
+        """
         prompts: dict[int, list[tuple[float, float]]] = {}
         for (task, _), samples in sorted(self._scores.items()):
             means = [math.fsum(column) / len(samples) for column in zip(*samples, strict=True)]
             prompts.setdefault(task, []).append((means[0], means[1]))
-        return {self.names[task]: _result(values) for task, values in prompts.items()}
+        return {self.tasks[task].name: _result(self.tasks[task], values) for task, values in prompts.items()}
 
 
-def _result(prompts: Sequence[tuple[float, float]]) -> TaskResult:
-    n = len(prompts)
-    reward, accuracy = (math.fsum(column) / n for column in zip(*prompts, strict=True))
-    spread = math.fsum((a - accuracy) ** 2 for _, a in prompts)
+def _result(task: Task, prompts: Sequence[tuple[float, float]]) -> TaskResult:
+    scored = [(reward, accuracy) for reward, accuracy in prompts if not math.isnan(reward)]
+    n, failed, allowed = len(scored), len(prompts) - len(scored), task.scoring.max_dropped_rate
+    if failed > allowed * len(prompts):
+        raise RewardError(
+            f"task {task.name!r}: {failed} of {len(prompts)} test prompts could not be scored; max_dropped_rate "
+            f"{allowed:g} allows {math.floor(allowed * len(prompts))}; mend the reward and resume"
+        )
+    reward, accuracy = (math.fsum(column) / n for column in zip(*scored, strict=True))
+    spread = math.fsum((a - accuracy) ** 2 for _, a in scored)
     std_error = math.sqrt(spread / (n - 1) / n) if n > 1 else 0.0
     return TaskResult(accuracy, reward, n, std_error, tuple(a for _, a in prompts))
 

@@ -44,7 +44,7 @@ class TaskEvaluationTrainer(RolloutReplayTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> Any:
-        self._table, self._phase = EvaluationTable(self.tasks.names, self.schedule.eval_group_size), "evaluate"
+        self._table, self._phase = EvaluationTable(self.tasks, self.schedule.eval_group_size), "evaluate"
         try:
             with separate_randomness(self.eval_seed + self.accelerator.process_index, self.accelerator.device):
                 output = super().evaluation_loop(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import torch
 
 from mtgrpo.core.types import Group
 from mtgrpo.integrations.trl_evaluation import EvaluationTable
+from mtgrpo.integrations.trl_loss import LOSS_FACTORS, LossShareTrainer, carries_gradient
 from mtgrpo.integrations.trl_rollouts import (
     ROW_KEY,
     TASK_KEY,
@@ -21,9 +23,8 @@ from mtgrpo.integrations.trl_rollouts import (
     share_out,
     split_generation,
 )
-from mtgrpo.integrations.trl_scores import TaskScores
+from mtgrpo.integrations.trl_scores import TaskScores, mark_unscored
 from mtgrpo.integrations.trl_setup import Schedule
-from mtgrpo.integrations.trl_sharing import PromptSharingTrainer
 from mtgrpo.integrations.trl_surrogate import TASK_NUMBERS, SurrogateMeter
 from mtgrpo.tasks.task_set import TaskSet
 
@@ -42,7 +43,7 @@ class _Playback:
     rewards: torch.Tensor | None = None
 
 
-class RolloutReplayTrainer(PromptSharingTrainer):
+class RolloutReplayTrainer(LossShareTrainer):
     """A GRPOTrainer that trains on whatever groups `_choose_groups` decides, instead of what its loader yields.
 
     The two phases share TRL's own `_generate_and_score_completions`. *Collect*: it runs on a round's rows and is left
@@ -101,7 +102,8 @@ class RolloutReplayTrainer(PromptSharingTrainer):
         recorded = self._playback
         rewards = recorded.rewards
         assert rewards is not None  # set just before _RoundDone
-        totals = (rewards * self.reward_weights.to(rewards.device)).nansum(1).view(-1, size).tolist()
+        totals = (rewards * self.reward_weights.to(rewards.device)).nansum(1)
+        totals = totals.masked_fill(rewards[:, 0].isnan(), math.nan).view(-1, size).tolist()
         accuracies = rewards[:, 1].view(-1, size).tolist()
         columns = rewards[first * size : (first + part) * size].tolist()
         if self.environment_factories is not None:
@@ -148,6 +150,7 @@ class RolloutReplayTrainer(PromptSharingTrainer):
         output[TASK_NUMBERS] = torch.tensor(
             [numbers[row.inputs[TASK_KEY]] if row.trains else -1 for row in rows], device=device
         )
+        output[LOSS_FACTORS] = carries_gradient(output["advantages"], self.schedule.group_size)
         return output
 
     # ---- what TRL's method calls ---------------------------------------------------------------------------
@@ -162,10 +165,10 @@ class RolloutReplayTrainer(PromptSharingTrainer):
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
         if self._phase == "replay":
             return self._playback.rewards
-        self.scores.compute(inputs, completions, self.environments)
+        self.scores.compute(inputs, completions, self.environments, timed=self._phase == "collect")
         # TRL reads the columns' names from the first row; ours differ from task to task and are not needed any more.
         bare = [{"prompt": row.get("prompt")} for row in inputs]
-        rewards = super()._calculate_rewards(bare, prompts, completions, completion_ids_list)
+        rewards = mark_unscored(super()._calculate_rewards(bare, prompts, completions, completion_ids_list))
         if self._phase == "collect":
             self._playback.rewards, self._playback.completions = rewards, completions
             raise _RoundDone

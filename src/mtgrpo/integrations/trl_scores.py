@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl_rollouts import ROW_KEY, TASK_KEY
+from mtgrpo.tasks.scorer import Item, Scorer
 from mtgrpo.tasks.scores import Completion, Score
 from mtgrpo.tasks.task_set import TaskSet
 
@@ -23,40 +26,42 @@ class TaskScores:
     """
 
     def __init__(self, tasks: TaskSet) -> None:
-        self.tasks = tasks
+        self.scorer = Scorer(tasks)
         self._names: list[str] = []
         self._scores: list[Score] = []
 
     def compute(
-        self, inputs: Sequence[Mapping[str, Any]], completions: Sequence[Completion], environments: Sequence[Any] | None
+        self,
+        inputs: Sequence[Mapping[str, Any]],
+        completions: Sequence[Completion],
+        environments: Sequence[Any] | None,
+        *,
+        timed: bool,
     ) -> None:
-        """Score a batch.
+        """Score a batch. `timed`: whether it counts for the step's reward times.
 
         Raises:
-            RewardError: A reward raised or returned no finite number; names task and row.
+            RewardError: A reward failed, under a policy that does not drop its group; names task and row.
         """
-        by_task: dict[str, list[int]] = defaultdict(list)
-        for i, row in enumerate(inputs):
-            by_task[row[TASK_KEY]].append(i)
-        scores: dict[int, Score] = {}
-        for name, places in by_task.items():
-            rows = [{k: v for k, v in inputs[i].items() if k not in (TASK_KEY, ROW_KEY)} for i in places]
+        items: list[Item] = []
+        for i, (row, completion) in enumerate(zip(inputs, completions, strict=True)):
+            columns = {k: v for k, v in row.items() if k not in (TASK_KEY, ROW_KEY)}
             if environments is not None:  # the column that TRL's own reward functions get
-                rows = [{**row, "environments": environments[i]} for row, i in zip(rows, places, strict=True)]
-            found = self.tasks[name].score(rows, [completions[i] for i in places], [inputs[i][ROW_KEY] for i in places])
-            scores.update(zip(places, found, strict=True))
-        self._names = [row[TASK_KEY] for row in inputs]
-        self._scores = [scores[i] for i in range(len(inputs))]
+                columns["environments"] = environments[i]
+            items.append(Item(row[TASK_KEY], columns, row[ROW_KEY], completion))
+        self._names = [item.task for item in items]
+        self._scores = self.scorer.score(items, timed=timed)
 
     def reward(self, prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any) -> list[float]:
-        """The reward column: trained on."""
+        """The reward column: trained on. NaN where the group could not be scored."""
         if "log_extra" in columns:
             columns["log_extra"]("task", self._names)
         return [score.reward for score in self._of(completions)]
 
     def accuracy(self, prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any) -> list[float]:
         """The accuracy column: reported and filtered on, weight 0."""
-        return [score.accuracy for score in self._of(completions)]
+        # 0 where there is none, or TRL prints the whole completion; `mark_unscored` puts it right.
+        return [0.0 if math.isnan(score.reward) else score.accuracy for score in self._of(completions)]
 
     def _of(self, completions: Sequence[Completion]) -> list[Score]:
         if len(completions) != len(self._scores):
@@ -65,3 +70,8 @@ class TaskScores:
                 "these functions only work inside MultiTaskGRPOTrainer"
             )
         return self._scores
+
+
+def mark_unscored(rewards: torch.Tensor) -> torch.Tensor:
+    """Rewards of shape (rows, columns), as gathered, with all columns NaN where the reward, the first one, is."""
+    return rewards.masked_fill(rewards[:, :1].isnan(), math.nan)

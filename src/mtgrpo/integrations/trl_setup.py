@@ -18,6 +18,7 @@ from trl import GRPOConfig
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
 from mtgrpo.errors import ConfigError, StateError
+from mtgrpo.integrations.checkpoints import instead_of, problem
 from mtgrpo.runlog import load_state
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
@@ -179,10 +180,10 @@ def check_evaluation(args: TrainingArguments, schedule: Schedule, eval_dataset: 
 
 
 def read_state(checkpoint: str | Path) -> dict[str, Any]:
-    """The mixer's part of a checkpoint.
+    """The mixer's part of a checkpoint, once the whole of it is known to be sound.
 
     Raises:
-        StateError: There is none, or it is damaged.
+        StateError: There is none, or the checkpoint is unfinished or damaged; names the last good one.
     """
     path = Path(checkpoint) / STATE_FILE
     if not path.is_file():
@@ -190,6 +191,8 @@ def read_state(checkpoint: str | Path) -> dict[str, Any]:
             f"{checkpoint}: no {STATE_FILE}; a checkpoint written by MultiTaskGRPOTrainer is needed; "
             "start a new run from these weights with model=, instead of resuming"
         )
+    if wrong := problem(Path(checkpoint)):
+        raise StateError(f"{checkpoint}: {wrong}; {instead_of(Path(checkpoint))}")
     return load_state(path)
 
 

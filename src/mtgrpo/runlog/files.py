@@ -85,6 +85,11 @@ def write_text(path: Path, text: str, error_class: type[MtgrpoError] = RunError)
         _sync_directory(path.parent)
 
 
+def is_litter(path: Path) -> bool:
+    """Whether a file is what `write_text` leaves when its process is killed in the middle."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file; NaN and infinities become null."""
     write_text(path, json.dumps(plain(value, path.name), indent=2, allow_nan=False) + "\n")

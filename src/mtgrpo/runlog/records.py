@@ -114,8 +114,13 @@ class Run:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a directory holds a run."""
-    return any((path / name).is_file() for name in FILES)
+    """Whether a directory holds a run.
+
+    Raises:
+        RunError: It may not be looked into.
+    """
+    with explained(path, "read"):
+        return any((path / name).is_file() for name in FILES)
 
 
 def read_mark(path: Path) -> tuple[str, ...]:

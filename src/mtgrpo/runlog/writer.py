@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,16 @@ from typing import Any, Final, final
 
 from mtgrpo.errors import RunError, require
 from mtgrpo.runlog.environment import describe_environment
-from mtgrpo.runlog.files import append_line, explained, keep_lines, plain, read_lines, write_json, write_text
+from mtgrpo.runlog.files import (
+    append_line,
+    explained,
+    is_litter,
+    keep_lines,
+    plain,
+    read_lines,
+    write_json,
+    write_text,
+)
 from mtgrpo.runlog.lock import Lock
 from mtgrpo.runlog.records import as_text, is_run, read_mark
 
@@ -48,14 +58,13 @@ class RunLog:
         directory = Path(path)
         with explained(directory, "made"):
             directory.mkdir(parents=True, exist_ok=True)
-            entries = sorted(p.name for p in directory.iterdir() if p.name != ".lock")
+            entries = sorted(p.name for p in directory.iterdir() if p.name != ".lock" and not is_litter(p))
         if entries and not is_run(directory):
             raise RunError(
                 f"{directory}: not empty and not a run (it holds {entries[0]!r}); "
                 "choose a new directory for the output, or empty this one"
             )
-        lock = Lock(directory / ".lock")
-        lock.acquire()
+        lock = _lock(directory)
         try:
             steps = len(read_lines(directory / "metrics.jsonl"))
             with explained(directory, "read"):
@@ -84,8 +93,7 @@ class RunLog:
         directory = Path(path)
         if not is_run(directory):
             raise RunError(f"{directory}: not a run directory; nothing to resume; start without --resume")
-        lock = Lock(directory / ".lock")
-        lock.acquire()
+        lock = _lock(directory)
         try:
             log = cls(directory, read_mark(directory), lock)
             for name in LINES:
@@ -222,6 +230,17 @@ class RunLog:
         times = [line.get("elapsed_s") for name in LINES[:2] for _, line in read_lines(self.path / name)]
         self._earlier_s = float(max((t for t in times if isinstance(t, (int, float))), default=0.0))
         self._start = time.monotonic()
+
+
+def _lock(directory: Path) -> Lock:
+    """Lock a run, and clear away what a killed process left half written; nobody else writes it now."""
+    lock = Lock(directory / ".lock")
+    lock.acquire()
+    with contextlib.suppress(OSError):
+        for path in directory.iterdir():
+            if is_litter(path):
+                path.unlink()
+    return lock
 
 
 def _step(line: Mapping[str, Any]) -> float:

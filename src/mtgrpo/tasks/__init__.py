@@ -11,6 +11,7 @@ from mtgrpo.tasks.released import released_tasks
 from mtgrpo.tasks.rewards import score_countdown, score_exact
 from mtgrpo.tasks.rows import rows_task
 from mtgrpo.tasks.scores import Completion, RewardFunction, Row, Score, completion_text, each
+from mtgrpo.tasks.scoring import Scoring
 from mtgrpo.tasks.specs import build_task, build_tasks, kinds
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
@@ -21,6 +22,7 @@ __all__ = [
     "RewardFunction",
     "Row",
     "Score",
+    "Scoring",
     "Task",
     "TaskSet",
     "build_task",

@@ -12,6 +12,9 @@ from typing import Any, cast
 
 from mtgrpo.errors import TaskError, did_you_mean
 
+USER_MODULE = "mtgrpo_user_"
+"""Begins the names of modules that were loaded from a file; no other process can import them by name."""
+
 
 def import_function(path: str, where: str) -> Callable[..., Any]:
     """The function that ``"module:function"`` or ``"file.py:function"`` names.
@@ -65,7 +68,7 @@ def _load_file(path: str, where: str) -> ModuleType:
     if not file.is_file():
         raise TaskError(f"{where}: no file {path}; paths are relative to {Path.cwd()}")
     # Under a name of its own, and once: two tasks that name one file share its state.
-    name = f"mtgrpo_user_{file.stem}_{abs(hash(str(file))):x}"
+    name = f"{USER_MODULE}{file.stem}_{abs(hash(str(file))):x}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)

@@ -34,7 +34,8 @@ TAGS_TEMPLATE = "{question}\n\nThink step by step, then give only the final answ
 _RESERVE = 1_000
 
 # These loop over sets of text, whose order Python chooses anew in every process.
-_HASH_DEPENDENT = frozenset({"isomorphic_strings", "polynomial_multiplication", "ransom_note"})
+HASH_DEPENDENT = frozenset({"isomorphic_strings", "polynomial_multiplication", "ransom_note"})
+"""Datasets whose rows are the same in two processes only under one PYTHONHASHSEED."""
 
 
 def reasoning_gym_task(
@@ -138,7 +139,7 @@ class Source:
         self._num_train = check_count(f"{where}: num_train", num_train)
         self._num_test = check_count(f"{where}: num_test", num_test)
         self._row_of = row_of
-        if dataset in _HASH_DEPENDENT and os.environ.get("PYTHONHASHSEED", "random") == "random":
+        if dataset in HASH_DEPENDENT and os.environ.get("PYTHONHASHSEED", "random") == "random":
             warnings.warn(
                 f"{where}: reasoning-gym makes other rows of it in every process; to get the same ones again, start "
                 "Python with the environment variable PYTHONHASHSEED=0",

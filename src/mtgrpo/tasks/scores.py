@@ -61,6 +61,7 @@ def each(fn: Callable[[str, Row], float | Score]) -> RewardFunction:
     reward.__qualname__ = getattr(fn, "__qualname__", reward.__name__)
     reward.__module__ = getattr(fn, "__module__", reward.__module__)
     reward.__doc__ = fn.__doc__
+    setattr(reward, "scores_one", fn)  # noqa: B010 - `reward_recipe` finds the function another process can import
     return reward
 
 

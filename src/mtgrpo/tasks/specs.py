@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import math
@@ -15,6 +16,7 @@ from mtgrpo.tasks.paper import paper_task
 from mtgrpo.tasks.reasoning_gym import reasoning_gym_task
 from mtgrpo.tasks.released import released_tasks
 from mtgrpo.tasks.rows import rows_task
+from mtgrpo.tasks.scoring import IN_PROCESS, parse_scoring
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 
@@ -44,7 +46,7 @@ def build_task(spec: Spec, where: str) -> list[Task]:
     """The task or tasks of one entry. Its first key says what it is: see `kinds`.
 
     Args:
-        spec: A mapping with exactly one of the kinds as a key, and that kind's options.
+        spec: A mapping with exactly one of the kinds as a key, that kind's options, and ``scoring`` for any kind.
         where: Begins error messages, such as ``"config.yaml: tasks[2]"``.
 
     Raises:
@@ -62,7 +64,7 @@ def build_task(spec: Spec, where: str) -> list[Task]:
             raise ConfigError(unknown(where, "kind of task", key, _KINDS))
         raise ConfigError(f"{where}: {' and '.join(found)} are both given; an entry is of one kind")
     kind = _KINDS[found[0]]
-    options = {found[0]: str, **kind.options}
+    options = {found[0]: str, **kind.options, "scoring": Mapping}
     for key, value in spec.items():
         if key not in options:
             raise ConfigError(unknown(where, f"key of a {found[0]} task", key, options, most=20))
@@ -70,10 +72,12 @@ def build_task(spec: Spec, where: str) -> list[Task]:
     for key in kind.required:
         if key not in spec:
             raise ConfigError(f"{where}: a {found[0]} task needs the key {key!r}: {kind.example}")
+    scoring = parse_scoring(spec["scoring"], where) if "scoring" in spec else IN_PROCESS
     try:
-        return kind.build(spec[found[0]], {k: v for k, v in spec.items() if k != found[0]})
+        tasks = kind.build(spec[found[0]], {k: v for k, v in spec.items() if k not in (found[0], "scoring")})
     except ConfigError as error:
         raise type(error)(f"{where}: {error}") from error
+    return [dataclasses.replace(task, scoring=scoring, origin=spec) for task in tasks]
 
 
 def kinds() -> dict[str, str]:

@@ -20,6 +20,7 @@ from mtgrpo.tasks.scores import (
     call_reward,
     label,
 )
+from mtgrpo.tasks.scoring import IN_PROCESS, Scoring
 
 
 @final
@@ -40,6 +41,8 @@ class Task:
         family: Group of tasks in reports.
         level: Difficulty in reports.
         oracle: Gives, for a row, a completion that is right; used by `mtgrpo.tasks.check_task`.
+        scoring: Processes, timeout, and what happens to a group whose reward fails.
+        origin: The configuration entry it was made from, with which another process can make it again.
 
     Raises:
         TaskError: an attribute cannot be used.
@@ -54,6 +57,8 @@ class Task:
     family: str | None = None
     level: str | None = None
     oracle: Callable[[Row], str] | None = None
+    scoring: Scoring = IN_PROCESS
+    origin: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -69,6 +74,8 @@ class Task:
             raise TaskError(f"{where}: reward {label(self.reward)} is async; a plain function is needed")
         if not _is_finite_number(self.correct_at):
             raise TaskError(f"{where}: correct_at is {self.correct_at!r}; a finite number is needed")
+        if not isinstance(self.scoring, Scoring):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TaskError(f"{where}: scoring is a {type(self.scoring).__name__}; a Scoring is needed")
         if not _is_finite_number(self.floor) or not 0.0 <= self.floor < 1.0:
             raise TaskError(f"{where}: floor is {self.floor!r}; an accuracy in [0, 1) is needed")
 
@@ -110,7 +117,7 @@ class Task:
             values = call_reward(self.reward, rows, completions)
         except MissingExtra:
             raise  # says what to install; no fault of the prompt
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a reward that exits must not end the run as if all were well
             raise self._raised(rows, completions, numbers, error) from error
         if values is None or len(values) != len(rows):
             found = "no sequence" if values is None else f"{len(values)} values for {len(rows)} completions"
@@ -126,15 +133,15 @@ class Task:
         rows: Sequence[Row],
         completions: Sequence[Completion],
         numbers: Sequence[int],
-        error: Exception,
+        error: BaseException,
     ) -> RewardError:
         """The message for a reward that raised: find the prompt by asking again, one at a time."""
-        culprit: Exception = error
+        culprit = error
         prompt = f"prompts {numbers[0]} to {numbers[-1]} (only together, not one at a time)"
         for row, completion, number in zip(rows, completions, numbers, strict=True):
             try:
                 call_reward(self.reward, [row], [completion])
-            except Exception as alone:
+            except (Exception, SystemExit) as alone:
                 culprit, prompt = alone, f"prompt {number}"
                 break
         return RewardError(

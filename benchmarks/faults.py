@@ -1,0 +1,288 @@
+"""A campaign of faults against `mtgrpo train`: random kills, spoiled files, full disks, signals, bad rewards.
+
+nice python benchmarks/faults.py             # everything; what was done before is kept
+nice python benchmarks/faults.py --only kill # the faults whose name begins so
+
+Every run is the command line in a process of its own, on the embedded model. A run that was killed or stopped is
+resumed until it ends, and then compared with one that nothing happened to: metrics (all but times), evaluations,
+completions, the mixer's state and the model's weights, bit for bit.
+
+Work goes to runs/faults/, the tally to faults.json beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RECORD = Path(__file__).with_suffix(".json")
+WORK = Path("runs/faults").absolute()
+STEPS, EVERY = 12, 3
+NUM_TRIALS = 12
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "1000"}
+TIMES = ("_s", "_time", "runtime", "per_second")
+CONFIG: dict[str, Any] = {
+    "tasks": [
+        {"tiny": "countdown", "level": "easy"},
+        {"tiny": "zebra", "level": "medium"},
+        {"tiny": "arc", "level": "easy"},
+    ],
+    "steps": STEPS,
+    "batch_size": 8,
+    "group_size": 4,
+    "updates_per_step": 2,
+    "learning_rate": 1e-4,
+    "max_completion_length": 16,
+    "evaluation": {"every": 6, "samples_per_prompt": 2, "prompts_per_task": 4},
+    "checkpoint": {"every": EVERY, "keep": 2},
+}
+UPDATES = STEPS * CONFIG["updates_per_step"]
+
+Outcome = dict[str, Any]
+FAULTS: dict[str, Callable[[Path], Outcome]] = {}
+
+
+def fault(function: Callable[[Path], Outcome]) -> Callable[[Path], Outcome]:
+    """Part of the campaign. The docstring says what is expected; `ok` of the outcome whether it was so."""
+    FAULTS[function.__name__] = function
+    return function
+
+
+# ---- running ---------------------------------------------------------------------------------------------------
+def start(run: Path, config: Path | None = None, *more: str, **popen: Any) -> subprocess.Popen[str]:
+    """`mtgrpo train --resume` into a directory."""
+    command = [sys.executable, "-m", "mtgrpo", "train", str(config or WORK / "config.yaml"), "--output", str(run)]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen([*command, "--resume", *more], env=ENVIRONMENT, **pipes, **popen)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and what it printed."""
+    text, _ = process.communicate(timeout=3_600)
+    return process.returncode, text
+
+
+def resume(run: Path) -> tuple[int, str]:
+    return finish(start(run))
+
+
+def error(text: str) -> str:
+    """The one line of an error, without the directory of this machine."""
+    lines = [line for line in text.splitlines() if line.startswith("error: ")]
+    shown = lines[0] if len(lines) == 1 else f"{len(lines)} error lines: {text[-400:]}"
+    return re.sub(r"process \d+", "process N", shown.replace(str(WORK), "runs/faults"))
+
+
+def whole() -> Path:
+    """The run that nothing happens to."""
+    run = WORK / "whole"
+    if not (run / "summary.json").is_file():
+        shutil.rmtree(run, ignore_errors=True)
+        code, text = resume(run)
+        assert code == 0, text
+    return run
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.endswith(TIMES)} for line in found]
+
+
+def differences(run: Path) -> list[str]:
+    """In what a run differs from the uninterrupted one; empty when in nothing."""
+    other, found = whole(), list[str]()
+    for name in ("metrics.jsonl", "evaluations.jsonl", "completions.jsonl"):
+        if lines(run / name) != lines(other / name):
+            found.append(name)
+    last = f"checkpoints/checkpoint-{UPDATES}"
+    for name in (f"{last}/mixer.json", f"{last}/optimizer.pt", "model/model.safetensors"):
+        if (run / name).read_bytes() != (other / name).read_bytes():
+            found.append(name)
+    summary = json.loads((run / "summary.json").read_text())
+    if (summary["status"], summary["steps"]) != ("finished", UPDATES):
+        found.append("summary.json")
+    return found
+
+
+def copy_of_whole(run: Path) -> None:
+    """A run that was killed just before its end."""
+    shutil.copytree(whole(), run)
+    (run / "summary.json").unlink()
+    shutil.rmtree(run / "model")
+
+
+def files(run: Path) -> dict[str, tuple[int, int]]:
+    found = (p for p in sorted(run.rglob("*")) if p.is_file())
+    return {str(p.relative_to(run)): (p.stat().st_size, p.stat().st_mtime_ns) for p in found}
+
+
+def num_logged(run: Path) -> int:
+    try:
+        return (run / "metrics.jsonl").read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
+def opened_after(run: Path, moment: float) -> bool:
+    """Whether a process has taken the directory over since, and cut the log back to its checkpoint."""
+    try:
+        return (run / "environment.json").stat().st_mtime > moment
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
+    """Until it holds; False when the process ended first."""
+    while process.poll() is None:
+        if condition():
+            return True
+        time.sleep(0.0005)
+    return False
+
+
+# ---- kill -9 ---------------------------------------------------------------------------------------------------
+def step_seconds() -> float:
+    times = [json.loads(line)["elapsed_s"] for line in (whole() / "metrics.jsonl").read_text().splitlines()]
+    return (times[-1] - times[0]) / (len(times) - 1)
+
+
+def where(run: Path) -> dict[str, Any]:
+    """What a killed run leaves behind."""
+    found = sorted((run / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    return {
+        "steps_logged": num_logged(run),
+        "whole_checkpoints": [p.name for p in found if (p / "checkpoint.json").exists()],
+        "half_written": [p.name for p in found if not (p / "checkpoint.json").exists()],
+        "finished_training": (run / "model").exists(),
+    }
+
+
+def kill_at_random(run: Path, rng: random.Random) -> list[dict[str, Any]]:
+    """One to four kills, each somewhere between opening the directory and the end, then to the end."""
+    kills: list[dict[str, Any]] = []
+    for _ in range(rng.randint(1, 4)):
+        begun, now = num_logged(run), time.time()
+        process = start(run)
+        moment = rng.uniform(begun - 1.0, STEPS + 1.5)
+
+        def ready(moment: float = moment, begun: int = begun, now: float = now) -> bool:
+            if moment < begun:  # anywhere in the seconds it takes to load everything
+                return True
+            return opened_after(run, now) and num_logged(run) >= min(int(moment), STEPS)
+
+        if wait_for(ready, process):
+            pause = (moment % 1.0) * (10.0 if moment < begun else step_seconds())
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=pause)
+        if process.poll() is None:
+            process.kill()
+            finish(process)
+            kills.append(where(run))
+        else:
+            finish(process)
+            break
+    return kills
+
+
+def trial(number: int) -> Callable[[Path], Outcome]:
+    def kills(run: Path) -> Outcome:
+        done = kill_at_random(run, random.Random(f"faults {number}"))
+        code, text = resume(run)
+        found = differences(run) if code == 0 else [text[-400:]]
+        return {"kills": done, "exit_code": code, "differences": found, "ok": code == 0 and not found}
+
+    kills.__doc__ = "killed at random moments and resumed: the run of an uninterrupted process"
+    return kills
+
+
+for number in range(NUM_TRIALS):
+    FAULTS[f"kill_{number:02}"] = trial(number)
+
+MOMENTS = (
+    "checkpoints/checkpoint-12/mixer.json",
+    "checkpoints/checkpoint-12/model.safetensors",
+    "checkpoints/checkpoint-12/optimizer.pt",
+    "checkpoints/checkpoint-12/trainer_state.json",
+    "checkpoints/checkpoint-12/checkpoint.json",
+    "checkpoints/checkpoint-24/checkpoint.json",
+    "model",
+)
+
+
+def at(path: str) -> Callable[[Path], Outcome]:
+    def kill(run: Path) -> Outcome:
+        process = start(run)
+        hit = wait_for((run / path).exists, process)
+        process.kill()
+        finish(process)
+        left = where(run)
+        code, text = resume(run)
+        found = differences(run) if code == 0 else [text[-400:]]
+        return {"kills": [left], "exit_code": code, "differences": found, "ok": hit and code == 0 and not found}
+
+    kill.__doc__ = f"killed the moment {path} appears, and resumed: the run of an uninterrupted process"
+    return kill
+
+
+for moment in MOMENTS:
+    FAULTS[f"kill_at_{moment.rpartition('checkpoint-')[2].replace('/', '_')}"] = at(moment)
+
+
+# ---- the campaign ----------------------------------------------------------------------------------------------
+def main() -> None:
+    import fault_kinds  # noqa: F401 - registers the other faults
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="faults whose name begins so")
+    parser.add_argument("--again", action="store_true", help="also those that were done before")
+    arguments = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    (WORK / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    whole()
+    for name, inject in FAULTS.items():
+        done = WORK / f"{name}.json"
+        if name.startswith(arguments.only) and (arguments.again or not done.exists()):
+            run = WORK / name
+            shutil.rmtree(run, ignore_errors=True)
+            begin = time.monotonic()
+            outcome = {"fault": name, "expected": " ".join((inject.__doc__ or "").split()), **inject(run)}
+            done.write_text(json.dumps(outcome))
+            shutil.rmtree(run, ignore_errors=True)
+            print(f"{'ok  ' if outcome['ok'] else 'FAIL'} {name} ({time.monotonic() - begin:.0f} s)", flush=True)
+    write_record()
+
+
+def write_record() -> None:
+    """All outcomes so far."""
+    outcomes = [json.loads((WORK / f"{name}.json").read_text()) for name in FAULTS if (WORK / f"{name}.json").exists()]
+    kills = [kill for outcome in outcomes for kill in outcome.get("kills", ())]
+    record = {
+        "kills": len(kills),
+        "kills_with_a_half_written_checkpoint": sum(bool(kill["half_written"]) for kill in kills),
+        "kills_by_steps_logged": {str(n): sum(k["steps_logged"] == n for k in kills) for n in range(STEPS + 1)},
+        "runs_that_differ_after_resuming": sum(bool(outcome.get("differences")) for outcome in outcomes),
+        "faults": len(outcomes),
+        "not_as_expected": [outcome["fault"] for outcome in outcomes if not outcome["ok"]],
+        "not_injected": [outcome["fault"] for outcome in outcomes if outcome.get("skipped")],
+        "config": CONFIG,
+    }
+    text = json.dumps(record, indent=1)[:-2] + ',\n "outcomes": [\n'
+    RECORD.write_text(text + ",\n".join("  " + json.dumps(outcome) for outcome in outcomes) + "\n ]\n}\n")
+
+
+if __name__ == "__main__":
+    sys.modules["faults"] = sys.modules["__main__"]  # `fault_kinds` adds to this very campaign
+    main()
