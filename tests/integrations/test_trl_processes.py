@@ -27,7 +27,7 @@ def test_two_processes(model_path, tmp_path):
     assert len(results) == 2
     first, second = results
     assert first == second
-    for check in ("bitwise", "metrics", "shares", "loss_shares", "resumed"):
+    for check in ("bitwise", "metrics", "shares", "loss_shares", "loss_scaled", "resumed"):
         assert first[check], check
     assert first["num_prompts"] == [6, 6, 6]
     assert max(first["discarded"]) <= 1

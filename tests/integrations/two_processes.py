@@ -76,7 +76,7 @@ class Shares(MultiTaskGRPOTrainer):
         quotas = torch.tensor([float(self.mixer.batch.quotas[name]) for name in self.tasks.names])
         exact = torch.allclose(sums / sums.sum(), quotas / quotas.sum(), atol=1e-5)
         scaled = any(abs(float(f) - 1) > 0.3 for part in parts for f in part[LOSS_FACTORS])
-        self.__dict__.setdefault("loss", []).append(exact and scaled)
+        self.__dict__.setdefault("loss", []).append((exact, scaled))
 
     def _replay(self, rows):
         output = super()._replay(rows)
@@ -108,7 +108,9 @@ weighting = {"improvement": "surrogate", "updates": "minibatch", "weight_lr": 0.
 whole = build("whole", Shares, ImprovementAware(**weighting), save_steps=3, loss_shares=True, **schedule)
 whole.train()
 result["shares"] = all(whole.shares) and len(whole.shares) == 2
-result["loss_shares"] = all(whole.loss) and len(whole.loss) == 2
+# The weights move fast: a batch whose quotas leave the easy task out has nothing to mend.
+result["loss_shares"] = len(whole.loss) == 2 and all(exact for exact, _ in whole.loss)
+result["loss_scaled"] = any(scaled for _, scaled in whole.loss)
 result["discarded"] = [e["sampler/discarded"] for e in history(whole) if "sampler/discarded" in e]
 resumed = build("resumed", Shares, ImprovementAware(**weighting), save_steps=3, loss_shares=True, **schedule)
 resumed.train(resume_from_checkpoint=f"{folder}/whole/checkpoint-3")
