@@ -21,7 +21,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from mtgrpo.errors import ConfigError, RewardError, StateError
 from mtgrpo.integrations.verl import MultiTaskDataset, MultiTaskReplayBuffer
-from mtgrpo.integrations.verl_groups import TICKET
+from mtgrpo.integrations.verl_groups import TICKET, read_tickets
 
 WEIGHTS = {"copy": 0.5, "digit": 0.25, "rare": 0.25}
 FIXED = {"weighting": {"rule": "fixed", "weights": WEIGHTS}, "accuracy_key": "acc", "poll_interval": 0.01}
@@ -139,7 +139,7 @@ class Trainer:
         batch, metrics = self.buffer.sample(self.global_steps, "train", 8)
         data = transfer_queue.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=["data_source", TICKET])
         rows = Counter(str(getattr(task, "data", task)) for task in data["data_source"])
-        tickets = list(dict.fromkeys(int(t) for t in data[TICKET].reshape(-1)))
+        tickets = list(dict.fromkeys(read_tickets(data)))
         transfer_queue.kv_clear(keys=batch.keys, partition_id="train")
         self.global_steps += 1
         assert all(count % 4 == 0 for count in rows.values()), "whole groups"
@@ -152,7 +152,7 @@ def left() -> list[str]:
 
 def test_sync_shares_are_exact_and_nothing_stays_behind(toy_rows, toy_model):
     trainer = Trainer(toy_rows, toy_model, informative)
-    for _ in range(6):  # past the end of the data, where verl makes a new iterator
+    for _ in range(8):  # past the end of the data, where verl makes a new iterator
         groups, metrics, tickets = trainer.step()
         assert groups == {"copy": 4, "digit": 2, "rare": 2}
         assert metrics["sampler/shares_met"] == 1.0

@@ -36,6 +36,11 @@ def session_of(key: str) -> tuple[int, int]:
     return int(session), int(index)
 
 
+def read_tickets(data: Any) -> list[int]:
+    """The ticket of each trajectory; the queue gives a column back as a plain or as a nested tensor."""
+    return [int(ticket) for ticket in data[TICKET].unbind()]
+
+
 def read_groups(keys: Sequence[str], partition: str, settings: VerlSettings) -> dict[str, Rollouts]:
     """Rewards of the trajectories under these keys, by the uid of their prompts.
 
@@ -48,7 +53,7 @@ def read_groups(keys: Sequence[str], partition: str, settings: VerlSettings) -> 
         return {}
     fields = [TICKET, "rm_scores", *(["extra_fields"] if settings.accuracy_key else [])]
     data = transfer_queue.kv_batch_get(keys=list(keys), partition_id=partition, select_fields=fields)
-    tickets = [int(t) for t in data[TICKET].reshape(-1)]
+    tickets = read_tickets(data)
     rewards = [float(scores.sum()) for scores in data["rm_scores"]]
     if settings.accuracy_key:
         accuracies = [_accuracy(getattr(v, "data", v), settings.accuracy_key) for v in data["extra_fields"]]
