@@ -1,15 +1,17 @@
 """Prompts passed over: rarely enough, never for good, and without a trace in what is measured of the task."""
 
 import json
+import math
 import random
 import sys
 
 import numpy as np
 import pytest
 
-from mtgrpo.core.prompt_memory import LEAST_CHANCE, MOST_PROMPTS, PromptMemory
-from mtgrpo.core.prompts import PromptStream
-from mtgrpo.core.types import Draw
+from mtgrpo.core.filters import gauge, keep_all, lenient
+from mtgrpo.core.prompt_memory import LEAST_CHANCE, MOST_PROMPTS, PromptMemory, fair_mean
+from mtgrpo.core.prompts import PromptStream, remember_groups
+from mtgrpo.core.types import Draw, Group
 from mtgrpo.errors import StateError
 
 SIZE, GROUP_SIZE = 300, 8
@@ -34,16 +36,17 @@ class World:
 
 
 def ask(stream, world, count):
-    """Informative groups, and the sum and count of the task's accuracy as `Draw.total` has it."""
-    informative, total, number = 0, 0.0, 0
+    """Informative groups, and the estimate of the task's accuracy."""
+    informative, total, skipped, right = 0, 0.0, 0, 0
     for _ in range(count):
         (draw,) = stream.draws(1)
         accuracy, informs = world.group(draw.row)
         stream.memory.note(draw, accuracy, informs)
         informative += informs
-        total += draw.total(accuracy)
-        number += 1 + draw.num_skipped
-    return informative, total, number
+        total += draw.corrected(accuracy)
+        skipped += draw.num_skipped
+        right += draw.skipped_right
+    return informative, fair_mean(total, count, skipped, right)
 
 
 def test_levels_by_hand():
@@ -107,9 +110,9 @@ def test_it_saves_groups_and_the_estimate_of_the_task_stays_unbiased():
         world, stream = World(seed), PromptStream("task", SIZE, seed, remember=True)
         ask(stream, world, 3 * SIZE)
         world.skill = 1.0  # the policy has moved: what the memory predicts is partly out of date
-        informative, total, number = ask(stream, world, SIZE // 2)
+        informative, estimate = ask(stream, world, SIZE // 2)
         truth = world.rates().mean()
-        errors.append(total / number - truth)
+        errors.append(estimate - truth)
         rows = [d.row for d in stream.draws(SIZE // 2)]
         naive.append(world.rates()[rows].mean() - truth)
         other = PromptStream("task", SIZE, seed + 100)
@@ -122,16 +125,30 @@ def test_it_saves_groups_and_the_estimate_of_the_task_stays_unbiased():
     assert np.std(errors) < 1.5 * np.std(plain)
 
 
-def test_totals_of_all_encounters_are_unbiased_whatever_the_predictions():
-    """By enumeration: the expectation over the coin of a prompt's contribution is its value."""
+def test_a_prompt_counts_without_bias_whatever_its_prediction():
+    """By enumeration: the expectation over the coin of what a prompt counts is its value."""
     for chance in (1 / 8, 0.3, 1.0):
         for predicted in (0.0, 1.0):
             for value in (0.0, 0.3, 1.0):
-                asked = Draw(0, chance, predicted).total(value)
-                passed = Draw(0, skipped_right=int(predicted), skipped_wrong=1 - int(predicted)).total(0.0)
-                assert chance * asked + (1 - chance) * passed == pytest.approx(value)
-    assert Draw(0, skipped_wrong=2, skipped_right=3).total(0.5) == 3.5
+                asked = Draw(0, chance, predicted).corrected(value)
+                assert chance * asked + (1 - chance) * predicted == pytest.approx(value)
+    assert Draw(0).corrected(0.3) == 0.3
     assert Draw(0, skipped_wrong=2, skipped_right=3).num_skipped == 5
+
+
+@pytest.mark.parametrize("num_asked", [1, 2, 5])
+def test_the_mean_is_unbiased_for_any_number_of_groups(num_asked):
+    """Exactly: prompts asked with chance .3, then worth .8, are passed over else, and right half of the time."""
+    chance, value, right = 0.3, 0.8, 0.5
+    mean = ratio = 0.0
+    for skipped in range(120):
+        probability = math.comb(num_asked + skipped - 1, skipped) * chance**num_asked * (1 - chance) ** skipped
+        for k in range(skipped + 1):
+            part = probability * math.comb(skipped, k) * right**k * (1 - right) ** (skipped - k)
+            mean += part * fair_mean(num_asked * value, num_asked, skipped, k)
+            ratio += part * (num_asked * value + k) / (num_asked + skipped)
+    assert mean == pytest.approx(chance * value + (1 - chance) * right, abs=1e-9)
+    assert ratio > mean + 0.005, "the plain ratio would do as well"
 
 
 def test_tally():
@@ -166,6 +183,23 @@ def test_resumed_equals_uninterrupted(pieces):
     plain = drive(PromptStream("task", SIZE, 3, remember=True), World(), False)
     assert drive(PromptStream("task", SIZE, 3, remember=True), World(), True) == plain
     assert any(draw.num_skipped for draw in plain[0])
+
+
+def test_groups_are_remembered_as_the_filter_sees_them():
+    streams = {"a": PromptStream("a", 5, remember=True), "b": PromptStream("b", 5)}
+    groups = [
+        Group("a", (0.1, 0.0), draw=Draw(0)),  # the format differs, nothing is right
+        Group("a", (1.0, 1.0), draw=Draw(1)),
+        Group("a", (1.0, 0.0), draw=Draw(2)),
+        Group("a", (0.0, 0.0)),  # not drawn from the stream
+        Group("b", (0.0, 0.0), draw=Draw(3)),
+    ]
+    remember_groups(streams, groups, gauge(keep_all))
+    assert [streams["a"].memory.predicted(row) for row in range(5)] == [0.0, 1.0, None, None, None]
+    assert streams["a"].memory.end_step().asked == 3
+    remember_groups(streams, groups[:1], lenient)
+    assert streams["a"].memory.predicted(0) is None
+    assert gauge(lenient) is lenient
 
 
 def test_without_a_memory_the_stream_is_what_it_was():

@@ -105,6 +105,11 @@ def get_filter(group_filter: str | GroupFilter) -> GroupFilter:
     return FILTERS[group_filter]
 
 
+def gauge(group_filter: GroupFilter) -> GroupFilter:
+    """What says whether groups carry a gradient: the filter itself or, where every group is kept, the default one."""
+    return informative if group_filter is keep_all else group_filter
+
+
 def _scorable(group: Group) -> tuple[tuple[float, ...], tuple[float, ...]]:
     rewards = group.rewards
     if not math.isnan(math.fsum(rewards)):

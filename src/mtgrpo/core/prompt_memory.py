@@ -6,7 +6,7 @@ from what happens when such prompts *are* asked: half as many informative groups
 chance. Where one constant group says little (few completions, a policy that moves fast), little is passed over.
 
 What is asked is then no fair sample of a task's prompts any more. `Draw` carries what it takes to see the task as a
-whole all the same: see `Draw.total`.
+whole all the same: `fair_mean` of what `Draw.corrected` returns.
 """
 
 from __future__ import annotations
@@ -27,6 +27,25 @@ LEAST_CHANCE = 1 / 8
 MOST_IN_A_ROW = 3
 # Groups after which a count has forgotten two thirds.
 WINDOW = 256
+
+
+def fair_mean(asked_sum: float, num_asked: int, num_skipped: int, num_right: int) -> float:
+    """The mean over all prompts that the stream came to, asked or passed over; without bias from one group on.
+
+    Args:
+        asked_sum: Sum over the prompts asked, each as `Draw.corrected` returns it.
+        num_asked: How many these are, at least 1.
+        num_skipped: Prompts passed over before them.
+        num_right: Of those, the ones predicted right: their value is 1, that of the others 0.
+
+    How many are asked is fixed and how many are passed over on the way is not, so n of N asked is no fair share:
+    (n - 1) of (N - 1) is, as the last one is always asked. Source: inverse sampling, Haldane, Biometrika 1945.
+    """
+    asked = asked_sum / num_asked
+    if num_skipped == 0:
+        return asked
+    share = (num_asked - 1) / (num_asked + num_skipped - 1)
+    return share * asked + (1 - share) * num_right / num_skipped
 
 
 @dataclass(slots=True)
@@ -50,7 +69,12 @@ class MemoryTally:
     @property
     def acceptance_unskipped(self) -> float:
         """The acceptance rate without the memory, from these groups; at most 1, and 0 when there were none."""
-        return min(1.0, self.expected / max(1, self.asked + self.skipped))
+        return min(1.0, fair_mean(self.expected, self.asked, self.skipped, 0)) if self.asked else 0.0
+
+    @property
+    def skipped_rate(self) -> float:
+        """Prompts passed over, of those the stream came to; 0 when there were none."""
+        return self.skipped / max(1, self.asked + self.skipped)
 
 
 class PromptMemory:

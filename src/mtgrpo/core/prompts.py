@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 
+from mtgrpo.core.filters import GroupFilter
 from mtgrpo.core.prompt_memory import PromptMemory
-from mtgrpo.core.types import Draw, State
+from mtgrpo.core.types import Draw, Group, State
 from mtgrpo.errors import ConfigError, StateError
 
 
@@ -103,6 +105,20 @@ class PromptStream:
         if self.memory is not None:
             self.memory.load_state_dict(state["memory"])
         self._position = int(state["position"])
+
+
+def remember_groups(streams: Mapping[str, PromptStream], groups: Iterable[Group], informs: GroupFilter) -> None:
+    """Tell the streams' memories what came of their draws; groups without a draw, or without a memory, say nothing.
+
+    Args:
+        streams: By task name.
+        groups: All that were generated, informative or not, in an order that all processes share.
+        informs: Which of them carry a gradient.
+    """
+    for group in groups:
+        memory = streams[group.task].memory
+        if memory is not None and group.draw is not None:
+            memory.note(group.draw, group.mean_accuracy, informs(group).keep)
 
 
 _MASK64 = 0xFFFFFFFFFFFFFFFF

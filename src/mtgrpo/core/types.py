@@ -48,16 +48,15 @@ class Draw(NamedTuple):
         """Prompts passed over since the last draw."""
         return self.skipped_wrong + self.skipped_right
 
-    def total(self, value: float) -> float:
-        """What `value`, measured on this prompt, contributes to a sum over ``1 + num_skipped`` prompts.
+    def corrected(self, value: float) -> float:
+        """What `value`, measured on this prompt, counts among prompts asked with this chance and passed over else.
 
-        The difference estimator of survey sampling: a prompt passed over counts with its prediction, one that was
-        asked in spite of a prediction m counts ``m + (value - m) / chance``. The sum is unbiased, however wrong the
-        predictions are, and precise when they are mostly right. Source: Saerndal, Swensson and Wretman, Model
-        Assisted Survey Sampling, 6.3.
+        A prompt that is passed over counts with its prediction m, so one that is asked counts
+        ``m + (value - m) / chance``: without bias however wrong the predictions are, precise when they are mostly
+        right, and possibly outside the range of `value`. Source: the difference estimator, Saerndal, Swensson and
+        Wretman, Model Assisted Survey Sampling, 6.3.
         """
-        own = value if self.predicted is None else self.predicted + (value - self.predicted) / self.chance
-        return own + self.skipped_right
+        return value if self.predicted is None else self.predicted + (value - self.predicted) / self.chance
 
 
 @dataclass(frozen=True, slots=True)
