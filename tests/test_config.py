@@ -40,12 +40,13 @@ def test_another_rule_does_not_inherit_the_presets_arguments() -> None:
     assert config.weighting == {"rule": "sec", "alpha": 0.3, "temperature": 0.2}
 
 
-def test_shares_of_the_loss_are_the_presets_unless_stated() -> None:
-    assert load_config("demo").loss_shares is False
-    assert load_config("demo", ["preset=dapo", "loss_shares=true"]).loss_shares is True
+@pytest.mark.parametrize("key", ["loss_shares", "prompt_memory"])
+def test_what_the_paper_lacks_is_off_unless_stated(key: str) -> None:
+    assert getattr(load_config("demo"), key) is False
+    assert getattr(load_config("demo", ["preset=dapo", f"{key}=true"]), key) is True
     published = [presets.get(n, variant=v) for n in presets.NAMES if n != "balanced" for v in presets.VARIANTS]
-    assert not any(preset.loss_shares for preset in published)
-    assert "  loss_shares: false\n" in str(published[0])
+    assert not any(getattr(preset, key) for preset in published)
+    assert f"  {key}: false\n" in str(published[0])
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,7 @@ def test_shares_of_the_loss_are_the_presets_unless_stated() -> None:
         ("learning_rate=-1.0", ["learning_rate", "above 0"]),
         ("group_size=1", ["group_size: 1", "at least 2"]),
         ("loss_shares=4", ["loss_shares", "true or false"]),
+        ("prompt_memory=4", ["prompt_memory", "true or false"]),
         ("preset=mtgrpo", ["unknown name 'mtgrpo'", "did you mean 'mt_grpo'"]),
         ("variant=original", ["unknown variant", "paper"]),
         ("weighting.lamb=0.2", ["weighting", "did you mean 'lam'"]),

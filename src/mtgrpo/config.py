@@ -78,11 +78,12 @@ class RunConfig:
         setting: Published setting the preset's hyper-parameters come from.
         weighting: Changes to the preset's weighting.
         sampler: Changes to the preset's sampler.
-        task_reward: What J_k is, ``accuracy`` or ``reward``; null takes the preset's. So do the next three.
+        task_reward: What J_k is, ``accuracy`` or ``reward``; null takes the preset's. So do the next four.
         observe: J_k is observed once a ``step`` or once a ``round``.
         surrogate: Form of the measured improvement, ``mean`` or ``sum``.
         loss_shares: Whether advantages are scaled so that each task's share of the loss is its share of the quotas,
             whatever its lengths and shortfall.
+        prompt_memory: Whether prompts whose last groups were all right or all wrong are asked again rarely.
         steps: Training steps: batches of `batch_size` groups.
         batch_size: Groups (prompts) per step, B.
         group_size: Completions per prompt, G.
@@ -112,6 +113,7 @@ class RunConfig:
     observe: str | None = None
     surrogate: str | None = None
     loss_shares: bool | None = None
+    prompt_memory: bool | None = None
     steps: int = 100
     batch_size: int = 16
     group_size: int = 8
@@ -146,6 +148,7 @@ class RunConfig:
             observe=self.observe or preset.observe,
             surrogate=self.surrogate or preset.surrogate,
             loss_shares=preset.loss_shares if self.loss_shares is None else self.loss_shares,
+            prompt_memory=preset.prompt_memory if self.prompt_memory is None else self.prompt_memory,
             trl={"epsilon": preset.epsilon, "epsilon_high": preset.epsilon_high, **self.trl},
         )
         for key, allowed in (

@@ -44,6 +44,7 @@ _METHODS: Mapping[str, tuple[str, str, tuple[float, float], str]] = {
     "seq_dapo": ("sequential", "dapo", (0.2, 0.28), "dynamic sampling on one task family after the other"),
 }
 NAMES = tuple(_METHODS)
+_SWITCHES = ("task_reward", "observe", "surrogate", "loss_shares", "prompt_memory", "epsilon", "epsilon_high")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Preset:
         observe: Whether J_k is observed once a ``step`` or once a ``round``.
         surrogate: How the engine measures I_k when the weighting asks for it: ``mean`` or ``sum``.
         loss_shares: Whether the engine gives each task its share of the loss, not of the groups alone.
+        prompt_memory: Whether prompts that were all right or all wrong are asked again rarely.
         epsilon: Lower clip of the policy ratio.
         epsilon_high: Upper clip of the policy ratio.
     """
@@ -75,6 +77,7 @@ class Preset:
     observe: str
     surrogate: str
     loss_shares: bool
+    prompt_memory: bool
     epsilon: float
     epsilon_high: float
 
@@ -104,7 +107,7 @@ class Preset:
         for section in ("weighting", "sampler"):
             lines.append(f"  {section}:")
             lines += [f"    {key}: {_show(value)}" for key, value in getattr(self, section).items()]
-        for key in ("task_reward", "observe", "surrogate", "loss_shares", "epsilon", "epsilon_high"):
+        for key in _SWITCHES:
             lines.append(f"  {key}: {_show(getattr(self, key))}")
         return "\n".join(lines)
 
@@ -133,6 +136,7 @@ def get(name: str, *, variant: str = "default", setting: str = "three_tasks") ->
         observe="round" if variant == "released" else "step",
         surrogate="sum" if variant == "released" else "mean",
         loss_shares=False,
+        prompt_memory=False,
         epsilon=epsilon,
         epsilon_high=epsilon_high,
     )

@@ -10,11 +10,12 @@ import numpy as np
 from mtgrpo import presets
 from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.config import RunConfig
-from mtgrpo.core.filters import FILTERS
+from mtgrpo.core.filters import FILTERS, gauge
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.simulation.policy import ToyPolicy
+from mtgrpo.simulation.prompt_sets import PromptSets
 from mtgrpo.simulation.result import SimulationResult
 from mtgrpo.simulation.world import World
 
@@ -32,6 +33,7 @@ def simulate(
     weighting: TaskWeighting | Mapping[str, Any] | None = None,
     sampler: RatioPreservingSampler | Mapping[str, Any] | None = None,
     updates_per_step: int = 4,
+    prompt_memory: bool | None = None,
 ) -> SimulationResult:
     """Train the toy policy on a world with the library's own mixer.
 
@@ -47,6 +49,8 @@ def simulate(
         weighting: Changes to the preset's weighting, or an unbound weighting in its place.
         sampler: Changes to the preset's sampler, or an unbound sampler in its place.
         updates_per_step: Minibatches per step; each gives one measured improvement.
+        prompt_memory: Pass over prompts that were all right or all wrong; None takes the preset's, where the world has
+            finite sets of prompts.
 
     Raises:
         ConfigError: Any value that cannot work.
@@ -63,6 +67,7 @@ def simulate(
         batch_size=batch_size,
         group_size=group_size,
         updates_per_step=updates_per_step,
+        prompt_memory=prompt_memory,
     ).resolved()
     method = presets.get(preset, variant=variant, setting=setting)
     mixer = TaskMixer(
@@ -74,33 +79,46 @@ def simulate(
         observe=method.observe,
         seed=seed,
     )
-    policy = ToyPolicy(world, group_size, np.random.default_rng([seed, 1]))
-    return _run(mixer, policy, preset, steps, seed, updates_per_step, method.surrogate)
+    remember = prompt_memory or (bool(config.prompt_memory) and any(task.num_prompts for task in world.tasks))
+    sets = PromptSets(world, seed, remember)
+    policy = ToyPolicy(world, group_size, np.random.default_rng([seed, 1]), sets)
+    return _run(mixer, policy, sets, preset, steps, seed, updates_per_step, method.surrogate)
 
 
 def _run(
-    mixer: TaskMixer, policy: ToyPolicy, name: str, steps: int, seed: int, updates_per_step: int, surrogate: str
+    mixer: TaskMixer,
+    policy: ToyPolicy,
+    sets: PromptSets,
+    name: str,
+    steps: int,
+    seed: int,
+    updates_per_step: int,
+    surrogate: str,
 ) -> SimulationResult:
     tasks = mixer.tasks
     accuracy, weights, realized = (np.zeros((steps + extra, len(tasks))) for extra in (1, 0, 0))
-    generated, informative = (np.zeros((steps, len(tasks)), dtype=np.int64) for _ in range(2))
+    generated, informative, skipped = (np.zeros((steps, len(tasks)), dtype=np.int64) for _ in range(3))
     rounds, shortfall, rollouts = (np.zeros(steps + extra, dtype=np.int64) for extra in (0, 0, 1))
     observed = np.full((steps, len(tasks)), np.nan)
     accuracy[0] = policy.accuracy()
     for t in range(steps):
         batch = mixer.new_batch()
         while request := batch.ask():
-            batch.tell(policy.draw(request))
+            groups = policy.draw(request)
+            sets.note(groups, gauge(mixer.sampler.group_filter))
+            batch.tell(groups)
         mixer.update(policy.learn(batch.groups, updates_per_step, surrogate))
         report = mixer.report
         assert report is not None  # update() has just made it
         means = report.totals.means("accuracy")
         num_trained = max(1, sum(report.realized.values()))
+        passed_over = sets.end_step()
         for k, task in enumerate(tasks):
             weights[t, k] = report.weights[task]
             realized[t, k] = report.realized.get(task, 0) / num_trained
             generated[t, k] = report.totals.num_groups.get(task, 0)
             informative[t, k] = report.num_informative.get(task, 0)
+            skipped[t, k] = passed_over.get(task, 0)
             observed[t, k] = means.get(task, np.nan)
         accuracy[t + 1] = policy.accuracy()
         rounds[t], shortfall[t], rollouts[t + 1] = report.num_rounds, report.shortfall, mixer.num_rollouts
@@ -116,6 +134,7 @@ def _run(
         realized=realized,
         generated=generated,
         informative=informative,
+        skipped=skipped,
         rounds=rounds,
         rollouts=rollouts,
         shortfall=shortfall,

@@ -10,7 +10,8 @@ import numpy as np
 
 from mtgrpo.core.advantages import STD_EPSILON
 from mtgrpo.core.quotas import Floats, Ints
-from mtgrpo.core.types import Group
+from mtgrpo.core.types import Draw, Group
+from mtgrpo.simulation.prompt_sets import PromptSets
 from mtgrpo.simulation.world import World
 
 FORMAT_REWARD = 0.1
@@ -26,10 +27,15 @@ class ToyPolicy:
         world: What there is to learn.
         group_size: G, completions per group, at least 2.
         rng: Of the draws and of the noise on improvements.
+        prompt_sets: Of the tasks with a finite number of prompts. The sensitivity of a group's prompt is that of the
+            whole distribution all the same.
     """
 
-    def __init__(self, world: World, group_size: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, world: World, group_size: int, rng: np.random.Generator, prompt_sets: PromptSets | None = None
+    ) -> None:
         self.world, self.group_size, self._rng = world, group_size, rng
+        self._sets = PromptSets(world, 0, False) if prompt_sets is None else prompt_sets
         self.skill = world.array("skill")
         formatted = world.array("format_skill")
         self.format_logit = np.log(formatted / (1 - formatted))
@@ -43,25 +49,38 @@ class ToyPolicy:
 
     def accuracy(self) -> Floats:
         """Exact expected accuracy per task, shape (K,): the mean pass rate over its prompts."""
-        return self._pass_rates.mean(axis=1)
+        means = self._pass_rates.mean(axis=1)
+        for name in self._sets.streams:
+            k = self._index[name]
+            means[k] = self._sets.pass_rates(name, float(self.skill[k])).mean()
+        return means
 
     def draw(self, request: Mapping[str, int]) -> list[Group]:
         """That many groups of each task, for prompts drawn at random, in a random order over all tasks."""
-        drawn = list[Ints]()
+        drawn, single = list[Ints](), list[Group]()
         size, num_codes = self.group_size, (self.group_size + 1) ** 2
         for name, count in request.items():
+            if name in self._sets:
+                single += self._draw_from_set(name, count)
+                continue
             k = self._index[name]
             correct = np.searchsorted(self._cumulated[k], self._rng.random(count))
             formed = self._rng.binomial(size - correct, self._formatted[k])
             drawn.append(k * num_codes + correct * (size + 1) + formed)
-        if not drawn:
-            return []
-        places = np.concatenate(drawn)
+        places = np.concatenate(drawn) if drawn else np.zeros(0, dtype=np.int64)
         for place in np.flatnonzero(np.bincount(places)).tolist():
             if self._shared[place] is None:
                 self._shared[place] = self._make(*divmod(place, num_codes))
-        order = self._rng.permutation(len(places))
-        return list(map(self._shared.__getitem__, places[order].tolist()))
+        groups = list(map(self._shared.__getitem__, places.tolist())) + single
+        return [groups[i] for i in self._rng.permutation(len(groups)).tolist()]
+
+    def _draw_from_set(self, name: str, count: int) -> list[Group]:
+        k, draws = self._index[name], self._sets.draws(name, count)
+        rates = self._sets.pass_rates(name, float(self.skill[k]), [draw.row for draw in draws])
+        correct = self._rng.binomial(self.group_size, rates)
+        formed = self._rng.binomial(self.group_size - correct, self._formatted[k])
+        codes = (correct * (self.group_size + 1) + formed).tolist()
+        return [self._make(k, code, draw) for code, draw in zip(codes, draws, strict=True)]
 
     def learn(self, groups: Sequence[Group], updates_per_step: int, surrogate: str) -> list[dict[str, float]]:
         """One step on these groups; returns the measured improvements, one mapping per minibatch.
@@ -120,10 +139,10 @@ class ToyPolicy:
         self._cumulated = np.cumsum(self.outcomes, axis=1)
         self._cumulated[:, -1] = 2.0
 
-    def _make(self, k: int, code: int) -> Group:
+    def _make(self, k: int, code: int, draw: Draw | None = None) -> Group:
         correct, formed = divmod(code, self.group_size + 1)
         rewards = (1.0,) * correct + (FORMAT_REWARD,) * formed + (0.0,) * (self.group_size - correct - formed)
-        return Group(self.world.names[k], rewards, payload=code)
+        return Group(self.world.names[k], rewards, payload=code, draw=draw)
 
 
 def group_signals(group_size: int) -> tuple[Floats, Floats, Floats]:

@@ -27,6 +27,7 @@ class SimulationResult:
         realized: Shares of the groups trained on, shape (T, K).
         generated: Groups generated, shape (T, K).
         informative: Of those, the ones the filter passes, shape (T, K).
+        skipped: Prompts that the memory passed over, shape (T, K).
         rounds: Generation rounds, shape (T,).
         rollouts: Completions generated so far, shape (T + 1,).
         shortfall: Groups by which quotas were unmet, shape (T,).
@@ -44,6 +45,7 @@ class SimulationResult:
     realized: Floats
     generated: Ints
     informative: Ints
+    skipped: Ints
     rounds: Ints
     rollouts: Ints
     shortfall: Ints

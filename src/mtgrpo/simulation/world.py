@@ -32,6 +32,7 @@ class SimulatedTask:
         ceiling: Pass rate with unlimited skill.
         format_skill: Probability at the start that a wrong answer is well-formed and earns 0.1.
         forgetting: Share of the skill gained so far that a step without any group of this task takes away.
+        num_prompts: Size of its set of prompts, which are asked epoch by epoch; 0: each prompt is a new one.
     """
 
     name: str
@@ -42,6 +43,7 @@ class SimulatedTask:
     ceiling: float = 1.0
     format_skill: float = 0.7
     forgetting: float = 0.0
+    num_prompts: int = 0
 
     def __post_init__(self) -> None:
         where = f"SimulatedTask {self.name!r}"
@@ -52,6 +54,8 @@ class SimulatedTask:
                 f"{where}: spread={self.spread}, learning_rate={self.learning_rate}, forgetting={self.forgetting}; "
                 "spread and learning_rate must be at least 0, forgetting in [0, 1]"
             )
+        if self.num_prompts < 0:
+            raise ConfigError(f"{where}: num_prompts={self.num_prompts}; it must be at least 0")
         if not 0 < self.format_skill < 1:
             raise ConfigError(f"{where}: format_skill={self.format_skill}; it must be above 0 and below 1")
 
