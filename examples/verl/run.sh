@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One node:        examples/verl/run.sh three_tasks
-# Changes:         examples/verl/run.sh nine_tasks data.mtgrpo.weighting.lam=1.2 trainer.n_gpus_per_node=4
+# Changes:         examples/verl/run.sh nine_tasks +data.mtgrpo.weighting.lam=1.2 trainer.n_gpus_per_node=4
 # Several nodes:   examples/verl/run_nodes.sh nine_tasks, on every node
 # A second call continues from the last checkpoint. DATA is the folder for data, CHECKPOINTS the one for checkpoints.
 set -euo pipefail

@@ -108,3 +108,15 @@ def test_the_lines_that_docs_show_are_the_examples():
     assert plain.trainer.v1.sampler.custom_sampler == config.trainer.v1.sampler.custom_sampler
     assert (plain.data.gen_batch_size, plain.data.dataloader_num_workers) == (1, 0)
     read_settings(OmegaConf.to_container(plain.data.mtgrpo, resolve=True))
+
+
+def test_the_commands_that_docs_show_change_what_they_say():
+    page = (EXAMPLES.parents[1] / "docs" / "verl.md").read_text(encoding="utf-8")
+    lines = re.findall(r"run(?:_nodes)?\.sh (three_tasks|nine_tasks)([^#\n]*)", page)
+    assert {name for name, _ in lines} == set(PUBLISHED)
+    changed = [(name, overrides.split()) for name, overrides in lines if overrides.split()]
+    assert changed
+    for name, overrides in changed:
+        section = OmegaConf.to_container(composed(name, *overrides).data.mtgrpo, resolve=True)
+        mixer = make_mixer(read_settings(section), ["a", "b"], batch_size=8, seed=0)
+        assert (mixer.weighting.lam, mixer.weighting.improvement) == (1.2, "rewards")
