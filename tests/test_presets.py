@@ -66,6 +66,8 @@ def test_ratio_preserving_sampler_as_published(name: str, variant: str, setting:
         "shortfall": "surplus",
         "keep_shares": True,
         "shares_from_step": start,
+        "max_staleness": 0,
+        "max_prompts_per_group": None,
     }
 
 

@@ -84,7 +84,7 @@ def _released(seed: int) -> TaskMixer:
 
 
 def _regularized(seed: int) -> TaskMixer:
-    sampler = RatioPreservingSampler(max_resamples=1, shortfall="smaller", rounds=NeededRounds(1.5), quotas="released")
+    sampler = RatioPreservingSampler(max_resamples=1, shortfall="smaller", rounds=NeededRounds(0.8), quotas="released")
     weighting = Regularized(reward_scale=0.2, updates="minibatch", reward_start=0.0)
     return TaskMixer(TASKS, batch_size=8, weighting=weighting, sampler=sampler, observe="round", seed=seed)
 

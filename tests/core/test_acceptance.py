@@ -20,12 +20,27 @@ def bound(estimate, num_tasks=2):
 
 
 def test_counted_by_hand():
-    # decay .5, prior 1. a: (1 + 2) / (1 + 8) = 1/3, then (1 + 1 + 4) / (1 + 4 + 4) = 2/3. b: never asked, then 0 of 3.
     estimate = bound(CountedAcceptance(decay=0.5, prior=1.0))
     assert estimate.rates().tolist() == [1, 1]
-    assert observe(estimate, ([8, 0], [2, 0])) == pytest.approx([1 / 3, 1])
-    assert observe(estimate, ([4, 3], [4, 0])) == pytest.approx([2 / 3, 1 / 4])
-    assert observe(estimate, ([0, 0], [0, 0])) == pytest.approx([2 / 3, 1 / 4])  # nothing fades without news
+    # All tasks (2 + 1) / (8 + 1) = 1/3; their one family (2 + 1/3) / (8 + 1) = 7/27, which is all that is known of b;
+    # a (2 + 7/27) / (8 + 1).
+    assert observe(estimate, ([8, 0], [2, 0])) == pytest.approx([61 / 243, 7 / 27])
+    # Another round of the same step counts like the first: (6, 12) of a, (0, 3) of b.
+    # All 7/16, family (6 + 7/16) / 16 = .40234, a (6.40234) / 13, b .40234 / 4.
+    assert observe(estimate, ([4, 3], [4, 0])) == pytest.approx([0.492488, 0.100586], abs=1e-6)
+    assert estimate.evidence().tolist() == [13, 4]
+    estimate.end_step()
+    # In the next step a keeps half: (3 + 1, 6 + 2); b, without news, everything. All 5/12, family (4 + 5/12) / 12.
+    assert observe(estimate, ([2, 0], [1, 0])) == pytest.approx([(4 + 53 / 144) / 9, (53 / 144) / 4])
+
+
+def test_a_new_task_is_taken_for_one_like_its_family():
+    estimate = CountedAcceptance()
+    estimate.bind(5, [0, 0, 1, 1, 2])
+    rates = observe(estimate, ([50, 0, 50, 0, 0], [5, 0, 45, 0, 0]))
+    assert rates[1] == pytest.approx(0.1, abs=0.03)
+    assert rates[3] == pytest.approx(0.9, abs=0.03)
+    assert rates[4] == pytest.approx(0.5, abs=0.03)  # of a family nobody has seen: like all tasks
 
 
 def test_ema_by_hand():

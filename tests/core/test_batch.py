@@ -32,25 +32,25 @@ def test_two_rounds_by_hand():
     assert batch.ask() == {A: 5, B: 3, C: 2}  # nothing is known yet: no inflation
     assert not batch.done
     told(batch, *[(A, MIXED)] * 5, (B, MIXED), (B, WRONG), (B, RIGHT), (C, FORMAT), (C, FORMAT))
-    # b: 2 missing at (1 + 1) / (1 + 3) = 1/2; c: 2 missing at 1 / (1 + 2) = 1/3.
-    assert batch.ask() == {B: 4, C: 6}
-    told(batch, *[(B, MIXED)] * 4, *[(C, MIXED)] * 6)
+    # All 7/11, the family (6 + 14/11) / 12 = 20/33; b: 2 missing at (1 + 40/33) / 5 = .442, c: 2 at (40/33) / 4 = .303.
+    assert batch.ask() == {B: 5, C: 7}
+    told(batch, *[(B, MIXED)] * 5, *[(C, MIXED)] * 7)
     assert batch.ask() == {}
     assert batch.done
     assert Counter(g.task for g in batch.groups) == {A: 5, B: 3, C: 2}
-    assert Counter(g.task for g in batch.surplus) == {B: 2, C: 4}
+    assert Counter(g.task for g in batch.surplus) == {B: 3, C: 5}
     assert batch.shortfall == 0
-    assert batch.num_generated == 20
-    assert batch.num_rollouts == 80
-    assert batch.num_informative == {A: 5, B: 5, C: 6}
+    assert batch.num_generated == 22
+    assert batch.num_rollouts == 88
+    assert batch.num_informative == {A: 5, B: 6, C: 7}
     assert {t: dict(r) for t, r in batch.dropped.items()} == {
         B: {"all_wrong": 1, "all_correct": 1},
         C: {"all_wrong": 2},
     }
-    # Measured before the filter: b has 5 groups of .275, one of 0 and one of 1.
-    assert batch.totals().means("reward") == pytest.approx({A: 0.275, B: 2.375 / 7, C: (6 * 0.275 + 2 * 0.05) / 8})
-    assert batch.totals().means("accuracy") == pytest.approx({A: 0.25, B: 2.25 / 7, C: 1.5 / 8})
-    assert [r.num_groups for r in batch.rounds] == [{A: 5, B: 3, C: 2}, {B: 4, C: 6}]
+    # Measured before the filter: b has 6 groups of .275, one of 0 and one of 1.
+    assert batch.totals().means("reward") == pytest.approx({A: 0.275, B: 2.65 / 8, C: (7 * 0.275 + 2 * 0.05) / 9})
+    assert batch.totals().means("accuracy") == pytest.approx({A: 0.25, B: 2.5 / 8, C: 1.75 / 9})
+    assert [r.num_groups for r in batch.rounds] == [{A: 5, B: 3, C: 2}, {B: 5, C: 7}]
 
 
 def test_ask_repeats_what_is_outstanding():
@@ -197,7 +197,7 @@ def test_acceptance_is_observed_once_a_round_when_it_is_complete():
     batch.tell(dice.rollout({A: 5, B: 3, C: 1}))
     assert batch._sampler.acceptance.rates().tolist() == [1, 1, 1]
     batch.tell(dice.rollout({C: 1}))
-    assert batch._sampler.acceptance.rates() == pytest.approx([1 / 6, 1 / 4, 1 / 3])
+    assert batch._sampler.acceptance.rates() == pytest.approx([1 / 231, 1 / 165, 1 / 132])
 
 
 def test_payloads_come_back_by_uid():

@@ -137,6 +137,10 @@ def test_metrics_by_hand():
         "sampler/groups_generated": 4,
         "sampler/shortfall": 4 - quotas[A],
         "sampler/surplus": 0,
+        "sampler/groups_predicted": 4.0,
+        "sampler/groups_banked": 0,
+        "sampler/groups_expired": 0,
+        "sampler/tasks_capped": 0,
         "sampler/shares_met": 0.0,
     }
     for task in TASKS:
@@ -264,7 +268,7 @@ def test_states_that_do_not_fit_are_refused():
     ):
         with pytest.raises(StateError, match=message):
             other.load_state_dict(state)
-    with pytest.raises(StateError, match="state version 0; this mtgrpo reads 1"):
+    with pytest.raises(StateError, match="state version 0; this mtgrpo reads 2"):
         mixer().load_state_dict({**state, "version": 0})
 
 

@@ -20,6 +20,10 @@ REPORT = StepReport(
     num_rollouts=112,
     shortfall=1,
     surplus=1,
+    num_predicted=13.5,
+    num_banked=2,
+    num_expired=3,
+    capped=("a",),
 )
 
 
@@ -49,6 +53,10 @@ def test_metrics_by_hand():
             "sampler/groups_generated": 14,
             "sampler/shortfall": 1,
             "sampler/surplus": 1,
+            "sampler/groups_predicted": 13.5,
+            "sampler/groups_banked": 2,
+            "sampler/groups_expired": 3,
+            "sampler/tasks_capped": 1,
             "sampler/shares_met": 0.0,
         }
     )

@@ -1,4 +1,5 @@
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -9,7 +10,16 @@ from mtgrpo.core.rounds import NeededRounds, OversampledRounds, RoundView
 from mtgrpo.errors import ConfigError
 
 
-def view(number=0, weights=(0.5, 0.3, 0.2), quotas=(5, 3, 2), accepted=(0, 0, 0), rates=(1, 1, 1), batch_size=10):
+def view(
+    number=0,
+    weights=(0.5, 0.3, 0.2),
+    quotas=(5, 3, 2),
+    accepted=(0, 0, 0),
+    rates=(1, 1, 1),
+    batch_size=10,
+    evidence=math.inf,
+    room=0.0,
+):
     return RoundView(
         number=number,
         batch_size=batch_size,
@@ -17,6 +27,8 @@ def view(number=0, weights=(0.5, 0.3, 0.2), quotas=(5, 3, 2), accepted=(0, 0, 0)
         quotas=None if quotas is None else np.array(quotas),
         accepted=np.array(accepted),
         acceptance_rates=np.array(rates, dtype=float),
+        evidence=np.full(len(rates), evidence),
+        room=np.full(len(rates), room),
     )
 
 
@@ -35,13 +47,39 @@ def test_view_by_hand():
 
 
 def test_needed_by_hand():
-    # deficits (5, 3, 2) at a = (1, .5, .1): 5, 6, and 2 * min(10, 5) = 10.
+    # deficits (5, 3, 2) at a = (1, .5, .1): 5, 6 and 2 * min(10, 5); a task that is done is asked for nothing.
     assert plan(NeededRounds(), view(rates=(1, 0.5, 0.1))) == [5, 6, 10]
-    # a quarter more: 6.25, 7.5, 12.5 rounded up; the first task is done and asked for nothing.
-    assert plan(NeededRounds(oversampling=1.25), view(accepted=(5, 0, 0), rates=(1, 0.5, 0.1))) == [0, 8, 13]
+    assert plan(NeededRounds(max_inflation=20), view(accepted=(5, 0, 0), rates=(1, 0.5, 0.1))) == [0, 6, 20]
     assert plan(NeededRounds(max_inflation=1.0), view(rates=(1, 0.5, 0.0))) == [5, 3, 2]
-    # 11 / (11 / 12) is 12, though rounding makes it 12.000000000000002.
-    assert plan(NeededRounds(), view(quotas=(11, 0, 0), rates=(11 / 12, 1, 1), batch_size=11)) == [12, 0, 0]
+    # To the nearest: 5 / .9 = 5.56, 3 / .9 = 3.33, 2 / .9 = 2.22.
+    assert plan(NeededRounds(), view(rates=(0.9, 0.9, 0.9))) == [6, 3, 2]
+
+
+def test_confidence_by_hand():
+    # One standard deviation, a known: m a - sqrt(m a (1 - a)) = deficit. For 3 at a half, m = 9: 4.5 - 1.5.
+    one = NormalDist().cdf(1.0)
+    assert plan(NeededRounds(one), view(quotas=(0, 3, 0), rates=(1, 0.5, 1), room=100)) == [0, 9, 0]
+    # Without room to bank what may be too much it is the mean need, with room for one group that of four.
+    assert plan(NeededRounds(one), view(quotas=(0, 3, 0), rates=(1, 0.5, 1))) == [0, 6, 0]
+    assert plan(NeededRounds(one), view(quotas=(0, 3, 0), rates=(1, 0.5, 1), room=1)) == [0, 8, 0]
+    # After 3 groups' worth of evidence a quarter of the variance stays: .5 m - sqrt(.25 m (1 + (m - 1) / 4)) = 3.
+    found = plan(NeededRounds(one), view(quotas=(0, 3, 0), rates=(1, 0.5, 1), room=100, evidence=3.0))[1]
+    assert 0.5 * found - math.sqrt(0.25 * found * (1 + (found - 1) / 4)) == pytest.approx(3, abs=0.15)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.7, 0.95])
+@pytest.mark.parametrize("deficit", [1, 4, 20])
+def test_the_stated_confidence_is_kept(rate, deficit):
+    """The rate is drawn from the posterior, the groups from the rate: the deficit is filled about as often as said."""
+    rng = np.random.default_rng(0)
+    evidence = 60.0
+    asked = plan(
+        NeededRounds(0.9, 100.0),
+        view(quotas=(0, deficit, 0), rates=(1, rate, 1), evidence=evidence, room=1e9, batch_size=deficit),
+    )[1]
+    drawn = rng.beta(rate * evidence, (1 - rate) * evidence, size=20_000)
+    filled = np.mean(rng.binomial(asked, drawn) >= deficit)
+    assert 0.78 <= filled <= 0.99  # of few groups, the normal approximation and whole numbers leave that much
 
 
 def test_needed_without_quotas():
@@ -84,7 +122,7 @@ def test_oversampled_without_quotas_never_looks_at_deficits():
 
 PLANNERS = [
     NeededRounds(),
-    NeededRounds(oversampling=1.5, max_inflation=20),
+    NeededRounds(confidence=0.9, max_inflation=5),
     OversampledRounds(),
     OversampledRounds(oversampling=1, max_inflation=1),
     OversampledRounds(refill="same_until_full"),
@@ -114,7 +152,8 @@ def test_something_is_asked_while_something_is_missing(planner, data):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: NeededRounds(oversampling=0.5),
+        lambda: NeededRounds(confidence=0.4),
+        lambda: NeededRounds(confidence=1.0),
         lambda: NeededRounds(max_inflation=math.nan),
         lambda: OversampledRounds(max_inflation=math.inf),
         lambda: OversampledRounds(refill="never"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,8 +16,8 @@ class AcceptanceEstimate(ABC):
     """One rate per task, fed with the counts of each round. Starts optimistic: every rate is 1."""
 
     @abstractmethod
-    def bind(self, num_tasks: int) -> None:
-        """Start afresh for that many tasks."""
+    def bind(self, num_tasks: int, families: Sequence[int] | None = None) -> None:
+        """Start afresh for that many tasks; `families` numbers the family of each, None when they have none."""
 
     @abstractmethod
     def observe(self, generated: Ints, accepted: Ints) -> None:
@@ -30,6 +31,10 @@ class AcceptanceEstimate(ABC):
         """The estimated acceptance rates, in [0, 1], in task order."""
 
     @abstractmethod
+    def evidence(self) -> Floats:
+        """Groups' worth of evidence behind each rate; infinite for an estimate that claims no error."""
+
+    @abstractmethod
     def state_dict(self) -> State:
         """JSON-able state."""
 
@@ -39,17 +44,18 @@ class AcceptanceEstimate(ABC):
 
 
 class CountedAcceptance(AcceptanceEstimate):
-    """Accepted over generated, older rounds fading, each round weighing as many groups as it had.
+    """Accepted over generated, older steps fading, each step weighing as many groups as it had.
 
-    ``a = (prior + sum_i d^(n-i) accepted_i) / (prior + sum_i d^(n-i) generated_i)``: one group says less than
-    thirty, which a plain moving average ignores.
+    ``a_k = (accepted_k + prior * a_family) / (generated_k + prior)``: the posterior mean under a beta prior, whose mean
+    is the rate of the task's family, which in turn leans on that of all tasks, which starts at 1. So one group says
+    less than thirty, a new task is taken for one like its family, and of a thousand tasks each is known after a few.
 
     Args:
-        decay: d, what a count keeps of its weight per further round of that task, in [0, 1).
-        prior: Weight, in groups, of the optimistic start.
+        decay: What a count keeps of its weight per further step in which its task was sampled, in [0, 1).
+        prior: Weight, in groups, of the family's rate.
     """
 
-    def __init__(self, decay: float = 0.8, prior: float = 1.0) -> None:
+    def __init__(self, decay: float = 0.8, prior: float = 2.0) -> None:
         if not (0 <= decay < 1 and 0 < prior < np.inf):
             raise ConfigError(
                 f"CountedAcceptance: decay={decay}, prior={prior}; decay must be in [0, 1) and prior above 0"
@@ -57,24 +63,47 @@ class CountedAcceptance(AcceptanceEstimate):
         self.decay, self.prior = decay, prior
         self.bind(0)
 
-    def bind(self, num_tasks: int) -> None:
+    def bind(self, num_tasks: int, families: Sequence[int] | None = None) -> None:
         self._generated, self._accepted = np.zeros(num_tasks), np.zeros(num_tasks)
+        self._seen = np.zeros(num_tasks, dtype=bool)
+        self._families = np.array(families if families is not None else [0] * num_tasks, dtype=np.int64)
 
     def observe(self, generated: Ints, accepted: Ints) -> None:
-        seen = generated > 0
-        fade = np.where(seen, self.decay, 1.0)
+        # What a step finds out fades with the next one: its rounds come from one policy and count alike.
+        fade = np.where((generated > 0) & ~self._seen, self.decay, 1.0)
         self._generated = self._generated * fade + generated
         self._accepted = self._accepted * fade + accepted
+        self._seen |= generated > 0
+
+    def end_step(self) -> None:
+        self._seen[:] = False
 
     def rates(self) -> Floats:
-        return (self._accepted + self.prior) / (self._generated + self.prior)
+        overall = (self._accepted.sum() + 1.0) / (self._generated.sum() + 1.0)
+        accepted, generated = self._of_families(self._accepted), self._of_families(self._generated)
+        families = self._posterior(accepted, generated, overall)
+        return self._posterior(self._accepted, self._generated, families[self._families])
+
+    def _of_families(self, counts: Floats) -> Floats:
+        return np.bincount(self._families, counts).astype(np.float64)
+
+    def _posterior(self, accepted: Floats, generated: Floats, mean: Floats | float) -> Floats:
+        return (accepted + self.prior * mean) / (generated + self.prior)
+
+    def evidence(self) -> Floats:
+        return self._generated + self.prior
 
     def state_dict(self) -> State:
-        return {"generated": self._generated.tolist(), "accepted": self._accepted.tolist()}
+        return {
+            "generated": self._generated.tolist(),
+            "accepted": self._accepted.tolist(),
+            "seen": self._seen.tolist(),
+        }
 
     def load_state_dict(self, state: State) -> None:
         self._generated = np.array(state["generated"], dtype=np.float64)
         self._accepted = np.array(state["accepted"], dtype=np.float64)
+        self._seen = np.array(state["seen"], dtype=bool)
 
 
 class EmaAcceptance(AcceptanceEstimate):
@@ -97,7 +126,7 @@ class EmaAcceptance(AcceptanceEstimate):
         self.decay, self.per = decay, per
         self.bind(0)
 
-    def bind(self, num_tasks: int) -> None:
+    def bind(self, num_tasks: int, families: Sequence[int] | None = None) -> None:
         self._filtered_rate = np.zeros(num_tasks)
         self._generated: Ints = np.zeros(num_tasks, dtype=np.int64)  # of the observation under way
         self._accepted: Ints = np.zeros(num_tasks, dtype=np.int64)
@@ -118,6 +147,9 @@ class EmaAcceptance(AcceptanceEstimate):
 
     def rates(self) -> Floats:
         return 1.0 - self._filtered_rate
+
+    def evidence(self) -> Floats:
+        return np.full_like(self._filtered_rate, np.inf)
 
     def state_dict(self) -> State:
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from mtgrpo.core.filters import informative, keep_all, lenient
 from mtgrpo.core.quotas import Floats, Ints
 from mtgrpo.core.rounds import RoundView
-from mtgrpo.core.types import Group, State, Verdict
+from mtgrpo.core.types import Group, State, Verdict, dump_group, load_group
 from mtgrpo.errors import ConfigError, ShortfallError, StateError, unknown
 
 if TYPE_CHECKING:
@@ -66,7 +66,12 @@ class Batch:
     """
 
     def __init__(
-        self, sampler: RatioPreservingSampler, weights: Floats, quotas: Ints | None, rng: np.random.Generator
+        self,
+        sampler: RatioPreservingSampler,
+        weights: Floats,
+        quotas: Ints | None,
+        rng: np.random.Generator,
+        banked: Sequence[Group] = (),
     ) -> None:
         self._sampler, self._weights, self._quotas, self._rng = sampler, weights, quotas, rng
         self._index = {name: i for i, name in enumerate(sampler.tasks)}
@@ -76,14 +81,28 @@ class Batch:
         self._pending: Ints = np.zeros(size, dtype=np.int64)
         self._round_generated: Ints = np.zeros(size, dtype=np.int64)
         self._round_accepted: Ints = np.zeros(size, dtype=np.int64)
-        self._accepted_counts: Ints = np.zeros(size, dtype=np.int64)
+        self._asked: Ints = np.zeros(size, dtype=np.int64)
+        self._banked = list(banked)
+        self._accepted_counts = self._count(self._banked)
         self._accepted: list[Group] = []
         self._dropped: list[Group] = []
         self._selected: list[Group] | None = None
         self.rounds: list[RoundStats] = []
         self.num_rollouts = 0
+        self.num_predicted = self._predict()
         self.num_informative: Counter[str] = Counter()
         self.dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def _count(self, groups: Iterable[Group]) -> Ints:
+        places = [self._index[group.task] for group in groups]
+        return np.bincount(np.array(places, dtype=np.int64), minlength=len(self._index))
+
+    def _predict(self) -> float:
+        view = self._view()
+        rates = np.maximum(view.acceptance_rates, 1e-3)
+        if view.quotas is None:
+            return float(view.num_missing / (view.weights @ rates))
+        return float((view.deficits / rates).sum())
 
     # ---- filling -------------------------------------------------------------------------------------------
     def ask(self) -> dict[str, int]:
@@ -108,6 +127,8 @@ class Batch:
             quotas=self._quotas,
             accepted=self._accepted_counts,
             acceptance_rates=self._sampler.acceptance.rates(),
+            evidence=self._sampler.acceptance.evidence(),
+            room=self._sampler.bank_room(self._weights),
         )
 
     def _next_round(self) -> None:
@@ -116,8 +137,20 @@ class Batch:
         if full or view.number > self._sampler.max_resamples:
             self._select()
             return
-        self._pending = self._sampler.rounds.plan(view, self._rng)
+        wanted = np.minimum(self._sampler.rounds.plan(view, self._rng), self._affordable())
+        if not wanted.any():
+            self._select()
+            return
+        self._pending = wanted
+        self._asked = self._asked + wanted
         self.rounds.append(RoundStats())
+
+    def _affordable(self) -> Ints:
+        # Prompts that each task may still be asked for in this step.
+        most = self._sampler.max_prompts_per_group
+        if most is None or self._quotas is None:
+            return np.full_like(self._asked, np.iinfo(np.int64).max)
+        return np.maximum(np.ceil(self._quotas * most).astype(np.int64) - self._asked, 0)
 
     def tell(self, groups: Iterable[Group]) -> None:
         """Hand in generated groups. All groups of a call are checked before the first one is counted.
@@ -176,12 +209,13 @@ class Batch:
     def _select(self) -> None:
         size, policy = self._sampler.batch_size, self._sampler.shortfall
         if self._quotas is None:
-            self._selected, self._accepted = self._split(self._accepted, size)
+            fresh, self._accepted = self._split(self._accepted, size - len(self._banked))
+            self._selected = self._banked + fresh
             return
         # Within a task the order does not depend on what is in the groups: the first n_k are as random as any.
         room: list[int] = self._quotas.tolist()
         selected, surplus = list[Group](), list[Group]()
-        for group in self._accepted:
+        for group in self._banked + self._accepted:
             i = self._index[group.task]
             if room[i] > 0:
                 room[i] -= 1
@@ -232,6 +266,17 @@ class Batch:
         return self._selected
 
     @property
+    def banked(self) -> list[Group]:
+        """The groups of earlier steps in this batch: generated by an older policy."""
+        return list(self._banked)
+
+    @property
+    def capped(self) -> list[str]:
+        """Tasks whose quota is unmet because they have had all the prompts that a step may spend on them."""
+        short = (self._view().deficits > 0) & (self._affordable() == 0)
+        return [self._sampler.tasks[i] for i in np.flatnonzero(short)]
+
+    @property
     def surplus(self) -> list[Group]:
         """Accepted groups that are not in `groups`."""
         return self._accepted if self.done else []
@@ -274,14 +319,11 @@ class Batch:
     def attach(self, payloads: Mapping[int | str, Any]) -> None:
         """Give groups of a restored batch their payloads back, by ``uid``."""
 
-        def restored(group: Group) -> Group:
-            payload = payloads.get(group.uid, group.payload)
-            return Group(group.task, group.rewards, group.accuracies, group.uid, payload)
-
-        self._accepted = [restored(g) for g in self._accepted]
-        self._dropped = [restored(g) for g in self._dropped]
+        self._banked = [g.with_payload(payloads) for g in self._banked]
+        self._accepted = [g.with_payload(payloads) for g in self._accepted]
+        self._dropped = [g.with_payload(payloads) for g in self._dropped]
         if self._selected is not None:
-            self._selected = [restored(g) for g in self._selected]
+            self._selected = [g.with_payload(payloads) for g in self._selected]
 
     # ---- state ---------------------------------------------------------------------------------------------
     def state_dict(self) -> State:
@@ -290,15 +332,18 @@ class Batch:
             "weights": self._weights.tolist(),
             "quotas": None if self._quotas is None else self._quotas.tolist(),
             "pending": self._pending.tolist(),
+            "asked": self._asked.tolist(),
             "round_generated": self._round_generated.tolist(),
             "round_accepted": self._round_accepted.tolist(),
-            "accepted": [_dump(g) for g in self._accepted],
-            "dropped_groups": [_dump(g) for g in self._dropped],
-            "selected": None if self._selected is None else [_dump(g) for g in self._selected],
+            "banked": [dump_group(g) for g in self._banked],
+            "accepted": [dump_group(g) for g in self._accepted],
+            "dropped_groups": [dump_group(g) for g in self._dropped],
+            "selected": None if self._selected is None else [dump_group(g) for g in self._selected],
             "rounds": [
                 [dict(r.num_groups), dict(r.num_scored), dict(r.reward_sum), dict(r.accuracy_sum)] for r in self.rounds
             ],
             "num_rollouts": self.num_rollouts,
+            "num_predicted": self.num_predicted,
             "num_informative": dict(self.num_informative),
             "dropped": {task: dict(reasons) for task, reasons in self.dropped.items()},
         }
@@ -310,34 +355,17 @@ class Batch:
         self._pending = np.array(state["pending"], dtype=np.int64)
         self._round_generated = np.array(state["round_generated"], dtype=np.int64)
         self._round_accepted = np.array(state["round_accepted"], dtype=np.int64)
-        self._accepted = [_load(g) for g in state["accepted"]]
-        self._dropped = [_load(g) for g in state["dropped_groups"]]
-        self._selected = None if state["selected"] is None else [_load(g) for g in state["selected"]]
+        self._asked = np.array(state["asked"], dtype=np.int64)
+        self._banked = [load_group(g) for g in state["banked"]]
+        self._accepted = [load_group(g) for g in state["accepted"]]
+        self._dropped = [load_group(g) for g in state["dropped_groups"]]
+        self._selected = None if state["selected"] is None else [load_group(g) for g in state["selected"]]
         self.rounds = [RoundStats(*(dict(part) for part in r)) for r in state["rounds"]]
         self.num_rollouts = int(state["num_rollouts"])
+        self.num_predicted = float(state["num_predicted"])
         self.num_informative = Counter(state["num_informative"])
         self.dropped = defaultdict(Counter, {task: Counter(r) for task, r in state["dropped"].items()})
-        self._accepted_counts = np.zeros_like(self._pending)
-        for group in self._accepted + (self._selected or []):
-            self._accepted_counts[self._index[group.task]] += 1
-
-
-def _dump(group: Group) -> list[Any]:
-    # JSON has no NaN: an unscorable completion is written as null.
-    return [
-        group.task,
-        [None if r != r else r for r in group.rewards],
-        [None if a != a else a for a in group.accuracies],
-        group.uid,
-    ]
-
-
-def _load(record: list[Any]) -> Group:
-    task, rewards, accuracies, uid = record
-    nan = float("nan")
-    return Group(
-        task,
-        tuple(nan if r is None else r for r in rewards),
-        tuple(nan if a is None else a for a in accuracies),
-        uid,
-    )
+        # Banked groups are among the selected ones, once there are some.
+        self._accepted_counts = self._count(
+            self._accepted + (self._banked if self._selected is None else self._selected)
+        )

@@ -18,7 +18,7 @@ from mtgrpo.core.weightings.improvement_aware import ImprovementAware
 from mtgrpo.errors import ConfigError, StateError, unknown
 
 TASK_REWARDS = ("accuracy", "reward")
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 class TaskMixer:
@@ -42,6 +42,7 @@ class TaskMixer:
         task_reward: What J_k is: the mean ``"accuracy"`` of all generated groups, or their mean ``"reward"``.
         observe: ``"step"``: J_k is observed once a step, over all its groups; ``"round"``: once per generation
             round, as in the released code.
+        families: Family of each task that has one; estimates are shared within it.
         seed: Of all the mixer's randomness.
     """
 
@@ -54,6 +55,7 @@ class TaskMixer:
         sampler: RatioPreservingSampler | None = None,
         task_reward: str = "accuracy",
         observe: str = "step",
+        families: Mapping[str, str] | None = None,
         seed: int = 0,
     ) -> None:
         if task_reward not in TASK_REWARDS:
@@ -63,7 +65,7 @@ class TaskMixer:
         self.tasks = check_task_names(tasks, "TaskMixer")
         self.weighting = weighting or ImprovementAware()
         self.weighting.claim(self.tasks)
-        self.sampler = (sampler or RatioPreservingSampler()).bind(self.tasks, batch_size)
+        self.sampler = (sampler or RatioPreservingSampler()).bind(self.tasks, batch_size, families)
         self.task_reward, self.observe = task_reward, observe
         self.step = 0
         self.num_rollouts = 0
@@ -132,11 +134,11 @@ class TaskMixer:
             mean_abs_advantages=advantages,
             counts=GroupCounts(total.num_scored, batch.num_informative, Counter(group.task for group in groups)),
         )
-        self.sampler.acceptance.end_step()
-        self.step += 1
         self.num_rollouts += batch.num_rollouts
         self.num_groups += batch.num_generated
-        self.report = StepReport.of(batch, weights, self._accuracy)
+        self.report = StepReport.of(batch, weights, self._accuracy, self.sampler.bank.num_expired)
+        self.sampler.close(batch, self.step)
+        self.step += 1
         self._batch = None
 
     def metrics(self) -> dict[str, float]:

@@ -26,6 +26,10 @@ class StepReport:
         num_rollouts: Completions generated.
         shortfall: Groups by which the quotas are unmet.
         surplus: Accepted groups that were not trained on.
+        num_predicted: Groups that filling the batch was expected to take, when the step began.
+        num_banked: Groups trained on that an earlier step generated.
+        num_expired: Banked groups that grew too old in this step.
+        capped: Tasks that had all the prompts a step may spend on them, and stayed below their quota.
     """
 
     weights: Mapping[str, float]
@@ -39,9 +43,15 @@ class StepReport:
     num_rollouts: int
     shortfall: int
     surplus: int
+    num_predicted: float
+    num_banked: int
+    num_expired: int
+    capped: tuple[str, ...]
 
     @classmethod
-    def of(cls, batch: Batch, weights: Mapping[str, float], last_accuracy: Mapping[str, float]) -> StepReport:
+    def of(
+        cls, batch: Batch, weights: Mapping[str, float], last_accuracy: Mapping[str, float], num_expired: int = 0
+    ) -> StepReport:
         """The report of a finished batch."""
         return cls(
             weights=weights,
@@ -55,6 +65,10 @@ class StepReport:
             num_rollouts=batch.num_rollouts,
             shortfall=batch.shortfall,
             surplus=len(batch.surplus),
+            num_predicted=batch.num_predicted,
+            num_banked=len(batch.banked),
+            num_expired=num_expired,
+            capped=tuple(batch.capped),
         )
 
     @property
@@ -91,5 +105,9 @@ class StepReport:
         metrics["sampler/groups_generated"] = sum(self.totals.num_groups.values())
         metrics["sampler/shortfall"] = self.shortfall
         metrics["sampler/surplus"] = self.surplus
+        metrics["sampler/groups_predicted"] = self.num_predicted
+        metrics["sampler/groups_banked"] = self.num_banked
+        metrics["sampler/groups_expired"] = self.num_expired
+        metrics["sampler/tasks_capped"] = len(self.capped)
         metrics["sampler/shares_met"] = float(self.shares_met)
         return metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class RoundView:
         quotas: Groups wanted per task; None when the batch is filled from any task.
         accepted: Groups accepted so far per task.
         acceptance_rates: Estimated a_k.
+        evidence: Groups' worth of evidence behind each a_k; infinite where an estimate claims no error.
+        room: Groups beyond its deficit that a task could still bank for the next step; 0 without a bank.
     """
 
     number: int
@@ -30,6 +33,8 @@ class RoundView:
     quotas: Ints | None
     accepted: Ints
     acceptance_rates: Floats
+    evidence: Floats
+    room: Floats
 
     @property
     def num_missing(self) -> int:
@@ -53,26 +58,48 @@ class RoundPlanner(ABC):
 
 
 class NeededRounds(RoundPlanner):
-    """Ask for what is missing, inflated by how often the task's groups are dropped. The default.
+    """Per task the fewest prompts that fill its deficit with a stated probability. The default.
 
-    Per task ``ceil(deficit * min(1/a, max_inflation) * oversampling)``: no task that needs nothing is asked.
+    How many of m prompts give an informative group is beta-binomial: ``m a`` on average, with a variance from chance
+    and from not knowing a, ``m a (1 - a) (1 + (m - 1) / (n + 1))`` after n groups' worth of evidence. Its normal
+    approximation is solved for m. A task asks beyond its mean need ``deficit / a`` only as far as the surplus can be
+    banked for the next step: otherwise it would pay for groups that are thrown away.
 
     Args:
-        oversampling: Factor on the expected need; above 1 trades rollouts for fewer rounds.
+        confidence: That probability, in [0.5, 1). One half asks for the mean need: fewest groups, more rounds.
         max_inflation: Cap of ``1/a`` (the paper's M_acc).
+
+    Source: own; the posterior is that of a Bernoulli rate under a beta prior.
     """
 
-    def __init__(self, oversampling: float = 1.0, max_inflation: float = 5.0) -> None:
-        _check_factors("NeededRounds", oversampling, max_inflation)
-        self.oversampling, self.max_inflation = oversampling, max_inflation
+    def __init__(self, confidence: float = 0.5, max_inflation: float = 5.0) -> None:
+        _check_factors("NeededRounds", max_inflation=max_inflation)
+        if not 0.5 <= confidence < 1:
+            raise ConfigError(f"NeededRounds: confidence={confidence}; it must be in [0.5, 1)")
+        self.confidence, self.max_inflation = confidence, max_inflation
+        self._quantile = NormalDist().inv_cdf(confidence)
 
     def plan(self, view: RoundView, rng: np.random.Generator) -> Ints:
-        factor = _inflation(view.acceptance_rates, self.max_inflation) * self.oversampling
-        # The epsilon keeps 4 * 1.25 = 5.000000000000001 from asking for a sixth prompt.
+        rates = 1.0 / _inflation(view.acceptance_rates, self.max_inflation)
         if view.quotas is not None and view.deficits.any():
-            return np.ceil(view.deficits * factor - 1e-9).astype(np.int64)
-        total = int(np.ceil(view.num_missing * float(view.weights @ factor) - 1e-9))
+            deficits = view.deficits.astype(np.float64)
+            most = (deficits + view.room) / rates
+            asked = np.minimum(_prompts_for(deficits, rates, view.evidence, self._quantile), most)
+            # To the nearest, or a task of which one group is wanted at a = .9 would always ask for two.
+            return np.where(deficits > 0, np.maximum(deficits, np.floor(asked + 0.5)), 0).astype(np.int64)
+        # The epsilon keeps 4 * 1.25 = 5.000000000000001 from asking for a sixth prompt.
+        total = int(np.ceil(view.num_missing * float(view.weights @ (1 / rates)) - 1e-9))
         return rng.multinomial(total, view.weights / view.weights.sum())
+
+
+def _prompts_for(deficits: Floats, rates: Floats, evidence: Floats, quantile: float) -> Floats:
+    """m with ``m a - quantile sqrt(variance(m)) = deficit``; infinite where no m reaches that."""
+    spread = quantile**2 * rates * (1 - rates)
+    known = 1.0 / (evidence + 1.0)  # share of the variance that more prompts do not average out
+    square, linear = rates**2 - spread * known, 2 * rates * deficits + spread * (1 - known)
+    found = square > 1e-12
+    root = np.sqrt(np.maximum(linear**2 - 4 * square * deficits**2, 0.0))
+    return np.where(found, (linear + root) / (2 * np.where(found, square, 1.0)), np.inf)
 
 
 class OversampledRounds(RoundPlanner):
@@ -89,7 +116,7 @@ class OversampledRounds(RoundPlanner):
     """
 
     def __init__(self, oversampling: float = 3.0, max_inflation: float = 5.0, refill: str = "deficit") -> None:
-        _check_factors("OversampledRounds", oversampling, max_inflation)
+        _check_factors("OversampledRounds", oversampling=oversampling, max_inflation=max_inflation)
         if refill not in ("deficit", "same_until_full"):
             raise ConfigError(f"OversampledRounds: refill={refill!r}; allowed: deficit, same_until_full")
         self.oversampling, self.max_inflation, self.refill = oversampling, max_inflation, refill
@@ -105,8 +132,7 @@ def _inflation(acceptance_rates: Floats, most: float) -> Floats:
     return 1.0 / np.maximum(acceptance_rates, 1.0 / most)
 
 
-def _check_factors(where: str, oversampling: float, max_inflation: float) -> None:
-    if not (1 <= oversampling < np.inf and 1 <= max_inflation < np.inf):
-        raise ConfigError(
-            f"{where}: oversampling={oversampling}, max_inflation={max_inflation}; both must be finite and at least 1"
-        )
+def _check_factors(where: str, **factors: float) -> None:
+    for name, value in factors.items():
+        if not 1 <= value < np.inf:
+            raise ConfigError(f"{where}: {name}={value}; it must be finite and at least 1")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from mtgrpo.core import quotas as quota_rules
 from mtgrpo.core.acceptance import AcceptanceEstimate, CountedAcceptance
+from mtgrpo.core.bank import SurplusBank
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.filters import GroupFilter, get_filter
 from mtgrpo.core.quotas import Floats, Ints
@@ -35,6 +38,10 @@ class RatioPreservingSampler:
             ``"smaller"`` trains on fewer groups, ``"fail"`` raises `ShortfallError`. Always counted.
         keep_shares: Whether quotas bind the accepted groups.
         shares_from_step: First step (from 0) in which they do.
+        max_staleness: Steps for which surplus groups are banked, to serve later batches; 0 throws them away. The
+            engine must then train on groups of an earlier policy with the right importance ratio.
+        max_prompts_per_group: Prompts that a step may spend on a task, per group of its quota; None sets no limit.
+            Past it the quota stays unmet: a task that gives no gradient does not use up the step.
 
     Source: paper, section 4.2, Algorithm 2. M_os and M_acc live in the planner.
     """
@@ -50,6 +57,8 @@ class RatioPreservingSampler:
         shortfall: str = "surplus",
         keep_shares: bool = True,
         shares_from_step: int = 0,
+        max_staleness: int = 0,
+        max_prompts_per_group: float | None = None,
     ) -> None:
         if quotas not in QUOTA_RULES:
             raise ConfigError(unknown("RatioPreservingSampler", "quotas", quotas, QUOTA_RULES))
@@ -60,6 +69,10 @@ class RatioPreservingSampler:
                 f"RatioPreservingSampler: max_resamples={max_resamples}, shares_from_step={shares_from_step}; "
                 "both must be at least 0"
             )
+        if max_prompts_per_group is not None and not 1 <= max_prompts_per_group < np.inf:
+            raise ConfigError(
+                f"RatioPreservingSampler: max_prompts_per_group={max_prompts_per_group}; at least 1, or None: no limit"
+            )
         self.quotas = quotas
         self.rounds = rounds or NeededRounds()
         self.group_filter = get_filter(group_filter)
@@ -68,6 +81,8 @@ class RatioPreservingSampler:
         self.shortfall = shortfall
         self.keep_shares = keep_shares
         self.shares_from_step = shares_from_step
+        self.bank = SurplusBank(max_staleness)
+        self.max_prompts_per_group = max_prompts_per_group
         self._tasks: tuple[str, ...] = ()
         self._batch_size = 0
         self._offset: float | None = None  # of systematic quotas; drawn with the first batch
@@ -82,8 +97,15 @@ class RatioPreservingSampler:
         """B, the groups of a full batch; 0 before `bind`."""
         return self._batch_size
 
-    def bind(self, tasks: tuple[str, ...], batch_size: int) -> RatioPreservingSampler:
+    def bind(
+        self, tasks: tuple[str, ...], batch_size: int, families: Mapping[str, str] | None = None
+    ) -> RatioPreservingSampler:
         """Fix tasks and batch size. Done once, by the mixer.
+
+        Args:
+            tasks: Task names.
+            batch_size: Groups of a full batch.
+            families: Family of each task that has one; what is known of a family serves its tasks.
 
         Raises:
             ConfigError: Bad names, or a batch size below 1.
@@ -94,13 +116,30 @@ class RatioPreservingSampler:
         if batch_size < 1:
             raise ConfigError(f"batch_size: {batch_size} groups; at least 1 is needed")
         self._tasks, self._batch_size = check_task_names(tasks, "sampler"), batch_size
-        self.acceptance.bind(len(self._tasks))
+        self.acceptance.bind(len(self._tasks), family_numbers(self._tasks, families))
         return self
 
     def new_batch(self, weights: Floats, step: int, rng: np.random.Generator) -> Batch:
         """A batch to fill under these weights (a point of the simplex, in task order)."""
         quotas = self._quotas(weights, rng) if self.keep_shares and step >= self.shares_from_step else None
-        return Batch(self, weights, quotas, rng)
+        self.bank.expire(step)
+        banked = self.bank.withdraw(self._tasks, quotas, self._batch_size)
+        return Batch(self, weights, quotas, rng, banked)
+
+    def close(self, batch: Batch, step: int) -> None:
+        """End a step: its surplus goes to the bank. Called by the mixer."""
+        self.bank.deposit(batch.surplus, step)
+        self.acceptance.end_step()
+
+    def bank_room(self, weights: Floats) -> Floats:
+        """Groups per task that may be banked on top of what is: half of what the next step will train on.
+
+        More would save rounds, not groups, and make most of a batch a step old.
+        """
+        if not self.bank.max_staleness:
+            return np.zeros(len(self._tasks))
+        held = np.array([self.bank.count(task) for task in self._tasks])
+        return np.maximum(weights * self._batch_size / 2 - held, 0.0)
 
     def _quotas(self, weights: Floats, rng: np.random.Generator) -> Ints:
         if self.quotas == "multinomial":
@@ -114,7 +153,12 @@ class RatioPreservingSampler:
     def state_dict(self) -> State:
         """Acceptance estimate and quota offset."""
         kind = type(self.acceptance).__name__
-        return {"estimate": kind, "acceptance": self.acceptance.state_dict(), "offset": self._offset}
+        return {
+            "estimate": kind,
+            "acceptance": self.acceptance.state_dict(),
+            "offset": self._offset,
+            "bank": self.bank.state_dict(),
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Restore what `state_dict` returned.
@@ -130,3 +174,19 @@ class RatioPreservingSampler:
             )
         self.acceptance.load_state_dict(state["acceptance"])
         self._offset = None if state["offset"] is None else float(state["offset"])
+        self.bank.load_state_dict(state["bank"])
+
+
+def family_numbers(tasks: tuple[str, ...], families: Mapping[str, str] | None) -> list[int] | None:
+    """The family of each task as a number from 0; tasks without a family are of one of their own, all together.
+
+    Raises:
+        ConfigError: A family for a task that is not there.
+    """
+    if not families:
+        return None
+    for task in families:
+        if task not in tasks:
+            raise ConfigError(unknown("families", "task", task, tasks))
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(families.get(task, ""), len(numbers)) for task in tasks]

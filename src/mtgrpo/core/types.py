@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 from mtgrpo.errors import ConfigError
@@ -104,6 +104,10 @@ class Group:
             accuracies = tuple(math.nan if math.isnan(r) else a for r, a in zip(rewards, accuracies, strict=True))
         object.__setattr__(self, "accuracies", accuracies)
 
+    def with_payload(self, payloads: Mapping[int | str, Any]) -> Group:
+        """This group with the payload of its uid, if there is one."""
+        return replace(self, payload=payloads.get(self.uid, self.payload))
+
     @property
     def mean_reward(self) -> float:
         """Mean reward of the completions that could be scored; NaN when none could."""
@@ -121,6 +125,28 @@ def _mean(values: Sequence[float]) -> float:
         return total / len(values)
     known = [v for v in values if not math.isnan(v)]
     return math.fsum(known) / len(known) if known else math.nan
+
+
+def dump_group(group: Group) -> list[Any]:
+    """All of a group but its payload, JSON-able."""
+    # JSON has no NaN: an unscorable completion is written as null.
+    return [
+        group.task,
+        [None if r != r else r for r in group.rewards],
+        [None if a != a else a for a in group.accuracies],
+        group.uid,
+    ]
+
+
+def load_group(record: Sequence[Any]) -> Group:
+    """What `dump_group` wrote, without the payload."""
+    task, rewards, accuracies, uid = record
+    return Group(
+        task,
+        tuple(math.nan if r is None else r for r in rewards),
+        tuple(math.nan if a is None else a for a in accuracies),
+        uid,
+    )
 
 
 def check_task_names(tasks: Sequence[str], where: str) -> tuple[str, ...]:
