@@ -81,6 +81,24 @@ def test_a_hundred_million_prompts_cost_nothing():
     assert len(set(PromptStream("huge", 2**70).draw(100))) == 100
 
 
+@pytest.mark.parametrize("remember", [False, True])
+def test_draws_that_are_put_back_come_again(remember):
+    def begin():
+        stream = PromptStream("task", 20, seed=5, remember=remember)
+        for _ in range(60):  # constant groups again and again: some prompts are passed over from now on
+            draw = stream.draws(1)[0]
+            if stream.memory is not None:
+                stream.memory.note(draw, 0.0, draw.row < 4)
+        return stream
+
+    whole = begin().draws(30)
+    assert any(draw.num_skipped for draw in whole) == remember
+    stream = begin()
+    stream.draws(7)
+    stream.put_back(stream.draws(9))
+    assert stream.draws(23) == whole[7:]
+
+
 def test_state_through_json():
     stream = PromptStream("task", 64, seed=5)
     stream.draw(100)

@@ -46,6 +46,14 @@ class PromptStream:
         """The next `count` prompts, with what was passed over on the way."""
         return [self._next() for _ in range(count)]
 
+    def put_back(self, draws: Iterable[Draw]) -> None:
+        """Take the last draws back, as if they had not been made: the next ones begin with their prompts.
+
+        Args:
+            draws: The stream's last ones, all of them unused; a memory must not have been told of them.
+        """
+        self._position -= sum(1 + draw.num_skipped for draw in draws)
+
     def _next(self) -> Draw:
         skipped = {0.0: 0, 1.0: 0}
         while True:  # ends: every chance is at least an eighth
