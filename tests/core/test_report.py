@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from mtgrpo.core.batch import RoundStats
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.report import StepReport
+from mtgrpo.core.round_stats import RoundStats
 from mtgrpo.core.sampler import RatioPreservingSampler
 from tests.core.driver import RATES, TASKS, Dice, fill
 

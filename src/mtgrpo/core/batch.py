@@ -4,58 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mtgrpo.core.filters import informative, keep_all, lenient
 from mtgrpo.core.quotas import Floats, Ints
+from mtgrpo.core.round_stats import RoundStats
 from mtgrpo.core.rounds import RoundView
 from mtgrpo.core.types import Group, State, Verdict, dump_group, load_group
 from mtgrpo.errors import ConfigError, ShortfallError, StateError, unknown
 
 if TYPE_CHECKING:
     from mtgrpo.core.sampler import RatioPreservingSampler
-
-
-@dataclass(slots=True)
-class RoundStats:
-    """Sums over a round's generated groups, before the filter. Keys are task names.
-
-    Attributes:
-        num_groups: Groups generated.
-        num_scored: Groups with at least one scorable completion: what the sums run over.
-        reward_sum: Sum of the groups' mean rewards.
-        accuracy_sum: Sum of the groups' mean accuracies.
-    """
-
-    num_groups: dict[str, int] = field(default_factory=dict[str, int])
-    num_scored: dict[str, int] = field(default_factory=dict[str, int])
-    reward_sum: dict[str, float] = field(default_factory=dict[str, float])
-    accuracy_sum: dict[str, float] = field(default_factory=dict[str, float])
-
-    def add(self, task: str, reward: float, accuracy: float, count: int = 1) -> None:
-        """Count groups by their means; a NaN reward marks those without scorable completions."""
-        self.num_groups[task] = self.num_groups.get(task, 0) + count
-        if reward == reward:  # not NaN
-            self.num_scored[task] = self.num_scored.get(task, 0) + count
-            self.reward_sum[task] = self.reward_sum.get(task, 0.0) + count * reward
-            self.accuracy_sum[task] = self.accuracy_sum.get(task, 0.0) + count * accuracy
-
-    def merge(self, other: RoundStats) -> None:
-        """Add another round's sums to these."""
-        for task, count in other.num_groups.items():
-            self.num_groups[task] = self.num_groups.get(task, 0) + count
-        for task, count in other.num_scored.items():
-            self.num_scored[task] = self.num_scored.get(task, 0) + count
-            self.reward_sum[task] = self.reward_sum.get(task, 0.0) + other.reward_sum[task]
-            self.accuracy_sum[task] = self.accuracy_sum.get(task, 0.0) + other.accuracy_sum[task]
-
-    def means(self, quantity: str) -> dict[str, float]:
-        """Mean ``"reward"`` or ``"accuracy"`` of the generated groups, for the tasks that had any."""
-        sums = self.reward_sum if quantity == "reward" else self.accuracy_sum
-        return {task: sums[task] / count for task, count in self.num_scored.items()}
 
 
 class Batch:
@@ -180,7 +141,7 @@ class Batch:
         for key, (verdict, informs, reward, accuracy) in facts.items():
             task, count = distinct[key].task, copies[key]
             self.num_rollouts += count * len(distinct[key].rewards)
-            stats.add(task, reward, accuracy, count)
+            stats.add(task, reward, accuracy, count, distinct[key].draw)
             self.num_informative[task] += count * informs
             if verdict.keep:
                 kept[task] += count
@@ -339,9 +300,7 @@ class Batch:
             "accepted": [dump_group(g) for g in self._accepted],
             "dropped_groups": [dump_group(g) for g in self._dropped],
             "selected": None if self._selected is None else [dump_group(g) for g in self._selected],
-            "rounds": [
-                [dict(r.num_groups), dict(r.num_scored), dict(r.reward_sum), dict(r.accuracy_sum)] for r in self.rounds
-            ],
+            "rounds": [r.dump() for r in self.rounds],
             "num_rollouts": self.num_rollouts,
             "num_predicted": self.num_predicted,
             "num_informative": dict(self.num_informative),
@@ -360,7 +319,7 @@ class Batch:
         self._accepted = [load_group(g) for g in state["accepted"]]
         self._dropped = [load_group(g) for g in state["dropped_groups"]]
         self._selected = None if state["selected"] is None else [load_group(g) for g in state["selected"]]
-        self.rounds = [RoundStats(*(dict(part) for part in r)) for r in state["rounds"]]
+        self.rounds = [RoundStats.load(r) for r in state["rounds"]]
         self.num_rollouts = int(state["num_rollouts"])
         self.num_predicted = float(state["num_predicted"])
         self.num_informative = Counter(state["num_informative"])

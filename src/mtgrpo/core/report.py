@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mtgrpo.core.batch import Batch, RoundStats
+from mtgrpo.core.batch import Batch
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+from mtgrpo.core.round_stats import RoundStats
 
 
 @dataclass(frozen=True, slots=True)

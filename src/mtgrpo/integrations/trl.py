@@ -18,14 +18,16 @@ require("trl", "trl")
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
+from mtgrpo.core.filters import gauge
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.prompts import PromptStream
+from mtgrpo.core.prompts import PromptStream, remember_groups
 from mtgrpo.core.report import StepReport
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group
@@ -35,7 +37,7 @@ from mtgrpo.integrations import trl_setup
 from mtgrpo.integrations.trl_callback import MixerCallback
 from mtgrpo.integrations.trl_checkpoints import CheckpointTrainer
 from mtgrpo.integrations.trl_evaluation import TestRows
-from mtgrpo.integrations.trl_rollouts import Slot, plan_round, take, training_slots
+from mtgrpo.integrations.trl_rollouts import Slot, memory_metrics, plan_round, take, training_slots
 from mtgrpo.integrations.trl_run_log import RunLogWriter
 from mtgrpo.integrations.trl_scores import TaskScores
 from mtgrpo.integrations.trl_setup import check_resume
@@ -62,6 +64,8 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         surrogate: Form of the improvement for weightings that use it: ``"mean"`` (paper) or ``"sum"`` (released).
         loss_shares: Scale advantages so that each task's share of the loss is its share of the quotas, whatever the
             lengths of its completions and its shortfall. See `mtgrpo.core.loss_shares` and docs/trl.md.
+        prompt_memory: Ask prompts again rarely whose last groups were all right or all wrong; what is measured of the
+            tasks stays unbiased. See `mtgrpo.core.prompt_memory` and docs/trl.md.
         share_prompts: Compute each prompt once for all its completions, in generation and in the loss: faster for
             small models, the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
         eval_seed: Of the evaluation's own randomness: evaluating never changes training, and runs are compared on
@@ -96,6 +100,7 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         observe: str = "step",
         surrogate: str = "mean",
         loss_shares: bool = False,
+        prompt_memory: bool = False,
         share_prompts: bool = False,
         eval_seed: int = 1234,
         run_log: RunLog | None = None,
@@ -125,8 +130,11 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
             observe=observe,
             seed=args.seed,
         )
-        trained = [task for task in tasks if len(task.train)]
-        self.streams = {task.name: PromptStream(task.name, len(task.train), args.seed) for task in trained}
+        self.streams = {
+            task.name: PromptStream(task.name, len(task.train), args.seed, remember=prompt_memory)
+            for task in tasks
+            if len(task.train)
+        }
         self.tasks, self.scores = tasks, TaskScores(tasks)
         self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
         meter = SurrogateMeter(
@@ -194,24 +202,28 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         self._step_counts = {
             "sampler/padded": sum(not slot.trains for slot in slots),
             "sampler/discarded": len(spare),
+            **memory_metrics(self.streams),
         }
         return slots
 
     def _run_round(self, request: Mapping[str, int]) -> list[Group]:
         """Roll out what is asked for; more, if it does not divide over the processes."""
         names = plan_round(request, self.accelerator.num_processes)
-        plan = [(name, self.streams[name].draw(1)[0]) for name in names]
+        draws = [(name, self.streams[name].draws(1)[0]) for name in names]
         if self.accelerator.num_processes > 1:
-            agreed = [plan]
+            agreed = [draws]
             broadcast_object_list(agreed)
-            if agreed[0] != plan:  # better an error here than processes that wait for each other for ever
+            if agreed[0] != draws:  # better an error here than processes that wait for each other for ever
                 raise StateError("mixer: the processes ask for different prompts; their packages or data differ")
+        plan = [(name, draw.row) for name, draw in draws]
         # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by itself, and
         # shared prompts are meant for models for which memory is no concern.
         at_once = self.mixer.batch_size
         if self.use_vllm or self.use_transformers_continuous_batching or self.shares_prompts:
             at_once = len(plan)
         groups = [g for i in range(0, len(plan), at_once) for g in self.roll_out(plan[i : i + at_once])]
+        groups = [replace(group, draw=draw) for group, (_, draw) in zip(groups, draws, strict=True)]
+        remember_groups(self.streams, groups, gauge(self.mixer.sampler.group_filter))
         # Of all processes' groups, so that all of them stop, if one does.
         self.drop_limit.observe(((g.task, math.isnan(g.mean_reward)) for g in groups), self.scores.scorer.reason)
         return groups

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from accelerate.utils import gather_object
 
 from mtgrpo.core.batch import Batch
+from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.types import Group
 from mtgrpo.errors import StateError
 
@@ -108,6 +109,16 @@ def take(groups: Sequence[Group], request: Mapping[str, int]) -> tuple[list[Grou
         else:
             spare.append(group)
     return wanted, spare
+
+
+def memory_metrics(streams: Mapping[str, PromptStream]) -> dict[str, float]:
+    """What the prompt memories did since the last call; empty without them."""
+    metrics: dict[str, float] = {}
+    for name, stream in streams.items():
+        if stream.memory is not None and (tally := stream.memory.end_step()).asked:
+            metrics[f"task/{name}/prompts_skipped_rate"] = tally.skipped_rate
+            metrics[f"task/{name}/acceptance_rate_unskipped"] = tally.acceptance_unskipped
+    return metrics
 
 
 # ---- the batch -------------------------------------------------------------------------------------------------
