@@ -54,9 +54,12 @@ class TrainingDisplay:
 
     def step(self, step: int, metrics: Mapping[str, float], accuracies: Mapping[str, float]) -> None:
         """The line of a step: which task is worst, and how much weight it has."""
+        self._progress.update(self._bar, completed=step)
+        if not accuracies:  # not one group could be scored so far
+            _console.print(Text(f"step {step:4d}  no group could be scored"))
+            return
         worst = min(accuracies, key=lambda name: accuracies[name])
         weight = metrics[f"task/{worst}/weight"]
-        self._progress.update(self._bar, completed=step)
         _console.print(
             Text(
                 f"step {step:4d}  worst {worst} {100 * accuracies[worst]:.1f} % (weight {weight:.2f})  "
@@ -97,6 +100,9 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     table.add_column("task")
     for column in ("accuracy", "std. error", "reward", "prompts"):
         table.add_column(column, justify="right")
+    if not tasks:
+        _console.print(Text(f"{table.title}: nothing was evaluated"))
+        return
     accuracies = {name: row["accuracy"] for name, row in tasks.items()}
     worst = min(accuracies, key=lambda name: accuracies[name])
     for name, row in tasks.items():

@@ -94,7 +94,7 @@ def test_a_damaged_checkpoint_is_refused_before_it_is_loaded_and_the_last_good_o
     trainer = lab.trainer(**saving)
     trainer.train()
     folder = Path(trainer.args.output_dir)
-    assert sorted(p.name for p in folder.iterdir()) == ["checkpoint-2", "checkpoint-3"]
+    assert sorted(p.name for p in folder.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
     weights = folder / "checkpoint-3" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     resumed = lab.trainer(**saving)

@@ -15,7 +15,7 @@ from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.core.report import StepReport
 from mtgrpo.errors import ConfigError, MtgrpoError, require
 from mtgrpo.integrations.checkpoints import checkpoint_step, newest
-from mtgrpo.integrations.job_resume import check_same_run, checkpoint_to_resume, finished_summary
+from mtgrpo.integrations.job_resume import check_same_run, checkpoint_to_resume, finished_summary, logged_evaluation
 from mtgrpo.integrations.job_setup import Job, prepare
 from mtgrpo.runlog import RunLog, read_run
 
@@ -156,7 +156,8 @@ def _train(job: Job, log: RunLog | None, stop: Stop, display: Display, resume: b
         if evaluates:
             if not _has_evaluation(trainer, log, trainer.state.global_step):
                 trainer.evaluate()
-            display.evaluation("test accuracy in %, after training", _rows(trainer))
+            rows = _rows(trainer) or logged_evaluation(out, trainer.state.global_step)
+            display.evaluation("test accuracy in %, after training", rows)
         trainer.save_model(str(out / "model"))
 
 

@@ -32,6 +32,24 @@ def finished_summary(out: Path, config: RunConfig) -> dict[str, Any] | None:
     return {**summary, "lines": [f"already finished: {out}; remove it or choose another --output to train again"]}
 
 
+def logged_evaluation(out: Path, step: int) -> dict[str, dict[str, float]]:
+    """What an earlier process found and logged at a step, task by task; empty when there is no such evaluation.
+
+    A run that was killed after its last evaluation has it nowhere else.
+    """
+    found = [evaluation for evaluation in read_run(out).evaluations if evaluation.step == step]
+    return {
+        name: {
+            "accuracy": task.accuracy,
+            "reward": task.reward,
+            "std_error": task.std_error,
+            "num_prompts": task.num_prompts,
+        }
+        for evaluation in found[-1:]
+        for name, task in evaluation.tasks.items()
+    }
+
+
 def check_same_run(out: Path, config: RunConfig) -> None:
     """Refuse to go on with a run that was started with another configuration.
 
