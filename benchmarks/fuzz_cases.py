@@ -61,7 +61,7 @@ def all_cases(seed: int) -> list[Case]:
             task = paper_task(family, level, num_train=4 if family == "zebra" else ROWS, num_test=0, seed=seed)
             by_family.append(of_task(task, "paper"))
     by_family += [of_task(task, "released") for task in released_tasks(RELEASED)]
-    by_family += [of_dataset(name, seed) for name in (*EXACT, *JUDGED, *UNJUDGED)]
+    by_family += [of_dataset(name, seed) for name in (*EXACT, *JUDGED)]
     by_family += science()
     for cases in by_family:
         for case in cases:
@@ -102,8 +102,6 @@ EXACT = (
     *("syllogism", "string_insertion", "binary_matrix", "spiral_matrix", "zebra_puzzles", "arc_1d"),
 )
 """Datasets with one right answer, as words, characters or a number."""
-UNJUDGED = ("propositional_logic", "complex_arithmetic")
-"""Datasets with many right answers and scorers that parse them: fuzzed for exceptions and hangs alone."""
 
 
 def numbers_of(text: str) -> list[Fraction]:
@@ -142,6 +140,15 @@ def _coin(answer: str, entry: Mapping[str, Any]) -> bool:
     return abs(judges.number(answer) - judges.number(str(entry["answer"]))) <= Fraction(1, 1000)
 
 
+def _complex(answer: str, entry: Mapping[str, Any]) -> bool:
+    found = judges.complex_number(answer)
+    return all(abs(a - b) <= Fraction(1, 10**9) for a, b in zip(found, entry["metadata"]["result"], strict=True))
+
+
+def _conclusion(answer: str, entry: Mapping[str, Any]) -> bool:
+    return judges.follows(answer, entry["metadata"]["premises"], entry["metadata"]["variables"])
+
+
 JUDGED: dict[str, Callable[[str, Mapping[str, Any]], bool]] = {
     "prime_factorization": _factors,
     "bitwise_arithmetic": _hexadecimal,
@@ -150,7 +157,10 @@ JUDGED: dict[str, Callable[[str, Mapping[str, Any]], bool]] = {
     "puzzle24": _expression,
     "n_queens": _queens,
     "coin_flip": _coin,
+    "complex_arithmetic": _complex,
+    "propositional_logic": _conclusion,
 }
+"""Datasets that take several answers, each with its judge."""
 
 
 def of_dataset(name: str, seed: int) -> list[Case]:
@@ -170,14 +180,13 @@ def dataset_case(source: Source, name: str, index: int) -> Case:
         value = source.score(text, index)
         return value, float(value >= 1.0)
 
-    def judge(text: str) -> bool | None:
+    def judge(text: str) -> bool:
         if name in JUDGED:
             try:
                 return JUDGED[name](judges.last_answer(text), entry)
             except (Unreadable, ValueError, ZeroDivisionError):
                 return False
-        same = judges.same_answer(text, right) or _same_literal(text, right)
-        return None if name in UNJUDGED and not same else same
+        return judges.same_answer(text, right) or _same_literal(text, right)
 
     kind = "arithmetic" if name in ("countdown", "puzzle24") else "words" if name in EXACT else "other"
     return Case(f"reasoning_gym/{name}", f"reasoning_gym/{name} entry {index}", right, kind, score, judge, tags=True)
@@ -214,7 +223,9 @@ def reward_case(
         return value, float(value >= 1.0)
 
     def judged(text: str) -> bool | None:
-        return None if judge is None else judge(text, answer)
+        if judge is not None:
+            return judge(text, answer)
+        return True if judges.same_answer(text, answer) else None  # what else is equal, sympy alone knows
 
     return Case(family, f"{family} {answer}", answer, "words" if judge else "other", score, judged)
 

@@ -261,3 +261,87 @@ def queens(text: str, size: int, given: Sequence[Sequence[str]]) -> bool:
     kept = all(board[r][c] == "Q" for r in range(size) for c in range(size) if given[r][c] == "Q")
     lines = ({r for r, _ in places}, {c for _, c in places}, {r - c for r, c in places}, {r + c for r, c in places})
     return kept and len(places) == size and all(len(line) == size for line in lines)
+
+
+def complex_number(text: str) -> tuple[Fraction, Fraction]:
+    """Real and imaginary part: two numbers, the second before an ``i`` or ``j``; either may be missing."""
+    text = "".join(text.split()).casefold()
+    while text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
+    if not text.endswith(("i", "j")):
+        return number(text), Fraction(0)
+    text = text[:-1]
+    cut = max(text.rfind("+"), text.rfind("-"), 0)
+    real, imaginary = text[:cut], text[cut:]
+    if imaginary in ("", "+", "-"):
+        imaginary += "1"
+    return number(real or "0"), number(imaginary)
+
+
+# ---- formulas --------------------------------------------------------------------------------------------------
+BINDS = {"↔": 1, "→": 2, "∨": 3, "∧": 4, "¬": 5}
+
+
+def formula(text: str, variables: Sequence[str]) -> list[str]:
+    """A formula in Polish notation, read backwards: operands before their sign. Equal signs group to the left."""
+    out: list[str] = []
+    signs: list[str] = []
+    wants_value = True
+    for token in text:
+        if token.isspace():
+            continue
+        if wants_value:
+            if token in variables:
+                out.append(token)
+                wants_value = False
+            elif token in ("(", "¬"):
+                signs.append(token)
+            else:
+                raise Unreadable
+        elif token == ")":
+            while signs and signs[-1] != "(":
+                out.append(signs.pop())
+            if not signs:
+                raise Unreadable
+            signs.pop()
+        elif token in BINDS and token != "¬":
+            while signs and signs[-1] != "(" and BINDS[signs[-1]] >= BINDS[token]:
+                out.append(signs.pop())
+            signs.append(token)
+            wants_value = True
+        else:
+            raise Unreadable
+    if wants_value or "(" in signs:
+        raise Unreadable
+    return out + signs[::-1]
+
+
+def table(tokens: Sequence[str], variables: Sequence[str]) -> int:
+    """The truth table of a formula: bit i says whether it holds under the i-th of all assignments."""
+    rows = 1 << len(variables)
+    every = (1 << rows) - 1
+    columns = {v: sum(1 << row for row in range(rows) if row >> i & 1) for i, v in enumerate(variables)}
+    stack: list[int] = []
+    for token in tokens:
+        if token in columns:
+            stack.append(columns[token])
+        elif token == "¬":
+            stack.append(every ^ stack.pop())
+        else:
+            right, left = stack.pop(), stack.pop()
+            stack.append(
+                {"∧": left & right, "∨": left | right, "→": (every ^ left) | right, "↔": every ^ left ^ right}[token]
+            )
+    return stack.pop()
+
+
+def follows(answer: str, premises: Sequence[str], variables: Sequence[str]) -> bool:
+    """Whether a formula follows from the premises and says something: it is not true whatever the variables are."""
+    if len(answer) > 1_000:
+        raise Unreadable
+    every = (1 << (1 << len(variables))) - 1
+    given = every
+    for premise in premises:
+        given &= table(formula(premise, variables), variables)
+    says = table(formula(answer, variables), variables)
+    return given & ~says == 0 and says != every

@@ -130,10 +130,14 @@ def run_chunk(number: int, size: int) -> dict[str, Any]:
             right = case.judge(text)
             if accuracy >= 1.0 and right is None:
                 row["full_and_unjudged"] += 1
+                found.setdefault("full_and_unjudged", []).append([case.name, strategy, text[:300]])
             elif accuracy >= 1.0 and not right:
                 counts["wrong_answers_scored"] += 1
                 found["wrong_answers_scored"].append([case.name, strategy, text[:500]])
-            if accuracy < 1.0 and (right or strategy == "right"):
+            if accuracy < 1.0 and right is False and strategy == "right":
+                counts["references_that_are_wrong"] += 1  # scorer and judge agree
+                found.setdefault("references_that_are_wrong", []).append([case.name, strategy, text[:300]])
+            elif accuracy < 1.0 and (right or strategy == "right"):
                 row["right_but_refused"] += 1
                 kind = "right_answers_refused" if strategy == "right" else "odd_right_answers_refused"
                 counts[kind] += 1
@@ -169,6 +173,8 @@ def collect(chunks: list[dict[str, Any]]) -> dict[str, Any]:
         "hangs": sum("hang" in chunk for chunk in chunks),
         "wrong_answers_scored": counts["wrong_answers_scored"],
         "right_answers_refused": counts["right_answers_refused"],
+        "references_that_are_wrong": counts["references_that_are_wrong"],
+        "full_and_unjudged": sum(row["full_and_unjudged"] for row in scorers.values()),
         "odd_right_answers_refused": counts["odd_right_answers_refused"],
         "over_0.1_s_cpu": counts["slow"],
         "max_cpu_s": round(max(row["max_cpu_s"] for row in scorers.values()), 4),

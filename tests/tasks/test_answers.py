@@ -36,6 +36,8 @@ def test_as_completion_holds_any_answer(answer: str):
 
 
 ENTRY = {"answer": "False", "metadata": {"numbers": [6, 4, 1, 1]}}
+COIN = {"answer": "0.5", "metadata": {}}
+LOGIC = {"answer": None, "metadata": {"variables": ["P", "Q"]}}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,17 @@ ENTRY = {"answer": "False", "metadata": {"numbers": [6, 4, 1, 1]}}
         ("complex_arithmetic", "nan", False),
         ("complex_arithmetic", "-1.5 + 2e3i", True),
         ("propositional_logic", "¬(P ∧ Q)", True),
+        ("propositional_logic", "((P) → ¬¬Q) ∨\n(Q ↔ P)", True),
         ("propositional_logic", "P ∧ " * 200, False),
+        ("propositional_logic", "P ∧ yes", False),  # upstream takes any text for a variable
+        ("propositional_logic", "P ∧ R", False),
+        ("propositional_logic", "P Q", False),
+        ("propositional_logic", "(P ∧ Q", False),
+        ("propositional_logic", "P) ∧ (Q", False),
+        ("propositional_logic", "P ¬ Q", False),
+        ("propositional_logic", "P ∧ ∨ Q", False),
+        ("propositional_logic", "()", False),
+        ("propositional_logic", "¬", False),
         ("rush_hour", "F+1 K-12", True),
         ("rush_hour", "F+99999999999", False),
         ("simple_integration", "((9**99)**99)**99", False),
@@ -85,7 +97,8 @@ ENTRY = {"answer": "False", "metadata": {"numbers": [6, 4, 1, 1]}}
     ],
 )
 def test_vetted(dataset: str, answer: str, passes: bool):
-    assert (vetted(dataset, answer, ENTRY) is not None) == passes
+    entry = {"coin_flip": COIN, "propositional_logic": LOGIC}.get(dataset, ENTRY)
+    assert (vetted(dataset, answer, entry) is not None) == passes
 
 
 @given(st.text(max_size=80) | st.text(alphabet="0123456789x*+-/()[], .'", max_size=80))
