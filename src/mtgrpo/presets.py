@@ -40,7 +40,7 @@ _METHODS: Mapping[str, tuple[str, str, tuple[float, float], str]] = {
     "mt_grpo_reg": ("regularized", "rps", (0.2, 0.28), "MT-GRPO with regularised reward-only weights (Subroutine 2)"),
     "worst_task": ("regularized", "rps", (0.2, 0.28), "strict worst-task optimisation: Subroutine 2 with eta = 0"),
     "seq_grpo": ("sequential", "plain", (0.2, 0.2), "GRPO on one task family after the other"),
-    "balanced": ("balanced", "rps", (0.2, 0.28), "this library's own: weights without tuning, rounds sized by need"),
+    "balanced": ("balanced", "needed", (0.2, 0.28), "this library's own: no knob to tune, fewer rollouts"),
     "seq_dapo": ("sequential", "dapo", (0.2, 0.28), "dynamic sampling on one task family after the other"),
 }
 NAMES = tuple(_METHODS)
@@ -214,6 +214,12 @@ def _sampler(fill: str, variant: str, setting: str, regularized: bool) -> dict[s
         "paper": "strict" if three else "lenient",
         "released": "strict" if three else "released_lenient",
     }
+    if fill == "needed":
+        return {
+            "rounds": {"kind": "needed", "confidence": 0.9, "max_inflation": 12.0},
+            "max_staleness": 2,
+            "max_prompts_per_group": 12.0,
+        }
     # The paper counts resamples, the released code rounds with the first among them.
     num_resamples = (10 if three else 2) - (1 if variant == "released" else 0)
     common = {"group_filter": filters[variant], "max_resamples": num_resamples if variant != "default" else 10}
