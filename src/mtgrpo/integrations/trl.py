@@ -11,7 +11,7 @@ and rewards played back, so that padding, masks, advantages, losses and metrics 
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
-from mtgrpo.errors import StateError, require
+from mtgrpo.errors import require
 
 require("torch", "trl")
 require("trl", "trl")
@@ -21,7 +21,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
@@ -36,8 +35,9 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.integrations import trl_setup
 from mtgrpo.integrations.trl_callback import MixerCallback
 from mtgrpo.integrations.trl_checkpoints import CheckpointTrainer
+from mtgrpo.integrations.trl_digest import check_agreement
 from mtgrpo.integrations.trl_evaluation import TestRows
-from mtgrpo.integrations.trl_rollouts import Slot, memory_metrics, plan_round, take, training_slots
+from mtgrpo.integrations.trl_rollouts import Slot, in_order, memory_metrics, plan_round, take, training_slots
 from mtgrpo.integrations.trl_run_log import RunLogWriter
 from mtgrpo.integrations.trl_scores import TaskScores
 from mtgrpo.integrations.trl_setup import check_resume
@@ -196,8 +196,14 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
                 new, beyond = take(self._run_round(missing), missing)
                 groups += new
                 spare += beyond
+            groups = in_order(groups, plan_round(request, 1))  # whatever the number of processes is
+            remember_groups(self.streams, groups, gauge(self.mixer.sampler.group_filter))
             batch.tell(groups)
+        for group in spare:  # one process alone would not have drawn them yet
+            assert group.draw is not None
+            self.streams[group.task].put_back([group.draw])
         slots = training_slots(batch, self.mixer.batch_size, self._owners)
+        self._agree("the groups to train on", groups=[[s.group.task, s.group.uid, s.owner, s.trains] for s in slots])
         self._num_discarded_rollouts += len(spare) * self.schedule.group_size
         self._step_counts = {
             "sampler/padded": sum(not slot.trains for slot in slots),
@@ -210,12 +216,8 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         """Roll out what is asked for; more, if it does not divide over the processes."""
         names = plan_round(request, self.accelerator.num_processes)
         draws = [(name, self.streams[name].draws(1)[0]) for name in names]
-        if self.accelerator.num_processes > 1:
-            agreed = [draws]
-            broadcast_object_list(agreed)
-            if agreed[0] != draws:  # better an error here than processes that wait for each other for ever
-                raise StateError("mixer: the processes ask for different prompts; their packages or data differ")
         plan = [(name, draw.row) for name, draw in draws]
+        self._agree("the prompts to roll out", request=dict(request), prompts=plan)
         # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by itself, and
         # shared prompts are meant for models for which memory is no concern.
         at_once = self.mixer.batch_size
@@ -223,10 +225,14 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
             at_once = len(plan)
         groups = [g for i in range(0, len(plan), at_once) for g in self.roll_out(plan[i : i + at_once])]
         groups = [replace(group, draw=draw) for group, (_, draw) in zip(groups, draws, strict=True)]
-        remember_groups(self.streams, groups, gauge(self.mixer.sampler.group_filter))
         # Of all processes' groups, so that all of them stop, if one does.
         self.drop_limit.observe(((g.task, math.isnan(g.mean_reward)) for g in groups), self.scores.scorer.reason)
         return groups
+
+    def _agree(self, what: str, **decision: Any) -> None:
+        # Before anything is done about it: better an error than processes that wait for each other for ever.
+        step, weights = self.mixer.step, self.mixer.weighting.weight_array()
+        check_agreement(self.accelerator, what, {"step": step, "weights": weights, **decision})
 
     def _rolled_out(self, groups: Sequence[Group], prompts: Sequence[Any], completions: Sequence[Any]) -> None:
         if self._writer is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -109,6 +110,14 @@ def take(groups: Sequence[Group], request: Mapping[str, int]) -> tuple[list[Grou
         else:
             spare.append(group)
     return wanted, spare
+
+
+def in_order(groups: Sequence[Group], names: Sequence[str]) -> list[Group]:
+    """The groups in the order that `names` gives their tasks; within a task they keep theirs."""
+    queues: dict[str, deque[Group]] = {}
+    for group in groups:
+        queues.setdefault(group.task, deque()).append(group)
+    return [queues[name].popleft() for name in names]
 
 
 def memory_metrics(streams: Mapping[str, PromptStream]) -> dict[str, float]:
