@@ -1,4 +1,4 @@
-"""Two processes: bitwise plain GRPO, exact shares over both, resume inside a batch, evaluation counted once."""
+"""Two processes: bitwise plain GRPO, exact shares and one memory over both, exact resume, evaluation counted once."""
 
 import json
 import os
@@ -27,7 +27,8 @@ def test_two_processes(model_path, tmp_path):
     assert len(results) == 2
     first, second = results
     assert first == second
-    for check in ("bitwise", "metrics", "shares", "loss_shares", "loss_scaled", "resumed"):
+    for check in ("bitwise", "metrics", "shares", "loss_shares", "loss_scaled", "resumed", "remembered"):
         assert first[check], check
     assert first["num_prompts"] == [6, 6, 6]
     assert max(first["discarded"]) <= 1
+    assert max(first["skipped"]) > 0, "nothing was passed over"

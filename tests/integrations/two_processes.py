@@ -51,8 +51,8 @@ def parts():
     return {"model": AutoModelForCausalLM.from_pretrained(model_path), "processing_class": tokenizer}
 
 
-def build(name, cls=MultiTaskGRPOTrainer, weighting=None, sampler=None, loss_shares=False, **changes):
-    arguments = {"weighting": weighting, "sampler": sampler, "loss_shares": loss_shares}
+def build(name, cls=MultiTaskGRPOTrainer, weighting=None, sampler=None, loss_shares=False, memory=False, **changes):
+    arguments = {"weighting": weighting, "sampler": sampler, "loss_shares": loss_shares, "prompt_memory": memory}
     return cls(tasks=make_tasks(), args=config(name, **changes), **arguments, **parts())
 
 
@@ -116,6 +116,15 @@ resumed = build("resumed", Shares, ImprovementAware(**weighting), save_steps=3, 
 resumed.train(resume_from_checkpoint=f"{folder}/whole/checkpoint-3")
 result["resumed"] = same_parameters(whole, resumed) and history(whole, after=3) == history(resumed, after=3)
 result["mixer"] = whole.mixer.state_dict()
+saving = {"max_steps": 3, "save_strategy": "steps", "save_steps": 2}
+remembering, again = (build(name, memory=True, **saving) for name in ("remembering", "again"))
+remembering.train()
+again.train(resume_from_checkpoint=f"{folder}/remembering/checkpoint-2")
+result["memories"] = {name: stream.state_dict() for name, stream in remembering.streams.items()}
+result["remembered"] = same_parameters(remembering, again) and result["memories"] == {
+    name: stream.state_dict() for name, stream in again.streams.items()
+}
+result["skipped"] = [entry.get("task/hard/prompts_skipped_rate", 0.0) for entry in history(remembering)]
 metrics = whole.evaluate()
 result["evaluation"] = {k: v for k, v in metrics.items() if k.startswith("eval_task")}
 result["num_prompts"] = [r.num_prompts for r in whole.evaluation.values()]

@@ -219,6 +219,7 @@ def _trainer(job: Job, log: RunLog | None, display: Display) -> Any:
             observe=config.observe or "step",
             surrogate=config.surrogate or "mean",
             loss_shares=bool(config.loss_shares),
+            prompt_memory=bool(config.prompt_memory),
             share_prompts=not torch.cuda.is_available() if config.share_prompts is None else config.share_prompts,
             eval_seed=config.evaluation.seed,
             run_log=log,
