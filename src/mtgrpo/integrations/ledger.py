@@ -7,16 +7,18 @@ request.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.types import Group, State
 from mtgrpo.errors import RewardError, StateError
 
-VERSION = 1
+VERSION = 2
 
 
 class Ticket(NamedTuple):
@@ -60,7 +62,7 @@ class RolloutLedger:
         self._queue: deque[str] = deque()  # tasks of prompts that were asked for and not handed out yet
         self._asked: dict[int, str] = {}  # handed out, and the batch waits for them
         self._ahead: dict[int, str] = {}  # handed out before a batch asked for them
-        self._credit = dict.fromkeys(mixer.tasks, 0.0)  # of prompts ahead: what each task is still owed
+        self._credit = np.zeros(len(mixer.tasks))  # of prompts ahead: what each task is still owed
         self._counts = {"failed": 0, "stale": 0, "discarded": 0}
 
     # ---- what the engine fetches ---------------------------------------------------------------------------
@@ -78,11 +80,10 @@ class RolloutLedger:
         return Ticket(number, task, self.streams[task].draw(1)[0])
 
     def _task_ahead(self) -> str:
-        for task, weight in self.mixer.weights().items():
-            self._credit[task] += weight
-        task = max(self._credit, key=lambda name: self._credit[name])  # the first of equals, so it is repeatable
-        self._credit[task] -= 1.0
-        return task
+        self._credit += self.mixer.weighting.weight_array()
+        place = int(np.argmax(self._credit))  # the first of equals, so it is repeatable
+        self._credit[place] -= 1.0
+        return self.mixer.tasks[place]
 
     @property
     def num_queued(self) -> int:
@@ -134,8 +135,11 @@ class RolloutLedger:
         assert self.mixer.batch is not None
         self._asked.clear()
         self._queue.clear()  # ask() repeats what is still outstanding
+        ahead = defaultdict[str, list[int]](list)
+        for number in sorted(self._ahead):  # oldest first
+            ahead[self._ahead[number]].append(number)
         for task, count in self.mixer.batch.ask().items():
-            claimed = [number for number in sorted(self._ahead) if self._ahead[number] == task][:count]
+            claimed = ahead[task][:count]
             for number in claimed:
                 self._asked[number] = self._ahead.pop(number)
             self._queue.extend([task] * (count - len(claimed)))
@@ -183,7 +187,7 @@ class RolloutLedger:
             "queue": list(self._queue),
             "asked": [[number, task] for number, task in self._asked.items()],
             "ahead": [[number, task] for number, task in self._ahead.items()],
-            "credit": dict(self._credit),
+            "credit": self._credit.tolist(),
             "counts": dict(self._counts),
         }
 
@@ -202,5 +206,5 @@ class RolloutLedger:
         self._queue = deque(state["queue"])
         self._asked = {int(number): task for number, task in state["asked"]}
         self._ahead = {int(number): task for number, task in state["ahead"]}
-        self._credit = dict(state["credit"])
+        self._credit = np.array(state["credit"], dtype=np.float64)
         self._counts = dict(state["counts"])
