@@ -17,6 +17,7 @@ require("torch", "trl")
 require("trl", "trl")
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -190,7 +191,8 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         self._owners, spare = {}, []
         while request := batch.ask():
             groups, spare = take(spare, request)
-            missing = {task: n - sum(g.task == task for g in groups) for task, n in request.items()}
+            missing = Counter(request)
+            missing.subtract(group.task for group in groups)
             missing = {task: n for task, n in missing.items() if n}
             if missing:
                 new, beyond = take(self._run_round(missing), missing)

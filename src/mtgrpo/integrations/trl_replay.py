@@ -173,7 +173,8 @@ class RolloutReplayTrainer(LossShareTrainer):
             self._playback.rewards, self._playback.completions = rewards, completions
             raise _RoundDone
         if self._phase == "evaluate":
-            places = [(self.tasks.names.index(row[TASK_KEY]), row[ROW_KEY]) for row in inputs]
+            numbers = {name: k for k, name in enumerate(self.tasks.names)}
+            places = [(numbers[row[TASK_KEY]], row[ROW_KEY]) for row in inputs]
             places = self.accelerator.gather(torch.tensor(places, device=rewards.device))
             self._table.add(places.tolist(), rewards[:, :2].tolist())
         return rewards
