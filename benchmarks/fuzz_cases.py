@@ -58,7 +58,8 @@ def all_cases(seed: int) -> list[Case]:
         for level in tiny.LEVELS:
             by_family.append(of_task(tiny.tiny_task(family, level, num_train=ROWS, num_test=0, seed=seed), "tiny"))
         for level in ("easy", "medium", "hard", "very_hard"):
-            task = paper_task(family, level, num_train=4 if family == "zebra" else ROWS, num_test=0, seed=seed)
+            rows = 2 if family == "zebra" else ROWS  # the larger puzzles take a second to make
+            task = paper_task(family, level, num_train=rows, num_test=0, seed=seed)
             by_family.append(of_task(task, "paper"))
     by_family += [of_task(task, "released") for task in released_tasks(RELEASED)]
     by_family += [of_dataset(name, seed) for name in (*EXACT, *JUDGED)]
@@ -123,7 +124,7 @@ def _sorted_numbers(answer: str, entry: Mapping[str, Any]) -> bool:
     found, wanted = numbers_of(answer), numbers_of(str(entry["answer"]))
     if len(found) != len(wanted):
         return False
-    return all(abs(a - b) <= Fraction(1, 100) * max(1, abs(b)) for a, b in zip(found, wanted, strict=True))
+    return all(abs(a - b) <= Fraction(1, 10**9) for a, b in zip(found, wanted, strict=True))
 
 
 def _expression(answer: str, entry: Mapping[str, Any]) -> bool:

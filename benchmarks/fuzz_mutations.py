@@ -195,38 +195,42 @@ def bomb(rng: random.Random, case: Case) -> str:
     """Something large, deep or explosive; one in fifty is really large."""
     n = rng.choice([10, 100, 1_000, 5_000]) if rng.random() < 0.98 else rng.choice([50_000, 200_000])
     piece = rng.choice(NASTY)
-    inside = rng.choice(
-        [
-            "(" * n + "1" + ")" * n,
-            "9**" * n + "9",
-            "9^{" * n + "9" + "}" * n,
-            "{" * n + case.right + "}" * n,
-            "-" * n + "1",
-            "1+" * n + "1",
-            "1/" * n + "0",
-            "9" * n,
-            f"1e{'9' * min(n, 100)}",
-            "\\frac{1}{" * n + "2" + "}" * n,
-            "\\text{" * n + case.right + "}" * n,
-            "\\left(" * n + case.right + "\\right)" * n,
-            "[" * n + "]" * n,
-            "{" + "'a':" * n + "}",
-            "!" * n + "~" * n + "¬" * n,
-            piece * n,
-            (case.right + " ") * n,
-            "".join(chr(rng.choice([rng.randrange(0x250), rng.randrange(0x110000)])) for _ in range(min(n, 5_000))),
-            " " * n + case.right + " " * n,
+    make = rng.choice(
+        [  # made when it is chosen: some take milliseconds
+            lambda: "(" * n + "1" + ")" * n,
+            lambda: "9**" * n + "9",
+            lambda: "9^{" * n + "9" + "}" * n,
+            lambda: "{" * n + case.right + "}" * n,
+            lambda: "-" * n + "1",
+            lambda: "1+" * n + "1",
+            lambda: "1/" * n + "0",
+            lambda: "9" * n,
+            lambda: f"1e{'9' * min(n, 100)}",
+            lambda: "\\frac{1}{" * n + "2" + "}" * n,
+            lambda: "\\text{" * n + case.right + "}" * n,
+            lambda: "\\left(" * n + case.right + "\\right)" * n,
+            lambda: "[" * n + "]" * n,
+            lambda: "{" + "'a':" * n + "}",
+            lambda: "!" * n + "~" * n + "¬" * n,
+            lambda: piece * n,
+            lambda: (case.right + " ") * (1 + 10 * n // (1 + len(case.right))),
+            lambda: "".join(
+                chr(rng.choice([rng.randrange(0x250), rng.randrange(0x110000)])) for _ in range(min(n, 5_000))
+            ),
+            lambda: " " * n + case.right + " " * n,
         ]
     )
-    return rng.choice(
+    inside = make()
+    finish = rng.choice(
         [
-            f"\\boxed{{{inside}}}",
-            f"<answer>{inside}</answer>",
-            inside,
-            "\\boxed{" * n + inside,
-            f"\\boxed{{{inside}",
-            "<answer>" * n + inside + "</answer>" * n,
-            f"\\boxed{{{case.right}}}" + inside,
-            "\\boxed" * n + f"{{{inside}}}",
+            lambda: f"\\boxed{{{inside}}}",
+            lambda: f"<answer>{inside}</answer>",
+            lambda: inside,
+            lambda: "\\boxed{" * n + inside,
+            lambda: f"\\boxed{{{inside}",
+            lambda: "<answer>" * n + inside + "</answer>" * n,
+            lambda: f"\\boxed{{{case.right}}}" + inside,
+            lambda: "\\boxed" * n + f"{{{inside}}}",
         ]
     )
+    return finish()

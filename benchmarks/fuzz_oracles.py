@@ -13,6 +13,8 @@ from fractions import Fraction
 SIGNS = {"×": "*", "·": "*", "∗": "*", "⋅": "*", "÷": "/", "∕": "/", "−": "-", "–": "-", "[": "(", "]": ")"}
 COMMANDS = {"times": "*", "cdot": "*", "ast": "*", "div": "/"}
 FRACTIONS = ("frac", "dfrac", "tfrac")
+LONGEST = 3_000
+"""No right expression of a few numbers is longer, spaces apart; deep nesting would take the square of its length."""
 PLAIN_TEXT = ("text", "textbf", "textit", "textrm", "mathrm", "mathbf", "mathit", "mathsf")
 
 
@@ -94,7 +96,9 @@ def same_words(completion: str, answer: str) -> bool:
 def right_expression(expression: str, numbers: Sequence[int], target: Fraction | int) -> bool:
     """Whether an expression has the value and uses exactly the numbers; a result may follow after ``=``."""
     try:
-        left, equals, result = shown(expression).partition("=")
+        left, equals, result = " ".join(shown(expression).split()).partition("=")
+        if len(left) > LONGEST:
+            return False
         if equals and number(result) != target:
             return False
         value, used = reckon(lex(left))
@@ -104,10 +108,11 @@ def right_expression(expression: str, numbers: Sequence[int], target: Fraction |
 
 
 def number(text: str) -> Fraction:
-    """A whole number, a fraction or a decimal; of exponents none, as they make numbers of gigabytes."""
-    if len(text) > 100 or "e" in text.casefold() or text.strip().endswith("/0"):
+    """A whole number, a fraction or a decimal, whatever groups its digits; of exponents short ones."""
+    text = "".join(c for c in text.casefold().strip() if c not in ",_")
+    if len(text) > 100 or len(text.partition("e")[2].strip("+-0")) > 2 or text.endswith("/0"):
         raise Unreadable
-    return Fraction(text.strip())
+    return Fraction(text)
 
 
 def lex(text: str) -> list[str]:

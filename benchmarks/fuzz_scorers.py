@@ -1,6 +1,6 @@
 r"""A campaign against the bundled scorers: a million hostile, broken and nearly right completions, and a judge.
 
-python benchmarks/fuzz_scorers.py                 # 21 chunks of 50,000; chunks that are done are kept
+python benchmarks/fuzz_scorers.py                 # 11 chunks of 100,000; chunks that are done are kept
 python benchmarks/fuzz_scorers.py --chunks 1      # the first chunk alone
 
 What counts as found: an exception, a completion that takes more than 10 s of CPU (the kernel ends the process then,
@@ -192,8 +192,8 @@ def collect(chunks: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--chunks", type=int, default=21)
-    parser.add_argument("--size", type=int, default=50_000)
+    parser.add_argument("--chunks", type=int, default=11)
+    parser.add_argument("--size", type=int, default=100_000)
     parser.add_argument("--chunk", type=int, help="run this one here and print its tally")
     parser.add_argument("--dry", action="store_true", help="leave the record alone")
     arguments = parser.parse_args()

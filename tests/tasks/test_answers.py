@@ -37,6 +37,7 @@ def test_as_completion_holds_any_answer(answer: str):
 
 ENTRY = {"answer": "False", "metadata": {"numbers": [6, 4, 1, 1]}}
 COIN = {"answer": "0.5", "metadata": {}}
+SORTED = {"answer": "['-24.0', '8.5']", "metadata": {}}
 LOGIC = {"answer": None, "metadata": {"variables": ["P", "Q"]}}
 
 
@@ -94,10 +95,19 @@ LOGIC = {"answer": None, "metadata": {"variables": ["P", "Q"]}}
         ("game_of_life_halting", "false", True),
         ("game_of_life_halting", "True", False),  # upstream: bool("True") == bool("False")
         ("caesar_cipher", "anything(at) all", True),
+        ("number_sorting", "['-24.0', '8.5']", True),
+        ("number_sorting", "[-24, 8.50]", True),
+        ("number_sorting", "['-25.0', '8.5']", False),  # upstream: off by 1 is right
+        ("number_sorting", "-24.0 8.5", False),
+        ("number_sorting", "[" * 5000, False),
+        ("number_sorting", "[1e999, {}]", False),
+        ("spell_backward", "false", True),
+        ("spell_backward", "fal", True),
+        ("spell_backward", "False False", False),  # upstream counts the right places
     ],
 )
 def test_vetted(dataset: str, answer: str, passes: bool):
-    entry = {"coin_flip": COIN, "propositional_logic": LOGIC}.get(dataset, ENTRY)
+    entry = {"coin_flip": COIN, "number_sorting": SORTED, "propositional_logic": LOGIC}.get(dataset, ENTRY)
     assert (vetted(dataset, answer, entry) is not None) == passes
 
 

@@ -195,6 +195,23 @@ def _same(answer: str, entry: Mapping[str, Any]) -> str | None:
     return answer if answer.casefold() == str(entry["answer"]).casefold() else None
 
 
+def _no_more(answer: str, entry: Mapping[str, Any]) -> str | None:
+    """Not the right answer with more after it. (Upstream adds up the right places; rounding hides that from it.)"""
+    right = str(entry["answer"]).lower()
+    return None if answer.lower().startswith(right) and len(answer) > len(right) else answer
+
+
+def _same_numbers(answer: str, entry: Mapping[str, Any]) -> str | None:
+    """The very numbers of the entry. (Upstream takes others that are off by up to 1.)"""
+    try:
+        found, right = (
+            [float(number) for number in json.loads(text.replace("'", '"'))] for text in (answer, entry["answer"])
+        )
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return None
+    return answer if found == right else None
+
+
 _VETS: dict[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "countdown": _arithmetic,
     "puzzle24": _arithmetic,
@@ -207,6 +224,8 @@ _VETS: dict[str, Callable[[str, Mapping[str, Any]], str | None]] = {
     "spiral_matrix": _literal,
     "binary_matrix": _literal,
     "n_queens": _literal,
+    "spell_backward": _no_more,
+    "number_sorting": _same_numbers,
     "simple_integration": _algebra,
     "intermediate_integration": _algebra,
     "polynomial_multiplication": _algebra,
