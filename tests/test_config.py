@@ -126,6 +126,12 @@ def test_plan_of_the_papers_three_task_setting() -> None:
     assert plan.max_rollouts == 11 * 3 * 32 * 72
 
 
+def test_plan_of_rounds_sized_by_need() -> None:
+    plan = make_plan(parse_config({**MINIMAL, "batch_size": 16, "group_size": 8}, "test"))
+    assert plan.min_rollouts == 16 * 8  # the first round asks for what is missing
+    assert plan.max_rollouts == 11 * 5 * 16 * 8  # each of 11 rounds for five times that
+
+
 @pytest.mark.parametrize("name", sorted(shipped_experiments()))
 def test_every_run_of_every_shipped_experiment_parses(name: str, tmp_path: Path) -> None:
     experiment = load_experiment(name)

@@ -68,9 +68,11 @@ def make_plan(config: RunConfig, *, world_size: int = 1, num_test_prompts: int =
         )
     accumulation = per_process // micro
     rounds = config.sampler["rounds"]
-    per_round = rounds["oversampling"] * (rounds["max_inflation"] if rounds["kind"] == "needed" else 1.0)
+    # Rounds sized by need ask for what is missing, at first for no more, later for up to `max_inflation` times that.
+    needed = rounds["kind"] == "needed"
+    per_round = rounds["max_inflation"] if needed else rounds["oversampling"]
     filtered = config.sampler["group_filter"] != "none"
-    first = rounds["oversampling"] if filtered else 1.0
+    first = rounds["oversampling"] if filtered and not needed else 1.0
     num_rounds = config.sampler["max_resamples"] + 1
     return Plan(
         world_size=world_size,
