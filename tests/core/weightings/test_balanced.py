@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from mtgrpo.core.learnability import PROBE_SHARE
 from mtgrpo.core.weightings import Balanced
 from mtgrpo.core.weightings.balanced import DUAL_RATE, MIN_SHARE, TEMPERATURE
 from mtgrpo.core.weightings.base import GroupCounts
@@ -48,7 +49,48 @@ def test_floors_and_ceilings_say_what_is_compared():
 
 def test_no_task_is_starved():
     weights = told(Balanced().bind(["a", "b", "c"]), {"a": 0.0, "b": 1.0, "c": 1.0}, steps=30)
-    assert min(weights.values()) == pytest.approx(MIN_SHARE / 3, abs=1e-6)
+    assert min(weights.values()) >= MIN_SHARE / 3
+
+
+def test_many_tasks_share_what_the_worst_fraction_gets():
+    names = [f"task-{k}" for k in range(100)]
+    rewards = {name: 0.0 if k < 3 else 0.9 for k, name in enumerate(names)}
+    weights = told(Balanced(worst_fraction=0.2).bind(names), rewards, steps=20)
+    assert max(weights.values()) == pytest.approx(1 / 20)  # 20 of 100 tasks may have it all
+    assert weights["task-0"] == weights["task-2"] == max(weights.values())
+    assert sum(weights.values()) == pytest.approx(1)
+
+
+def test_a_task_nobody_has_seen_is_taken_for_average():
+    weighting = Balanced().bind(["a", "b", "c"])
+    weights = told(weighting, {"a": 0.1, "b": 0.7}, steps=5)
+    assert weights["b"] < weights["c"] < weights["a"]
+
+
+def barren(weighting: Balanced, steps: int, informative: float) -> dict[str, float]:
+    """Steps in which task a, of accuracy 0, has that many informative groups of 20."""
+    for _ in range(steps):
+        counts = GroupCounts({"a": 20.0, "b": 20.0}, {"a": informative, "b": 10.0}, {"a": informative, "b": 10.0})
+        weighting.update(task_rewards={"a": 0.0, "b": 0.6}, counts=counts)
+    return weighting.weights()
+
+
+def test_a_task_out_of_reach_gets_probes_until_one_is_informative():
+    weighting = Balanced().bind(["a", "b"])
+    assert barren(weighting, 1, 0.0)["a"] > 0.9  # 20 groups are no evidence yet
+    assert barren(weighting, 1, 0.0)["a"] == pytest.approx(PROBE_SHARE / 2)
+    assert weighting.metrics()["tasks/out_of_reach"] == 1
+    assert barren(weighting, 1, 2.0)["a"] > 0.9
+    assert barren(Balanced(learnability=False).bind(["a", "b"]), 9, 0.0)["a"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"worst_fraction": 0.0}, "worst_fraction=0.0"), ({"worst_fraction": 1.5}, "worst_fraction=1.5")],
+)
+def test_bad_fractions_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        Balanced(**arguments)
 
 
 def test_one_lucky_group_moves_the_weights_less_than_many():

@@ -6,45 +6,57 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mtgrpo.core.learnability import Learnability, capped
 from mtgrpo.core.progress import TaskProgress
 from mtgrpo.core.quotas import Floats
 from mtgrpo.core.types import State
 from mtgrpo.core.weightings.base import TaskWeighting, softmax
 from mtgrpo.errors import ConfigError, unknown
 
-TEMPERATURE = 0.05
+TEMPERATURE = 0.15
 MIN_SHARE = 0.02
 DUAL_RATE = 0.5
 
 
 class Balanced(TaskWeighting):
-    """The lowest accuracies share the batch, in closed form: ``z = softmax(-mu J / tau)``.
+    """The lowest accuracies share the batch, in closed form: ``z = softmax(-mu J / tau)``, capped.
 
     This is the maximiser over the simplex of ``-sum_k z_k J_k - (tau / mu) KL(z || uniform)``: the paper's inner
     minimisation with an entropy in place of the distance to uniform weights. It has no step size and no memory of its
     own, so a weight leaves with the gap that caused it. J_k is `TaskProgress.level`.
+
+    No weight is above ``1 / (worst_fraction K)``, which makes it the dual of the mean over the worst fraction of the
+    tasks (CVaR) where there are many; tasks that cannot use more training get less, see `Learnability`.
 
     With a stated `gap` the multiplier mu is a dual variable: it rises while the accuracies of two tasks differ by more
     than that and falls to 0, uniform weights, when they do not. Without one it stays 1.
 
     Args:
         gap: Accepted difference between the accuracies of any two tasks, in (0, 1); None: as small as can be.
+        worst_fraction: Share of the tasks that may get all the weight, in (0, 1]; of ten tasks or fewer, one may.
+        learnability: Whether tasks that cannot use more training are capped.
         floors: Accuracy of a guess per task; tasks left out have 0. Tasks are compared by
             ``(J - floor) / (ceiling - floor)``.
         ceilings: Accuracy a task can reach at most; tasks left out have 1.
 
-    Source: own; exponentiated weights as in group DRO (arXiv 1911.08731), dual ascent on a constraint as usual.
+    Source: own; exponentiated weights as in group DRO (arXiv 1911.08731), the cap as in CVaR's dual (Rockafellar and
+    Uryasev 2000), dual ascent on a constraint as usual.
     """
 
     def __init__(
         self,
         gap: float | None = None,
+        worst_fraction: float = 0.1,
+        learnability: bool = True,
         floors: Mapping[str, float] | None = None,
         ceilings: Mapping[str, float] | None = None,
     ) -> None:
         if gap is not None and not 0 < gap < 1:
             raise ConfigError(f"Balanced: gap={gap}; it must be in (0, 1), or left out")
+        if not 0 < worst_fraction <= 1:
+            raise ConfigError(f"Balanced: worst_fraction={worst_fraction}; it must be above 0 and at most 1")
         self.gap, self.floors, self.ceilings = gap, dict(floors or {}), dict(ceilings or {})
+        self.worst_fraction, self.learnability = worst_fraction, learnability
 
     def _start(self, num_tasks: int) -> None:
         for what, given in (("floors", self.floors), ("ceilings", self.ceilings)):
@@ -58,11 +70,13 @@ class Balanced(TaskWeighting):
                 f"Balanced: floors {self.floors}, ceilings {self.ceilings}; 0 <= floor < ceiling <= 1 for each task"
             )
         self._progress = TaskProgress(num_tasks)
+        self._learnability = Learnability(num_tasks)
+        self._seen = np.zeros(num_tasks, dtype=bool)
         self._multiplier = 1.0
         self._z = np.full(num_tasks, 1.0 / num_tasks)
 
     def _count(self, generated: Floats, informative: Floats, trained: Floats) -> None:
-        self._generated, self._trained = generated, trained
+        self._generated, self._informative, self._trained = generated, informative, trained
 
     def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
         if not rewards:
@@ -71,20 +85,34 @@ class Balanced(TaskWeighting):
         sums = np.nansum(rewards, axis=0)
         means = np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), np.nan)
         self._progress.observe(means, self._generated)
-        self._progress.advance(self._trained / max(1.0, float(self._trained.sum())))
-        level = (self._progress.level - self._floor) / self._span
+        shares = self._trained / max(1.0, float(self._trained.sum()))
+        progress = self._progress
+        if self.learnability:
+            levels = progress.level, progress.level_error
+            self._learnability.observe(self._generated, self._informative, shares, *levels)
+        progress.advance(shares)
+        self._seen |= ~np.isnan(means)
+        level = (progress.level - self._floor) / self._span
+        if self._seen.any():  # what nobody has seen is taken for average
+            level = np.where(self._seen, level, level[self._seen].mean())
         if self.gap is not None:
             excess = float(level.max() - level.min()) - self.gap
             self._multiplier = min(max(self._multiplier + DUAL_RATE * excess, 0.0), 1.0)
+        size = len(level)
         focus = softmax(-self._multiplier * level / TEMPERATURE)
-        self._z = (1 - MIN_SHARE) * focus + MIN_SHARE / len(focus)
+        caps = np.minimum(self._learnability.caps(), 1 / max(1.0, self.worst_fraction * size))
+        self._z = capped((1 - MIN_SHARE) * focus + MIN_SHARE / size, caps)
 
     def _weights(self) -> Floats:
         return self._z
 
     def metrics(self) -> dict[str, float]:
-        """``task/<name>/level``, ``level_error``, ``rate``, ``rate_error``, and ``tasks/multiplier``."""
-        found = {"tasks/multiplier": self._multiplier}
+        """``task/<name>/level``, ``level_error``, ``rate``, ``rate_error``, and what holds for all tasks."""
+        found = {
+            "tasks/multiplier": self._multiplier,
+            "tasks/out_of_reach": float(self._learnability.out_of_reach.sum()),
+            "tasks/stalled": float(self._learnability.stalled.sum()),
+        }
         progress = self._progress
         for key in ("level", "level_error", "rate", "rate_error"):
             values: Floats = getattr(progress, key)
@@ -92,9 +120,17 @@ class Balanced(TaskWeighting):
         return found
 
     def _state(self) -> State:
-        return {"progress": self._progress.dump(), "multiplier": self._multiplier, "weights": self._z.tolist()}
+        return {
+            "progress": self._progress.dump(),
+            "learnability": self._learnability.dump(),
+            "seen": self._seen.tolist(),
+            "multiplier": self._multiplier,
+            "weights": self._z.tolist(),
+        }
 
     def _load(self, state: State) -> None:
         self._progress.load(state["progress"])
+        self._learnability.load(state["learnability"])
+        self._seen = np.array(state["seen"], dtype=bool)
         self._multiplier = float(state["multiplier"])
         self._z = np.array(state["weights"], dtype=np.float64)
