@@ -26,9 +26,9 @@ def test_every_shipped_configuration_parses_and_plans(name: str) -> None:
 
 
 def test_resolving_is_idempotent_and_survives_yaml(tmp_path: Path) -> None:
-    config = load_config("demo", ["preset=mt_grpo_reg", "weighting.eta=0.01", "sampler.rounds.oversampling=1.5"])
+    config = load_config("demo", ["preset=mt_grpo_reg", "weighting.eta=0.01", "sampler.rounds.confidence=0.8"])
     assert config.weighting["eta"] == 0.01
-    assert config.sampler["rounds"] == {"kind": "needed", "oversampling": 1.5, "max_inflation": 5.0}
+    assert config.sampler["rounds"] == {"kind": "needed", "confidence": 0.8, "max_inflation": 5.0}
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
     assert load_config(str(path)) == config
@@ -68,7 +68,7 @@ def test_what_the_paper_lacks_is_off_unless_stated(key: str) -> None:
         ("sampler.group_filter=strct", ["unknown filter 'strct'", "did you mean 'strict'"]),
         ("sampler.quotas=exact", ["unknown quotas 'exact'"]),
         ("sampler.rounds.kind=big", ["unknown kind 'big'"]),
-        ("sampler.rounds.oversampling=0.5", ["oversampling", "at least 1"]),
+        ("sampler.rounds.confidence=0.3", ["confidence=0.3", "[0.5, 1)"]),
         ("evaluation.often=3", ["evaluation", "unknown key 'often'"]),
         ("evaluation=3", ["evaluation", "a mapping"]),
         ("tasks=zebra", ["tasks", "a list"]),
