@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from mtgrpo.config import RunConfig
@@ -74,6 +75,7 @@ def make_plan(config: RunConfig, *, world_size: int = 1, num_test_prompts: int =
     filtered = config.sampler["group_filter"] != "none"
     first = rounds["oversampling"] if filtered and not needed else 1.0
     num_rounds = config.sampler["max_resamples"] + 1
+    limit = config.sampler["max_prompts_per_group"] or math.inf
     return Plan(
         world_size=world_size,
         rows_per_step=groups * size,
@@ -83,7 +85,7 @@ def make_plan(config: RunConfig, *, world_size: int = 1, num_test_prompts: int =
         steps_per_generation=accumulation * config.updates_per_step,
         optimizer_steps=config.steps * config.updates_per_step,
         min_rollouts=round(groups * first) * size,
-        max_rollouts=round(groups * (per_round if filtered else 1.0)) * size * num_rounds,
+        max_rollouts=round(groups * min((per_round if filtered else 1.0) * num_rounds, limit)) * size,
         num_evaluation_rollouts=num_test_prompts * config.evaluation.samples_per_prompt,
     )
 

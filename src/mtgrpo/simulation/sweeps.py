@@ -103,7 +103,7 @@ def sweep(
         world: What there is to learn.
         preset: Method; ignored when `parameter` is ``"preset"``.
         parameter: An argument of the preset's weighting (``"lam"``, ``"eta"``) or sampler (``"max_resamples"``,
-            ``"rounds.oversampling"``), or one of `ARGUMENTS`.
+            ``"rounds.max_inflation"``), or one of `ARGUMENTS`.
         values: What it is set to.
         seeds: Of the runs.
         steps: Training steps.
