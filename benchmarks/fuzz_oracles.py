@@ -15,6 +15,8 @@ COMMANDS = {"times": "*", "cdot": "*", "ast": "*", "div": "/"}
 FRACTIONS = ("frac", "dfrac", "tfrac")
 LONGEST = 3_000
 """No right expression of a few numbers is longer, spaces apart; deep nesting would take the square of its length."""
+MOST_IN_A_BOX = 20_000
+"""Characters; the scorers' own bounds are lower."""
 PLAIN_TEXT = ("text", "textbf", "textit", "textrm", "mathrm", "mathbf", "mathit", "mathsf")
 
 
@@ -35,7 +37,7 @@ def boxed(text: str) -> str:
     else:
         raise Unreadable
     depth, start = 0, i + 1
-    while i < len(text):
+    while i < min(len(text), start + MOST_IN_A_BOX):
         if text[i] == "\\":
             i += 2
             continue
@@ -86,9 +88,12 @@ def shown(text: str) -> str:
 def same_words(completion: str, answer: str) -> bool:
     """Whether the box shows the words of the answer, whatever their case."""
     try:
-        found = shown(boxed(completion))
+        inside = " ".join(boxed(completion).split())
     except Unreadable:
         return False
+    if len(inside) > LONGEST:
+        return False
+    found = shown(inside)
     return bool(found.split()) and [w.casefold() for w in found.split()] == [w.casefold() for w in answer.split()]
 
 
