@@ -172,6 +172,20 @@ def test_resume_falls_back_over_damaged_and_half_written_checkpoints(
     assert names == ["checkpoint-4", "checkpoint-6", "unusable-checkpoint-6"]
 
 
+def test_without_a_whole_checkpoint_the_run_is_refused_and_left_as_it_is(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = folder / "hopeless"
+    shutil.copytree(folder / "whole", run)
+    end_early(run)
+    for step in (4, 6):
+        damage(run, step)
+    before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file()}
+    assert train(folder, "hopeless", "--resume") == 2
+    assert "none of the 2 checkpoints of this run is whole" in capsys.readouterr().err
+    assert {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file()} == before
+
+
 def test_a_run_killed_after_its_last_step_trains_no_further(folder: Path) -> None:
     run = folder / "ended"
     shutil.copytree(folder / "whole", run)

@@ -105,10 +105,14 @@ def train(config: RunConfig, *, resume: bool = False, display: Display | None = 
     log = None
     if main:
         log = RunLog.resume(out) if resume else RunLog.create(out, job.tasks.names)
+    begun = False
     try:
         with stop_on_signals(display.message) as stop:
             try:
-                _train(job, log, stop, display, resume)
+                tidy = log is not None
+                checkpoint = checkpoint_to_resume(out, job.tasks, display.message, tidy=tidy) if resume else None
+                begun = True
+                _train(job, log, stop, display, resume, checkpoint)
                 status = "interrupted" if stop.requested else "finished"
             except KeyboardInterrupt:
                 status = "interrupted"
@@ -118,7 +122,7 @@ def train(config: RunConfig, *, resume: bool = False, display: Display | None = 
             log.write_summary(summary)
         return {**summary, "lines": _closing_lines(out, status)}
     except MtgrpoError as error:
-        if log is not None:
+        if log is not None and begun:  # who is refused changes nothing
             with contextlib.suppress(MtgrpoError):  # a full disk, say: the first error is the one to show
                 log.write_summary({**summarize(out, "failed"), "error": str(error)})
         raise
@@ -127,10 +131,9 @@ def train(config: RunConfig, *, resume: bool = False, display: Display | None = 
             log.close()
 
 
-def _train(job: Job, log: RunLog | None, stop: Stop, display: Display, resume: bool) -> None:
+def _train(job: Job, log: RunLog | None, stop: Stop, display: Display, resume: bool, checkpoint: Path | None) -> None:
     """Everything between opening the run directory and closing it; returns early when asked to stop."""
     config, out = job.config, Path(job.config.output)
-    checkpoint = checkpoint_to_resume(out, job.tasks, display.message, tidy=log is not None) if resume else None
     step = checkpoint_step(checkpoint) if checkpoint else 0
     if log is not None:
         if resume:
