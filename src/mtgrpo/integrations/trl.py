@@ -129,6 +129,7 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
             sampler=sampler,
             task_reward=task_reward,
             observe=observe,
+            families=trl_setup.families(tasks),
             seed=args.seed,
         )
         self.streams = {
@@ -172,6 +173,7 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
             environment_factory=environment_factory,
         )
         callback.trainer = self
+        self.check_bank()
         if share_prompts:
             self.share_prompts()
         if run_log is not None and self.is_world_process_zero():
@@ -187,8 +189,9 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
     def _choose_groups(self) -> list[Slot]:
         if self.mixer.batch is not None:  # several generation batches in one policy update
             self._close_step()
-        batch = self.mixer.new_batch()
-        self._owners, spare = {}, []
+        self._keep_owners()
+        self._next_uid = self.num_rollouts // self.schedule.group_size
+        batch, spare = self.mixer.new_batch(), []
         while request := batch.ask():
             groups, spare = take(spare, request)
             missing = Counter(request)
@@ -204,6 +207,7 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         for group in spare:  # one process alone would not have drawn them yet
             assert group.draw is not None
             self.streams[group.task].put_back([group.draw])
+        self._record_surplus(batch)
         slots = training_slots(batch, self.mixer.batch_size, self._owners)
         self._agree("the groups to train on", groups=[[s.group.task, s.group.uid, s.owner, s.trains] for s in slots])
         self._num_discarded_rollouts += len(spare) * self.schedule.group_size

@@ -37,6 +37,7 @@ class CheckpointTrainer(TaskEvaluationTrainer):
             (folder / checkpoints.SEAL_FILE).unlink(missing_ok=True)  # of an earlier attempt
             if self.mixer.batch is not None:  # in the middle of a generation batch; TRL alone would lose it
                 save_buffer(buffer_file(folder, self.accelerator.process_index), self._buffered_inputs or [])
+            self._save_bank(folder)
             if self.args.should_save:
                 save_state(folder / trl_setup.STATE_FILE, self._mixer_state())
             # TRL deletes the oldest checkpoint before this one is known to be whole: that is done here, after it.
@@ -62,6 +63,7 @@ class CheckpointTrainer(TaskEvaluationTrainer):
             "step_counts": self._step_counts,
             "forward_passes": self._step % self.schedule.cycle,
             "cycle": self.schedule.cycle,
+            **self._bank_state(),
         }
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -85,6 +87,7 @@ class CheckpointTrainer(TaskEvaluationTrainer):
         for name, stream in self.streams.items():
             stream.load_state_dict(state["streams"][name])
         self.drop_limit.load_state_dict(state["dropped"])
+        self._load_bank(Path(checkpoint), state)
         self._num_discarded_rollouts = int(state["num_discarded_rollouts"])
         self._improvements, self._step_counts = state["improvements"], state["step_counts"]
         self._step, self._buffered_inputs = 0, None

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from mtgrpo.core.loss_shares import LossShares, balance_loss
-from mtgrpo.integrations.trl_sharing import PromptSharingTrainer
+from mtgrpo.integrations.trl_bank import BankTrainer
 from mtgrpo.integrations.trl_surrogate import TASK_NUMBERS
 from mtgrpo.tasks.task_set import TaskSet
 
@@ -39,7 +39,7 @@ def carries_gradient(advantages: torch.Tensor, group_size: int) -> torch.Tensor:
     return (groups != 0).any(1).repeat_interleave(group_size).to(torch.float32)
 
 
-class LossShareTrainer(PromptSharingTrainer):
+class LossShareTrainer(BankTrainer):
     """A GRPOTrainer that knows, and may set, the tasks' shares of its loss.
 
     Shares hold for a generation batch, for which quotas are drawn and over which TRL's own default loss is

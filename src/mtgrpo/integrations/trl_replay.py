@@ -60,7 +60,7 @@ class RolloutReplayTrainer(LossShareTrainer):
     _phase = ""  # "collect", "replay", "evaluate" or none of them
     _playback: _Playback
     _table: EvaluationTable
-    _owners: dict[int | str, int]  # process that generated each group of this step
+    _next_uid = 0  # of groups, unique in the run
 
     @abstractmethod
     def _choose_groups(self) -> list[Slot]:
@@ -120,8 +120,8 @@ class RolloutReplayTrainer(LossShareTrainer):
         ]
         groups: list[Group] = []
         for g, (task, _) in enumerate(plan):
-            uid, owner, place = len(self._owners), g // part, (g - first) * size
-            self._owners[uid] = owner
+            uid, owner, place = self._next_uid, g // part, (g - first) * size
+            self._next_uid, self._owners[uid] = uid + 1, owner
             payload = rows[place : place + size] if owner == process else None
             groups.append(Group(task, tuple(totals[g]), tuple(accuracies[g]), uid, payload))
         self._rolled_out(groups[first : first + part], recorded.prompts, recorded.completions)
@@ -143,7 +143,8 @@ class RolloutReplayTrainer(LossShareTrainer):
         if self.log_completions:
             self._pending_extra_logs["task"].extend(row.inputs[TASK_KEY] for row in rows)
         try:
-            output = super()._generate_and_score_completions([row.inputs for row in rows])
+            with self._recorded_log_probs(rows):
+                output = super()._generate_and_score_completions([row.inputs for row in rows])
         finally:
             self.environment_factories, self._phase, self._playback = factories, "", _Playback()
         numbers = {name: k for k, name in enumerate(self.tasks.names)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from accelerate.utils import gather_object
@@ -28,12 +28,15 @@ class RecordedRow:
         generation: Its part of what `_generate` returned, field by field.
         rewards: Its reward columns.
         trains: False for a row that only fills up the batch.
+        old_log_probs: Log-probabilities of the completion's tokens under the policy that generated it, a tensor of
+            shape (tokens,); None while that is the current policy.
     """
 
     inputs: dict[str, Any]
     generation: tuple[Any, ...]
     rewards: tuple[float, ...]
     trains: bool = True
+    old_log_probs: Any = field(default=None, compare=False, repr=False)
 
 
 class _PerRow(NamedTuple):
@@ -83,6 +86,36 @@ def join_generation(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
         return values[0]
 
     return tuple(join([row[field] for row in rows]) for field in range(len(rows[0])))
+
+
+def token_ids(row: RecordedRow) -> tuple[list[int], list[int]]:
+    """Tokens of a row's prompt and completion, which every release of TRL returns first."""
+    prompt, completion = row.generation[:2]
+    return prompt.value, completion.value
+
+
+def dump_generation(generation: tuple[Any, ...]) -> list[Any]:
+    """A row's part of a generation, JSON-able if its values are."""
+
+    def plain(value: Any) -> list[Any]:
+        if isinstance(value, _PerRow):
+            return ["row", value.value]
+        if isinstance(value, dict):
+            return ["keys", {key: plain(inner) for key, inner in value.items()}]
+        return ["all", value]
+
+    return [plain(value) for value in generation]
+
+
+def load_generation(record: Sequence[Any]) -> tuple[Any, ...]:
+    """What `dump_generation` made plain."""
+
+    def part(kind: str, value: Any) -> Any:
+        if kind == "keys":
+            return {key: part(*inner) for key, inner in value.items()}
+        return _PerRow(value) if kind == "row" else value
+
+    return tuple(part(*value) for value in record)
 
 
 # ---- a round ---------------------------------------------------------------------------------------------------
@@ -164,4 +197,4 @@ def _rows(slot: Slot) -> list[RecordedRow]:
     level = rows[0].rewards
     if not all(row.rewards == level for row in rows) or any(value not in (0.0, 1.0) for value in level):
         level = (0.0,) * len(level)
-    return [RecordedRow(row.inputs, row.generation, level, trains=False) for row in rows]
+    return [replace(row, rewards=level, trains=False) for row in rows]

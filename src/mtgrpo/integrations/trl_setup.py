@@ -152,6 +152,12 @@ def trained_names(tasks: TaskSet) -> tuple[str, ...]:
     return tuple(task.name for task in tasks if len(task.train)) or tasks.names
 
 
+def families(tasks: TaskSet) -> dict[str, str]:
+    """The family of each task to train on that has one."""
+    pairs = ((name, tasks[name].family) for name in trained_names(tasks))
+    return {name: family for name, family in pairs if family}
+
+
 def clock(streams: Iterable[PromptStream], batch_size: int, most: int = 2**20) -> Dataset:
     """A dataset without content for TRL's loader: an epoch is as many groups as there are rows to train on."""
     size = min(sum(stream.size for stream in streams), most)

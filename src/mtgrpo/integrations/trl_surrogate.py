@@ -92,7 +92,8 @@ class SurrogateMeter:
         for kept in self._forwards:
             after = forward(*kept.args, **kept.kwargs)
             old = kept.inputs.get("old_per_token_logps")
-            old = kept.log_probs if old is None else old  # first use of the rollouts: the ratio is 1
+            # First use of the rollouts: the ratio is 1. NaN marks such rows beside others, see `trl_bank`.
+            old = kept.log_probs if old is None else torch.where(old.isnan(), kept.log_probs, old)
             gain = self.objective(after, old, kept.inputs) - self.objective(kept.log_probs, old, kept.inputs)
             numbers = kept.inputs[TASK_NUMBERS]
             if change is None:
