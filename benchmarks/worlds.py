@@ -27,7 +27,7 @@ FIXED = (
     "dapo/default", "grpo_rps/default", "worst_task/released", "mt_grpo_reg/released", "mt_grpo_reg/default",
 )  # fmt: skip
 METHODS = {
-    "baselines": (*FIXED, *(f"mt_grpo/{v}/lam={lam}" for v in ("released", "default", "paper") for lam in LAMBDAS)),
+    "baselines": (*FIXED, *(f"mt_grpo/{v}/lam={lam}" for v in ("released", "default") for lam in LAMBDAS)),
     "balanced": ("balanced/default",),
 }
 NUM_POINTS = 41

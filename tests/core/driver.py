@@ -12,7 +12,7 @@ from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.rounds import NeededRounds, OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group
-from mtgrpo.core.weightings import SEC, ImprovementAware, Regularized, Uniform
+from mtgrpo.core.weightings import SEC, Balanced, ImprovementAware, Regularized, Uniform
 
 TASKS = ("countdown", "zebra_puzzles", "arc/1d")
 RATES = {"countdown": 0.7, "zebra_puzzles": 0.5, "arc/1d": 0.2}
@@ -89,6 +89,11 @@ def _regularized(seed: int) -> TaskMixer:
     return TaskMixer(TASKS, batch_size=8, weighting=weighting, sampler=sampler, observe="round", seed=seed)
 
 
+def _balanced(seed: int) -> TaskMixer:
+    sampler = RatioPreservingSampler(rounds=NeededRounds(0.9), max_staleness=2, max_prompts_per_group=12.0)
+    return TaskMixer(TASKS, batch_size=8, weighting=Balanced(), sampler=sampler, seed=seed)
+
+
 def _default(seed: int) -> TaskMixer:
     return TaskMixer(TASKS, batch_size=8, seed=seed)
 
@@ -99,5 +104,6 @@ SETUPS: Mapping[str, Callable[[int], TaskMixer]] = {
     "paper": _paper,
     "released": _released,
     "regularized": _regularized,
+    "balanced": _balanced,
     "default": _default,
 }

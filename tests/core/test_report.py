@@ -24,6 +24,7 @@ REPORT = StepReport(
     num_banked=2,
     num_expired=3,
     capped=("a",),
+    notices={},
 )
 
 

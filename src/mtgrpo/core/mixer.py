@@ -136,7 +136,13 @@ class TaskMixer:
         )
         self.num_rollouts += batch.num_rollouts
         self.num_groups += batch.num_generated
-        self.report = StepReport.of(batch, weights, self._accuracy, self.sampler.bank.num_expired)
+        self.report = StepReport.of(
+            batch,
+            weights,
+            self._accuracy,
+            num_expired=self.sampler.bank.num_expired,
+            notices=self.weighting.notices(),
+        )
         self.sampler.close(batch, self.step)
         self.step += 1
         self._batch = None

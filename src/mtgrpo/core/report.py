@@ -31,6 +31,7 @@ class StepReport:
         num_banked: Groups trained on that an earlier step generated.
         num_expired: Banked groups that grew too old in this step.
         capped: Tasks that had all the prompts a step may spend on them, and stayed below their quota.
+        notices: What a user should be told of a task at present.
     """
 
     weights: Mapping[str, float]
@@ -48,10 +49,17 @@ class StepReport:
     num_banked: int
     num_expired: int
     capped: tuple[str, ...]
+    notices: Mapping[str, str]
 
     @classmethod
     def of(
-        cls, batch: Batch, weights: Mapping[str, float], last_accuracy: Mapping[str, float], num_expired: int = 0
+        cls,
+        batch: Batch,
+        weights: Mapping[str, float],
+        last_accuracy: Mapping[str, float],
+        *,
+        num_expired: int = 0,
+        notices: Mapping[str, str] | None = None,
     ) -> StepReport:
         """The report of a finished batch."""
         return cls(
@@ -70,6 +78,7 @@ class StepReport:
             num_banked=len(batch.banked),
             num_expired=num_expired,
             capped=tuple(batch.capped),
+            notices=dict(notices or {}),
         )
 
     @property

@@ -199,12 +199,19 @@ def _trainer(job: Job, log: RunLog | None, display: Display) -> Any:
     logging.disable_progress_bar()  # a bar for each file of a checkpoint would bury the lines of the steps
 
     smoothed: dict[str, float] = {}
+    told: dict[str, str] = {}
 
     def on_step(step: int, report: StepReport) -> None:
         for name, accuracy in report.totals.means("accuracy").items():
             share = report.totals.num_scored[name] / (report.totals.num_scored[name] + SMOOTHING)
             smoothed[name] = smoothed.get(name, accuracy) + share * (accuracy - smoothed.get(name, accuracy))
         display.step(step, report.metrics(), smoothed)
+        for name in sorted(report.notices.keys() | told.keys()):
+            now = report.notices.get(name, "can be trained again")
+            if told.get(name) != report.notices.get(name):
+                display.message(f"step {step}: task {name!r} {now}")
+        told.clear()
+        told.update(report.notices)
 
     try:
         arguments = trl.GRPOConfig(**job.trl)

@@ -79,7 +79,9 @@ def test_a_task_out_of_reach_gets_probes_until_one_is_informative():
     weighting = Balanced().bind(["a", "b"])
     assert barren(weighting, 1, 0.0)["a"] > 0.9  # 20 groups are no evidence yet
     assert barren(weighting, 1, 0.0)["a"] == pytest.approx(PROBE_SHARE / 2)
-    assert weighting.metrics()["tasks/out_of_reach"] == 1
+    assert weighting.metrics()["task/a/is_out_of_reach"] == 1
+    assert list(weighting.notices()) == ["a"]
+    assert "out of reach" in weighting.notices()["a"]
     assert barren(weighting, 1, 2.0)["a"] > 0.9
     assert barren(Balanced(learnability=False).bind(["a", "b"]), 9, 0.0)["a"] > 0.9
 

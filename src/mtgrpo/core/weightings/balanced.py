@@ -107,16 +107,30 @@ class Balanced(TaskWeighting):
         return self._z
 
     def metrics(self) -> dict[str, float]:
-        """``task/<name>/level``, ``level_error``, ``rate``, ``rate_error``, and what holds for all tasks."""
-        found = {
-            "tasks/multiplier": self._multiplier,
-            "tasks/out_of_reach": float(self._learnability.out_of_reach.sum()),
-            "tasks/stalled": float(self._learnability.stalled.sum()),
-        }
+        """Per task ``level``, ``level_error``, ``rate``, ``rate_error``, ``is_stalled``, ``is_out_of_reach``."""
+        found = {"tasks/multiplier": self._multiplier}
+        for key in ("is_stalled", "is_out_of_reach"):
+            flags = getattr(self._learnability, key.removeprefix("is_")).tolist()
+            found |= {f"task/{name}/{key}": float(v) for name, v in zip(self._tasks, flags, strict=True)}
         progress = self._progress
         for key in ("level", "level_error", "rate", "rate_error"):
             values: Floats = getattr(progress, key)
             found |= {f"task/{name}/{key}": float(v) for name, v in zip(self._tasks, values, strict=True)}
+        return found
+
+    def notices(self) -> dict[str, str]:
+        """Which tasks are capped, and why."""
+        if not self.learnability:
+            return {}
+        found: dict[str, str] = {}
+        for k, name in enumerate(self._tasks):
+            if self._learnability.out_of_reach[k]:
+                found[name] = (
+                    "out of reach: hardly any group of it has a right and a wrong answer, so there is nothing to learn "
+                    "from; it gets a few probes until one has"
+                )
+            elif self._learnability.stalled[k]:
+                found[name] = "stalled: its training has brought no gain for long; it gets half a uniform share at most"
         return found
 
     def _state(self) -> State:

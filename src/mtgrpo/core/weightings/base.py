@@ -156,6 +156,10 @@ class TaskWeighting(ABC):
         """Figures of this rule worth logging besides the weights."""
         return {}
 
+    def notices(self) -> dict[str, str]:
+        """What a user should be told of a task at present, in a few words: that it cannot be learned, say."""
+        return {}
+
     def state_dict(self) -> State:
         """JSON-able state, with the rule's name and the tasks."""
         return {"rule": type(self).__name__, "tasks": list(self._bound()), **self._state()}
