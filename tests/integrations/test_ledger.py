@@ -13,7 +13,7 @@ from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import Fixed, ImprovementAware
-from mtgrpo.errors import RewardError, StateError
+from mtgrpo.errors import ConfigError, RewardError, StateError
 from mtgrpo.integrations.ledger import RolloutLedger, Ticket
 
 TASKS = ("easy", "even", "hard")
@@ -48,6 +48,11 @@ def step(ledger: RolloutLedger, first: int = 8, salt: int = 0) -> tuple[list[Tic
     batch = ledger.mixer.batch
     assert batch is not None
     return tickets, batch.groups, ledger.close()
+
+
+def test_a_bank_is_refused():
+    with pytest.raises(ConfigError, match=r"ledger: the sampler's max_staleness=2 .*set max_staleness=0"):
+        make(max_staleness=2)
 
 
 def test_shares_are_exact_although_verl_fetches_by_number():

@@ -56,6 +56,7 @@ def test_wrong_settings_are_refused_by_name(values, message):
         ({"variant": "paper"}, r"one more forward pass.*set weighting: \{improvement: rewards\}"),
         ({"weighting": {"lam": -1.0}}, "data.mtgrpo: .*lam=-1.0"),
         ({"sampler": {"group_filter": "loose"}}, "data.mtgrpo: .*unknown filter 'loose'"),
+        ({"preset": "balanced", "sampler": {"max_staleness": 1}}, r"max_staleness=1 .*sampler: \{max_staleness: 0\}"),
     ],
 )
 def test_methods_that_cannot_work_are_refused(values, message):
@@ -69,5 +70,7 @@ def test_every_preset_makes_a_mixer(name, variant):
     values = {"preset": name, "variant": variant}
     if presets.get(name, variant=variant).weighting["rule"] == "improvement_aware":
         values["weighting"] = {"improvement": "rewards"}
+    if presets.get(name, variant=variant).sampler["max_staleness"]:
+        values["sampler"] = {"max_staleness": 0}
     mixer = make_mixer(read_settings(values), ["a", "b", "c"], batch_size=6, seed=0)
     assert sum(mixer.weights().values()) == pytest.approx(1.0)

@@ -16,7 +16,7 @@ import numpy as np
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.types import Group, State
-from mtgrpo.errors import RewardError, StateError
+from mtgrpo.errors import ConfigError, RewardError, StateError
 
 VERSION = 2
 
@@ -51,12 +51,18 @@ class RolloutLedger:
         streams: The rows of each task, by name.
 
     Raises:
+        ConfigError: The sampler banks surplus groups, which such an engine keeps no log-probabilities of.
         StateError: Tasks of mixer and streams differ.
     """
 
     def __init__(self, mixer: TaskMixer, streams: Mapping[str, PromptStream]) -> None:
         if list(mixer.tasks) != list(streams):
             raise StateError(f"ledger: streams of {list(streams)} for a mixer of {list(mixer.tasks)}; give it the same")
+        if staleness := mixer.sampler.bank.max_staleness:
+            raise ConfigError(
+                f"ledger: the sampler's max_staleness={staleness} keeps surplus groups for later steps, but an engine "
+                "behind a ledger does not keep the log-probabilities they were generated with; set max_staleness=0"
+            )
         self.mixer, self.streams = mixer, streams
         self._num_tickets = 0
         self._queue: deque[str] = deque()  # tasks of prompts that were asked for and not handed out yet

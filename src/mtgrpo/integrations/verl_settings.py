@@ -94,6 +94,11 @@ def make_mixer(settings: VerlSettings, tasks: Sequence[str], *, batch_size: int,
             f"{WHERE}: the weighting wants improvements measured by one more forward pass per policy update, for which "
             "verl has no place; set weighting: {improvement: rewards}"
         )
+    if staleness := sampler.bank.max_staleness:
+        raise ConfigError(
+            f"{WHERE}: the sampler's max_staleness={staleness} keeps surplus groups for later steps, for whose "
+            "log-probabilities verl has no place; set sampler: {max_staleness: 0}"
+        )
     assert run.task_reward is not None  # both are filled in by resolved()
     assert run.observe is not None
     return TaskMixer(
