@@ -112,10 +112,11 @@ def check_arguments(
                 "put them into Task(name, train, test, reward)"
             )
     kinds = {task.name: _prompt_kind(task) for task in tasks}
-    odd = next((name for name, kind in kinds.items() if kind != kinds[tasks.names[0]]), None)
+    first = tasks.names[0]
+    odd = next((name for name, kind in kinds.items() if kind != kinds[first]), None)
     if odd is not None:  # TRL looks at a batch's first prompt and takes all the others for the same
         raise ConfigError(
-            f"{WHERE}: prompts of task {tasks.names[0]!r} are {kinds[tasks.names[0]]}, those of task {odd!r} are "
+            f"{WHERE}: prompts of task {first!r} are {kinds[first]}, those of task {odd!r} are "
             f"{kinds[odd]}; TRL needs one kind in a run; make them all texts or all chat messages"
         )
     if weighting.uses_improvements and schedule.cycle % schedule.accumulation:
