@@ -30,7 +30,9 @@ Outcome = Callable[[str, int], "list[float] | str"]
 
 @pytest.fixture(scope="module", autouse=True)
 def queue() -> Iterator[None]:
-    ray.init(num_cpus=8, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    # Ray makes its workers as nice as can be: beside other work on a machine they would hardly get started.
+    quick = {"worker_niceness": 0}
+    ray.init(num_cpus=8, include_dashboard=False, logging_level="ERROR", log_to_driver=False, _system_config=quick)
     transfer_queue.init(OmegaConf.create({"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}))
     yield
     transfer_queue.close()
