@@ -68,8 +68,7 @@ def wait_for_steps(output: Path, count: int) -> None:
 
 def without_seconds(value: dict) -> dict:
     for run in value["runs"]:
-        for row in run["evaluations"]:
-            row.pop("elapsed_s")
+        run["seconds"] = [0.0] * len(run["seconds"])
     return value
 
 
@@ -99,10 +98,6 @@ def test_a_study_killed_twice_ends_with_the_same_tables(tmp_path):
     assert run_study(experiment, whole, jobs=2) == []
     results = [without_seconds(collect(experiment, folder)) for folder in (whole, killed)]
     assert results[0] == results[1]
-    for value in results:
-        for run in value["runs"]:
-            for row in run["evaluations"]:
-                row["elapsed_s"] = 0.0
     tables = [[table.markdown() for table in all_tables(load_results(value))] for value in results]
     assert tables[0] == tables[1]
 

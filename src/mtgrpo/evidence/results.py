@@ -183,6 +183,12 @@ def _mean(chunk: Sequence[Metrics], name: str) -> float | None:
 
 def _parse(value: Mapping[str, Any], where: str) -> StudyResults:
     known = ("experiment", "baseline", "thresholds", "base", "methods", "num_samples", "runs", "written")
+    runs = value.get("runs")
+    if isinstance(runs, list) and any(isinstance(run, Mapping) and "evaluations" in run for run in runs):
+        raise RunError(
+            f"{where}: results in an older format (runs with 'evaluations'; now one column per measure); collect them "
+            "again from the run directories: `mtgrpo study NAME --no-train --output DIR --results FILE`"
+        )
     try:
         num_samples = int(value["num_samples"])
         return StudyResults(
