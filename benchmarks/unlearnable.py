@@ -1,6 +1,7 @@
 """One task that cannot be learned beside three that can, in simulation.
 
     python benchmarks/unlearnable.py             # some minutes; writes unlearnable.json beside this file
+    python benchmarks/unlearnable.py balanced    # these methods anew, the others as they are recorded
 
 Without it, a method trains the three tasks of the paper-shaped world for 720 steps (32 groups of 8) and spends so many
 rollouts. With it, the same method may spend 1.25 times as many, in as many steps as it likes: are the three as good, within
@@ -11,6 +12,7 @@ twenty is right whatever is trained. Differences are paired by seed.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,9 +48,9 @@ def main() -> None:
         "what": "accuracy of the three learnable tasks with a fourth, at 1.25 times the rollouts, against without it",
         "seeds": len(SEEDS),
         "steps": STEPS,
-        "methods": {},
+        "methods": json.loads(RECORD.read_text(encoding="utf-8"))["methods"] if sys.argv[1:] else {},
     }
-    for method in METHODS:
+    for method in sys.argv[1:] or METHODS:
         rows: dict[str, Any] = {}
         without = [one_run(alone, method, STEPS, seed) for seed in SEEDS]
         rows["alone"] = {

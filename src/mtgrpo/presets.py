@@ -216,7 +216,7 @@ def _sampler(fill: str, variant: str, setting: str, regularized: bool) -> dict[s
     }
     if fill == "needed":
         return {
-            "rounds": {"kind": "needed", "confidence": 0.9, "max_inflation": 12.0},
+            "rounds": {"kind": "needed", "confidence": 0.5, "max_inflation": 12.0},
             "max_staleness": 2,
             "max_prompts_per_group": 12.0,
         }

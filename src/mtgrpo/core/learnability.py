@@ -11,7 +11,7 @@ REACH = 1 / 40
 """Out of reach: fewer than one in so many groups is informative."""
 REACH_DECAY = 0.98
 """What a count of groups keeps of its weight per further step with news of its task."""
-WINDOW = 150.0
+WINDOW = 100.0
 """Training after which a task is judged, in full batches."""
 LEAST_GAIN = 0.02
 """Stalled: a window brought less than that, in accuracy, and less than twice its standard error."""

@@ -13,7 +13,7 @@ from mtgrpo.core.types import State
 from mtgrpo.core.weightings.base import TaskWeighting, softmax
 from mtgrpo.errors import ConfigError, unknown
 
-TEMPERATURE = 0.15
+TEMPERATURE = 0.2
 MIN_SHARE = 0.02
 DUAL_RATE = 0.5
 
