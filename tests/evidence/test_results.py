@@ -61,6 +61,14 @@ def test_other_files_are_refused(tmp_path, text):
         load_results(tmp_path / "missing.json")
 
 
+def test_an_older_format_says_how_to_collect_again():
+    value = study([record("dapo", 0, COUNTS, [0, 9])])
+    value["runs"] = [{"method": "dapo", "seed": 0, "evaluations": []}]
+    with pytest.raises(RunError, match=r"older format.*--no-train") as caught:
+        load_results(value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_damaged_run_is_refused():
     value = study([record("dapo", 0, COUNTS, [0, 7])])
     for key, item in (("accuracy", {}), ("prompts", {"t0-hard": "no digits"}), ("steps", [1, 2, 3]), ("seed", None)):
