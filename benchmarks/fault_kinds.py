@@ -126,7 +126,7 @@ def stopped_by(*signals: int, ignored: bool = False) -> Callable[[Path], Outcome
         def ignore() -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-        process = start(run, preexec_fn=ignore if ignored else None)
+        process = start(run, preexec=ignore if ignored else None)
         wait_for(lambda: num_logged(run) >= 4, process)
         for number in signals:
             process.send_signal(number)
@@ -233,7 +233,7 @@ def directory_without_permission(run: Path) -> Outcome:
         os.setgid(65534)
         os.setuid(65534)
 
-    process = start(run / "inside", preexec_fn=nobody)
+    process = start(run / "inside", preexec=nobody)
     return refused(run, *finish(process), "Permission denied")
 
 

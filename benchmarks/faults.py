@@ -3,9 +3,10 @@
 nice python benchmarks/faults.py             # everything; what was done before is kept
 nice python benchmarks/faults.py --only kill # the faults whose name begins so
 
-Every run is the command line in a process of its own, on the embedded model. A run that was killed or stopped is
-resumed until it ends, and then compared with one that nothing happened to: metrics (all but times), evaluations,
-completions, the mixer's state and the model's weights, bit for bit.
+Every run is the command line in a process of its own, on the embedded model: one started anew for the run that nothing
+happens to, forked from this one, which has everything imported, for all others. A run that was killed or stopped is
+resumed until it ends, and then compared with the first: metrics (all but times), evaluations, completions, the mixer's
+state and the model's weights, bit for bit.
 
 Work goes to runs/faults/, the tally to faults.json beside this file.
 """
@@ -13,26 +14,31 @@ Work goes to runs/faults/, the tally to faults.json beside this file.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+import mtgrpo
+
 RECORD = Path(__file__).with_suffix(".json")
 WORK = Path("runs/faults").absolute()
 STEPS, EVERY = 12, 3
 NUM_TRIALS = 12
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "1000"}
+LOADING_S = 4.0  # about what a process takes from its start to its first step
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "1000"}
 TIMES = ("_s", "_time", "runtime", "per_second")
 CONFIG: dict[str, Any] = {
     "tasks": [
@@ -62,17 +68,75 @@ def fault(function: Callable[[Path], Outcome]) -> Callable[[Path], Outcome]:
 
 
 # ---- running ---------------------------------------------------------------------------------------------------
-def start(run: Path, config: Path | None = None, *more: str, **popen: Any) -> subprocess.Popen[str]:
+class Process:
+    """A child of this process that runs `mtgrpo train`, and what it prints."""
+
+    def __init__(self, arguments: list[str], preexec: Callable[[], None] | None) -> None:
+        self.printed = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read when the process has ended
+        self.returncode: int | None = None
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 70
+            try:
+                for number in (1, 2):
+                    os.dup2(self.printed.fileno(), number)
+                if preexec is not None:
+                    preexec()
+                code = command_line(arguments)
+                sys.stdout.flush()
+            except SystemExit as exit_:
+                code = int(exit_.code or 0)
+            except BaseException:
+                traceback.print_exc()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)  # nothing of the campaign itself may go on in the child
+
+    def poll(self) -> int | None:
+        """Exit code, minus the signal for one that was killed; None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it ends within that time."""
+        end = time.monotonic() + seconds
+        while self.poll() is None and time.monotonic() < end:
+            time.sleep(0.0005)
+        return self.returncode is not None
+
+    def send_signal(self, number: int) -> None:
+        """To the process, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def command_line(arguments: list[str]) -> int:
+    """`mtgrpo` with these arguments."""
+    from mtgrpo.cli import main
+
+    return main(arguments)
+
+
+def start(run: Path, config: Path | None = None, preexec: Callable[[], None] | None = None) -> Process:
     """`mtgrpo train --resume` into a directory."""
-    command = [sys.executable, "-m", "mtgrpo", "train", str(config or WORK / "config.yaml"), "--output", str(run)]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen([*command, "--resume", *more], env=ENVIRONMENT, **pipes, **popen)
+    return Process(["train", str(config or WORK / "config.yaml"), "--output", str(run), "--resume"], preexec)
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+def kill(process: Process) -> None:
+    process.send_signal(signal.SIGKILL)
+    finish(process)
+
+
+def finish(process: Process) -> tuple[int, str]:
     """Exit code and what it printed."""
-    text, _ = process.communicate(timeout=3_600)
-    return process.returncode, text
+    if not process.wait(3_600):
+        raise TimeoutError(f"process {process.pid} does not end")
+    process.printed.seek(0)
+    assert process.returncode is not None
+    return process.returncode, process.printed.read()
 
 
 def resume(run: Path) -> tuple[int, str]:
@@ -91,8 +155,8 @@ def whole() -> Path:
     run = WORK / "whole"
     if not (run / "summary.json").is_file():
         shutil.rmtree(run, ignore_errors=True)
-        code, text = resume(run)
-        assert code == 0, text
+        command = [sys.executable, "-m", "mtgrpo", "train", str(WORK / "config.yaml"), "--output", str(run)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return run
 
 
@@ -144,7 +208,7 @@ def opened_after(run: Path, moment: float) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
+def wait_for(condition: Callable[[], bool], process: Process) -> bool:
     """Until it holds; False when the process ended first."""
     while process.poll() is None:
         if condition():
@@ -184,16 +248,12 @@ def kill_at_random(run: Path, rng: random.Random) -> list[dict[str, Any]]:
             return opened_after(run, now) and num_logged(run) >= min(int(moment), STEPS)
 
         if wait_for(ready, process):
-            pause = (moment % 1.0) * (10.0 if moment < begun else step_seconds())
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=pause)
-        if process.poll() is None:
-            process.kill()
-            finish(process)
-            kills.append(where(run))
-        else:
-            finish(process)
+            pause = (moment % 1.0) * (LOADING_S if moment < begun else step_seconds())
+            process.wait(pause)
+        if process.poll() is not None:
             break
+        kill(process)
+        kills.append(where(run))
     return kills
 
 
@@ -223,18 +283,17 @@ MOMENTS = (
 
 
 def at(path: str) -> Callable[[Path], Outcome]:
-    def kill(run: Path) -> Outcome:
+    def inject(run: Path) -> Outcome:
         process = start(run)
         hit = wait_for((run / path).exists, process)
-        process.kill()
-        finish(process)
+        kill(process)
         left = where(run)
         code, text = resume(run)
         found = differences(run) if code == 0 else [text[-400:]]
         return {"kills": [left], "exit_code": code, "differences": found, "ok": hit and code == 0 and not found}
 
-    kill.__doc__ = f"killed the moment {path} appears, and resumed: the run of an uninterrupted process"
-    return kill
+    inject.__doc__ = f"killed the moment {path} appears, and resumed: the run of an uninterrupted process"
+    return inject
 
 
 for moment in MOMENTS:
@@ -245,24 +304,38 @@ for moment in MOMENTS:
 def main() -> None:
     import fault_kinds  # noqa: F401 - registers the other faults
 
+    import mtgrpo.integrations.job
+    import mtgrpo.integrations.trl  # noqa: F401 - the children need not import torch and trl
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="faults whose name begins so")
+    parser.add_argument("--only", nargs="+", default=[""], help="faults whose names begin so, in this order")
     parser.add_argument("--again", action="store_true", help="also those that were done before")
     arguments = parser.parse_args()
+    os.environ |= ENVIRONMENT
     WORK.mkdir(parents=True, exist_ok=True)
     (WORK / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     whole()
-    for name, inject in FAULTS.items():
+    chosen = {name: FAULTS[name] for prefix in arguments.only for name in FAULTS if name.startswith(prefix)}
+    for name, inject in chosen.items():
         done = WORK / f"{name}.json"
-        if name.startswith(arguments.only) and (arguments.again or not done.exists()):
+        if arguments.again or not done.exists():
             run = WORK / name
             shutil.rmtree(run, ignore_errors=True)
             begin = time.monotonic()
-            outcome = {"fault": name, "expected": " ".join((inject.__doc__ or "").split()), **inject(run)}
+            expected = " ".join((inject.__doc__ or "").split())
+            outcome = {"fault": name, "expected": expected, "commit": commit(), **inject(run)}
             done.write_text(json.dumps(outcome))
             shutil.rmtree(run, ignore_errors=True)
             print(f"{'ok  ' if outcome['ok'] else 'FAIL'} {name} ({time.monotonic() - begin:.0f} s)", flush=True)
+            write_record()
     write_record()
+
+
+def commit() -> str:
+    """Of the package that is tested."""
+    command = ["git", "-C", str(Path(mtgrpo.__file__).parent), "describe", "--always", "--dirty"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
 def write_record() -> None:
