@@ -135,8 +135,8 @@ def get(name: str, *, variant: str = "default", setting: str = "three_tasks") ->
         task_reward="reward" if variant == "paper" else "accuracy",
         observe="round" if variant == "released" else "step",
         surrogate="sum" if variant == "released" else "mean",
-        loss_shares=False,
-        prompt_memory=False,
+        loss_shares=rule == "balanced",
+        prompt_memory=rule == "balanced",
         epsilon=epsilon,
         epsilon_high=epsilon_high,
     )
