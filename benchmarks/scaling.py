@@ -375,10 +375,8 @@ def everything(quick: bool) -> None:
         "tasks": lambda: [in_own_process("--case", n, steps) for n in tasks],
         "ledger": lambda: [in_own_process("--ledger", n, steps) for n in tasks],
         "prompts": lambda: [in_own_process("--prompts", *case, 10**4 if quick else 10**6) for case in PROMPT_CASES],
-            in_own_process("--trainer", n, 4 if quick else 8) for n in (tasks[:2] if quick else TRAINED)
-        ],
         "processes": lambda: talk(2 if quick else 10),
-        "trainer": lambda: [
+        "trainer": lambda: [in_own_process("--trainer", n, 4) for n in (tasks[:2] if quick else TRAINED)],
     }.items():
         result[part] = call()
         for row in result[part] if isinstance(result[part], list) else [result[part]]:
