@@ -41,7 +41,7 @@ test-verl: ## the tests of the verl integration, in an environment of its own
 	test -x .venv-verl/bin/python || $(PYTHON) -m venv .venv-verl
 	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-verl.txt torch
 	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-verl.txt \
-		-e '.[verl]' pytest hypothesis
+		-e '.[verl,reasoning-gym]' pytest hypothesis
 	.venv-verl/bin/python -m pytest tests/verl -q -p no:cacheprovider -W default
 
 check: $(STAMP) ## lint, format and types
