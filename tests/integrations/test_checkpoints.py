@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -141,6 +142,7 @@ class SafetensorError(Exception):
         (OSError(errno.ENOSPC, "No space left on device"), "(No space left on device)"),
         (PermissionError(errno.EACCES, "Permission denied"), "(Permission denied)"),
         (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0"), "PytorchStreamWriter failed"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 640 vs 598"), "unexpected pos"),
         (SafetensorError("Error while serializing: I/O error: No space left on device"), "I/O error"),
     ],
 )
@@ -151,6 +153,12 @@ def test_a_failed_write_is_one_line_and_names_what_is_left(error, reason, tmp_pa
     assert reason in str(raised.value)
     assert f"the last good one is {good}" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_what_torch_says_of_a_full_disk_is_put_into_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda path: SimpleNamespace(free=4096))
+    with pytest.raises(StateError, match=r"cannot be written \(No space left on device\)"), writing(tmp_path / "x"):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 640 vs 598")
 
 
 def test_a_failing_state_file_is_explained_once(tmp_path, monkeypatch):

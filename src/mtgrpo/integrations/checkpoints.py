@@ -7,6 +7,7 @@ largest.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -25,7 +26,11 @@ HASHED_BYTES = 64 * 2**20
 """Larger files, weights and optimizer states of real models, are checked by their size: reading them takes minutes."""
 _PREFIX = "checkpoint-"
 # What torch and safetensors say when a file cannot be written.
-_DISK = re.compile(r"PytorchStreamWriter|I/O error|No space left|Disk quota|Read-only|Permission denied|iostream error")
+_DISK = re.compile(
+    r"PytorchStreamWriter|inline_container|I/O error|iostream error"
+    r"|No space left|Disk quota|Read-only|Permission denied"
+)
+_FULL_BYTES = 2**20  # free space on a disk on which nothing of a checkpoint finds room
 _NO_SEAL = f"no {SEAL_FILE}: it was still being written when its run ended, or plain TRL wrote it"
 
 
@@ -59,11 +64,9 @@ def writing(checkpoint: Path) -> Iterator[None]:
     except Exception as error:  # torch raises RuntimeError, safetensors a class of its own
         if not isinstance(error, OSError) and not _DISK.search(str(error)):
             raise
-        plain = error.__cause__ if isinstance(error, MtgrpoError) else error
-        reason = getattr(plain, "strerror", None) or " ".join(str(plain).split())[:200]
         raise StateError(
-            f"{checkpoint}: cannot be written ({reason}); make room, or mend the rights, and resume: "
-            f"{instead_of(checkpoint)}"
+            f"{checkpoint}: cannot be written ({_reason(error, checkpoint)}); make room, or mend the rights, and "
+            f"resume: {instead_of(checkpoint)}"
         ) from error
 
 
@@ -155,6 +158,17 @@ def rotate(folder: Path, keep: int, protected: Path | None = None) -> None:
     for path in _checkpoints(folder)[:-keep]:
         if path != protected:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _reason(error: Exception, checkpoint: Path) -> str:
+    """Why a write failed, in a few words; torch says of a full disk that a position is unexpected."""
+    plain = error.__cause__ if isinstance(error, MtgrpoError) else error
+    if reason := getattr(plain, "strerror", None):
+        return reason
+    place = next(path for path in (checkpoint, *checkpoint.absolute().parents) if path.exists())
+    if shutil.disk_usage(place).free < _FULL_BYTES:
+        return os.strerror(errno.ENOSPC)
+    return " ".join(str(plain).split())[:200]
 
 
 def _checkpoints(folder: Path) -> list[Path]:
