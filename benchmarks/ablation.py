@@ -1,10 +1,10 @@
-"""The preset `balanced` minus each of its parts, on random simulated worlds with and without a task that cannot be learned.
+"""The preset `balanced` minus each of its parts, on random simulated worlds with and without a hopeless task.
 
     python benchmarks/ablation.py                # some minutes; writes ablation.json beside this file
 
-Worlds are the first twenty that random_worlds.py reports on. Each is trained as it is, and with one more task of which no
-completion is ever right; worst and mean accuracy are those of the other tasks. All runs of a world share its steps and seed,
-so differences are paired; errors are standard errors over worlds.
+Worlds are the first twenty that random_worlds.py reports on. Each is trained as it is, and with one more task of which
+no completion is ever right; worst and mean accuracy are those of the other tasks. All runs of a world share its steps
+and seed, so differences are paired; errors are standard errors over worlds.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from random_worlds import REPORTED, random_setting
 
+from mtgrpo.core.weightings import Uniform
 from mtgrpo.simulation import SimulatedTask, simulate
 
 RECORD = Path(__file__).with_suffix(".json")
@@ -41,14 +42,9 @@ def one_run(number: int, part: str, barren: bool) -> tuple[float, float, float, 
     setting, (weighting, sampler) = random_setting(number), MISSING[part]
     world, size = setting.world, len(setting.world.tasks)
     if barren:
-        transfer = tuple((*row, 0.0) for row in world.transfer) + ((*(0.0 for _ in range(size)), 1.0),)
+        transfer = (*((*row, 0.0) for row in world.transfer), (*(0.0 for _ in range(size)), 1.0))
         world = replace(world, tasks=(*world.tasks, BARREN), transfer=transfer)
-    if weighting.get("rule") == "uniform":
-        from mtgrpo.core.weightings import Uniform
-
-        rule: Any = Uniform()
-    else:
-        rule = weighting
+    rule: Any = Uniform() if weighting.get("rule") == "uniform" else weighting
     run = simulate(
         world,
         "balanced",

@@ -5,7 +5,7 @@ import pytest
 
 from mtgrpo.core.learnability import PROBE_SHARE
 from mtgrpo.core.weightings import Balanced
-from mtgrpo.core.weightings.balanced import DUAL_RATE, MIN_SHARE, TEMPERATURE
+from mtgrpo.core.weightings.balanced import DUAL_RATE, MIN_SHARE, PERSISTENCE_LIMIT, PERSISTENCE_RATE, TEMPERATURE
 from mtgrpo.core.weightings.base import GroupCounts
 from mtgrpo.errors import ConfigError
 
@@ -20,10 +20,22 @@ def told(weighting: Balanced, rewards: dict[str, float], steps: int = 1, groups:
 
 def test_weights_are_the_entropic_closed_form_of_well_known_accuracies():
     rewards = {"a": 0.2, "b": 0.25, "c": 0.6}
-    weights = told(Balanced().bind(list(rewards)), rewards, steps=20, groups=1e6)
-    raw = {task: math.exp(-value / TEMPERATURE) for task, value in rewards.items()}
+    weighting = Balanced().bind(list(rewards))
+    weights = told(weighting, rewards, steps=20, groups=1e6)
+    multiplier = weighting.metrics()["tasks/multiplier"]
+    assert multiplier == pytest.approx(1 + 20 * PERSISTENCE_RATE * 0.4, abs=1e-4)
+    raw = {task: math.exp(-multiplier * value / TEMPERATURE) for task, value in rewards.items()}
     focus = {task: value / sum(raw.values()) for task, value in raw.items()}
     assert weights == pytest.approx({k: (1 - MIN_SHARE) * f + MIN_SHARE / 3 for k, f in focus.items()}, abs=2e-3)
+
+
+def test_a_gap_that_lasts_presses_harder_up_to_a_limit():
+    rewards = {"a": 0.4, "b": 0.6}
+    weighting = Balanced(learnability=False).bind(list(rewards))
+    early, late = told(weighting, rewards, steps=10)["a"], told(weighting, rewards, steps=200)["a"]
+    assert 0.7 < early < late
+    told(weighting, rewards, steps=2000)
+    assert weighting.metrics()["tasks/multiplier"] == PERSISTENCE_LIMIT
 
 
 def test_a_gap_within_the_stated_one_returns_to_uniform_weights():

@@ -16,6 +16,7 @@ from mtgrpo.errors import ConfigError, unknown
 TEMPERATURE = 0.2
 MIN_SHARE = 0.02
 DUAL_RATE = 0.5
+PERSISTENCE_RATE, PERSISTENCE_LIMIT = 0.02, 4.0
 
 
 class Balanced(TaskWeighting):
@@ -28,8 +29,10 @@ class Balanced(TaskWeighting):
     No weight is above ``1 / (worst_fraction K)``, which makes it the dual of the mean over the worst fraction of the
     tasks (CVaR) where there are many; tasks that cannot use more training get less, see `Learnability`.
 
-    With a stated `gap` the multiplier mu is a dual variable: it rises while the accuracies of two tasks differ by more
-    than that and falls to 0, uniform weights, when they do not. Without one it stays 1.
+    The multiplier mu is the dual variable of a constraint on the gap between the best and the worst accuracy. Without a
+    stated `gap` it starts at 1 and rises, at most fourfold, for as long as there is a gap: at first all tasks are
+    trained, which helps those that are like them, and what lags behind for long gets more and more. With a stated one it
+    falls to 0, uniform weights, when the gap is smaller than that, and rises to 1 when it is not.
 
     Args:
         gap: Accepted difference between the accuracies of any two tasks, in (0, 1); None: as small as can be.
@@ -95,9 +98,11 @@ class Balanced(TaskWeighting):
         level = (progress.level - self._floor) / self._span
         if self._seen.any():  # what nobody has seen is taken for average
             level = np.where(self._seen, level, level[self._seen].mean())
-        if self.gap is not None:
-            excess = float(level.max() - level.min()) - self.gap
-            self._multiplier = min(max(self._multiplier + DUAL_RATE * excess, 0.0), 1.0)
+        gap = float(level.max() - level.min())
+        if self.gap is None:
+            self._multiplier = min(self._multiplier + PERSISTENCE_RATE * gap, PERSISTENCE_LIMIT)
+        else:
+            self._multiplier = min(max(self._multiplier + DUAL_RATE * (gap - self.gap), 0.0), 1.0)
         size = len(level)
         focus = softmax(-self._multiplier * level / TEMPERATURE)
         caps = np.minimum(self._learnability.caps(), 1 / max(1.0, self.worst_fraction * size))
