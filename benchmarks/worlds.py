@@ -27,7 +27,8 @@ FIXED = (
     "dapo/default", "grpo_rps/default", "worst_task/released", "mt_grpo_reg/released", "mt_grpo_reg/default",
 )  # fmt: skip
 METHODS = {
-    "baselines": (*FIXED, *(f"mt_grpo/{v}/lam={lam}" for v in ("released", "default") for lam in LAMBDAS)),
+    "baselines": (*FIXED, *(f"mt_grpo/released/lam={lam}" for lam in LAMBDAS)),
+    "default": tuple(f"mt_grpo/default/lam={lam}" for lam in LAMBDAS),
     "balanced": ("balanced/default",),
 }
 NUM_POINTS = 41
@@ -84,6 +85,8 @@ def compare(path: Path) -> dict[str, Any]:
     """Balanced against every method and against the best lambda of every world, over the worlds all have finished."""
     runs = read(path)
     methods = [*METHODS["balanced"], *METHODS["baselines"]]
+    if set(METHODS["default"]) <= {method for method, _, _ in runs}:  # this library's own MT-GRPO, if it was run
+        methods += METHODS["default"]
     numbers = [n for n in REPORTED if all((method, n, seed) in runs for method in methods for seed in SEEDS)]
 
     def final(method: str, number: int) -> tuple[float, float, float]:
@@ -96,6 +99,8 @@ def compare(path: Path) -> dict[str, Any]:
 
     table = {method: np.array([final(method, number) for number in numbers]) for method in methods}
     for variant in ("released", "default"):
+        if f"mt_grpo/{variant}/lam={LAMBDAS[0]}" not in table:
+            continue
         swept = np.array([table[f"mt_grpo/{variant}/lam={lam}"] for lam in LAMBDAS])
         best = swept[:, :, 0].argmax(axis=0)
         table[f"mt_grpo/{variant}, best lambda of each world"] = swept[best, np.arange(len(numbers))]
@@ -134,7 +139,7 @@ def main() -> None:
     parser.add_argument("command", choices=["run", "compare"])
     parser.add_argument("runs", type=Path)
     parser.add_argument("output", type=Path, nargs="?")
-    parser.add_argument("--methods", default="balanced", help="'baselines', 'balanced', or methods with commas")
+    parser.add_argument("--methods", default="balanced", help="a key of METHODS, or methods with commas")
     arguments = parser.parse_args()
     if arguments.command == "run":
         run_all(arguments.runs, METHODS.get(arguments.methods) or tuple(arguments.methods.split(",")))
