@@ -8,7 +8,16 @@ from mtgrpo.core.batch import Batch
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group, Verdict
-from mtgrpo.core.weightings import SEC, Fixed, ImprovementAware, Regularized, Sequential, TaskWeighting, Uniform
+from mtgrpo.core.weightings import (
+    SEC,
+    Balanced,
+    Fixed,
+    ImprovementAware,
+    Regularized,
+    Sequential,
+    TaskWeighting,
+    Uniform,
+)
 from mtgrpo.errors import MtgrpoError
 from mtgrpo.tasks import Task, TaskSet, hub_task, paper_tasks, reasoning_gym_task, rows_task
 
@@ -16,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SEC",
+    "Balanced",
     "Batch",
     "Fixed",
     "Group",
