@@ -350,6 +350,7 @@ def write_record() -> None:
         "faults": len(outcomes),
         "not_as_expected": [outcome["fault"] for outcome in outcomes if not outcome["ok"]],
         "not_injected": [outcome["fault"] for outcome in outcomes if outcome.get("skipped")],
+        "not_run": [name for name in FAULTS if not (WORK / f"{name}.json").exists()],
         "config": CONFIG,
     }
     text = json.dumps(record, indent=1)[:-2] + ',\n "outcomes": [\n'
