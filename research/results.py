@@ -132,7 +132,7 @@ def main() -> None:
         made = f"`mtgrpo study {name} --results research/{name}.json`: {len(results.runs)} runs, "
         made += f"seeds {seeds[0]} to {seeds[-1]}. {_cost(results)}"
         lines += ["", f"## {name}", "", made]
-        kept = [found for found in study_figures(results) if found[0] in FIGURES]
+        kept = study_figures(results, FIGURES)
         figures = {f"{name}-{key}": figure for key, figure, _ in kept}
         captions = {f"{name}-{key}": caption for key, _, caption in kept}
         save(figures, IMAGES, suffixes=("svg",))

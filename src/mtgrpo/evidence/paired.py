@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mtgrpo.errors import RunError
 from mtgrpo.evidence.results import Floats, RunResult
@@ -91,10 +93,10 @@ def compare(
     cost = min(float(getattr(run, at)[-1]) for pair in pairs for run in pair)
     a = [[_prompts_at(one, task, at, cost) for one, _ in pairs] for task in names]
     b = [[_prompts_at(one, task, at, cost) for _, one in pairs] for task in names]
-    generator = np.random.default_rng(0)
     once = _statistics(a, b, None, np.ones((1, len(seeds))) / len(seeds))
-    drawn = _statistics(a, b, generator, _seed_weights(len(seeds), num_resamples, generator))
-    worst, mean, change = (_interval(float(v[0]), d) for v, d in zip(once, drawn, strict=True))
+    counts = _prompt_counts(tuple(values[0].size for values in a), num_resamples)
+    drawn = _statistics(a, b, counts, seed_weights(len(seeds), num_resamples))
+    worst, mean, change = (interval_of(float(v[0]), d) for v, d in zip(once, drawn, strict=True))
     by_seed = tuple(
         min(float(a[k][s].mean()) for k in range(len(names))) - min(float(b[k][s].mean()) for k in range(len(names)))
         for s in range(len(seeds))
@@ -136,10 +138,10 @@ def threshold_costs(runs: Sequence[RunResult], baseline: Sequence[RunResult], th
     medians = np.median(list(reached.values()), axis=0) if reached else np.full(len(COSTS), np.nan)
     ratios: dict[str, Interval] = {}
     if paired:
-        weights = _seed_weights(len(paired), NUM_RESAMPLES, np.random.default_rng(0))
+        weights = seed_weights(len(paired), NUM_RESAMPLES)
         for i, name in enumerate(COSTS):
             logs = np.log([reached[seed][i] / theirs[seed][i] for seed in paired])
-            inner = _interval(float(logs.mean()), weights @ logs)
+            inner = interval_of(float(logs.mean()), weights @ logs)
             ratios[name] = Interval(*(float(np.exp(v)) for v in (inner.value, inner.low, inner.high)))
     steps, rollouts, seconds = (float(value) for value in medians)
     return ThresholdCost(threshold, len(runs), len(reached), steps, rollouts, seconds, ratios, len(paired))
@@ -159,10 +161,17 @@ def _first(run: RunResult, threshold: float) -> int | None:
     return int(above[0]) if above.size else None
 
 
-def _seed_weights(size: int, num: int, generator: np.random.Generator) -> Floats:
-    """Weights of the seeds in each resample, shape (num, size): with one seed, 1."""
+def seed_weights(size: int, num: int) -> Floats:
+    """Weights of the seeds in each resample, shape (num, size), always the same ones: with one seed, 1."""
     drawn = max(1, size - 1)
-    return generator.multinomial(drawn, np.ones(size) / size, num) / drawn
+    return np.random.default_rng(0).multinomial(drawn, np.ones(size) / size, num) / drawn
+
+
+@lru_cache(maxsize=4)
+def _prompt_counts(sizes: tuple[int, ...], num: int) -> tuple[NDArray[np.uint8], ...]:
+    """How often each prompt of each task is drawn, shape (num, prompts) each; kept, as all comparisons share them."""
+    generator = np.random.default_rng(1)
+    return tuple(generator.multinomial(n, np.ones(n) / n, num).clip(max=255).astype(np.uint8) for n in sizes)
 
 
 def _prompts_at(run: RunResult, task: str, at: str, cost: float) -> Floats:
@@ -180,22 +189,21 @@ def _prompts_at(run: RunResult, task: str, at: str, cost: float) -> Floats:
 def _statistics(
     a: Sequence[Sequence[Floats]],
     b: Sequence[Sequence[Floats]],
-    generator: np.random.Generator | None,
+    counts: Sequence[NDArray[np.uint8]] | None,
     seed_weights: Floats,
 ) -> tuple[Floats, Floats, Floats]:
     """Differences of worst and mean accuracy and the relative change, each of shape (resamples,).
 
-    `a` and `b` hold accuracies by task, seed and prompt. Without a generator every prompt counts once.
+    `a` and `b` hold accuracies by task, seed and prompt; `counts` by task how often each prompt is drawn: once each
+    without it.
     """
-    num = len(seed_weights)
-    accuracies: list[list[Floats]] = [[], []]
-    for k in range(len(a)):
-        size = len(a[k][0])
-        even = np.ones((num, size)) / size
-        weights = even if generator is None else generator.multinomial(size, np.ones(size) / size, num) / size
-        for side, values in zip(accuracies, (a[k], b[k]), strict=True):
-            side.append(weights @ np.array(values).T)  # (resamples, seeds)
-    first, second = (np.array(side) for side in accuracies)  # (tasks, resamples, seeds)
+    sides: list[Floats] = []
+    for k, values in enumerate(map(np.array, zip(a, b, strict=True))):  # (2, seeds, prompts)
+        size = values.shape[2]
+        drawn = np.ones((1, size), dtype=np.float32) if counts is None else counts[k].astype(np.float32)
+        means = drawn @ values.reshape(-1, size).T.astype(np.float32) / size
+        sides.append(means.astype(np.float64).reshape(len(drawn), 2, -1))
+    first, second = np.moveaxis(np.array(sides), 2, 0)  # (tasks, resamples, seeds) each
     worst = ((first.min(axis=0) - second.min(axis=0)) * seed_weights).sum(axis=1)
     mean = ((first.mean(axis=0) - second.mean(axis=0)) * seed_weights).sum(axis=1)
     ours, theirs = ((side * seed_weights).sum(axis=2) for side in (first, second))
@@ -203,6 +211,7 @@ def _statistics(
     return worst, mean, change
 
 
-def _interval(value: float, drawn: Floats) -> Interval:
+def interval_of(value: float, drawn: Floats) -> Interval:
+    """A value with the interval that its resamples give."""
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))

@@ -5,9 +5,11 @@ No pyplot: no window, no global state. Names from a run are drawn as they are: n
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -184,9 +186,26 @@ def save(
         for name, figure in figures.items():
             for suffix in suffixes:
                 path = directory / f"{name}.{suffix}"
-                figure.savefig(path, dpi=dpi, metadata={"Date": None} if suffix == "svg" else None)
+                if suffix == "svg":
+                    path.write_text(svg_text(figure), encoding="utf-8")
+                else:
+                    figure.savefig(path, dpi=dpi)
                 written.append(path)
     return written
+
+
+_SVG: WeakKeyDictionary[Figure, str] = WeakKeyDictionary()
+
+
+def svg_text(figure: Figure) -> str:
+    """A finished figure as SVG, drawn once: a page and a file show the same one. Its layout is fixed from then on."""
+    if figure not in _SVG:
+        file = io.StringIO()
+        with drawing():
+            figure.savefig(file, format="svg", metadata={"Date": None})
+        figure.set_layout_engine("none")  # arranging the panels is most of the work of drawing them
+        _SVG[figure] = file.getvalue()
+    return _SVG[figure]
 
 
 def _lines(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -133,12 +132,9 @@ def inline_svg(figure: Figure, ident: str, label: str) -> str:
 
     Comments and metadata, the only places where matplotlib keeps drawn text as text, are left out.
     """
-    from mtgrpo.reports.style import drawing
+    from mtgrpo.reports.figures import svg_text
 
-    file = io.StringIO()
-    with drawing():
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    svg = file.getvalue()
+    svg = svg_text(figure)
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to groups

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -14,46 +15,56 @@ from mtgrpo.reports.figures import Figure, comparison_figure
 from mtgrpo.reports.study_panels import dots_figure, panels_figure, trade_off_figure
 
 Named = tuple[str, Figure, str]
+Planned = tuple[str, Callable[[], Figure], str]
 CURVES = {"worst": "Worst-task accuracy", "mean": "Mean accuracy", "change": "Relative change against {baseline}"}
 COSTS = {"steps": "training steps", "rollouts": "completions generated for training"}
 
 
-def study_figures(results: StudyResults) -> list[Named]:
-    """Identifier, figure and caption of every figure of a study's report."""
+def study_figures(results: StudyResults, only: Sequence[str] | None = None) -> list[Named]:
+    """Identifier, figure and caption of every figure of a study's report.
+
+    Args:
+        results: Of the study.
+        only: Identifiers of the figures to draw; all by default.
+    """
+    planned = [*_ends(results), *_courses(results)]
+    return [(name, draw(), caption) for name, draw, caption in planned if only is None or name in only]
+
+
+def _courses(results: StudyResults) -> Iterator[Planned]:
+    """What happened on the way."""
     families = method_families(results)
-    found = [*_ends(results)]
     for family, methods in families.items():
         for x, cost in COSTS.items():
             for of, what in CURVES.items():
-                spreads = [s for m in methods if len((s := spread_of(results, m, of, x)).steps)]
                 if of == "change" and not results.of(results.baseline):
                     continue
                 caption = f"{what.format(baseline=results.baseline)} over {cost}: {family}. "
                 caption += "Line: mean over seeds; band: lowest to highest."
-                found.append((f"{of}-{x}-{family}", comparison_figure(spreads, x=x, of=of), caption))
-    caption = (
-        "Mean against worst-task accuracy at the end: points at the means, bars from lowest to highest over seeds. "
-    )
-    caption += "A line joins the values of one parameter of one rule, written beside the points; grey: other methods."
-    found.append(("trade-off", trade_off_figure(results), caption))
+                yield f"{of}-{x}-{family}", partial(_spread_figure, results, methods, of, x), caption
+    caption = "Mean against worst-task accuracy at the end: points at the means, bars from lowest to highest over "
+    caption += "seeds. A line joins the values of one parameter of one rule, written beside the points; grey: other "
+    caption += "methods."
+    yield "trade-off", partial(trade_off_figure, results), caption
+    panels = partial(panels_figure, results)
     for family, methods in families.items():
         caption = f"Accuracy of every task: {family}, mean over seeds."
-        found.append((f"tasks-{family}", panels_figure(results, methods, "accuracy", "accuracy"), caption))
+        yield f"tasks-{family}", partial(panels, methods, "accuracy", "accuracy"), caption
     moving = families.get("multi-task", results.finished_methods)
-    found.append(("weights", panels_figure(results, moving, "weight", "task weight"), "Task weights, mean over seeds."))
+    yield "weights", partial(panels, moving, "weight", "task weight"), "Task weights, mean over seeds."
     caption = "Share of the groups trained on (line) and its target (dashed), mean over seeds."
-    shares = panels_figure(results, moving, "realized_ratio", "share", dashed="target_ratio")
-    found.append(("shares", shares, caption))
+    yield "shares", partial(panels, moving, "realized_ratio", "share", dashed="target_ratio"), caption
     caption = "Acceptance rate: informative groups / generated groups, mean over seeds."
-    found.append(("acceptance", panels_figure(results, moving, "acceptance_rate", "acceptance rate"), caption))
-    return found
+    yield "acceptance", partial(panels, moving, "acceptance_rate", "acceptance rate"), caption
 
 
-def _ends(results: StudyResults) -> list[Named]:
+def _spread_figure(results: StudyResults, methods: Sequence[str], of: str, x: str) -> Figure:
+    spreads = [s for m in methods if len((s := spread_of(results, m, of, x)).steps)]
+    return comparison_figure(spreads, x=x, of=of)
+
+
+def _ends(results: StudyResults) -> Iterator[Planned]:
     """What the runs came to, a dot per seed."""
-
-    def column(label: str, values: Mapping[str, Sequence[float]]) -> tuple[str, Mapping[str, Sequence[float]]]:
-        return label, values
 
     def accuracies(columns: Sequence[int]) -> dict[str, list[float]]:
         return {m: [100 * float(run.accuracy[-1, columns].mean()) for run in results.of(m)] for m in methods}
@@ -64,27 +75,26 @@ def _ends(results: StudyResults) -> list[Named]:
         }
 
     methods, tasks = results.finished_methods, results.runs[0].tasks
-    dots = "A dot per seed, a bar at their mean."
+    dots, figure = "A dot per seed, a bar at their mean.", partial(dots_figure, results)
     worst, mean = (
         {m: [100 * float(getattr(run, of)[-1]) for run in results.of(m)] for m in methods} for of in ("worst", "mean")
     )
-    final = [column("worst task: accuracy at the end (%)", worst), column("mean of tasks (%)", mean)]
-    found = [("final", dots_figure(results, final), f"Every run at its last evaluation. {dots}")]
-    by_task = [column(f"{task} (%)", accuracies([k])) for k, task in enumerate(tasks)]
-    found.append(("final-tasks", dots_figure(results, by_task), f"Accuracy of every task at the end. {dots}"))
+    final = [("worst task: accuracy at the end (%)", worst), ("mean of tasks (%)", mean)]
+    yield "final", partial(figure, final), f"Every run at its last evaluation. {dots}"
+    by_task = [(f"{task} (%)", accuracies([k])) for k, task in enumerate(tasks)]
+    yield "final-tasks", partial(figure, by_task), f"Accuracy of every task at the end. {dots}"
     if groups := level_groups(tasks):
-        by_level = [column(f"{name} (%)", accuracies(columns)) for name, columns in groups.items()]
+        by_level = [(f"{name} (%)", accuracies(columns)) for name, columns in groups.items()]
         caption = f"Accuracy by difficulty and by family at the end, mean over their tasks. {dots}"
-        found.append(("final-levels", dots_figure(results, by_level), caption))
+        yield "final-levels", partial(figure, by_level), caption
     effort = [
-        column("rounds per step", means("sampler/rounds")),
-        column("groups generated per step", means("sampler/groups_generated")),
+        ("rounds per step", means("sampler/rounds")),
+        ("groups generated per step", means("sampler/groups_generated")),
     ]
-    found.append(("effort", dots_figure(results, effort), f"What a step costs. {dots}"))
+    yield "effort", partial(figure, effort), f"What a step costs. {dots}"
     lost = {m: [100 * float(run.forgotten.mean()) for run in results.of(m)] for m in methods}
     caption = f"Forgetting: best accuracy of each task so far minus its last one, mean over tasks. {dots}"
-    found.append(("forgetting", dots_figure(results, [column("forgotten (points)", lost)]), caption))
-    return found
+    yield "forgetting", partial(figure, [("forgotten (points)", lost)]), caption
 
 
 def method_families(results: StudyResults) -> dict[str, list[str]]:

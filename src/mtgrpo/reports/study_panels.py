@@ -34,12 +34,16 @@ def dots_figure(results: StudyResults, columns: Sequence[tuple[str, Mapping[str,
         for axes in panels.flat[len(columns) :]:
             axes.set_visible(False)
         for axes, (label, values) in zip(panels.flat, columns, strict=False):
-            for y, method in enumerate(methods):
-                points = values.get(method, ())
-                colour = special if method == results.baseline else usual
-                axes.plot(points, [y] * len(points), "o", ms=3.5, color=colour, alpha=0.55, mew=0)
-                if len(points):
-                    axes.plot([np.mean(points)] * 2, [y - 0.3, y + 0.3], color=INK, lw=1.6)
+            for chosen, colour in ((False, usual), (True, special)):
+                dots = [
+                    (x, y)
+                    for y, method in enumerate(methods)
+                    if (method == results.baseline) is chosen
+                    for x in values.get(method, ())
+                ]
+                axes.plot(*zip(*dots, strict=True) if dots else ((), ()), "o", ms=3.5, color=colour, alpha=0.55, mew=0)
+            means = {y: np.mean(values[method]) for y, method in enumerate(methods) if values.get(method)}
+            axes.vlines(list(means.values()), [y - 0.3 for y in means], [y + 0.3 for y in means], color=INK, lw=1.6)
             axes.set_xlabel(drawable(label, 40))
             axes.set_yticks(range(len(methods)), [drawable(method) for method in methods])
         return figure
