@@ -98,6 +98,14 @@ def test_a_task_out_of_reach_gets_probes_until_one_is_informative():
     assert barren(Balanced(learnability=False).bind(["a", "b"]), 9, 0.0)["a"] > 0.9
 
 
+def test_a_task_out_of_reach_does_not_make_the_others_press_harder():
+    weighting = Balanced().bind(["a", "b"])
+    barren(weighting, 4, 0.0)
+    before = weighting.metrics()["tasks/multiplier"]
+    barren(weighting, 50, 0.0)
+    assert weighting.metrics()["tasks/multiplier"] == before  # of the one other task there is no gap
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"worst_fraction": 0.0}, "worst_fraction=0.0"), ({"worst_fraction": 1.5}, "worst_fraction=1.5")],

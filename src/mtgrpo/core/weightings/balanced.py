@@ -98,7 +98,8 @@ class Balanced(TaskWeighting):
         level = (progress.level - self._floor) / self._span
         if self._seen.any():  # what nobody has seen is taken for average
             level = np.where(self._seen, level, level[self._seen].mean())
-        gap = float(level.max() - level.min())
+        trainable = ~(self._learnability.stalled | self._learnability.out_of_reach)
+        gap = float(np.ptp(level[trainable])) if trainable.any() else 0.0  # no weights can close the others
         if self.gap is None:
             self._multiplier = min(self._multiplier + PERSISTENCE_RATE * gap, PERSISTENCE_LIMIT)
         else:
