@@ -3,7 +3,8 @@
     python research/results.py
 
 Reads research/three_tasks.json and research/nine_tasks.json (`mtgrpo study NAME --results FILE`), and
-research/published.json. Nothing in the page is typed by hand but the claims themselves.
+research/published.json, research/provenance.json and benchmarks/*.json. Nothing in the page is typed by hand but the
+claims themselves and what the sections of research/sections.py say.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import sections
 
 from mtgrpo.evidence import Interval, StudyResults, load_results
 from mtgrpo.evidence import tables as t
@@ -126,12 +129,10 @@ def main() -> None:
         for path in (HERE / "three_tasks.json", HERE / "nine_tasks.json")
         if path.is_file()
     }
-    lines = [INTRO, "## Claim by claim", "", LEGEND, "", *_claims(studies)]
+    lines = [INTRO, "## Claim by claim", "", LEGEND, "", *_claims(studies), *sections.own_method(studies)]
+    lines += sections.speed()
     for name, results in studies.items():
-        seeds = sorted({run.seed for run in results.runs})
-        made = f"`mtgrpo study {name} --results research/{name}.json`: {len(results.runs)} runs, "
-        made += f"seeds {seeds[0]} to {seeds[-1]}. {_cost(results)}"
-        lines += ["", f"## {name}", "", made]
+        lines += ["", f"## {name}", "", sections.cost(name, results)]
         kept = study_figures(results, FIGURES)
         figures = {f"{name}-{key}": figure for key, figure, _ in kept}
         captions = {f"{name}-{key}": caption for key, _, caption in kept}
@@ -210,11 +211,6 @@ def _published(name: str, results: StudyResults) -> str:
         published: Sequence[float | None] = PUBLISHED[name].get(row[0].replace("released ", ""), (None,) * 3)
         rows.append((*row, *(t.MISSING if value is None else f"{value:.1f}" for value in published)))
     return t.Table(table.title, heads, tuple(rows), table.note).markdown()
-
-
-def _cost(results: StudyResults) -> str:
-    seconds = sum(float(run.seconds[-1]) for run in results.runs)
-    return f"Training took {seconds / 3600:.1f} hours of one core in all, two runs at a time on two cores."
 
 
 def _simulated(found: Mapping[str, Any]) -> str:

@@ -91,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     simulate = commands.add_parser("simulate", help="run a method on a toy policy, in seconds")
     simulate.add_argument("world", nargs="?", default="three_tasks", help="three_tasks, nine_tasks or a world's YAML")
     simulate.add_argument("--fit", metavar="RUN", help="fit the world to a finished run instead")
+    floor = "accuracy of a guess, for --fit; repeatable (default: what the run's own tasks say, or 0)"
+    simulate.add_argument("--floor", action="append", default=[], metavar="TASK=ACCURACY", help=floor)
     simulate.add_argument("--preset", action="append", help="method; repeatable (default mt_grpo)")
     simulate.add_argument("--variant", default="default")
     simulate.add_argument("--steps", type=int, default=720)
@@ -209,6 +211,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     outcome = run_simulation(
         world=arguments.world,
         fit_to=arguments.fit,
+        floors=arguments.floor,
         presets=arguments.preset or ["mt_grpo"],
         variant=arguments.variant,
         steps=arguments.steps,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtgrpo.errors import ConfigError, require
-from mtgrpo.runlog import read_run
+from mtgrpo.errors import ConfigError, MtgrpoError, require
+from mtgrpo.runlog import Run, read_run
 from mtgrpo.simulation.fitting import fit, fit_errors
 from mtgrpo.simulation.loop import simulate
 from mtgrpo.simulation.result import SimulationResult
 from mtgrpo.simulation.sweeps import Sweep, sweep
 from mtgrpo.simulation.world import World
+from mtgrpo.tasks.specs import build_task
 from mtgrpo.yaml_text import parse_yaml
 
 
@@ -37,6 +39,7 @@ def run_simulation(
     *,
     world: str,
     fit_to: str | None,
+    floors: Sequence[str] = (),
     presets: Sequence[str],
     variant: str,
     steps: int,
@@ -50,6 +53,7 @@ def run_simulation(
     Args:
         world: Name of a built-in world, or a YAML file as `World.as_dict` writes it.
         fit_to: Run directory to fit the world to; `world` is then ignored.
+        floors: ``task=accuracy`` each: guess floors for the fit, over those that the run's own tasks are known to have.
         presets: Methods.
         variant: Of the presets.
         steps: Training steps.
@@ -59,7 +63,7 @@ def run_simulation(
         sweep_over: ``name=a,b,c``.
 
     Raises:
-        ConfigError: Unknown names, numbers below 1, or a sweep that is not of that form.
+        ConfigError: Unknown names, numbers below 1, floors without a run, or a sweep that is not of that form.
         RunError: The run to fit cannot be read.
     """
     if min(steps, num_seeds, batch_size or 1) < 1 or (group_size or 2) < 2:
@@ -69,9 +73,11 @@ def run_simulation(
         run = read_run(fit_to)
         batch_size = batch_size or run.config.get("batch_size")
         group_size = group_size or run.config.get("group_size")
-        chosen = fit(run)
+        chosen = fit(run, {**known_floors(run), **_floors(floors)})
         errors = fit_errors(chosen, run)
     else:
+        if floors:
+            raise ConfigError("simulate: --floor belongs to a fit (--fit RUN); a world's YAML has floors of its own")
         chosen = _world(world)
     batch, group, seeds = batch_size or 32, group_size or 8, range(num_seeds)
     if sweep_over is not None:
@@ -98,6 +104,33 @@ def run_simulation(
         for preset in presets
     }
     return SimulationOutcome(chosen, runs, None, errors)
+
+
+def known_floors(run: Run) -> dict[str, float]:
+    """Guess floors of a run's tasks, as far as its configuration alone tells them: no data is loaded, no code run."""
+    specs = run.config.get("tasks")
+    entries = [spec for spec in specs if isinstance(spec, Mapping)] if isinstance(specs, list) else []
+    floors: dict[str, float] = {}
+    for i, spec in enumerate(entries):
+        if "tiny" in spec or "paper" in spec:
+            with suppress(MtgrpoError):  # an extra that is not installed here
+                floors |= {task.name: task.floor for task in build_task(spec, f"{run.path}: tasks[{i}]")}
+        elif "floor" in spec and len(entries) == len(run.tasks):
+            floors[run.tasks[i]] = float(spec["floor"])
+    return {name: floor for name, floor in floors.items() if name in run.tasks}
+
+
+def _floors(given: Sequence[str]) -> dict[str, float]:
+    floors: dict[str, float] = {}
+    for text in given:
+        name, equals, value = text.rpartition("=")
+        try:
+            floors[name] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise ConfigError(f"simulate: --floor {text}; the form is task=accuracy, such as zebra-medium=0.25")
+    return floors
 
 
 def _world(name: str) -> World:
