@@ -183,8 +183,9 @@ class Batch:
                 selected.append(group)
             else:
                 surplus.append(group)
-        selected, excess = self._split(selected, size)  # released quotas may sum to more than B
-        surplus += excess
+        # Released quotas may sum to more than B. Banked groups are within quotas and B: they are not left over again.
+        fresh, excess = self._split(selected[len(self._banked) :], size - len(self._banked))
+        selected, surplus = self._banked + fresh, surplus + excess
         if policy == "surplus" and len(selected) < size:
             filling, surplus = self._split(surplus, size - len(selected))
             selected += filling

@@ -11,10 +11,13 @@ REACH = 1 / 40
 """Out of reach: fewer than one in so many groups is informative."""
 REACH_DECAY = 0.98
 """What a count of groups keeps of its weight per further step with news of its task."""
-WINDOW = 100.0
+WINDOW = 60.0
 """Training after which a task is judged, in full batches."""
 LEAST_GAIN = 0.02
-"""Stalled: a window brought less than that, in accuracy, and less than twice its standard error."""
+"""Stalled: from the first to the last third of a window the accuracy rose by less than that, two standard errors
+included."""
+RESPITE = 240.0
+"""Steps for which a stalled task is capped, before it gets another window; doubled with each further verdict."""
 PROBE_SHARE, STALLED_SHARE = 0.05, 0.5
 """Most that such a task may get, against uniform weights: enough to notice when it comes to life."""
 
@@ -26,65 +29,83 @@ class Learnability:
     uniform prior, is below `REACH`). More prompts of it are thrown away. It keeps a probe share; one informative group
     among its probes lifts the cap.
 
-    *Stalled*: it was trained on for the worth of `WINDOW` full batches, and its level has not moved. It keeps a part of
-    its uniform share, and is judged again after each further window. A task of which nearly all is solved counts too:
-    its weight is small anyway.
+    *Stalled*: it was trained on for the worth of `WINDOW` full batches, and it is certain that it gained next to
+    nothing. It keeps a part of its uniform share for `RESPITE` steps and then gets another window. A task of which
+    nearly all is solved counts too: its weight is small anyway.
 
     Arrays are in task order, of shape (K,).
 
     Attributes:
         out_of_reach: Which tasks are out of reach now.
-        stalled: Which tasks are stalled now.
     """
 
     def __init__(self, num_tasks: int) -> None:
         self._generated, self._informative = np.zeros(num_tasks), np.zeros(num_tasks)
         self._spent = np.zeros(num_tasks)
-        self._level, self._variance = np.full(num_tasks, np.nan), np.zeros(num_tasks)
+        # Of the first and the last third of the window under way: groups, and the sum of their accuracies.
+        self._groups, self._sums = np.zeros((2, num_tasks)), np.zeros((2, num_tasks))
+        self._respite, self._wait = np.full(num_tasks, RESPITE), np.zeros(num_tasks)
         self.out_of_reach = np.zeros(num_tasks, dtype=bool)
-        self.stalled = np.zeros(num_tasks, dtype=bool)
+
+    @property
+    def stalled(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Which tasks are stalled now."""
+        return self._wait > 0
 
     def observe(
-        self, generated: Floats, informative: Floats, shares: Floats, level: Floats, level_error: Floats
+        self, generated: Floats, informative: Floats, shares: Floats, accuracy: Floats, variance: Floats
     ) -> None:
-        """Take in a step: groups generated and informative, share of the batch, level and its standard error."""
-        seen = generated > 0
-        fade = np.where(seen, REACH_DECAY, 1.0)
+        """Take in a step.
+
+        Args:
+            generated: Groups generated.
+            informative: Of those, the informative ones.
+            shares: Share of the batch trained on.
+            accuracy: Mean accuracy of the generated groups; NaN where there are none.
+            variance: Variance of one group's mean accuracy.
+        """
+        seen = ~np.isnan(accuracy)
+        fade = np.where(generated > 0, REACH_DECAY, 1.0)
         self._generated, self._informative = self._generated * fade + generated, self._informative * fade + informative
         self.out_of_reach = (self._informative + 1) / (self._generated + 2) < REACH
-        first = seen & np.isnan(self._level)
-        self._level = np.where(first, level, self._level)
-        self._variance = np.where(first, level_error**2, self._variance)
-        self._spent = self._spent + shares
-        due = self._spent >= WINDOW
-        gain, error = level - self._level, np.sqrt(self._variance + level_error**2)
-        still = ~(gain >= LEAST_GAIN) & ~(gain >= 2 * error)
-        self.stalled = np.where(due, still, self.stalled)
-        self._level, self._variance = np.where(due, level, self._level), np.where(due, level_error**2, self._variance)
+        self._wait = np.maximum(self._wait - 1, 0.0)
+        # What happens while a task is capped says nothing of what training brings it.
+        self._spent = np.where(self.stalled, 0.0, self._spent + shares)
+        thirds = (self._spent < WINDOW / 3, self._spent >= 2 * WINDOW / 3)
+        for i, third in enumerate(thirds):
+            counts = seen & third & ~self.stalled
+            self._groups[i] += np.where(counts, generated, 0.0)
+            self._sums[i] += np.where(counts, generated * accuracy, 0.0)
+        self._judge(self._spent >= WINDOW, variance)
+
+    def _judge(self, due: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], variance: Floats) -> None:
+        groups = np.maximum(self._groups, 1.0)
+        early, late = self._sums / groups
+        error = np.sqrt(variance * (1 / groups[0] + 1 / groups[1]))
+        still = due & (self._groups > 0).all(axis=0) & (late - early + 2 * error < LEAST_GAIN)
+        self._wait = np.where(still, self._respite, self._wait)
+        self._respite = np.where(still, 2 * self._respite, np.where(due, RESPITE, self._respite))
         self._spent = np.where(due, 0.0, self._spent)
+        self._groups, self._sums = np.where(due, 0.0, self._groups), np.where(due, 0.0, self._sums)
 
     def caps(self) -> Floats:
         """The largest weight of each task; 1 where there is none."""
-        size = len(self.stalled)
+        size = len(self._wait)
         caps = np.where(self.stalled, STALLED_SHARE / size, 1.0)
         return np.where(self.out_of_reach, PROBE_SHARE / size, caps)
 
     def dump(self) -> State:
         """JSON-able state."""
-        return {name: _plain(getattr(self, name)) for name in _STATE}
+        return {name: getattr(self, name).tolist() for name in _STATE} | {"out_of_reach": self.out_of_reach.tolist()}
 
     def load(self, state: State) -> None:
         """Restore what `dump` returned."""
         for name in _STATE:
-            kind = bool if name in ("out_of_reach", "stalled") else np.float64
-            setattr(self, name, np.array([np.nan if v is None else v for v in state[name]], dtype=kind))
+            setattr(self, name, np.array(state[name], dtype=np.float64))
+        self.out_of_reach = np.array(state["out_of_reach"], dtype=bool)
 
 
-_STATE = ("_generated", "_informative", "_spent", "_level", "_variance", "out_of_reach", "stalled")
-
-
-def _plain(values: Floats) -> list[float | bool | None]:
-    return [None if v != v else v for v in values.tolist()]
+_STATE = ("_generated", "_informative", "_spent", "_groups", "_sums", "_respite", "_wait")
 
 
 def capped(weights: Floats, caps: Floats) -> Floats:

@@ -57,6 +57,11 @@ class TaskProgress:
         """Standard error of the rates."""
         return np.sqrt(self._var_rate)
 
+    @property
+    def group_variance(self) -> Floats:
+        """Variance of one group's mean accuracy."""
+        return self._noise
+
     def observe(self, means: Floats, num_groups: Floats) -> None:
         """Take in the mean accuracy of fresh groups; NaN where there are none."""
         seen = ~np.isnan(means)

@@ -31,8 +31,8 @@ class Balanced(TaskWeighting):
 
     The multiplier mu is the dual variable of a constraint on the gap between the best and the worst accuracy. Without a
     stated `gap` it starts at 1 and rises, at most fourfold, for as long as there is a gap: at first all tasks are
-    trained, which helps those that are like them, and what lags behind for long gets more and more. With a stated one it
-    falls to 0, uniform weights, when the gap is smaller than that, and rises to 1 when it is not.
+    trained, which helps those that are like them, and what lags behind for long gets more and more. With a stated one
+    it falls to 0, uniform weights, when the gap is smaller than that, and rises to 1 when it is not.
 
     Args:
         gap: Accepted difference between the accuracies of any two tasks, in (0, 1); None: as small as can be.
@@ -91,8 +91,7 @@ class Balanced(TaskWeighting):
         shares = self._trained / max(1.0, float(self._trained.sum()))
         progress = self._progress
         if self.learnability:
-            levels = progress.level, progress.level_error
-            self._learnability.observe(self._generated, self._informative, shares, *levels)
+            self._learnability.observe(self._generated, self._informative, shares, means, progress.group_variance)
         progress.advance(shares)
         self._seen |= ~np.isnan(means)
         level = (progress.level - self._floor) / self._span
