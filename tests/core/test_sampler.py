@@ -191,6 +191,16 @@ def test_the_bank_saves_groups_and_rounds():
     assert fewer_groups > 0.97 * 200 * 16 / 3 * sum(1 / rate for rate in RATES.values())
 
 
+def test_banked_groups_come_first_where_quotas_want_too_many():
+    """The released rule's quotas may sum to more than the batch: what is left over must not begin a second life."""
+    sampler = RatioPreservingSampler(quotas="released", rounds=NeededRounds(0.9), max_staleness=1)
+    too_many = 0
+    for batch in fill_steps(sampler, RATES, 150):
+        too_many += sum((batch.quotas or {}).values()) > 16 and len(batch.banked) > 0
+        assert {group.uid for group in batch.banked} <= {group.uid for group in batch.groups}
+    assert too_many > 10
+
+
 def test_the_bank_without_quotas():
     sampler = RatioPreservingSampler(keep_shares=False, max_staleness=1)
     for batch in fill_steps(sampler, RATES, 30):

@@ -15,13 +15,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 torch.set_num_threads(1)
-faulthandler.dump_traceback_later(300, exit=True)  # processes that wait for each other say where
+faulthandler.dump_traceback_later(600, exit=True)  # processes that wait for each other say where
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
 from mtgrpo import ImprovementAware, RatioPreservingSampler
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.rounds import NeededRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl_bank import OLD
 from tests.integrations.conftest import history, same_parameters
@@ -92,7 +92,7 @@ def build(name, max_steps=6, **changes):
             disable_tqdm=True,
         ),
         weighting=ImprovementAware(improvement="rewards", weight_lr=0.3),
-        sampler=RatioPreservingSampler(max_staleness=2, rounds=OversampledRounds(oversampling=1.5, max_inflation=3.0)),
+        sampler=RatioPreservingSampler(max_staleness=2, rounds=NeededRounds(confidence=0.9, max_inflation=12.0)),
         processing_class=AutoTokenizer.from_pretrained(model_path, padding_side="left"),
     )
 

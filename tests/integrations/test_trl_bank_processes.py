@@ -21,7 +21,7 @@ def run(model_path, folder, processes, checkpoint="none"):
         [*launcher, SCRIPT, model_path, folder, checkpoint],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env=environment,
         check=False,
     )
@@ -39,7 +39,7 @@ def test_two_processes(model_path, tmp_path):
             assert found[name]["resumed"]
             assert found[name]["wrong"] == 0
             assert set(found[name]["shares"]) == {1.0}
-            assert sum(num_banked for _, _, num_banked, _ in found[name]["decisions"]) > 10
+            assert sum(num_banked for _, _, num_banked, _ in found[name]["decisions"]) > 3
     assert max(found[name]["discarded"] for found in (first, second) for name in found) > 0, "no uneven round"
     (elsewhere,) = run(model_path, tmp_path / "elsewhere", 1, str(tmp_path / "two" / "whole-2" / "checkpoint-3"))
     assert elsewhere["decisions"] == one["whole"]["decisions"][3:]

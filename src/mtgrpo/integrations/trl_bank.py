@@ -77,7 +77,7 @@ class BankTrainer(PromptSharingTrainer):
     # ---- the step in which a group is generated --------------------------------------------------------------
     def _record_surplus(self, batch: Batch) -> None:
         """Note the log-probabilities of the groups that go to the bank while their policy is still the current one."""
-        groups = [g for g in batch.surplus if self.banks and g.payload and g.payload[0].old_log_probs is None]
+        groups = [group for group in batch.surplus if self.banks and group.payload is not None]  # this process's own
         if not groups:
             return
         found = iter(self._log_probs([row for group in groups for row in group.payload]))
