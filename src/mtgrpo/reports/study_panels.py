@@ -88,6 +88,13 @@ def trade_off_figure(results: StudyResults) -> Figure:
     """Mean against worst-task accuracy at the end, a panel per swept parameter; bars from lowest to highest."""
     swept = {symbol: lines for name, symbol in SWEEPS.items() if (lines := sweeps(results, name))}
     symbols = list(swept) or [""]
+    on_lines = {method for lines in swept.values() for line in lines.values() for _, method in line}
+    plain = ("seq_", "grpo", "sec_", "dapo")  # presets without the method's weights: grey points without a name
+    named = [
+        m
+        for m in results.finished_methods
+        if m not in on_lines and not str(results.methods[m].get("preset", m)).startswith(plain)
+    ]
     with drawing():
         figure = Figure(figsize=(1.2 + 4.2 * len(symbols), 4.4), layout="constrained")
         panels: Sequence[Axes] = figure.subplots(1, len(symbols), sharex=True, sharey=True, squeeze=False)[0]
@@ -97,17 +104,17 @@ def trade_off_figure(results: StudyResults) -> Figure:
             for method in results.finished_methods:
                 if method not in drawn:
                     is_base = method == results.baseline
-                    x, y = _cross(axes, results.of(method), INK if is_base else GREY, bars=is_base)
-                    if is_base:
-                        axes.annotate(drawable(method), (x, y), xytext=(5, -9), textcoords="offset points", fontsize=7)
+                    place = _cross(axes, results.of(method), INK if is_base else GREY, bars=is_base)
+                    if is_base or method in named:
+                        axes.annotate(drawable(method), place, xytext=(5, -9), textcoords="offset points", fontsize=7)
             for (name, line), colour in zip(lines.items(), colours(max(1, len(lines))), strict=False):
                 places = [_cross(axes, results.of(method), colour) for _, method in line]
                 axes.plot(*zip(*places, strict=True), color=colour, lw=1.5, label=drawable(f"{name}, {symbol}", 40))
-                for (value, _), place in zip(line, places, strict=True):
+                for i, ((value, _), place) in enumerate(zip(line, places, strict=True)):
                     axes.annotate(
                         f"{value:g}".replace("e-0", "e-"),
                         place,
-                        xytext=(5, 4),
+                        xytext=(5, -10 if i % 2 else 4),  # neighbours may lie close together
                         textcoords="offset points",
                         color=colour,
                         fontsize=8,
