@@ -13,7 +13,7 @@ REACH_DECAY = 0.98
 """What a count of groups keeps of its weight per further step with news of its task."""
 WINDOW = 60.0
 """Training after which a task is judged, in full batches."""
-LEAST_GAIN = 0.02
+LEAST_GAIN = 0.01
 """Stalled: from the first to the last third of a window the accuracy rose by less than that, two standard errors
 included."""
 RESPITE = 240.0

@@ -98,6 +98,21 @@ def test_a_task_out_of_reach_gets_probes_until_one_is_informative():
     assert barren(Balanced(learnability=False).bind(["a", "b"]), 9, 0.0)["a"] > 0.9
 
 
+def test_the_others_share_what_a_task_out_of_reach_leaves_by_their_own_levels():
+    weighting, alone = Balanced().bind(["a", "b", "c"]), Balanced().bind(["b", "c"])
+    rewards = {"b": 0.5, "c": 0.8}
+    for _ in range(12):
+        told(alone, rewards, groups=20.0)
+        counts = GroupCounts(
+            dict.fromkeys("abc", 20.0), {"a": 0.0, "b": 10.0, "c": 10.0}, {"a": 0.0, "b": 10.0, "c": 10.0}
+        )
+        weighting.update(task_rewards={"a": 0.0, **rewards}, counts=counts)
+    weights = weighting.weights()
+    assert weights["a"] == pytest.approx(PROBE_SHARE / 3)
+    assert weights["b"] / weights["c"] == pytest.approx(alone.weights()["b"] / alone.weights()["c"], rel=0.2)
+    assert weights["b"] / weights["c"] > 3
+
+
 def test_a_task_out_of_reach_does_not_make_the_others_press_harder():
     weighting = Balanced().bind(["a", "b"])
     barren(weighting, 4, 0.0)

@@ -97,16 +97,21 @@ class Balanced(TaskWeighting):
         level = (progress.level - self._floor) / self._span
         if self._seen.any():  # what nobody has seen is taken for average
             level = np.where(self._seen, level, level[self._seen].mean())
-        trainable = ~(self._learnability.stalled | self._learnability.out_of_reach)
-        gap = float(np.ptp(level[trainable])) if trainable.any() else 0.0  # no weights can close the others
+        limited = self._learnability.stalled | self._learnability.out_of_reach
+        if limited.all():  # then there is nothing to choose between
+            limited = np.zeros_like(limited)
+        gap = float(np.ptp(level[~limited]))  # no weights can close the others
         if self.gap is None:
             self._multiplier = min(self._multiplier + PERSISTENCE_RATE * gap, PERSISTENCE_LIMIT)
         else:
             self._multiplier = min(max(self._multiplier + DUAL_RATE * (gap - self.gap), 0.0), 1.0)
-        size = len(level)
-        focus = softmax(-self._multiplier * level / TEMPERATURE)
-        caps = np.minimum(self._learnability.caps(), 1 / max(1.0, self.worst_fraction * size))
-        self._z = capped((1 - MIN_SHARE) * focus + MIN_SHARE / size, caps)
+        # Those that can be trained share what is left by their own levels, as if the others were not there.
+        z = np.minimum(self._focus(level), self._learnability.caps())
+        z[~limited] = (1 - z[limited].sum()) * self._focus(level[~limited])
+        self._z = capped(z, np.full(len(z), 1 / max(1.0, self.worst_fraction * len(z))))
+
+    def _focus(self, level: Floats) -> Floats:
+        return (1 - MIN_SHARE) * softmax(-self._multiplier * level / TEMPERATURE) + MIN_SHARE / len(level)
 
     def _weights(self) -> Floats:
         return self._z
