@@ -138,15 +138,40 @@ def test_the_numbers_of_the_demo_are_those_of_its_record() -> None:
     assert all(s["shares_met_rate"] >= 0.95 for s in seeds)
 
 
-def test_the_numbers_of_the_study_are_those_of_its_results() -> None:
-    cells = [line.split(" | ") for line in (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()]
-    final = {row[0].removeprefix("| "): row for row in cells if len(row) == 10}
+def final_rows(study: str) -> dict[str, list[str]]:
+    """Rows of a study's first table in docs/results.md, by method."""
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    section = page.split(f"\n## {study}\n")[1].split("**Accuracy at the end**")[1].split("\n**")[0]
+    cells = [line.split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    return {row[0].removeprefix("| "): row for row in cells}
+
+
+@pytest.mark.parametrize(("study", "lam", "own"), [("three_tasks", "0.2", "0.2"), ("nine_tasks", "1.2", "0.3")])
+def test_the_numbers_of_the_study_are_those_of_its_results(study: str, lam: str, own: str) -> None:
+    final = final_rows(study)
     for shown, method in (
         ("`grpo`", "grpo"),
         ("`dapo`", "dapo"),
         ("`grpo_rps` (sampler alone)", "grpo_rps"),
-        ("`mt_grpo` released, lambda .2", "mt_grpo released lam=0.2"),
-        ("`mt_grpo` default, lambda .2", "mt_grpo default"),
+        (f"`mt_grpo` released, lambda {lam.lstrip('0')}", f"mt_grpo released lam={lam}"),
+        (f"`mt_grpo` default, lambda {own.lstrip('0')}", "mt_grpo default"),
+        ("`balanced` (ours)", "balanced"),
     ):
         row = final[method]
         assert f"| {shown} | {row[2]} | {row[3]} | {row[5]} |" in README
+
+
+def test_the_ratios_of_the_readme_are_those_of_the_results() -> None:
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for study, words in (("three_tasks", "three tasks, "), ("nine_tasks", "nine, ")):
+        row = next(line for line in page.splitlines() if re.match(rf"\| {study} \| [\d.]+ \| balanced \|", line))
+        value, low, high = re.findall(r"0(\.\d\d)", row.split(" | ")[4])
+        words_between = README.replace("\n  ", " ")
+        assert f"{value} ({words}{low} to {high})" in words_between
+
+
+@pytest.mark.parametrize("study", ["three_tasks", "nine_tasks"])
+def test_the_rank_correlation_of_the_readme_is_that_of_the_record(study: str) -> None:
+    record = json.loads((ROOT / "research" / f"{study}_simulated.json").read_text(encoding="utf-8"))
+    value, low, high = (f"{v:.2f}".lstrip("0") for v in record["rank_correlation"]["worst"])
+    assert f"{value}, {low} to {high}" in README.replace("\n  ", " ")
