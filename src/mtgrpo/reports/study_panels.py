@@ -76,6 +76,8 @@ def panels_figure(
                 if dashed:
                     axes.plot(*_mean_curve(runs, task, dashed), color=INK, lw=0.8, ls=(0, (3, 2)))
             axes.set_title(drawable(method), fontsize=8)
+        for axes in grid.flat[max(0, len(methods) - columns) : len(methods)]:
+            axes.tick_params(labelbottom=True)  # the lowest of each column, whatever is hidden below it
         grid[0, 0].set_ylim(0, None)  # shared; set last, or the first panel alone would decide the top
         figure.supylabel(label, fontsize=8)
         figure.supxlabel("training steps", fontsize=8)
