@@ -4,9 +4,9 @@
 
 Weights are uniform; three tasks with 32 groups, nine tasks with the paper's 256. How much can be saved depends on the
 rates, so there are three mixtures of nine: those measured on the nine embedded tasks (mean over the GRPO runs of the
-nine-task study), rates spread evenly over .2 to .95, and a hard one with four tasks at .2 or below. No sampler can use fewer
-than B / K * sum(1 / a_k) groups, which the record gives as `least_possible_groups`. A step's quotas are *met* when each task
-is trained on exactly as many groups as its quota says.
+nine-task study), rates spread evenly over .2 to .95, and a hard one with four tasks at .2 or below. No sampler can use
+fewer than B / K * sum(1 / a_k) groups, which the record gives as `least_possible_groups`. A step's quotas are *met*
+when each task is trained on exactly as many groups as its quota says.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     python benchmarks/unlearnable.py balanced    # these methods anew, the others as they are recorded
 
 Without it, a method trains the three tasks of the paper-shaped world for 720 steps (32 groups of 8) and spends so many
-rollouts. With it, the same method may spend 1.25 times as many, in as many steps as it likes: are the three as good, within
-two points? Two kinds of task that cannot be learned: *hopeless*, no completion is ever right; *stuck*, one completion in
-twenty is right whatever is trained. Differences are paired by seed.
+rollouts. With it, the same method may spend 1.25 times as many, in as many steps as it likes: are the three as good,
+within two points? Two kinds of task that cannot be learned: *hopeless*, no completion is ever right; *stuck*, one
+completion in twenty is right whatever is trained. Differences are paired by seed.
 """
 
 from __future__ import annotations

@@ -2,14 +2,13 @@
 
     python research/balanced.py
 
-A table stands between `<!-- name -->` and `<!-- /name -->` in the page, and comes from benchmarks/name.json; the text around
-it is left alone.
+A table stands between `<!-- name -->` and `<!-- /name -->` in the page, and comes from benchmarks/name.json; the text
+around it is left alone.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -112,7 +111,8 @@ def written(page: str) -> str:
     for name, write in TABLES.items():
         record = json.loads((BENCHMARKS / f"{name}.json").read_text(encoding="utf-8"))
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        page = re.sub(f"{begin}.*?{end}", lambda _, t=write(record): f"{begin}\n{t}\n{end}", page, flags=re.DOTALL)
+        before, _, rest = page.partition(begin)
+        page = before + begin + "\n" + write(record) + "\n" + end + rest.partition(end)[2]
     return page
 
 

@@ -1,5 +1,4 @@
 import json
-import time
 import tracemalloc
 
 import numpy as np
@@ -68,15 +67,12 @@ def test_every_index_is_everywhere_equally_often(size):
 
 def test_a_hundred_million_prompts_cost_nothing():
     tracemalloc.start()
-    started = time.perf_counter()
     drawn = PromptStream("big", 10**8, seed=3).draw(2000)
-    elapsed = time.perf_counter() - started
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(set(drawn)) == 2000
     assert 0 <= min(drawn) < 10**6 < 99 * 10**6 < max(drawn) < 10**8
     assert np.mean(drawn) == pytest.approx(5e7, rel=0.05)
-    assert elapsed < 1.0
     assert peak < 10**6
     assert len(set(PromptStream("huge", 2**70).draw(100))) == 100
 
