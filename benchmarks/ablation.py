@@ -27,7 +27,6 @@ BARREN = SimulatedTask("barren", skill=-60.0, spread=1.0, learning_rate=0.0)
 MISSING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "nothing": ({}, {}),
     "rounds sized by need (3 B prompts a round instead)": ({}, {"rounds": {"kind": "oversampled"}}),
-    "confidence (the mean need instead)": ({}, {"rounds": {"kind": "needed", "max_inflation": 12.0}}),
     "surplus bank": ({}, {"max_staleness": 0}),
     "limit on what a step spends on a task": ({}, {"max_prompts_per_group": None}),
     "learnability": ({"learnability": False}, {}),
