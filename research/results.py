@@ -154,8 +154,9 @@ INTRO = """# Results
 Every method of the paper on the embedded model: measured on CPU with a tiny model (0.5 M parameters), 8 completions
 per prompt, less than a hundred steps of four policy updates. The published figures are from Qwen2.5-3B, 720 steps,
 one seed. What holds at one scale need not hold at the other; the same experiment files with another `model:` and
-tasks of kind `paper:` are the reproduction on GPUs, which has not been run. Nothing was tuned for a method: all share
-one learning rate, and the weights' own parameters are the published ones. Written by `python research/results.py`.
+tasks of kind `paper:` are the reproduction on GPUs, which has not been run. Nothing was tuned for a method of the
+paper: all share one learning rate, and the weights' own parameters are the published ones; our own method is apart,
+below. With three seeds (nine tasks) intervals are somewhat too narrow. Written by `python research/results.py`.
 """
 LEGEND = """A comparison is **confirmed** when its 95 % interval (paired by seed and test prompt) lies on the claimed
 side of 0, **not confirmed** when it lies on the other side, **undecided** when it contains 0. Differences are in points

@@ -13,7 +13,7 @@ from mtgrpo.reports.style import GREY, INK, colours, drawable, drawing
 
 SWEEPS = {"lam": "λ", "eta": "η"}
 """Arguments of a weighting whose values are joined by a line in the trade-off."""
-_LABELS_EVERY = 5  # panels of dots in a row before the methods' names are repeated
+_LABELS_EVERY = 5  # at most so many panels of dots in a row, before the methods' names are repeated
 
 
 def dots_figure(results: StudyResults, columns: Sequence[tuple[str, Mapping[str, Sequence[float]]]]) -> Figure:
@@ -24,8 +24,8 @@ def dots_figure(results: StudyResults, columns: Sequence[tuple[str, Mapping[str,
         columns: The label of each panel, and each method's values.
     """
     methods = results.finished_methods[::-1]
-    wide = min(_LABELS_EVERY, len(columns))
-    high = -(-len(columns) // wide)
+    high = -(-len(columns) // _LABELS_EVERY)
+    wide = -(-len(columns) // high)  # six panels: three and three
     usual, special = colours(2)
     with drawing():
         size = (1.8 + max(1.5, 5.8 / wide) * wide, high * (0.8 + 0.26 * len(methods)))
