@@ -74,3 +74,12 @@ def test_every_preset_makes_a_mixer(name, variant):
         values["sampler"] = {"max_staleness": 0}
     mixer = make_mixer(read_settings(values), ["a", "b", "c"], batch_size=6, seed=0)
     assert sum(mixer.weights().values()) == pytest.approx(1.0)
+
+
+def test_what_verl_cannot_do_of_a_preset_is_said(caplog):
+    values = {"preset": "balanced", "sampler": {"max_staleness": 0}}
+    make_mixer(read_settings(values), ["a", "b"], batch_size=4, seed=0)
+    assert "without loss_shares and prompt_memory" in caplog.text
+    caplog.clear()
+    make_mixer(read_settings({"preset": "mt_grpo"}), ["a", "b"], batch_size=4, seed=0)
+    assert caplog.text == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.errors import ConfigError, unknown
 
 WHERE = "data.mtgrpo"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ def make_mixer(settings: VerlSettings, tasks: Sequence[str], *, batch_size: int,
         raise ConfigError(
             f"{WHERE}: the sampler's max_staleness={staleness} keeps surplus groups for later steps, for whose "
             "log-probabilities verl has no place; set sampler: {max_staleness: 0}"
+        )
+    missing = [key for key in ("loss_shares", "prompt_memory") if getattr(run, key)]
+    if missing:
+        logger.warning(
+            "%s: preset %r without %s, for which verl has no place", WHERE, run.preset, " and ".join(missing)
         )
     assert run.task_reward is not None  # both are filled in by resolved()
     assert run.observe is not None
