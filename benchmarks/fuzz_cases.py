@@ -113,11 +113,11 @@ def numbers_of(text: str) -> list[Fraction]:
 
 def _factors(answer: str, entry: Mapping[str, Any]) -> bool:
     parts = answer.replace("×", " ").replace("*", " ").replace("x", " ").split()
-    return sorted(parts) == sorted(str(entry["answer"]).replace("×", " ").split())
+    return sorted(map(int, parts)) == sorted(map(int, str(entry["answer"]).replace("×", " ").split()))
 
 
 def _hexadecimal(answer: str, entry: Mapping[str, Any]) -> bool:
-    return int(answer, 16) == int(entry["answer"], 16)
+    return int(answer.strip(), 16) == int(entry["answer"], 16)
 
 
 def _sorted_numbers(answer: str, entry: Mapping[str, Any]) -> bool:
@@ -169,7 +169,8 @@ def of_dataset(name: str, seed: int) -> list[Case]:
     assert name not in NO_REFERENCE
     num = 3 if name == "zebra_puzzles" else ROWS
     source = Source(name, seed, 0, num, lambda entry, index: {"prompt": str(entry["question"])}, {})
-    return [dataset_case(source, name, i) for i in range(num)]
+    cases = [dataset_case(source, name, i) for i in range(num)]
+    return [case for case in cases if case.right]  # an empty box is no answer, though a manipulated string may be empty
 
 
 def dataset_case(source: Source, name: str, index: int) -> Case:

@@ -347,6 +347,7 @@ def table(tokens: Sequence[str], variables: Sequence[str]) -> int:
 
 def follows(answer: str, premises: Sequence[str], variables: Sequence[str]) -> bool:
     """Whether a formula follows from the premises and says something: it is not true whatever the variables are."""
+    answer = "".join(answer.split())
     if len(answer) > 1_000:
         raise Unreadable
     every = (1 << (1 << len(variables))) - 1

@@ -23,7 +23,7 @@ def test_two_processes(model_path, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    results = [json.loads(line.partition("RESULT ")[2]) for line in done.stdout.splitlines() if "RESULT " in line]
+    results = [json.JSONDecoder().raw_decode(part)[0] for part in done.stdout.split("RESULT ")[1:]]
     assert len(results) == 2
     first, second = results
     assert first == second

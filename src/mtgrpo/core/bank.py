@@ -76,11 +76,12 @@ class SurplusBank:
 
     def state_dict(self) -> State:
         """Everything but payloads."""
-        return {"kept": [[born, *dump_group(group)] for _, kept in sorted(self._kept.items()) for born, group in kept]}
+        kept = [[born, *dump_group(group)] for _, kept in sorted(self._kept.items()) for born, group in kept]
+        return {"kept": kept, "num_expired": self.num_expired}
 
     def load_state_dict(self, state: State) -> None:
         """Restore what `state_dict` returned, without payloads."""
-        self._kept = {}
+        self._kept, self.num_expired = {}, int(state["num_expired"])
         for born, *record in state["kept"]:
             group = load_group(record)
             self._kept.setdefault(group.task, deque()).append((int(born), group))
