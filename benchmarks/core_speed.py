@@ -38,7 +38,9 @@ def make_groups(request: Mapping[str, int], group_size: int, turn: Counter[str])
     for task, count in request.items():
         for _ in range(count):
             turn[task] += 1
-            rewards = (0.0,) * group_size if turn[task] % 3 == 0 else (REWARDS * group_size)[:group_size]
+            rewards = (
+                (0.0,) * group_size if turn[task] % 3 == 0 else (REWARDS * group_size)[:group_size]
+            )
             groups.append(Group(task, rewards))
     return groups
 
@@ -47,7 +49,14 @@ def measure(num_tasks: int, batch_size: int, group_size: int, repetitions: int) 
     """Medians over steps, in milliseconds of CPU time: the core never waits, and other processes do not count."""
     mixer = TaskMixer([f"task-{i}" for i in range(num_tasks)], batch_size=batch_size)
     turn: Counter[str] = Counter()
-    seconds: dict[str, list[float]] = {"ask": [], "tell": [], "update": [], "step": [], "metrics": [], "state": []}
+    seconds: dict[str, list[float]] = {
+        "ask": [],
+        "tell": [],
+        "update": [],
+        "step": [],
+        "metrics": [],
+        "state": [],
+    }
     num_groups = 0
     for repetition in range(repetitions + 2):
         spent = dict.fromkeys(seconds, 0.0)
@@ -82,7 +91,9 @@ def measure(num_tasks: int, batch_size: int, group_size: int, repetitions: int) 
             num_groups += num_generated
             for what, value in spent.items():
                 seconds[what].append(value)
-    medians = {f"{what}_ms": round(1000 * statistics.median(values), 3) for what, values in seconds.items()}
+    medians = {
+        f"{what}_ms": round(1000 * statistics.median(values), 3) for what, values in seconds.items()
+    }
     return {
         "num_tasks": num_tasks,
         "batch_size": batch_size,
@@ -97,12 +108,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="three repetitions, write nothing")
     quick = parser.parse_args().quick
-    columns = ["num_tasks", "batch_size", "groups_per_step", "ask_ms", "tell_ms", "update_ms", "step_ms"]
+    columns = [
+        "num_tasks",
+        "batch_size",
+        "groups_per_step",
+        "ask_ms",
+        "tell_ms",
+        "update_ms",
+        "step_ms",
+    ]
     columns += ["metrics_ms", "state_ms"]
     print(" ".join(f"{column:>15}" for column in columns))
     rows: list[dict[str, float]] = []
     for num_tasks, batch_size, group_size in CASES:
-        rows.append(measure(num_tasks, batch_size, group_size, 3 if quick else 20 if num_tasks > 10_000 else 100))
+        rows.append(
+            measure(
+                num_tasks, batch_size, group_size, 3 if quick else 20 if num_tasks > 10_000 else 100
+            )
+        )
         print(" ".join(f"{rows[-1][column]:>15}" for column in columns), flush=True)
     if quick:
         return

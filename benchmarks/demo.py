@@ -20,10 +20,10 @@ import yaml
 
 from mtgrpo.config import shipped_configs
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+from mtgrpo.jobs.study import Experiment, run_path, run_study
 from mtgrpo.reports.curves import accuracy_curves, step_curves
 from mtgrpo.reports.figures import accuracy_figure, save, shares_figure, weights_figure
 from mtgrpo.runlog import read_run
-from mtgrpo.study import Experiment, run_path, run_study
 
 
 def main() -> None:
@@ -35,7 +35,9 @@ def main() -> None:
     base = yaml.safe_load(shipped_configs()["demo"].read_text(encoding="utf-8"))
     experiment = Experiment("demo", base, {"demo": {}}, seeds, "demo", ())
     output = Path("runs/benchmark-demo")
-    failures = run_study(experiment, output, jobs=arguments.jobs, on_event=lambda *event: print(*event, flush=True))
+    failures = run_study(
+        experiment, output, jobs=arguments.jobs, on_event=lambda *event: print(*event, flush=True)
+    )
     if failures:
         raise SystemExit("\n".join(failures))
     rows = []
@@ -58,7 +60,9 @@ def main() -> None:
         )
     gains = [row["worst_after"] - row["worst_before"] for row in rows]
     record = {
-        "command": "python benchmarks/demo.py --seeds " + arguments.seeds + f" --jobs {arguments.jobs}",
+        "command": "python benchmarks/demo.py --seeds "
+        + arguments.seeds
+        + f" --jobs {arguments.jobs}",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, CPU only, embedded model",
         "worst_task_gain": {
             "median": round(statistics.median(gains), 4),
@@ -67,7 +71,9 @@ def main() -> None:
         },
         "seeds": rows,
     }
-    Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    Path(__file__).with_suffix(".json").write_text(
+        json.dumps(record, indent=1) + "\n", encoding="utf-8"
+    )
     print(json.dumps(record["worst_task_gain"]))
     first = read_run(run_path(output, "demo", seeds[0]))
     accuracy, steps = accuracy_curves(first), step_curves(first)

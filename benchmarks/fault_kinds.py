@@ -42,7 +42,9 @@ def ends_well(run: Path, code: int, text: str, **seen: Any) -> Outcome:
     return {**seen, "exit_code": code, "differences": found, "ok": code == 0 and not found}
 
 
-def refused(run: Path, code: int, text: str, *parts: str, untouched: bool = True, **seen: Any) -> Outcome:
+def refused(
+    run: Path, code: int, text: str, *parts: str, untouched: bool = True, **seen: Any
+) -> Outcome:
     """The outcome of a run that should have been refused in one line that has all the parts."""
     line = error(text)
     ok = code == 2 and untouched and all(part in line for part in parts)
@@ -73,7 +75,9 @@ def spoiled(name: str, damage: Callable[[Path], None]) -> Callable[[Path], Outco
         damage(run / "checkpoints" / f"checkpoint-{UPDATES}" / name)
         code, text = resume(run)
         said = [line for line in text.splitlines() if "going back to" in line]
-        outcome = ends_well(run, code, text, message=[line.replace(str(WORK), "runs/faults") for line in said])
+        outcome = ends_well(
+            run, code, text, message=[line.replace(str(WORK), "runs/faults") for line in said]
+        )
         return {**outcome, "ok": outcome["ok"] and len(said) == 1 and name in said[0]}
 
     inject.__doc__ = "--resume says which file is wrong, goes back one checkpoint and ends as if nothing had happened"
@@ -96,7 +100,9 @@ def file_all_checkpoints_torn(run: Path) -> Outcome:
         tear(state)
     before = files(run)
     code, text = resume(run)
-    return refused(run, code, text, "mixer.json", "none of the 2 checkpoints", untouched=files(run) == before)
+    return refused(
+        run, code, text, "mixer.json", "none of the 2 checkpoints", untouched=files(run) == before
+    )
 
 
 @fault
@@ -154,7 +160,9 @@ FAULTS["signal_twice"] = stopped_by(signal.SIGTERM, signal.SIGINT)
 def small_disk(run: Path, size: str) -> Iterator[bool]:
     """A file system of its own for a run; False where we may not mount one."""
     run.mkdir(parents=True)
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(run)], capture_output=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(run)], capture_output=True
+    )
     try:
         yield made.returncode == 0
     finally:
@@ -172,7 +180,10 @@ SKIPPED: Outcome = {"skipped": "no right to mount a file system here", "ok": Fal
 @fault
 def disk_full_while_saving(run: Path) -> Outcome:
     """exit code 2, one line that names the last good checkpoint; with more room, resumed, as if nothing had happened"""
-    megabytes = sum(size for size, _ in files(whole() / "checkpoints" / f"checkpoint-{UPDATES}").values()) / 2**20
+    megabytes = (
+        sum(size for size, _ in files(whole() / "checkpoints" / f"checkpoint-{UPDATES}").values())
+        / 2**20
+    )
     with small_disk(run, f"{int(1.5 * megabytes * 1024)}k") as mounted:
         if not mounted:
             return SKIPPED
@@ -285,9 +296,15 @@ def reward_run(folder: Path, act: str, scoring: dict[str, Any]) -> tuple[int, st
     folder.mkdir(exist_ok=True)
     (folder / "reward.py").write_text(REWARD)
     (folder / "fault").write_text(act)
-    rows = "".join(json.dumps({"prompt": f"{i:02}=", "answer": f"{i:02}"}) + "\n" for i in range(ROWS))
+    rows = "".join(
+        json.dumps({"prompt": f"{i:02}=", "answer": f"{i:02}"}) + "\n" for i in range(ROWS)
+    )
     (folder / "rows.jsonl").write_text(rows)
-    task = {"rows": str(folder / "rows.jsonl"), "name": "say", "reward": f"{folder / 'reward.py'}:exact"}
+    task = {
+        "rows": str(folder / "rows.jsonl"),
+        "name": "say",
+        "reward": f"{folder / 'reward.py'}:exact",
+    }
     changes = {
         "tasks": [CONFIG["tasks"][1], {**task, "scoring": scoring}],
         "steps": SHORT,
@@ -301,10 +318,14 @@ def reward_run(folder: Path, act: str, scoring: dict[str, Any]) -> tuple[int, st
 
 def seen(folder: Path) -> dict[str, Any]:
     """What a run's log says about the task's rewards."""
-    found = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    found = [
+        json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     dropped = [line.get("task/say/dropped/unscorable", 0) for line in found]
     times = [line["task/say/reward_time_s"] for line in found if "task/say/reward_time_s" in line]
-    p95 = [line["task/say/reward_time_p95_s"] for line in found if "task/say/reward_time_p95_s" in line]
+    p95 = [
+        line["task/say/reward_time_p95_s"] for line in found if "task/say/reward_time_p95_s" in line
+    ]
     rewards = [line["task/say/reward"] for line in found if line.get("task/say/reward") is not None]
     return {
         "steps": len(found),
@@ -356,7 +377,11 @@ def drops(act: str) -> Callable[[Path], Outcome]:
         code, text = reward_run(run, act, scoring)
         found = seen(run) if code == 0 else {"text": text[-400:]}
         dropped = sum(found.get("groups_dropped", ()))
-        return {"exit_code": code, **found, "ok": code == 0 and found["steps"] == SHORT and dropped > 0}
+        return {
+            "exit_code": code,
+            **found,
+            "ok": code == 0 and found["steps"] == SHORT and dropped > 0,
+        }
 
     inject.__doc__ = "exit code 0; its groups are left out and counted, the others trained on"
     return inject
@@ -372,7 +397,11 @@ def reward_drops_too_many(run: Path) -> Outcome:
     """exit code 1 once more groups were dropped than the limit allows"""
     code, text = reward_run(run, "raise", {"on_error": "drop", "max_dropped_rate": 0.01})
     line = error(text)
-    return {"exit_code": code, "message": line, "ok": code == 1 and "max_dropped_rate 0.01 allows 1 of 100" in line}
+    return {
+        "exit_code": code,
+        "message": line,
+        "ok": code == 1 and "max_dropped_rate 0.01 allows 1 of 100" in line,
+    }
 
 
 @fault

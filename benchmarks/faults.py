@@ -120,9 +120,13 @@ def command_line(arguments: list[str]) -> int:
     return main(arguments)
 
 
-def start(run: Path, config: Path | None = None, preexec: Callable[[], None] | None = None) -> Process:
+def start(
+    run: Path, config: Path | None = None, preexec: Callable[[], None] | None = None
+) -> Process:
     """`mtgrpo train --resume` into a directory."""
-    return Process(["train", str(config or WORK / "config.yaml"), "--output", str(run), "--resume"], preexec)
+    return Process(
+        ["train", str(config or WORK / "config.yaml"), "--output", str(run), "--resume"], preexec
+    )
 
 
 def kill(process: Process) -> None:
@@ -155,7 +159,15 @@ def whole() -> Path:
     run = WORK / "whole"
     if not (run / "summary.json").is_file():
         shutil.rmtree(run, ignore_errors=True)
-        command = [sys.executable, "-m", "mtgrpo", "train", str(WORK / "config.yaml"), "--output", str(run)]
+        command = [
+            sys.executable,
+            "-m",
+            "mtgrpo",
+            "train",
+            str(WORK / "config.yaml"),
+            "--output",
+            str(run),
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return run
 
@@ -219,13 +231,18 @@ def wait_for(condition: Callable[[], bool], process: Process) -> bool:
 
 # ---- kill -9 ---------------------------------------------------------------------------------------------------
 def step_seconds() -> float:
-    times = [json.loads(line)["elapsed_s"] for line in (whole() / "metrics.jsonl").read_text().splitlines()]
+    times = [
+        json.loads(line)["elapsed_s"]
+        for line in (whole() / "metrics.jsonl").read_text().splitlines()
+    ]
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
 def where(run: Path) -> dict[str, Any]:
     """What a killed run leaves behind."""
-    found = sorted((run / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    found = sorted(
+        (run / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2])
+    )
     return {
         "steps_logged": num_logged(run),
         "whole_checkpoints": [p.name for p in found if (p / "checkpoint.json").exists()],
@@ -262,7 +279,12 @@ def trial(number: int) -> Callable[[Path], Outcome]:
         done = kill_at_random(run, random.Random(f"faults {number}"))
         code, text = resume(run)
         found = differences(run) if code == 0 else [text[-400:]]
-        return {"kills": done, "exit_code": code, "differences": found, "ok": code == 0 and not found}
+        return {
+            "kills": done,
+            "exit_code": code,
+            "differences": found,
+            "ok": code == 0 and not found,
+        }
 
     kills.__doc__ = "killed at random moments and resumed: the run of an uninterrupted process"
     return kills
@@ -290,9 +312,16 @@ def at(path: str) -> Callable[[Path], Outcome]:
         left = where(run)
         code, text = resume(run)
         found = differences(run) if code == 0 else [text[-400:]]
-        return {"kills": [left], "exit_code": code, "differences": found, "ok": hit and code == 0 and not found}
+        return {
+            "kills": [left],
+            "exit_code": code,
+            "differences": found,
+            "ok": hit and code == 0 and not found,
+        }
 
-    inject.__doc__ = f"killed the moment {path} appears, and resumed: the run of an uninterrupted process"
+    inject.__doc__ = (
+        f"killed the moment {path} appears, and resumed: the run of an uninterrupted process"
+    )
     return inject
 
 
@@ -304,18 +333,24 @@ for moment in MOMENTS:
 def main() -> None:
     import fault_kinds  # noqa: F401 - registers the other faults
 
-    import mtgrpo.integrations.job
-    import mtgrpo.integrations.trl  # noqa: F401 - the children need not import torch and trl
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[""], help="faults whose names begin so, in this order")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="faults whose names begin so, in this order"
+    )
     parser.add_argument("--again", action="store_true", help="also those that were done before")
     arguments = parser.parse_args()
     os.environ |= ENVIRONMENT
     WORK.mkdir(parents=True, exist_ok=True)
     (WORK / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     whole()
-    chosen = {name: FAULTS[name] for prefix in arguments.only for name in FAULTS if name.startswith(prefix)}
+    chosen = {
+        name: FAULTS[name]
+        for prefix in arguments.only
+        for name in FAULTS
+        if name.startswith(prefix)
+    }
     for name, inject in chosen.items():
         done = WORK / f"{name}.json"
         if arguments.again or not done.exists():
@@ -326,7 +361,10 @@ def main() -> None:
             outcome = {"fault": name, "expected": expected, "commit": commit(), **inject(run)}
             done.write_text(json.dumps(outcome))
             shutil.rmtree(run, ignore_errors=True)
-            print(f"{'ok  ' if outcome['ok'] else 'FAIL'} {name} ({time.monotonic() - begin:.0f} s)", flush=True)
+            print(
+                f"{'ok  ' if outcome['ok'] else 'FAIL'} {name} ({time.monotonic() - begin:.0f} s)",
+                flush=True,
+            )
             write_record()
     write_record()
 
@@ -340,13 +378,21 @@ def commit() -> str:
 
 def write_record() -> None:
     """All outcomes so far."""
-    outcomes = [json.loads((WORK / f"{name}.json").read_text()) for name in FAULTS if (WORK / f"{name}.json").exists()]
+    outcomes = [
+        json.loads((WORK / f"{name}.json").read_text())
+        for name in FAULTS
+        if (WORK / f"{name}.json").exists()
+    ]
     kills = [kill for outcome in outcomes for kill in outcome.get("kills", ())]
     record = {
         "kills": len(kills),
         "kills_with_a_half_written_checkpoint": sum(bool(kill["half_written"]) for kill in kills),
-        "kills_by_steps_logged": {str(n): sum(k["steps_logged"] == n for k in kills) for n in range(STEPS + 1)},
-        "runs_that_differ_after_resuming": sum(bool(outcome.get("differences")) for outcome in outcomes),
+        "kills_by_steps_logged": {
+            str(n): sum(k["steps_logged"] == n for k in kills) for n in range(STEPS + 1)
+        },
+        "runs_that_differ_after_resuming": sum(
+            bool(outcome.get("differences")) for outcome in outcomes
+        ),
         "faults": len(outcomes),
         "not_as_expected": [outcome["fault"] for outcome in outcomes if not outcome["ok"]],
         "not_injected": [outcome["fault"] for outcome in outcomes if outcome.get("skipped")],
@@ -354,7 +400,9 @@ def write_record() -> None:
         "config": CONFIG,
     }
     text = json.dumps(record, indent=1)[:-2] + ',\n "outcomes": [\n'
-    RECORD.write_text(text + ",\n".join("  " + json.dumps(outcome) for outcome in outcomes) + "\n ]\n}\n")
+    RECORD.write_text(
+        text + ",\n".join("  " + json.dumps(outcome) for outcome in outcomes) + "\n ]\n}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from fuzz_oracles import Unreadable
 
 from mtgrpo import tiny
 from mtgrpo.tasks import Task, paper_task, released_tasks
-from mtgrpo.tasks.answers import NO_REFERENCE
-from mtgrpo.tasks.reasoning_gym import Source
+from mtgrpo.tasks.answers.reference import NO_REFERENCE
+from mtgrpo.tasks.sources.reasoning_gym import Source
 
 RELEASED = Path(__file__).parents[1] / "tests" / "data" / "released_rows.jsonl"
 ROWS = 12  # of each task; other ones in each chunk
@@ -56,7 +56,11 @@ def all_cases(seed: int) -> list[Case]:
     by_family: list[list[Case]] = []
     for family in ("countdown", "zebra", "arc"):
         for level in tiny.LEVELS:
-            by_family.append(of_task(tiny.tiny_task(family, level, num_train=ROWS, num_test=0, seed=seed), "tiny"))
+            by_family.append(
+                of_task(
+                    tiny.tiny_task(family, level, num_train=ROWS, num_test=0, seed=seed), "tiny"
+                )
+            )
         for level in ("easy", "medium", "hard", "very_hard"):
             rows = 2 if family == "zebra" else ROWS  # the larger puzzles take a second to make
             task = paper_task(family, level, num_train=rows, num_test=0, seed=seed)
@@ -98,8 +102,24 @@ def task_case(task: Task, family: str, i: int, row: Mapping[str, Any]) -> Case:
 
 # ---- reasoning-gym ---------------------------------------------------------------------------------------------
 EXACT = (
-    *("basic_arithmetic", "chain_sum", "products", "gcd", "lcm", "leg_counting", "letter_counting", "spell_backward"),
-    *("caesar_cipher", "base_conversion", "string_manipulation", "simple_equations", "rotate_matrix", "game_of_life"),
+    *(
+        "basic_arithmetic",
+        "chain_sum",
+        "products",
+        "gcd",
+        "lcm",
+        "leg_counting",
+        "letter_counting",
+        "spell_backward",
+    ),
+    *(
+        "caesar_cipher",
+        "base_conversion",
+        "string_manipulation",
+        "simple_equations",
+        "rotate_matrix",
+        "game_of_life",
+    ),
     *("syllogism", "string_insertion", "binary_matrix", "spiral_matrix", "zebra_puzzles", "arc_1d"),
 )
 """Datasets with one right answer, as words, characters or a number."""
@@ -113,7 +133,9 @@ def numbers_of(text: str) -> list[Fraction]:
 
 def _factors(answer: str, entry: Mapping[str, Any]) -> bool:
     parts = answer.replace("×", " ").replace("*", " ").replace("x", " ").split()
-    return sorted(map(int, parts)) == sorted(map(int, str(entry["answer"]).replace("×", " ").split()))
+    return sorted(map(int, parts)) == sorted(
+        map(int, str(entry["answer"]).replace("×", " ").split())
+    )
 
 
 def _hexadecimal(answer: str, entry: Mapping[str, Any]) -> bool:
@@ -143,7 +165,10 @@ def _coin(answer: str, entry: Mapping[str, Any]) -> bool:
 
 def _complex(answer: str, entry: Mapping[str, Any]) -> bool:
     found = judges.complex_number(answer)
-    return all(abs(a - b) <= Fraction(1, 10**9) for a, b in zip(found, entry["metadata"]["result"], strict=True))
+    return all(
+        abs(a - b) <= Fraction(1, 10**9)
+        for a, b in zip(found, entry["metadata"]["result"], strict=True)
+    )
 
 
 def _conclusion(answer: str, entry: Mapping[str, Any]) -> bool:
@@ -170,7 +195,9 @@ def of_dataset(name: str, seed: int) -> list[Case]:
     num = 3 if name == "zebra_puzzles" else ROWS
     source = Source(name, seed, 0, num, lambda entry, index: {"prompt": str(entry["question"])}, {})
     cases = [dataset_case(source, name, i) for i in range(num)]
-    return [case for case in cases if case.right]  # an empty box is no answer, though a manipulated string may be empty
+    return [
+        case for case in cases if case.right
+    ]  # an empty box is no answer, though a manipulated string may be empty
 
 
 def dataset_case(source: Source, name: str, index: int) -> Case:
@@ -190,8 +217,18 @@ def dataset_case(source: Source, name: str, index: int) -> Case:
                 return False
         return judges.same_answer(text, right) or _same_literal(text, right)
 
-    kind = "arithmetic" if name in ("countdown", "puzzle24") else "words" if name in EXACT else "other"
-    return Case(f"reasoning_gym/{name}", f"reasoning_gym/{name} entry {index}", right, kind, score, judge, tags=True)
+    kind = (
+        "arithmetic" if name in ("countdown", "puzzle24") else "words" if name in EXACT else "other"
+    )
+    return Case(
+        f"reasoning_gym/{name}",
+        f"reasoning_gym/{name} entry {index}",
+        right,
+        kind,
+        score,
+        judge,
+        tags=True,
+    )
 
 
 def _same_literal(text: str, reference: str) -> bool:
@@ -206,19 +243,26 @@ def _same_literal(text: str, reference: str) -> bool:
 # ---- answers of datasets ---------------------------------------------------------------------------------------
 def science() -> list[list[Case]]:
     """The letters of SciKnowEval, and MATH where math-verify is installed."""
-    module = importlib.import_module("mtgrpo.tasks.science")
-    letters = [reward_case("science/choice", module.choice_reward, letter, _letter) for letter in "ABCD"]
+    module = importlib.import_module("mtgrpo.tasks.sources.science")
+    letters = [
+        reward_case("science/choice", module.choice_reward, letter, _letter) for letter in "ABCD"
+    ]
     found = [letters]
     if importlib.util.find_spec("math_verify") is not None:
         answers = ("\\frac{3}{4}", "2\\sqrt{5}", "x^2+3x-1", "(1,\\infty)", "120", "\\{1,2,3\\}")
-        found.append([reward_case("science/math", module.math_reward, answer, None) for answer in answers])
+        found.append(
+            [reward_case("science/math", module.math_reward, answer, None) for answer in answers]
+        )
         for case in found[-1]:
             case.share = 0.02  # sympy takes milliseconds to seconds for one
     return found
 
 
 def reward_case(
-    family: str, reward: Callable[..., Sequence[float]], answer: str, judge: Callable[[str, str], bool] | None
+    family: str,
+    reward: Callable[..., Sequence[float]],
+    answer: str,
+    judge: Callable[[str, str], bool] | None,
 ) -> Case:
     def score(text: str) -> tuple[float, float]:
         value = reward(completions=[text], answer=[answer])[0]
@@ -227,14 +271,18 @@ def reward_case(
     def judged(text: str) -> bool | None:
         if judge is not None:
             return judge(text, answer)
-        return True if judges.same_answer(text, answer) else None  # what else is equal, sympy alone knows
+        return (
+            True if judges.same_answer(text, answer) else None
+        )  # what else is equal, sympy alone knows
 
     return Case(family, f"{family} {answer}", answer, "words" if judge else "other", score, judged)
 
 
 def _letter(text: str, answer: str) -> bool:
     try:
-        return [c for c in judges.shown(judges.boxed(text)) if c not in "().\t\n " and not c.isspace()] in (
+        return [
+            c for c in judges.shown(judges.boxed(text)) if c not in "().\t\n " and not c.isspace()
+        ] in (
             [answer.upper()],
             [answer.lower()],
         )

@@ -29,7 +29,24 @@ NASTY = [
         "\\left(",
         "[[",
     ),
-    *("**", "//", "--", "^", "!", "e9", "1e999999999", "0x1F", "1_0", ".5", "8.73", "%", "=", "==", "=24", "= 1000"),
+    *(
+        "**",
+        "//",
+        "--",
+        "^",
+        "!",
+        "e9",
+        "1e999999999",
+        "0x1F",
+        "1_0",
+        ".5",
+        "8.73",
+        "%",
+        "=",
+        "==",
+        "=24",
+        "= 1000",
+    ),
     *(
         "\\times",
         "\\cdot ",
@@ -47,8 +64,40 @@ NASTY = [
         "٣",
         "３",
     ),
-    *("½", "²", "ⅷ", "ﬁ", "ß", "İ", "\\sqrt{2}", "\\,", "\\ ", "~", "nan", "inf", "None", "True", "__import__('os')"),
-    *("#", ";", "\n", "\r", "\t", "\x0b", "\x1c", "\u2028", "lambda:0", "<script>", "{{7*7}}", "%s%n", "'", '"', "\\"),
+    *(
+        "½",
+        "²",
+        "ⅷ",
+        "ﬁ",
+        "ß",
+        "İ",
+        "\\sqrt{2}",
+        "\\,",
+        "\\ ",
+        "~",
+        "nan",
+        "inf",
+        "None",
+        "True",
+        "__import__('os')",
+    ),
+    *(
+        "#",
+        ";",
+        "\n",
+        "\r",
+        "\t",
+        "\x0b",
+        "\x1c",
+        "\u2028",
+        "lambda:0",
+        "<script>",
+        "{{7*7}}",
+        "%s%n",
+        "'",
+        '"',
+        "\\",
+    ),
     *(
         "３",
         "[[",
@@ -72,7 +121,17 @@ NASTY = [
         "_",
     ),
 ]
-WORDS = ("the answer is", "so we get", "wait no", "let me check", "User:", "Assistant:", "step 7", "= 12", "boxed")
+WORDS = (
+    "the answer is",
+    "so we get",
+    "wait no",
+    "let me check",
+    "User:",
+    "Assistant:",
+    "step 7",
+    "= 12",
+    "boxed",
+)
 
 
 def make_text(rng: random.Random, strategy: str, case: Case, corpus: list[str]) -> str:
@@ -98,7 +157,13 @@ def wrap(rng: random.Random, answer: str, case: Case, *, plain: bool = False) ->
     else:
         text = f"\\boxed{{{answer}}}"
     if not plain and rng.random() < 0.15:
-        text = rng.choice([f"\\boxed{{{case.right}}} or {text}", f"{text} no: \\boxed{{{rng.choice(NASTY)}}}", answer])
+        text = rng.choice(
+            [
+                f"\\boxed{{{case.right}}} or {text}",
+                f"{text} no: \\boxed{{{rng.choice(NASTY)}}}",
+                answer,
+            ]
+        )
     return f"{before} {text}{rng.choice(['', '.', ' ', chr(10), ' done'])}"
 
 
@@ -107,7 +172,11 @@ def rewrite(rng: random.Random, case: Case) -> str:
     text = case.right
     if case.kind == "arithmetic":
         if rng.random() < 0.5:
-            text = re.sub(r"\s*([-+*/])\s*", lambda m: rng.choice(["", " "]) + m[1] + rng.choice(["", " "]), text)
+            text = re.sub(
+                r"\s*([-+*/])\s*",
+                lambda m: rng.choice(["", " "]) + m[1] + rng.choice(["", " "]),
+                text,
+            )
         if rng.random() < 0.3:
             text = text.replace("*", rng.choice(["\\times ", "\\cdot ", "×"]))
         if rng.random() < 0.2:
@@ -140,7 +209,9 @@ def near_miss(rng: random.Random, case: Case) -> str:
         elif act == 3 and tokens[i].isascii() and tokens[i].isdigit():
             tokens[i] = str(max(0, int(tokens[i]) + rng.choice([-10, -1, 1, 10])))
         elif act == 4:
-            tokens[i] = rng.choice(["+", "-", "*", "/"]) if tokens[i] in "+-*/" else tokens[i].swapcase()
+            tokens[i] = (
+                rng.choice(["+", "-", "*", "/"]) if tokens[i] in "+-*/" else tokens[i].swapcase()
+            )
         elif act == 5:
             tokens.insert(i, rng.choice(NASTY))
         elif act == 6:
@@ -162,7 +233,9 @@ def invent(rng: random.Random, case: Case) -> str:
         while len(parts) > 1:
             a, b = parts.pop(), parts.pop()
             sign = rng.choice(["+", "-", "*", "/", "\\times ", "\\div "])
-            made = rng.choice([f"({a}{sign}{b})", f"{a} {sign} {b}", f"\\frac{{{a}}}{{{b}}}", f"[{a}{sign}{b}]"])
+            made = rng.choice(
+                [f"({a}{sign}{b})", f"{a} {sign} {b}", f"\\frac{{{a}}}{{{b}}}", f"[{a}{sign}{b}]"]
+            )
             parts.insert(rng.randrange(len(parts) + 1), made)
         return parts[0] + rng.choice(["", "", f" = {rng.randrange(1000)}"])
     words = rng.choices(own, k=rng.randrange(1, len(own) + 2))
@@ -182,7 +255,9 @@ def havoc(rng: random.Random, text: str, corpus: list[str]) -> str:
             text = text[:j] + text[i:j] * rng.choice([1, 2, 5]) + text[j:]
         elif act == 3 and text:
             i = min(i, len(text) - 1)
-            text = text[:i] + chr((ord(text[i]) ^ (1 << rng.randrange(7))) % 0x110000) + text[i + 1 :]
+            text = (
+                text[:i] + chr((ord(text[i]) ^ (1 << rng.randrange(7))) % 0x110000) + text[i + 1 :]
+            )
         elif act == 4:
             other = rng.choice(corpus)
             text = text[:i] + other[rng.randrange(len(other) + 1) :]
@@ -193,7 +268,11 @@ def havoc(rng: random.Random, text: str, corpus: list[str]) -> str:
 
 def bomb(rng: random.Random, case: Case) -> str:
     """Something large, deep or explosive; one in fifty is really large."""
-    n = rng.choice([10, 100, 1_000, 5_000]) if rng.random() < 0.98 else rng.choice([50_000, 200_000])
+    n = (
+        rng.choice([10, 100, 1_000, 5_000])
+        if rng.random() < 0.98
+        else rng.choice([50_000, 200_000])
+    )
     piece = rng.choice(NASTY)
     make = rng.choice(
         [  # made when it is chosen: some take milliseconds
@@ -215,7 +294,8 @@ def bomb(rng: random.Random, case: Case) -> str:
             lambda: piece * n,
             lambda: (case.right + " ") * (1 + 10 * n // (1 + len(case.right))),
             lambda: "".join(
-                chr(rng.choice([rng.randrange(0x250), rng.randrange(0x110000)])) for _ in range(min(n, 5_000))
+                chr(rng.choice([rng.randrange(0x250), rng.randrange(0x110000)]))
+                for _ in range(min(n, 5_000))
             ),
             lambda: " " * n + case.right + " " * n,
         ]

@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-SIGNS = {"×": "*", "·": "*", "∗": "*", "⋅": "*", "÷": "/", "∕": "/", "−": "-", "–": "-", "[": "(", "]": ")"}
+SIGNS = {
+    "×": "*",
+    "·": "*",
+    "∗": "*",
+    "⋅": "*",
+    "÷": "/",
+    "∕": "/",
+    "−": "-",
+    "–": "-",
+    "[": "(",
+    "]": ")",
+}
 COMMANDS = {"times": "*", "cdot": "*", "ast": "*", "div": "/"}
 FRACTIONS = ("frac", "dfrac", "tfrac")
 LONGEST = 3_000
@@ -72,9 +83,9 @@ def shown(text: str) -> str:
                 opened += 1
                 out.append(" ")
                 j = after + 1
-            elif name in ("left", "right", "displaystyle", "quad", "qquad") or name.rstrip("lr") in (
-                *("big", "bigg", "Big", "Bigg"),
-            ):
+            elif name in ("left", "right", "displaystyle", "quad", "qquad") or name.rstrip(
+                "lr"
+            ) in (*("big", "bigg", "Big", "Bigg"),):
                 out.append(" ")
             else:
                 out.append(f"\\{name} ")
@@ -94,7 +105,9 @@ def same_words(completion: str, answer: str) -> bool:
     if len(inside) > LONGEST:
         return False
     found = shown(inside)
-    return bool(found.split()) and [w.casefold() for w in found.split()] == [w.casefold() for w in answer.split()]
+    return bool(found.split()) and [w.casefold() for w in found.split()] == [
+        w.casefold() for w in answer.split()
+    ]
 
 
 # ---- arithmetic ------------------------------------------------------------------------------------------------
@@ -196,7 +209,9 @@ def reckon(tokens: Sequence[str]) -> tuple[Fraction, list[int]]:
         a = values.pop()
         if sign == "/" and b == 0:
             raise Unreadable
-        values.append(a + b if sign == "+" else a - b if sign == "-" else a * b if sign == "*" else a / b)
+        values.append(
+            a + b if sign == "+" else a - b if sign == "-" else a * b if sign == "*" else a / b
+        )
 
     wants_value = True
     for token in tokens:
@@ -263,13 +278,20 @@ def same_answer(text: str, reference: str) -> bool:
 
 def queens(text: str, size: int, given: Sequence[Sequence[str]]) -> bool:
     """Whether a board has one queen in every row and column, none on a common diagonal, and keeps those given."""
-    rows = [[c for c in line if c in "Q_"] for line in last_answer(text).replace("]", "\n").splitlines()]
+    rows = [
+        [c for c in line if c in "Q_"] for line in last_answer(text).replace("]", "\n").splitlines()
+    ]
     board = [row for row in rows if row]
     if [len(row) for row in board] != [size] * size:
         return False
     places = [(r, c) for r in range(size) for c in range(size) if board[r][c] == "Q"]
     kept = all(board[r][c] == "Q" for r in range(size) for c in range(size) if given[r][c] == "Q")
-    lines = ({r for r, _ in places}, {c for _, c in places}, {r - c for r, c in places}, {r + c for r, c in places})
+    lines = (
+        {r for r, _ in places},
+        {c for _, c in places},
+        {r - c for r, c in places},
+        {r + c for r, c in places},
+    )
     return kept and len(places) == size and all(len(line) == size for line in lines)
 
 
@@ -330,7 +352,9 @@ def table(tokens: Sequence[str], variables: Sequence[str]) -> int:
     """The truth table of a formula: bit i says whether it holds under the i-th of all assignments."""
     rows = 1 << len(variables)
     every = (1 << rows) - 1
-    columns = {v: sum(1 << row for row in range(rows) if row >> i & 1) for i, v in enumerate(variables)}
+    columns = {
+        v: sum(1 << row for row in range(rows) if row >> i & 1) for i, v in enumerate(variables)
+    }
     stack: list[int] = []
     for token in tokens:
         if token in columns:
@@ -340,7 +364,12 @@ def table(tokens: Sequence[str], variables: Sequence[str]) -> int:
         else:
             right, left = stack.pop(), stack.pop()
             stack.append(
-                {"∧": left & right, "∨": left | right, "→": (every ^ left) | right, "↔": every ^ left ^ right}[token]
+                {
+                    "∧": left & right,
+                    "∨": left | right,
+                    "→": (every ^ left) | right,
+                    "↔": every ^ left ^ right,
+                }[token]
             )
     return stack.pop()
 

@@ -79,8 +79,17 @@ def run_chunk(number: int, size: int) -> dict[str, Any]:
     cases = all_cases(number)
     coverage = Coverage()
     corpus: dict[str, list[str]] = {case.family: [] for case in cases}
-    tally: dict[str, Any] = {"chunk": number, "completions": 0, "by_scorer": {}, "by_strategy": Counter()}
-    found: dict[str, list[Any]] = {"exceptions": [], "wrong_answers_scored": [], "right_answers_refused": []}
+    tally: dict[str, Any] = {
+        "chunk": number,
+        "completions": 0,
+        "by_scorer": {},
+        "by_strategy": Counter(),
+    }
+    found: dict[str, list[Any]] = {
+        "exceptions": [],
+        "wrong_answers_scored": [],
+        "right_answers_refused": [],
+    }
     counts: Counter[str] = Counter()
     peak = 0.0
     started = time.process_time()
@@ -112,7 +121,11 @@ def run_chunk(number: int, size: int) -> dict[str, Any]:
                 seconds = time.thread_time() - begin
                 signal.setitimer(signal.ITIMER_PROF, 0.0)
                 if measured:
-                    peak = max(peak, tracemalloc.get_traced_memory()[1] / len(text.encode("utf-8", "surrogatepass")))
+                    peak = max(
+                        peak,
+                        tracemalloc.get_traced_memory()[1]
+                        / len(text.encode("utf-8", "surrogatepass")),
+                    )
                     tracemalloc.stop()
             if traced and coverage.new and len(text) < 2_000:
                 corpus[case.family].append(text)
@@ -126,7 +139,9 @@ def run_chunk(number: int, size: int) -> dict[str, Any]:
                 row["over_0.1_s"] += seconds > SLOW_S
                 if seconds > SLOW_S:
                     counts["slow"] += 1
-                    found.setdefault("slow", []).append([case.name, strategy, round(seconds, 3), text[:300]])
+                    found.setdefault("slow", []).append(
+                        [case.name, strategy, round(seconds, 3), text[:300]]
+                    )
             right = case.judge(text)
             if accuracy >= 1.0 and right is None:
                 row["full_and_unjudged"] += 1
@@ -136,10 +151,14 @@ def run_chunk(number: int, size: int) -> dict[str, Any]:
                 found["wrong_answers_scored"].append([case.name, strategy, text[:500]])
             if accuracy < 1.0 and right is False and strategy == "right":
                 counts["references_that_are_wrong"] += 1  # scorer and judge agree
-                found.setdefault("references_that_are_wrong", []).append([case.name, strategy, text[:300]])
+                found.setdefault("references_that_are_wrong", []).append(
+                    [case.name, strategy, text[:300]]
+                )
             elif accuracy < 1.0 and (right or strategy == "right"):
                 row["right_but_refused"] += 1
-                kind = "right_answers_refused" if strategy == "right" else "odd_right_answers_refused"
+                kind = (
+                    "right_answers_refused" if strategy == "right" else "odd_right_answers_refused"
+                )
                 counts[kind] += 1
                 found.setdefault(kind, []).append([case.name, strategy, text[:300]])
             elif right:
@@ -185,28 +204,47 @@ def collect(chunks: list[dict[str, Any]]) -> dict[str, Any]:
         "cpu_s": round(sum(chunk["cpu_s"] for chunk in chunks), 1),
         "chunks": len(chunks),
         "by_strategy": sum((Counter(chunk["by_strategy"]) for chunk in chunks), Counter[str]()),
-        "by_scorer": {k: {n: round(v, 4) for n, v in sorted(row.items())} for k, row in sorted(scorers.items())},
-        "examples": {kind: [e for chunk in chunks for e in chunk["found"].get(kind, [])][:MOST] for kind in kinds},
+        "by_scorer": {
+            k: {n: round(v, 4) for n, v in sorted(row.items())}
+            for k, row in sorted(scorers.items())
+        },
+        "examples": {
+            kind: [e for chunk in chunks for e in chunk["found"].get(kind, [])][:MOST]
+            for kind in kinds
+        },
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--chunks", type=int, default=11)
     parser.add_argument("--size", type=int, default=100_000)
     parser.add_argument("--chunk", type=int, help="run this one here and print its tally")
     parser.add_argument("--dry", action="store_true", help="leave the record alone")
     arguments = parser.parse_args()
     if arguments.chunk is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))  # a bomb is an exception, not a dead machine
+        resource.setrlimit(
+            resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30)
+        )  # a bomb is an exception, not a dead machine
         print(json.dumps(run_chunk(arguments.chunk, arguments.size)))
         return
     chunks: list[dict[str, Any]] = []
     for number in range(arguments.chunks):
         path = CHUNKS / f"chunk-{number:03}-{arguments.size}-{fingerprint()}.json"
         if not path.is_file():
-            command = [sys.executable, __file__, "--chunk", str(number), "--size", str(arguments.size)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONHASHSEED": "0"})
+            command = [
+                sys.executable,
+                __file__,
+                "--chunk",
+                str(number),
+                "--size",
+                str(arguments.size),
+            ]
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONHASHSEED": "0"}
+            )
             if done.returncode == -signal.SIGPROF:
                 text = (CHUNKS / f"current-{number}").read_bytes().partition(b"\0")[0].decode()
                 sys.exit(f"chunk {number}: over {LIMIT_S:g} s of CPU: {text[:2000]}")
@@ -217,7 +255,13 @@ def main() -> None:
             path.with_suffix(".tmp").replace(path)
         chunks.append(json.loads(path.read_text()))
         total = collect(chunks)
-        keys = ("completions", "exceptions", "wrong_answers_scored", "right_answers_refused", "max_cpu_s")
+        keys = (
+            "completions",
+            "exceptions",
+            "wrong_answers_scored",
+            "right_answers_refused",
+            "max_cpu_s",
+        )
         print({key: total[key] for key in keys}, flush=True)
         if not arguments.dry:
             RECORD.write_text(json.dumps(total, indent=1) + "\n")
@@ -228,8 +272,19 @@ def fingerprint() -> str:
     import mtgrpo.tasks
 
     folders = (Path(mtgrpo.tasks.__file__).parent, Path(__file__).parent)
-    names = ("answers", "arithmetic", "boxed", "latex", "rewards", "reasoning_gym", "science", "fuzz_*")
-    files = sorted(path for folder in folders for name in names for path in folder.glob(f"{name}.py"))
+    names = (
+        "answers",
+        "arithmetic",
+        "boxed",
+        "latex",
+        "rewards",
+        "reasoning_gym",
+        "science",
+        "fuzz_*",
+    )
+    files = sorted(
+        path for folder in folders for name in names for path in folder.glob(f"{name}.py")
+    )
     return f"{zlib.crc32(b''.join(path.read_bytes() for path in files)):08x}"
 
 

@@ -36,7 +36,8 @@ PRESETS = {"grpo_rps": SIZES, "balanced": (10_000,)}
 
 def with_prompts(world: World, num_prompts: int) -> World:
     return dataclasses.replace(
-        world, tasks=tuple(dataclasses.replace(task, num_prompts=num_prompts) for task in world.tasks)
+        world,
+        tasks=tuple(dataclasses.replace(task, num_prompts=num_prompts) for task in world.tasks),
     )
 
 
@@ -47,24 +48,45 @@ def savings(steps_share: float) -> list[dict[str, Any]]:
         for preset, sizes in PRESETS.items():
             for num_prompts in sizes:
                 world = with_prompts(World.named(name), num_prompts)
-                common = {"steps": round(steps * steps_share), "batch_size": batch_size, "group_size": group_size}
+                common = {
+                    "steps": round(steps * steps_share),
+                    "batch_size": batch_size,
+                    "group_size": group_size,
+                }
                 pairs = [
-                    [simulate(world, preset, seed=seed, prompt_memory=memory, **common) for memory in (False, True)]
+                    [
+                        simulate(world, preset, seed=seed, prompt_memory=memory, **common)
+                        for memory in (False, True)
+                    ]
                     for seed in SEEDS
                 ]
-                row = {"world": name, "group_size": group_size, "num_prompts": num_prompts, "preset": preset, **common}
-                row["epochs"] = _round(np.mean([plain.generated.sum(0) / num_prompts for plain, _ in pairs], 0).mean())
+                row = {
+                    "world": name,
+                    "group_size": group_size,
+                    "num_prompts": num_prompts,
+                    "preset": preset,
+                    **common,
+                }
+                row["epochs"] = _round(
+                    np.mean([plain.generated.sum(0) / num_prompts for plain, _ in pairs], 0).mean()
+                )
                 row["epochs_max"] = _round(
                     np.mean([plain.generated.sum(0) / num_prompts for plain, _ in pairs], 0).max()
                 )
-                row["rollouts_ratio"] = [_round(with_.rollouts[-1] / plain.rollouts[-1]) for plain, with_ in pairs]
+                row["rollouts_ratio"] = [
+                    _round(with_.rollouts[-1] / plain.rollouts[-1]) for plain, with_ in pairs
+                ]
                 for i, key in enumerate(("without", "with")):
                     runs = [pair[i] for pair in pairs]
                     row[f"acceptance_{key}"] = _round(
                         np.mean([run.informative.sum() / run.generated.sum() for run in runs])
                     )
-                    row[f"worst_accuracy_{key}"] = _round(np.mean([run.worst_accuracy[-1] for run in runs]))
-                    row[f"mean_accuracy_{key}"] = _round(np.mean([run.mean_accuracy[-1] for run in runs]))
+                    row[f"worst_accuracy_{key}"] = _round(
+                        np.mean([run.worst_accuracy[-1] for run in runs])
+                    )
+                    row[f"mean_accuracy_{key}"] = _round(
+                        np.mean([run.mean_accuracy[-1] for run in runs])
+                    )
                 rows.append(row)
                 print(json.dumps(row), flush=True)
     return rows
@@ -78,7 +100,9 @@ def bias(num_groups: int) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     for per_step in (1, 4, 16):
-        task = SimulatedTask("task", skill=-4.0, spread=4.0, learning_rate=0.003 * per_step, num_prompts=100)
+        task = SimulatedTask(
+            "task", skill=-4.0, spread=4.0, learning_rate=0.003 * per_step, num_prompts=100
+        )
         steps = num_groups // per_step
         for memory in (False, True):
             errors, acceptance, skipped, gained = list[float](), list[float](), 0, list[float]()
@@ -91,12 +115,18 @@ def bias(num_groups: int) -> list[dict[str, Any]]:
                 gained.append(run.accuracy[-1, 0] - run.accuracy[0, 0])
                 acceptance.append(float(run.informative[late].sum() / run.generated[late].sum()))
             row = {"memory": memory, "groups_in_step": per_step, "num_steps": len(errors)}
-            row |= {"bias": _round(np.mean(errors), 5), "std_error": _round(np.std(errors) / math.sqrt(len(errors)), 5)}
+            row |= {
+                "bias": _round(np.mean(errors), 5),
+                "std_error": _round(np.std(errors) / math.sqrt(len(errors)), 5),
+            }
             row |= {
                 "deviation_of_a_step": _round(np.std(errors)),
                 "skipped_rate": _round(skipped / (skipped + len(errors) * per_step)),
             }
-            row |= {"acceptance": _round(np.mean(acceptance)), "accuracy_gained": _round(np.mean(gained))}
+            row |= {
+                "acceptance": _round(np.mean(acceptance)),
+                "accuracy_gained": _round(np.mean(gained)),
+            }
             rows.append(row)
             print(json.dumps(row), flush=True)
     return rows
@@ -120,7 +150,9 @@ def costs(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
             {
                 "num_prompts": size,
                 "bytes": sys.getsizeof(memory._codes),
-                "process_growth_mb": _round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1),
+                "process_growth_mb": _round(
+                    (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1
+                ),
                 "state_bytes": len(json.dumps(stream.state_dict())),
                 "noted": noted,
                 "draw_us": _round(1e6 * seconds / 20_000, 2),
@@ -144,7 +176,9 @@ def main() -> None:
         "savings": savings(0.02 if quick else 1.0),
     }
     if not quick:
-        Path(__file__).with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        Path(__file__).with_suffix(".json").write_text(
+            json.dumps(found, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

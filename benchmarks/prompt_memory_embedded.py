@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mtgrpo.config import load_config
-from mtgrpo.integrations.job import train
+from mtgrpo.jobs.run import train
 from mtgrpo.runlog import Run, read_run
 
 SEEDS = (0, 1)
@@ -25,7 +25,12 @@ NUM_PROMPTS = 80
 
 def run(seed: int, memory: bool, steps: int) -> Run:
     with tempfile.TemporaryDirectory() as folder:
-        changes = ["preset=grpo_rps", f"seed={seed}", f"steps={steps}", f"prompt_memory={str(memory).lower()}"]
+        changes = [
+            "preset=grpo_rps",
+            f"seed={seed}",
+            f"steps={steps}",
+            f"prompt_memory={str(memory).lower()}",
+        ]
         changes += [f"output={folder}/run", "evaluation.every=0", "evaluation.prompts_per_task=50"]
         changes += [f"tasks.{i}.num_train={NUM_PROMPTS}" for i in range(3)]
         train(load_config("demo", changes))
@@ -39,7 +44,8 @@ def figures(found: Run) -> dict[str, Any]:
     for task in found.tasks:
         generated = [m.values.get(f"task/{task}/num_generated", 0.0) for m in found.metrics]
         accepted = [
-            g * m.values.get(f"task/{task}/acceptance_rate", 0.0) for g, m in zip(generated, found.metrics, strict=True)
+            g * m.values.get(f"task/{task}/acceptance_rate", 0.0)
+            for g, m in zip(generated, found.metrics, strict=True)
         ]
         skipped = [m.values.get(f"task/{task}/prompts_skipped_rate", 0.0) for m in found.metrics]
         last = found.evaluations[-1].tasks[task]
@@ -65,10 +71,18 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for seed in SEEDS[: 1 if quick else None]:
         for memory in (False, True):
-            rows.append({"seed": seed, "prompt_memory": memory, **figures(run(seed, memory, 6 if quick else STEPS))})
+            rows.append(
+                {
+                    "seed": seed,
+                    "prompt_memory": memory,
+                    **figures(run(seed, memory, 6 if quick else STEPS)),
+                }
+            )
             print(json.dumps(rows[-1]), flush=True)
     if not quick:
-        Path(__file__).with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        Path(__file__).with_suffix(".json").write_text(
+            json.dumps(rows, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,11 @@ def random_setting(number: int) -> Setting:
     """
     rng = np.random.default_rng([20260602, number])
     num_tasks = (3, 4, 9, 20)[number % 4]
-    families = rng.integers(0, max(2, num_tasks // 3), num_tasks) if rng.random() < 0.5 else np.arange(num_tasks)
+    families = (
+        rng.integers(0, max(2, num_tasks // 3), num_tasks)
+        if rng.random() < 0.5
+        else np.arange(num_tasks)
+    )
     forgets = rng.random() < 0.5
     steps = int(rng.choice([150, 300, 600]))
     # Speeds are drawn for a run of so many steps and tasks: whoever trains more tasks has the budget for it.
@@ -67,7 +71,11 @@ def _transfer(rng: np.random.Generator, families: np.ndarray) -> tuple[tuple[flo
     features = np.eye(size) + rng.normal(0, 0.1, (size, size))
     shared = rng.normal(0, 1, (size, 8))
     shared /= np.linalg.norm(shared, axis=1, keepdims=True)
-    features = np.hstack([features, 0.6 * shared[families]]) if len(set(families.tolist())) < size else features
+    features = (
+        np.hstack([features, 0.6 * shared[families]])
+        if len(set(families.tolist())) < size
+        else features
+    )
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     return tuple(tuple(float(v) for v in row) for row in features @ features.T)
 

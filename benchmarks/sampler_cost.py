@@ -23,7 +23,17 @@ from mtgrpo.core.weightings import Uniform
 
 RECORD = Path(__file__).with_suffix(".json")
 SEEDS, STEPS = range(5), 200
-EMBEDDED = (0.71, 0.68, 0.54, 0.70, 0.76, 0.78, 0.54, 0.45, 0.50)  # countdown, zebra, arc: easy to hard
+EMBEDDED = (
+    0.71,
+    0.68,
+    0.54,
+    0.70,
+    0.76,
+    0.78,
+    0.54,
+    0.45,
+    0.50,
+)  # countdown, zebra, arc: easy to hard
 EVEN = tuple(round(float(a), 3) for a in np.linspace(0.2, 0.95, 9))
 HARD = (0.55, 0.35, 0.2, 0.95, 0.9, 0.85, 0.2, 0.16, 0.12)
 SETTINGS: dict[str, tuple[tuple[float, ...], int, str]] = {
@@ -43,7 +53,9 @@ SAMPLERS = {
 MIXED, WRONG, RIGHT = (0.0, 1.0), (0.0, 0.0), (1.0, 1.0)
 
 
-def one_run(preset: str, variant: str, rates: tuple[float, ...], batch_size: int, setting: str, seed: int) -> Any:
+def one_run(
+    preset: str, variant: str, rates: tuple[float, ...], batch_size: int, setting: str, seed: int
+) -> Any:
     """Per step: groups generated, rounds, whether the quotas were met, stale groups trained on."""
     names = [f"task-{k}" for k in range(len(rates))]
     sampler = presets.get(preset, variant=variant, setting=setting).make_sampler()
@@ -57,13 +69,19 @@ def one_run(preset: str, variant: str, rates: tuple[float, ...], batch_size: int
             groups: list[Group] = []
             for name, count in request.items():
                 informative = rng.random(count) < of[name]
-                groups += [shared[name, MIXED if i else (WRONG, RIGHT)[rng.integers(2)]] for i in informative]
+                groups += [
+                    shared[name, MIXED if i else (WRONG, RIGHT)[rng.integers(2)]]
+                    for i in informative
+                ]
             order = rng.permutation(len(groups))
             batch.tell([groups[i] for i in order])
         mixer.update()
         found = mixer.metrics()
         rows.append(
-            tuple(found[f"sampler/{key}"] for key in ("groups_generated", "rounds", "shares_met", "groups_banked"))
+            tuple(
+                found[f"sampler/{key}"]
+                for key in ("groups_generated", "rounds", "shares_met", "groups_banked")
+            )
         )
     return np.array(rows)
 
@@ -77,7 +95,9 @@ def main() -> None:
     }
     for title, (rates, batch_size, setting) in SETTINGS.items():
         runs = {
-            name: np.array([one_run(*which, rates, batch_size, setting, seed).mean(0) for seed in SEEDS])
+            name: np.array(
+                [one_run(*which, rates, batch_size, setting, seed).mean(0) for seed in SEEDS]
+            )
             for name, which in SAMPLERS.items()
         }
         rows: dict[str, Any] = {}
@@ -94,7 +114,11 @@ def main() -> None:
             }
             print(f"{title:38} {name:10}", *(f"{key}={value}" for key, value in rows[name].items()))
         least = batch_size * float(np.mean(1 / np.array(rates)))
-        record["settings"][title] = {"rates": rates, "least_possible_groups": round(least, 1), "samplers": rows}
+        record["settings"][title] = {
+            "rates": rates,
+            "least_possible_groups": round(least, 1),
+            "samplers": rows,
+        }
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from mtgrpo import Group, TaskMixer
+from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.prompts import PromptStream
-from mtgrpo.integrations.ledger import RolloutLedger
 from mtgrpo.runlog import load_state, save_state
 
 HERE = Path(__file__)
@@ -60,7 +60,10 @@ class Stopwatch:
 
     def medians(self, skip: int) -> dict[str, float]:
         used = self.steps[skip:]
-        return {f"{name}_ms": round(statistics.median(step[name] for step in used), 3) for name in used[0]}
+        return {
+            f"{name}_ms": round(statistics.median(step[name] for step in used), 3)
+            for name in used[0]
+        }
 
 
 def make_groups(names: Iterable[str], rng: np.random.Generator) -> list[Group]:
@@ -68,14 +71,16 @@ def make_groups(names: Iterable[str], rng: np.random.Generator) -> list[Group]:
     informative, wrong = (1.0, 0.0) * (GROUP_SIZE // 2), (0.0,) * GROUP_SIZE
     names = list(names)
     lucky = (rng.random(len(names)) < 2 / 3).tolist()
-    return [Group(name, informative if luck else wrong) for name, luck in zip(names, lucky, strict=True)]
+    return [
+        Group(name, informative if luck else wrong) for name, luck in zip(names, lucky, strict=True)
+    ]
 
 
 # ---- many tasks ------------------------------------------------------------------------------------------------
 def many_tasks(num_tasks: int, num_steps: int) -> dict[str, Any]:
     """A step as an engine drives it; what the mixer, its prompts and its state take."""
-    from mtgrpo.integrations.trl_digest import digest
-    from mtgrpo.integrations.trl_rollouts import in_order, plan_round, take
+    from mtgrpo.integrations.trl.agreement import digest
+    from mtgrpo.integrations.trl.rollouts import in_order, plan_round, take
 
     before, started = resident(), time.process_time()
     names = [f"task-{i}" for i in range(num_tasks)]
@@ -88,9 +93,15 @@ def many_tasks(num_tasks: int, num_steps: int) -> dict[str, Any]:
         batch = watch.measure("core", mixer.new_batch)
         while request := watch.measure("core", batch.ask):
             plan = watch.measure("plan", plan_round, request, PROCESSES)
-            prompts = watch.measure("draw", lambda plan=plan: [(name, streams[name].draws(1)[0].row) for name in plan])
+            prompts = watch.measure(
+                "draw", lambda plan=plan: [(name, streams[name].draws(1)[0].row) for name in plan]
+            )
             drawn += len(prompts)
-            decision = {"weights": mixer.weighting.weight_array(), "request": request, "prompts": prompts}
+            decision = {
+                "weights": mixer.weighting.weight_array(),
+                "request": request,
+                "prompts": prompts,
+            }
             watch.measure("digest", digest, decision)
             groups = make_groups(plan, rng)
             groups, _ = watch.measure("plan", take, groups, request)
@@ -101,7 +112,10 @@ def many_tasks(num_tasks: int, num_steps: int) -> dict[str, Any]:
     memory = resident() - before
 
     def whole() -> dict[str, Any]:
-        return {"mixer": mixer.state_dict(), "streams": {n: s.state_dict() for n, s in streams.items()}}
+        return {
+            "mixer": mixer.state_dict(),
+            "streams": {n: s.state_dict() for n, s in streams.items()},
+        }
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "mixer.json")
@@ -159,7 +173,11 @@ def ledger(num_tasks: int, num_steps: int) -> dict[str, Any]:
             watch.measure("settle", book.settle, arrived)
         watch.measure("close", book.close)
     size = len(json.dumps(book.state_dict()))
-    return {"num_tasks": num_tasks, **watch.medians(skip=min(2, num_steps - 1)), "state_bytes": size}
+    return {
+        "num_tasks": num_tasks,
+        **watch.medians(skip=min(2, num_steps - 1)),
+        "state_bytes": size,
+    }
 
 
 # ---- many prompts ----------------------------------------------------------------------------------------------
@@ -197,7 +215,9 @@ def whole_trainer(num_tasks: int, num_steps: int) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     pattern = tiny.tiny_tasks(families=["countdown"], levels=["easy"])[0]
-    tasks = TaskSet(*(Task(f"task-{i}", pattern.train, [], pattern.reward) for i in range(num_tasks)))
+    tasks = TaskSet(
+        *(Task(f"task-{i}", pattern.train, [], pattern.reward) for i in range(num_tasks))
+    )
     times: list[float] = []
 
     class Clock(TrainerCallback):
@@ -253,9 +273,25 @@ def config(folder: str, num_steps: int, processes: int) -> Any:
 def talk(num_steps: int) -> dict[str, Any]:
     """Bytes that a process sends in a step, by purpose: two gloo processes, groups of unequal luck."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", f"{PROCESSES}"]
-        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        subprocess.run([*command, HERE, "--talk", f"{num_steps}", "--folder", folder], env=environment, check=True)
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node",
+            f"{PROCESSES}",
+        ]
+        environment = {
+            **os.environ,
+            "ACCELERATE_USE_CPU": "true",
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
+        subprocess.run(
+            [*command, HERE, "--talk", f"{num_steps}", "--folder", folder],
+            env=environment,
+            check=True,
+        )
         return json.loads(Path(folder, "talk.json").read_text(encoding="utf-8"))
 
 
@@ -267,8 +303,9 @@ def talk_here(num_steps: int, folder: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from mtgrpo import tiny
-    from mtgrpo.integrations import trl_digest, trl_rollouts
     from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+    from mtgrpo.integrations.trl import agreement as trl_digest
+    from mtgrpo.integrations.trl import rollouts as trl_rollouts
     from mtgrpo.tasks import TaskSet
 
     torch.set_num_threads(1)
@@ -288,7 +325,9 @@ def talk_here(num_steps: int, folder: str) -> None:
     gather, phase = trainer.accelerator.gather, [""]
 
     def counted(tensor: Any) -> Any:
-        count(phase[0] or "TRL's and accelerate's own gathers", tensor.numel() * tensor.element_size())
+        count(
+            phase[0] or "TRL's and accelerate's own gathers", tensor.numel() * tensor.element_size()
+        )
         return gather(tensor)
 
     agree = trl_digest.check_agreement
@@ -317,10 +356,16 @@ def talk_here(num_steps: int, folder: str) -> None:
             "group_size": GROUP_SIZE,
             "max_completion_length": COMPLETION,
             "steps": num_steps,
-            "rounds_per_step": statistics.mean(e["sampler/rounds"] for e in log if "sampler/rounds" in e),
-            "bytes_per_step": {name: round(size / num_steps, 1) for name, size in sorted(sent.items())},
+            "rounds_per_step": statistics.mean(
+                e["sampler/rounds"] for e in log if "sampler/rounds" in e
+            ),
+            "bytes_per_step": {
+                name: round(size / num_steps, 1) for name, size in sorted(sent.items())
+            },
             "calls_per_step": {name: round(n / num_steps, 2) for name, n in sorted(calls.items())},
-            "gradient_bytes_per_step": sum(p.numel() * p.element_size() for p in trainer.model.parameters()),
+            "gradient_bytes_per_step": sum(
+                p.numel() * p.element_size() for p in trainer.model.parameters()
+            ),
         }
         Path(folder, "talk.json").write_text(json.dumps(result), encoding="utf-8")
     torch.distributed.destroy_process_group()
@@ -336,7 +381,9 @@ def in_own_process(*arguments: Any) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few tasks, few steps, nothing written")
+    parser.add_argument(
+        "--quick", action="store_true", help="few tasks, few steps, nothing written"
+    )
     parser.add_argument("--case", nargs=2, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--ledger", nargs=2, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--prompts", nargs=3, type=int, help=argparse.SUPPRESS)
@@ -374,9 +421,13 @@ def everything(quick: bool) -> None:
     for part, call in {
         "tasks": lambda: [in_own_process("--case", n, steps) for n in tasks],
         "ledger": lambda: [in_own_process("--ledger", n, steps) for n in tasks],
-        "prompts": lambda: [in_own_process("--prompts", *case, 10**4 if quick else 10**6) for case in PROMPT_CASES],
+        "prompts": lambda: [
+            in_own_process("--prompts", *case, 10**4 if quick else 10**6) for case in PROMPT_CASES
+        ],
         "processes": lambda: talk(2 if quick else 10),
-        "trainer": lambda: [in_own_process("--trainer", n, 4) for n in (tasks[:2] if quick else TRAINED)],
+        "trainer": lambda: [
+            in_own_process("--trainer", n, 4) for n in (tasks[:2] if quick else TRAINED)
+        ],
     }.items():
         result[part] = call()
         for row in result[part] if isinstance(result[part], list) else [result[part]]:

@@ -13,7 +13,9 @@ import numpy as np
 from mtgrpo import presets
 from mtgrpo.simulation import World, simulate
 
-NAMES = [name for name in presets.NAMES if not name.startswith("seq_")]  # those need phases, and cost what theirs do
+NAMES = [
+    name for name in presets.NAMES if not name.startswith("seq_")
+]  # those need phases, and cost what theirs do
 
 
 def main(path: str) -> None:
@@ -40,7 +42,11 @@ def main(path: str) -> None:
                     }
                 )
                 print(rows[-1])
-    machine = {"python": platform.python_version(), "numpy": np.__version__, "architecture": platform.machine()}
+    machine = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "architecture": platform.machine(),
+    }
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"machine": machine, "rows": rows}, file, indent=2)
         file.write("\n")

@@ -77,14 +77,22 @@ def config(folder: str, **changes: Any) -> GRPOConfig:
 
 def parts() -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(tiny.model_path(), padding_side="left")
-    return {"model": AutoModelForCausalLM.from_pretrained(tiny.model_path()), "processing_class": tokenizer}
+    return {
+        "model": AutoModelForCausalLM.from_pretrained(tiny.model_path()),
+        "processing_class": tokenizer,
+    }
 
 
 def run_ours(folder: str, tasks: TaskSet) -> tuple[Clock, Any]:
     clock = Clock()
     sampler = RatioPreservingSampler(group_filter="none")
     trainer = Recording(
-        tasks=tasks, args=config(folder), weighting=Uniform(), sampler=sampler, callbacks=[clock], **parts()
+        tasks=tasks,
+        args=config(folder),
+        weighting=Uniform(),
+        sampler=sampler,
+        callbacks=[clock],
+        **parts(),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
@@ -99,7 +107,9 @@ def run_plain(folder: str, tasks: TaskSet, plan: list[tuple[str, int]]) -> tuple
         scores = [None] * len(completions)
         for name in dict.fromkeys(task):
             places = [i for i, t in enumerate(task) if t == name]
-            found = tasks[name].score([tasks[name].train[row[i]] for i in places], [completions[i] for i in places])
+            found = tasks[name].score(
+                [tasks[name].train[row[i]] for i in places], [completions[i] for i in places]
+            )
             for i, score in zip(places, found, strict=True):
                 scores[i] = score.reward
         return scores
@@ -108,7 +118,9 @@ def run_plain(folder: str, tasks: TaskSet, plan: list[tuple[str, int]]) -> tuple
     trainer = GRPOTrainer(
         reward_funcs=reward,
         args=config(folder, shuffle_dataset=False),
-        train_dataset=Dataset.from_list([{name: row.get(name) for name in sorted(columns)} for row in rows]),
+        train_dataset=Dataset.from_list(
+            [{name: row.get(name) for name in sorted(columns)} for row in rows]
+        ),
         callbacks=[clock],
         **parts(),
     )
@@ -133,13 +145,20 @@ def main() -> None:
             clock, plain = run_plain(folder, tasks, ours.plans)
             times["plain"] += clock.steps()
             same = all(
-                torch.equal(a, b) for a, b in zip(ours.model.parameters(), plain.model.parameters(), strict=True)
+                torch.equal(a, b)
+                for a, b in zip(ours.model.parameters(), plain.model.parameters(), strict=True)
             )
             assert same, "the two trainers did not do the same work"
     result: dict[str, float] = {}
     for which, name in enumerate(("wall", "cpu")):
-        ours_s, plain_s = (statistics.median(step[which] for step in times[k]) for k in ("ours", "plain"))
-        result |= {f"ours_{name}_s": ours_s, f"plain_{name}_s": plain_s, f"{name}_ratio": ours_s / plain_s}
+        ours_s, plain_s = (
+            statistics.median(step[which] for step in times[k]) for k in ("ours", "plain")
+        )
+        result |= {
+            f"ours_{name}_s": ours_s,
+            f"plain_{name}_s": plain_s,
+            f"{name}_ratio": ours_s / plain_s,
+        }
     result = {name: round(value, 4) for name, value in result.items()}
     print(json.dumps(result, indent=2))
     if quick:

@@ -29,8 +29,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from transformers import TrainerCallback
 
 from mtgrpo.config import load_config
-from mtgrpo.integrations import job, trl_sharing
-from mtgrpo.integrations.job_setup import prepare
+from mtgrpo.integrations.trl import prompt_sharing as trl_sharing
+from mtgrpo.jobs import run as job
+from mtgrpo.jobs.setup import prepare
 
 NUM_STEPS, NUM_WARM_UP, NUM_RUNS = 8, 2, 5
 # Each adds one to those before.
@@ -77,7 +78,9 @@ class Steps(TrainerCallback):
     def __init__(self, timer: Timer) -> None:
         self.timer, self.starts = timer, list[float]()
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+    def on_step_begin(
+        self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any
+    ) -> None:
         if len(self.starts) == 0:
             self.timer.wrap(optimizer, "step", "optimizer")
         if len(self.starts) == NUM_WARM_UP:
@@ -91,7 +94,12 @@ class Steps(TrainerCallback):
 def run(way: str) -> tuple[list[float], dict[str, float], float, int]:
     """Seconds of each step, seconds per step by section, seconds of an evaluation, rollouts per run."""
     with tempfile.TemporaryDirectory() as folder:
-        changes = ["preset=dapo", "variant=paper", f"steps={NUM_STEPS + NUM_WARM_UP + 1}", f"output={folder}/run"]
+        changes = [
+            "preset=dapo",
+            "variant=paper",
+            f"steps={NUM_STEPS + NUM_WARM_UP + 1}",
+            f"output={folder}/run",
+        ]
         changes += ["evaluation.every=0", f"share_prompts={'false' if way == 'trl' else 'true'}"]
         trainer = job._trainer(prepare(load_config("demo", changes).resolved()), None, job.Silent())
         timer = Timer()
@@ -106,12 +114,19 @@ def run(way: str) -> tuple[list[float], dict[str, float], float, int]:
         steps = Steps(timer)
         trainer.add_callback(steps)
         patched = way in ("generation", "whole_round")
-        with mock.patch.object(trl_sharing, "shared_prefix", return_value=nullcontext()) if patched else nullcontext():
+        with (
+            mock.patch.object(trl_sharing, "shared_prefix", return_value=nullcontext())
+            if patched
+            else nullcontext()
+        ):
             trainer.train()
         start = time.perf_counter()
         trainer.evaluate()
         evaluation = time.perf_counter() - start
-    sections = {**steps.sections, "rest": statistics.mean(steps.steps) - sum(steps.sections.values())}
+    sections = {
+        **steps.sections,
+        "rest": statistics.mean(steps.steps) - sum(steps.sections.values()),
+    }
     return steps.steps, sections, evaluation, trainer.num_rollouts
 
 
@@ -133,9 +148,14 @@ def main() -> None:
     table: dict[str, dict[str, float]] = {}
     for way in ("trl", "loss"):
         names = list(dict.fromkeys(name for found in sections[way] for name in found))
-        parts = {name: statistics.median(found.get(name, 0.0) for found in sections[way]) for name in names}
+        parts = {
+            name: statistics.median(found.get(name, 0.0) for found in sections[way])
+            for name in names
+        }
         for name, seconds in sorted(parts.items(), key=lambda item: -item[1]):
-            table.setdefault(name, {})["before_s" if way == "trl" else "after_s"] = round(seconds, 4)
+            table.setdefault(name, {})["before_s" if way == "trl" else "after_s"] = round(
+                seconds, 4
+            )
     pairs = list(pairwise(WAYS))
     result = {
         "seconds_per_step": {way: round(s, 4) for way, s in medians.items()},

@@ -39,7 +39,15 @@ BARREN = {
 
 def one_run(world: World, method: str, steps: int, seed: int) -> SimulationResult:
     preset, variant, weighting = METHODS[method]
-    return simulate(world, preset, variant=variant, setting="three_tasks", steps=steps, seed=seed, weighting=weighting)
+    return simulate(
+        world,
+        preset,
+        variant=variant,
+        setting="three_tasks",
+        steps=steps,
+        seed=seed,
+        weighting=weighting,
+    )
 
 
 def main() -> None:
@@ -48,7 +56,9 @@ def main() -> None:
         "what": "accuracy of the three learnable tasks with a fourth, at 1.25 times the rollouts, against without it",
         "seeds": len(SEEDS),
         "steps": STEPS,
-        "methods": json.loads(RECORD.read_text(encoding="utf-8"))["methods"] if sys.argv[1:] else {},
+        "methods": json.loads(RECORD.read_text(encoding="utf-8"))["methods"]
+        if sys.argv[1:]
+        else {},
     }
     for method in sys.argv[1:] or METHODS:
         rows: dict[str, Any] = {}

@@ -66,7 +66,9 @@ def read(path: Path) -> dict[tuple[str, int, int], dict[str, Any]]:
     """All finished runs of a file, by (method, setting, seed)."""
     if not path.exists():
         return {}
-    rows: Iterator[dict[str, Any]] = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    rows: Iterator[dict[str, Any]] = (
+        json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()
+    )
     return {(row["method"], row["setting"], row["seed"]): row for row in rows}
 
 
@@ -85,9 +87,15 @@ def compare(path: Path) -> dict[str, Any]:
     """Balanced against every method and against the best lambda of every world, over the worlds all have finished."""
     runs = read(path)
     methods = [*METHODS["balanced"], *METHODS["baselines"]]
-    if set(METHODS["default"]) <= {method for method, _, _ in runs}:  # this library's own MT-GRPO, if it was run
+    if set(METHODS["default"]) <= {
+        method for method, _, _ in runs
+    }:  # this library's own MT-GRPO, if it was run
         methods += METHODS["default"]
-    numbers = [n for n in REPORTED if all((method, n, seed) in runs for method in methods for seed in SEEDS)]
+    numbers = [
+        n
+        for n in REPORTED
+        if all((method, n, seed) in runs for method in methods for seed in SEEDS)
+    ]
 
     def final(method: str, number: int) -> tuple[float, float, float]:
         found = [runs[method, number, seed] for seed in SEEDS]
@@ -103,7 +111,9 @@ def compare(path: Path) -> dict[str, Any]:
             continue
         swept = np.array([table[f"mt_grpo/{variant}/lam={lam}"] for lam in LAMBDAS])
         best = swept[:, :, 0].argmax(axis=0)
-        table[f"mt_grpo/{variant}, best lambda of each world"] = swept[best, np.arange(len(numbers))]
+        table[f"mt_grpo/{variant}, best lambda of each world"] = swept[
+            best, np.arange(len(numbers))
+        ]
     ours = table.pop("balanced/default")
     rng, rows = np.random.default_rng(0), dict[str, Any]()
     for name, other in table.items():
@@ -135,17 +145,25 @@ def compare(path: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=["run", "compare"])
     parser.add_argument("runs", type=Path)
     parser.add_argument("output", type=Path, nargs="?")
-    parser.add_argument("--methods", default="balanced", help="a key of METHODS, or methods with commas")
+    parser.add_argument(
+        "--methods", default="balanced", help="a key of METHODS, or methods with commas"
+    )
     arguments = parser.parse_args()
     if arguments.command == "run":
-        run_all(arguments.runs, METHODS.get(arguments.methods) or tuple(arguments.methods.split(",")))
+        run_all(
+            arguments.runs, METHODS.get(arguments.methods) or tuple(arguments.methods.split(","))
+        )
     else:
         record = compare(arguments.runs)
-        (arguments.output or RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (arguments.output or RECORD).write_text(
+            json.dumps(record, indent=1) + "\n", encoding="utf-8"
+        )
         print(json.dumps(record, indent=1))
 
 

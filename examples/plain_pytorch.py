@@ -24,18 +24,33 @@ def rollout(model, tokenizer, tasks, streams, request):
     inputs = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
     with torch.no_grad():
         sequences = model.generate(
-            **inputs, do_sample=True, top_k=0, max_new_tokens=MAX_NEW_TOKENS, num_return_sequences=GROUP_SIZE
+            **inputs,
+            do_sample=True,
+            top_k=0,
+            max_new_tokens=MAX_NEW_TOKENS,
+            num_return_sequences=GROUP_SIZE,
         )
     prompt_mask = inputs["attention_mask"].repeat_interleave(GROUP_SIZE, 0)
     completions = sequences[:, prompt_mask.shape[1] :]
     ended = (completions == tokenizer.eos_token_id).int().cumsum(1)
-    mask = (ended - (completions == tokenizer.eos_token_id).int()) == 0  # up to and including the first end token
-    answers = tokenizer.batch_decode(completions.where(mask, tokenizer.pad_token_id), skip_special_tokens=True)
+    mask = (
+        ended - (completions == tokenizer.eos_token_id).int()
+    ) == 0  # up to and including the first end token
+    answers = tokenizer.batch_decode(
+        completions.where(mask, tokenizer.pad_token_id), skip_special_tokens=True
+    )
     for i, (name, row) in enumerate(prompts):
         part = slice(i * GROUP_SIZE, (i + 1) * GROUP_SIZE)
-        scores = tasks[name].score([tasks[name].train[row]] * GROUP_SIZE, answers[part], [row] * GROUP_SIZE)
+        scores = tasks[name].score(
+            [tasks[name].train[row]] * GROUP_SIZE, answers[part], [row] * GROUP_SIZE
+        )
         payload = (sequences[part], prompt_mask[part], mask[part])
-        yield Group(name, tuple(s.reward for s in scores), tuple(s.accuracy for s in scores), payload=payload)
+        yield Group(
+            name,
+            tuple(s.reward for s in scores),
+            tuple(s.accuracy for s in scores),
+            payload=payload,
+        )
 
 
 def grpo_loss(model, group):
@@ -43,7 +58,9 @@ def grpo_loss(model, group):
     sequences, prompt_mask, mask = group.payload
     attention = torch.cat([prompt_mask, mask.to(prompt_mask.dtype)], 1)
     positions = (attention.cumsum(1) - 1).clamp(min=0)
-    logits = model(sequences, attention_mask=attention, position_ids=positions).logits[:, -mask.shape[1] - 1 : -1]
+    logits = model(sequences, attention_mask=attention, position_ids=positions).logits[
+        :, -mask.shape[1] - 1 : -1
+    ]
     logps = torch.log_softmax(logits, -1).gather(-1, sequences[:, -mask.shape[1] :, None])[..., 0]
     advantages = torch.tensor(group_advantages(group.rewards))[:, None]
     return -(advantages * logps * mask).sum() / mask.sum()
@@ -58,12 +75,16 @@ def train(steps, batch_size=16, learning_rate=1e-4, seed=0):
 
     tasks = TaskSet(*tiny_tasks(levels=["medium"]))
     streams = {task.name: PromptStream(task.name, len(task.train), seed) for task in tasks}
-    mixer = TaskMixer(tasks.names, batch_size=batch_size, weighting=ImprovementAware(lam=0.2), seed=seed)
+    mixer = TaskMixer(
+        tasks.names, batch_size=batch_size, weighting=ImprovementAware(lam=0.2), seed=seed
+    )
 
     for step in range(steps):
         batch = mixer.new_batch()  # quotas from the weights
         while request := batch.ask():  # prompts to roll out now
-            batch.tell(rollout(model, tokenizer, tasks, streams, request))  # every group, informative or not
+            batch.tell(
+                rollout(model, tokenizer, tasks, streams, request)
+            )  # every group, informative or not
         optimizer.zero_grad()
         for group in batch.groups:  # exactly the groups to train on
             (grpo_loss(model, group) / len(batch.groups)).backward()
@@ -71,7 +92,9 @@ def train(steps, batch_size=16, learning_rate=1e-4, seed=0):
         optimizer.step()
         mixer.update()  # weights move
         metrics = mixer.metrics()
-        print(f"step {step:3d}  worst {metrics['tasks/worst_accuracy']:.2f}  mean {metrics['tasks/mean_accuracy']:.2f}")
+        print(
+            f"step {step:3d}  worst {metrics['tasks/worst_accuracy']:.2f}  mean {metrics['tasks/mean_accuracy']:.2f}"
+        )
     return mixer
 
 

@@ -10,15 +10,31 @@ from mtgrpo.simulation import World, simulate, sweep
 def main() -> None:
     world = World.three_tasks()
 
-    runs = [simulate(world, name, steps=360, batch_size=32, group_size=16) for name in ("grpo", "dapo", "mt_grpo")]
+    runs = [
+        simulate(world, name, steps=360, batch_size=32, group_size=16)
+        for name in ("grpo", "dapo", "mt_grpo")
+    ]
     for run in runs:
         end = run.summary()
-        print(f"{run.method:8} worst {end['worst_accuracy']:.3f}  mean {end['mean_accuracy']:.3f}", end="  ")
+        print(
+            f"{run.method:8} worst {end['worst_accuracy']:.3f}  mean {end['mean_accuracy']:.3f}",
+            end="  ",
+        )
         print(f"{end['rollouts']:>9,} rollouts  worst task at 20 % after {run.steps_to(0.2)} steps")
 
-    table = sweep(world, "mt_grpo", "lam", [0.05, 0.2, 0.8, 3.2], seeds=range(3), steps=360, variant="released")
+    table = sweep(
+        world,
+        "mt_grpo",
+        "lam",
+        [0.05, 0.2, 0.8, 3.2],
+        seeds=range(3),
+        steps=360,
+        variant="released",
+    )
     for row in table.rows():
-        print(f"lam {row['lam']:<5} worst {row['worst_accuracy']:.3f}  mean {row['mean_accuracy']:.3f}")
+        print(
+            f"lam {row['lam']:<5} worst {row['worst_accuracy']:.3f}  mean {row['mean_accuracy']:.3f}"
+        )
 
     curves_figure(runs[-1]).savefig("simulate_mt_grpo.png", dpi=150)
     comparison_figure(runs).savefig("simulate_methods.png", dpi=150)

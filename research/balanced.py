@@ -42,13 +42,24 @@ def sampler_cost(record: Mapping[str, Any]) -> str:
                     f"{100 * found['stale_share']:.0f} %",
                 ]
             )
-    head = ["setting", "sampler", "groups", "of released", "least", "rounds", "quotas met", "stale groups"]
+    head = [
+        "setting",
+        "sampler",
+        "groups",
+        "of released",
+        "least",
+        "rounds",
+        "quotas met",
+        "stale groups",
+    ]
     return table(head, rows)
 
 
 def worlds(record: Mapping[str, Any]) -> str:
     ours = record["balanced"]
-    rows: list[list[Any]] = [["**balanced**", f"{ours['worst']:.1f}", f"{ours['mean']:.1f}", "", "", "", ""]]
+    rows: list[list[Any]] = [
+        ["**balanced**", f"{ours['worst']:.1f}", f"{ours['mean']:.1f}", "", "", "", ""]
+    ]
     for name, row in record["methods"].items():
         low, high = row["interval"]
         rows.append(
@@ -62,9 +73,22 @@ def worlds(record: Mapping[str, Any]) -> str:
                 f"{row['rollouts_ratio']:.2f}",
             ]
         )
-    head = ["method", "worst", "mean", "worst, balanced minus it", "mean, same", "worse in", "rollouts, of its"]
-    quantiles = ", ".join(f"{value:+.1f} ({level} %)" for level, value in record["quantiles"].items())
-    return table(head, rows) + f"\nQuantiles of the difference to *{record['against']}*: {quantiles}.\n"
+    head = [
+        "method",
+        "worst",
+        "mean",
+        "worst, balanced minus it",
+        "mean, same",
+        "worse in",
+        "rollouts, of its",
+    ]
+    quantiles = ", ".join(
+        f"{value:+.1f} ({level} %)" for level, value in record["quantiles"].items()
+    )
+    return (
+        table(head, rows)
+        + f"\nQuantiles of the difference to *{record['against']}*: {quantiles}.\n"
+    )
 
 
 def unlearnable(record: Mapping[str, Any]) -> str:
@@ -92,9 +116,16 @@ def ablation(record: Mapping[str, Any]) -> str:
     for title in ("as they are", "with a barren task"):
         rows: list[list[Any]] = []
         for part, row in record[title].items():
-            changes = [f"{row[key][0]:+.1f} ({row[key][1]:.1f})" for key in ("worst_change", "mean_change")]
-            rows.append([part, *changes, f"{row['cost_ratio']:.2f}", f"{row['rounds_per_step']:.2f}"])
-        parts += [f"Worlds {title}:\n", table(["without", "worst", "mean", "groups", "rounds a step"], rows)]
+            changes = [
+                f"{row[key][0]:+.1f} ({row[key][1]:.1f})" for key in ("worst_change", "mean_change")
+            ]
+            rows.append(
+                [part, *changes, f"{row['cost_ratio']:.2f}", f"{row['rounds_per_step']:.2f}"]
+            )
+        parts += [
+            f"Worlds {title}:\n",
+            table(["without", "worst", "mean", "groups", "rounds a step"], rows),
+        ]
     return "\n".join(parts)
 
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from mtgrpo.core.quotas import Floats
 from mtgrpo.evidence import StudyResults, load_results
+from mtgrpo.jobs.study import load_experiment, run_path
 from mtgrpo.runlog import read_run
 from mtgrpo.simulation import fit, simulate
-from mtgrpo.study import load_experiment, run_path
 from mtgrpo.tasks import build_tasks
 
 HERE = Path(__file__).parent
@@ -34,8 +34,12 @@ def main() -> None:
     experiment = load_experiment(arguments.study)
     results = load_results(HERE / f"{arguments.study}.json")
     seeds = [run.seed for run in results.of(experiment.baseline)]
-    floors = {task.name: task.floor for task in build_tasks(experiment.base["tasks"], arguments.study)}
-    worlds = [fit(read_run(run_path(arguments.runs, experiment.baseline, seed)), floors) for seed in seeds]
+    floors = {
+        task.name: task.floor for task in build_tasks(experiment.base["tasks"], arguments.study)
+    }
+    worlds = [
+        fit(read_run(run_path(arguments.runs, experiment.baseline, seed)), floors) for seed in seeds
+    ]
     methods: dict[str, list[float]] = {}
     for method in results.finished_methods:
         config = experiment.config(method, 0, Path("runs"))
@@ -69,7 +73,10 @@ def main() -> None:
         f"Worlds fitted to the {len(worlds)} runs of {experiment.baseline}, {NUM_SEEDS} simulated seeds in each. "
         f"Spearman's rank correlation over the methods: {shown}. Intervals: 95 %, over resampled methods."
     )
-    value = {"methods": {m: [round(v, 4) for v in values] for m, values in methods.items()}, "rank_correlation": found}
+    value = {
+        "methods": {m: [round(v, 4) for v in values] for m, values in methods.items()},
+        "rank_correlation": found,
+    }
     path = HERE / f"{arguments.study}_simulated.json"
     path.write_text(json.dumps({**value, "note": note}, indent=1) + "\n", encoding="utf-8")
     print(note)

@@ -53,7 +53,12 @@ class Claim:
     checks: tuple[Check, ...]
 
 
-THREE_MT = ("mt_grpo lam=0.2", "mt_grpo lam=0.25", "mt_grpo released lam=0.2", "mt_grpo released lam=0.25")
+THREE_MT = (
+    "mt_grpo lam=0.2",
+    "mt_grpo lam=0.25",
+    "mt_grpo released lam=0.2",
+    "mt_grpo released lam=0.25",
+)
 NINE_MT = ("mt_grpo lam=0.9", "mt_grpo lam=1.2", "mt_grpo released lam=1.2")
 
 
@@ -70,11 +75,16 @@ def both(method: str, other: str, of: str = "worst", sign: int = 1) -> tuple[Che
 
 CLAIMS = (
     Claim("MT-GRPO has a higher worst-task accuracy than DAPO, at equal steps.", versus("dapo")),
-    Claim("The same at equal rollouts (not claimed, but what a user pays).", versus("dapo", at="rollouts")),
+    Claim(
+        "The same at equal rollouts (not claimed, but what a user pays).",
+        versus("dapo", at="rollouts"),
+    ),
     Claim("DAPO has a higher worst-task accuracy than GRPO, at equal steps.", both("dapo", "grpo")),
     Claim(
         "The same at equal rollouts (not claimed).",
-        tuple(Check(study, "dapo", "grpo", at="rollouts") for study in ("three_tasks", "nine_tasks")),
+        tuple(
+            Check(study, "dapo", "grpo", at="rollouts") for study in ("three_tasks", "nine_tasks")
+        ),
     ),
     Claim(
         "On three tasks the sampler alone (GRPO_RPS) has a higher worst-task accuracy than DAPO.",
@@ -84,7 +94,10 @@ CLAIMS = (
         "On nine tasks the sampler alone has a lower one than DAPO.",
         (Check("nine_tasks", "grpo_rps", "dapo", sign=-1),),
     ),
-    Claim("The sampler is what makes reweighting pay: MT-GRPO beats its weights alone (GRPO_IWU).", versus("grpo_iwu")),
+    Claim(
+        "The sampler is what makes reweighting pay: MT-GRPO beats its weights alone (GRPO_IWU).",
+        versus("grpo_iwu"),
+    ),
     Claim(
         "Weights alone cost average accuracy: GRPO_IWU has a lower mean than GRPO.",
         both("grpo_iwu", "grpo", "mean", -1),
@@ -100,8 +113,20 @@ CLAIMS = (
     Claim(
         "Subroutine 1 beats Subroutine 2 (eta 5e-4) on the hard family, ARC, in mean accuracy.",
         (
-            Check("three_tasks", "mt_grpo released lam=0.2", "mt_grpo_reg eta=5e-4", "mean", family="arc"),
-            Check("nine_tasks", "mt_grpo released lam=1.2", "mt_grpo_reg eta=5e-4", "mean", family="arc"),
+            Check(
+                "three_tasks",
+                "mt_grpo released lam=0.2",
+                "mt_grpo_reg eta=5e-4",
+                "mean",
+                family="arc",
+            ),
+            Check(
+                "nine_tasks",
+                "mt_grpo released lam=1.2",
+                "mt_grpo_reg eta=5e-4",
+                "mean",
+                family="arc",
+            ),
         ),
     ),
     Claim(
@@ -129,7 +154,15 @@ def main() -> None:
         for path in (HERE / "three_tasks.json", HERE / "nine_tasks.json")
         if path.is_file()
     }
-    lines = [INTRO, "## Claim by claim", "", LEGEND, "", *_claims(studies), *sections.own_method(studies)]
+    lines = [
+        INTRO,
+        "## Claim by claim",
+        "",
+        LEGEND,
+        "",
+        *_claims(studies),
+        *sections.own_method(studies),
+    ]
     lines += sections.speed()
     for name, results in studies.items():
         lines += ["", f"## {name}", "", sections.cost(name, results)]
@@ -166,27 +199,53 @@ of accuracy; the published difference, a single run, is in brackets."""
 def _claims(studies: dict[str, StudyResults]) -> list[str]:
     lines: list[str] = []
     for claim in CLAIMS:
-        found = [_check(check, studies[check.study]) for check in claim.checks if check.study in studies]
+        found = [
+            _check(check, studies[check.study]) for check in claim.checks if check.study in studies
+        ]
         rows = [row for row in found if row is not None]
         if not rows:
             continue
         counts = Counter(row[-1] for row in rows)
         total = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
         lines += [f"### {claim.text}", "", f"{total}.", ""]
-        heads = ("study", "comparison", "difference (95 % interval)", "by seed", "published", "verdict")
+        heads = (
+            "study",
+            "comparison",
+            "difference (95 % interval)",
+            "by seed",
+            "published",
+            "verdict",
+        )
         lines += [t.Table("", heads, tuple(rows)).markdown(), ""]
     return lines
 
 
 def _check(check: Check, results: StudyResults) -> tuple[str, ...] | None:
-    tasks = [task for task in results.runs[0].tasks if task.startswith(check.family)] if check.family else None
+    tasks = (
+        [task for task in results.runs[0].tasks if task.startswith(check.family)]
+        if check.family
+        else None
+    )
     found = t.comparison(results, check.method, check.other, at=check.at, tasks=tasks)
     if found is None:
         return None
     value: Interval = found.worst if check.of == "worst" else found.mean
-    seeds = " ".join(f"{100 * v:+.1f}" for v in found.worst_by_seed) if check.of == "worst" else t.MISSING
-    what = f"{check.method} − {check.other}, {check.of}" + (f" of {check.family}" if check.family else "")
-    return (check.study, what, t.points(value), seeds, _published_difference(check), _verdict(value, check.sign))
+    seeds = (
+        " ".join(f"{100 * v:+.1f}" for v in found.worst_by_seed)
+        if check.of == "worst"
+        else t.MISSING
+    )
+    what = f"{check.method} − {check.other}, {check.of}" + (
+        f" of {check.family}" if check.family else ""
+    )
+    return (
+        check.study,
+        what,
+        t.points(value),
+        seeds,
+        _published_difference(check),
+        _verdict(value, check.sign),
+    )
 
 
 def _verdict(value: Interval, sign: int) -> str:
@@ -209,14 +268,26 @@ def _published(name: str, results: StudyResults) -> str:
     heads = (*table.heads, *(f"published: {column}" for column in PUBLISHED[name]["columns"]))
     rows = []
     for row in table.rows:
-        published: Sequence[float | None] = PUBLISHED[name].get(row[0].replace("released ", ""), (None,) * 3)
-        rows.append((*row, *(t.MISSING if value is None else f"{value:.1f}" for value in published)))
+        published: Sequence[float | None] = PUBLISHED[name].get(
+            row[0].replace("released ", ""), (None,) * 3
+        )
+        rows.append(
+            (*row, *(t.MISSING if value is None else f"{value:.1f}" for value in published))
+        )
     return t.Table(table.title, heads, tuple(rows), table.note).markdown()
 
 
 def _simulated(found: Mapping[str, Any]) -> str:
-    rows = [(method, *(f"{100 * v:.1f}" for v in values)) for method, values in found["methods"].items()]
-    heads = ("method", "simulated worst, %", "trained worst, %", "simulated mean, %", "trained mean, %")
+    rows = [
+        (method, *(f"{100 * v:.1f}" for v in values)) for method, values in found["methods"].items()
+    ]
+    heads = (
+        "method",
+        "simulated worst, %",
+        "trained worst, %",
+        "simulated mean, %",
+        "trained mean, %",
+    )
     return t.Table("How well the simulator predicts", heads, tuple(rows), found["note"]).markdown()
 
 

@@ -32,7 +32,9 @@ those of three seeds are too narrow. An end is infinite where the mean curve doe
 
 def own_method(studies: Mapping[str, StudyResults]) -> list[str]:
     """`balanced` against DAPO and `released` MT-GRPO in every study that has it; nothing without."""
-    chosen = {name: results for name, results in studies.items() if results.of(OWN) and results.of("dapo")}
+    chosen = {
+        name: results for name, results in studies.items() if results.of(OWN) and results.of("dapo")
+    }
     if not chosen:
         return []
     reach: list[tuple[str, ...]] = []
@@ -68,16 +70,35 @@ def own_method(studies: Mapping[str, StudyResults]) -> list[str]:
                 found = t.comparison(results, OWN, against, at=at)
                 if found is None:
                     continue
-                gains.append((name, against, at, f"{found.cost:,.0f}", t.points(found.worst), t.points(found.mean)))
+                gains.append(
+                    (
+                        name,
+                        against,
+                        at,
+                        f"{found.cost:,.0f}",
+                        t.points(found.worst),
+                        t.points(found.mean),
+                    )
+                )
                 if against == "dapo":
                     verdicts.append(
                         f"* {name}, final mean not below DAPO's at equal {at}: {_not_below(found.mean)} "
                         f"({t.points(found.mean).strip('*')} points)."
                     )
-    heads = ("study", "level, %", "method", "rollouts to it", "of DAPO's run", "of DAPO's curve", "of released's curve")
+    heads = (
+        "study",
+        "level, %",
+        "method",
+        "rollouts to it",
+        "of DAPO's run",
+        "of DAPO's curve",
+        "of released's curve",
+    )
     table = t.Table("Rollouts to the worst-task accuracy that DAPO ends with", heads, tuple(reach))
     columns = ("study", "balanced minus", "at equal", "cost", "worst task, points", "mean, points")
-    differences = t.Table("Differences", columns, tuple(gains), "Paired by seed and test prompt; bold: not 0.")
+    differences = t.Table(
+        "Differences", columns, tuple(gains), "Paired by seed and test prompt; bold: not 0."
+    )
     text = ["## Our own method: balanced", "", OWN_TEXT, "", *verdicts]
     return [*text, "", table.markdown(), "", differences.markdown(), ""]
 
@@ -102,14 +123,22 @@ def speed() -> list[str]:
     """Where a step's time goes, and what each speed-up gives."""
     steps, overhead = (_read(name) for name in ("step_time", "step_overhead"))
     about, ups, seconds = steps["about"], steps["speed_up_of_a_step"], steps["seconds_per_step"]
-    before, after = (sum(part[key] for part in steps["sections"].values()) for key in ("before_s", "after_s"))
+    before, after = (
+        sum(part[key] for part in steps["sections"].values()) for key in ("before_s", "after_s")
+    )
     rows = [
-        (name, *(f"{1000 * part[k]:.0f}" for k in ("before_s", "after_s")), f"{100 * part['after_s'] / after:.0f}")
+        (
+            name,
+            *(f"{1000 * part[k]:.0f}" for k in ("before_s", "after_s")),
+            f"{100 * part['after_s'] / after:.0f}",
+        )
         for name, part in steps["sections"].items()
     ]
     rows.append(("all", f"{1000 * before:.0f}", f"{1000 * after:.0f}", "100"))
     table = t.Table(
-        "A training step, milliseconds", ("part", "plain TRL", "with all speed-ups", "share, %"), tuple(rows)
+        "A training step, milliseconds",
+        ("part", "plain TRL", "with all speed-ups", "share, %"),
+        tuple(rows),
     )
     named = {
         "generation": "prompts shared by a group prefilled once, finished rows dropped",
@@ -118,7 +147,9 @@ def speed() -> list[str]:
         "all": "all three",
     }
     gains = tuple((what, f"{ups[key]:.2f}") for key, what in named.items())
-    sped = t.Table("Speed-ups, each on top of those above it", ("what", "plain step / this step"), gains)
+    sped = t.Table(
+        "Speed-ups, each on top of those above it", ("what", "plain step / this step"), gains
+    )
     note = (
         f"Medians over {about['num_steps']} steps, all variants side by side in one run of `benchmarks/step_time.py` "
         f"(demo configuration, DAPO, one thread, torch {about['torch']}, TRL {about['trl']}): {seconds['trl']:.2f} s a "
@@ -145,7 +176,11 @@ def _ratio(value: Interval) -> str:
 def _target(value: Interval, most: float) -> str:
     if value.high <= most:
         return "met, and the whole interval with it"
-    return "met, the interval reaching beyond it" if value.value <= most else f"missed by {value.value - most:.2f}"
+    return (
+        "met, the interval reaching beyond it"
+        if value.value <= most
+        else f"missed by {value.value - most:.2f}"
+    )
 
 
 def _not_below(value: Interval) -> str:
@@ -153,4 +188,8 @@ def _not_below(value: Interval) -> str:
         return "met, for certain"
     if value.high < 0:
         return "missed, for certain"
-    return "met, within what the runs can tell" if value.value >= 0 else "missed, within what the runs can tell"
+    return (
+        "met, within what the runs can tell"
+        if value.value >= 0
+        else "missed, within what the runs can tell"
+    )

@@ -62,7 +62,9 @@ def write_synthetic_run(
                 drive = 5 * (accuracy.mean() - accuracy) if adaptive else np.zeros(num)
                 weights = np.exp(drive) / np.exp(drive).sum()
                 accuracy = accuracy + (ceiling - accuracy) * weights * num * pace / steps
-                acceptance = np.clip(np.linspace(0.7, 0.15, num) + 0.05 * rng.standard_normal(num), 0.02, 1)
+                acceptance = np.clip(
+                    np.linspace(0.7, 0.15, num) + 0.05 * rng.standard_normal(num), 0.02, 1
+                )
                 quotas = np.floor(weights * batch_size).astype(int)
                 quotas[: batch_size - quotas.sum()] += 1
                 realized = quotas.copy()
@@ -119,5 +121,7 @@ def write_synthetic_run(
                 log.log_completions(step, samples, max_per_task=2)
         log.checkpoint_path(steps).mkdir(parents=True)
         if status is not None:
-            log.write_summary({"status": status, "steps": steps, "rollouts": rollouts, "elapsed_s": 2.5 * steps})
+            log.write_summary(
+                {"status": status, "steps": steps, "rollouts": rollouts, "elapsed_s": 2.5 * steps}
+            )
     return path

@@ -39,11 +39,11 @@ ALLOWED = {
 }
 # Where a configuration meets an engine.
 COMPOSITION = {
-    "integrations/job.py": ("build", "config"),
-    "integrations/job_resume.py": ("config",),
-    "integrations/job_setup.py": ("build", "config", "plan", "tiny"),
-    "integrations/memory.py": ("config", "plan"),
-    "integrations/verl_settings.py": ("build", "config"),
+    "jobs/run.py": ("build", "config"),
+    "jobs/resume.py": ("config",),
+    "jobs/setup.py": ("build", "config", "plan", "tiny"),
+    "jobs/memory.py": ("config", "plan"),
+    "integrations/verl/settings.py": ("build", "config"),
 }
 
 # Files of the recipe that makes the embedded model; only they and integrations/ may know torch.
@@ -52,7 +52,18 @@ HEAVY = {"torch", "trl", "verl", "accelerate", "deepspeed", "vllm", "ray", "tran
 PRINTS = ("cli.py", "__main__.py", *RECIPE)
 # Core is pure: no clock, no files, no threads, no logging, no randomness but a generator it is given.
 IMPURE = {
-    *("asyncio", "datetime", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets", "shutil"),
+    *(
+        "asyncio",
+        "datetime",
+        "io",
+        "logging",
+        "multiprocessing",
+        "os",
+        "pathlib",
+        "random",
+        "secrets",
+        "shutil",
+    ),
     *("socket", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid", "warnings"),
 }
 
@@ -80,7 +91,9 @@ def imports(name: str) -> set[str]:
             assert node.level == 0, f"{name}:{node.lineno}: relative import; write the full name"
             assert node.module is not None
             if node.module == "mtgrpo":  # from mtgrpo import tiny
-                found.update(f"mtgrpo.{a.name}" if is_module(a.name) else "mtgrpo" for a in node.names)
+                found.update(
+                    f"mtgrpo.{a.name}" if is_module(a.name) else "mtgrpo" for a in node.names
+                )
             else:
                 found.add(node.module)
         elif (
@@ -110,41 +123,61 @@ def part(name: str) -> str:
 # ---- imports -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", NAMES)
 def test_imports_go_one_way(name):
-    ours = {module.removeprefix("mtgrpo").lstrip(".") for module in imports(name) if module.split(".")[0] == "mtgrpo"}
+    ours = {
+        module.removeprefix("mtgrpo").lstrip(".")
+        for module in imports(name)
+        if module.split(".")[0] == "mtgrpo"
+    }
     if part(name) in ALLOWED:
         allowed = (*ALLOWED[part(name)], *COMPOSITION.get(name, ()))
         wrong = {m for m in ours if not any(m == a or m.startswith(a + ".") for a in allowed)}
         assert not wrong, f"{name} imports {sorted(wrong)} of mtgrpo; allowed: {allowed}"
     recipe = {f"{Path(file).with_suffix('')}".replace("/", ".") for file in RECIPE}
     if name not in RECIPE:
-        assert not ours & recipe, f"{name} imports the recipe of the embedded model, and with it torch"
+        assert not ours & recipe, (
+            f"{name} imports the recipe of the embedded model, and with it torch"
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_third_parties_stay_where_they_belong(name):
-    theirs = {module.split(".")[0] for module in imports(name)} - sys.stdlib_module_names - {"mtgrpo", "__future__"}
+    theirs = (
+        {module.split(".")[0] for module in imports(name)}
+        - sys.stdlib_module_names
+        - {"mtgrpo", "__future__"}
+    )
     if part(name) == "core":
         assert theirs <= {"numpy"}, name
     if part(name) == "errors":
         assert not theirs, name
     if part(name) != "integrations" and name not in RECIPE:
-        assert not theirs & HEAVY, f"{name} imports {sorted(theirs & HEAVY)}; only integrations/ and {RECIPE} may"
+        assert not theirs & HEAVY, (
+            f"{name} imports {sorted(theirs & HEAVY)}; only integrations/ and {RECIPE} may"
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if part(name) == "core"])
 def test_core_is_pure(name):
     assert not {module.split(".")[0] for module in imports(name)} & IMPURE
     for line, function in calls(name):
-        assert function not in ("open", "input", "print", "breakpoint"), f"{name}:{line}: {function}"
+        assert function not in ("open", "input", "print", "breakpoint"), (
+            f"{name}:{line}: {function}"
+        )
         if function.startswith(("np.random.", "numpy.random.")):
-            assert function.endswith(".default_rng"), f"{name}:{line}: {function} is global randomness"
+            assert function.endswith(".default_rng"), (
+                f"{name}:{line}: {function} is global randomness"
+            )
 
 
-@pytest.mark.parametrize("module", ["mtgrpo", "mtgrpo.core.mixer", "mtgrpo.tasks", "mtgrpo.presets", "mtgrpo.testing"])
+@pytest.mark.parametrize(
+    "module", ["mtgrpo", "mtgrpo.core.mixer", "mtgrpo.tasks", "mtgrpo.presets", "mtgrpo.testing"]
+)
 def test_importing_is_light(module):
     code = f"import sys, {module}; print(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
     loaded = set(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
     )
     assert "mtgrpo" in loaded
     unwanted = "torch transformers trl verl datasets pandas pyarrow yaml rich matplotlib reasoning_gym sympy pytest"
@@ -155,7 +188,9 @@ def test_public_names():
     names = mtgrpo.__all__
     assert len(names) <= 20
     # As ruff sorts them: CONSTANTS, Classes, functions.
-    assert names == sorted(names, key=lambda n: (0 if n.isupper() else 1 if n[0].isupper() else 2, n))
+    assert names == sorted(
+        names, key=lambda n: (0 if n.isupper() else 1 if n[0].isupper() else 2, n)
+    )
     assert all(hasattr(mtgrpo, name) for name in names)
 
 
@@ -163,10 +198,16 @@ def test_public_names():
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_never_called(name):
     for line, function in calls(name):
-        assert function not in ("eval", "exec", "compile", "__import__"), f"{name}:{line}: {function}"
-        assert function not in ("yaml.load", "yaml.unsafe_load", "np.load"), f"{name}:{line}: {function}"
+        assert function not in ("eval", "exec", "compile", "__import__"), (
+            f"{name}:{line}: {function}"
+        )
+        assert function not in ("yaml.load", "yaml.unsafe_load", "np.load"), (
+            f"{name}:{line}: {function}"
+        )
         if name not in PRINTS:
-            assert function != "print", f"{name}:{line}: print; the command line prints, nothing else does"
+            assert function != "print", (
+                f"{name}:{line}: print; the command line prints, nothing else does"
+            )
     unsafe = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
     assert not {module.split(".")[0] for module in imports(name)} & unsafe, name
 
@@ -177,13 +218,17 @@ def test_errors_are_not_swallowed(name):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"{name}:{node.lineno}: bare except"
         if part(name) == "core":
-            assert not isinstance(node, ast.Assert), f"{name}:{node.lineno}: assert; raise an error of mtgrpo.errors"
+            assert not isinstance(node, ast.Assert), (
+                f"{name}:{node.lineno}: assert; raise an error of mtgrpo.errors"
+            )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_files_stay_small(name):
     length = len((SOURCE / name).read_text(encoding="utf-8").splitlines())
-    assert length <= 350, f"{name} has {length} lines; find the second thing it does and give it a file"
+    assert length <= 350, (
+        f"{name} has {length} lines; find the second thing it does and give it a file"
+    )
     assert Path(name).stem not in ("utils", "util", "helpers", "common", "misc")
 
 
@@ -217,7 +262,9 @@ def test_every_metric_of_the_mixer_has_its_line_and_every_line_its_metric():
 
 def test_every_reason_has_its_line_and_every_line_its_reason():
     values = [0.0, 0.1, 0.5, 1.0, float("nan")]
-    groups = [Group("a", (r, s), (0.5, 0.5) if r == r and s == s else ()) for r in values for s in values]
+    groups = [
+        Group("a", (r, s), (0.5, 0.5) if r == r and s == s else ()) for r in values for s in values
+    ]
     groups += [Group("a", (r, s)) for r in values for s in values]
     groups.append(Group("a", (0.5, 0.5), (0.0, 1.0)))
     reasons = {keep(group).reason for keep in FILTERS.values() for group in groups} - {""}
@@ -225,17 +272,23 @@ def test_every_reason_has_its_line_and_every_line_its_reason():
 
 
 def test_every_metric_an_engine_adds_has_its_line():
-    known = documented("From the mixer") | documented("From the TRL trainer") | documented("From verl")
+    known = (
+        documented("From the mixer") | documented("From the TRL trainer") | documented("From verl")
+    )
     known |= {metric.removeprefix("eval/") for metric in known}
     for name in NAMES:
         if part(name) not in ("integrations", "runlog", "evaluation"):
             continue
         for node in ast.walk(tree(name)):
             if isinstance(node, ast.JoinedStr):
-                text = "".join(str(p.value) if isinstance(p, ast.Constant) else "<name>" for p in node.values)
+                text = "".join(
+                    str(p.value) if isinstance(p, ast.Constant) else "<name>" for p in node.values
+                )
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 text = node.value
             else:
                 continue
             if re.fullmatch(r"(eval/)?(task/<name>|tasks|sampler)/[a-z_/]+[a-z]", text):
-                assert text in known, f"{name}:{node.lineno}: metric {text!r} has no line in docs/metrics.md"
+                assert text in known, (
+                    f"{name}:{node.lineno}: metric {text!r} has no line in docs/metrics.md"
+                )

@@ -7,7 +7,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_tables_are_those_of_the_committed_benchmarks():
-    spec = importlib.util.spec_from_file_location("balanced_page", ROOT / "research" / "balanced.py")
+    spec = importlib.util.spec_from_file_location(
+        "balanced_page", ROOT / "research" / "balanced.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)

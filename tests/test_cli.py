@@ -18,7 +18,9 @@ Config = dict[str, Any]
 
 def base_config(folder: Path) -> Config:
     rows = folder / "rows.jsonl"
-    rows.write_text("".join(json.dumps({"prompt": f"say {i}", "answer": str(i)}) + "\n" for i in range(20)))
+    rows.write_text(
+        "".join(json.dumps({"prompt": f"say {i}", "answer": str(i)}) + "\n" for i in range(20))
+    )
     (folder / "my_reward.py").write_text(
         "def exact(completions, answer, **columns):\n"
         "    return [float(c.strip() == a) for c, a in zip(completions, answer)]\n"
@@ -27,7 +29,12 @@ def base_config(folder: Path) -> Config:
         "output": str(folder / "run"),
         "tasks": [
             {"tiny": "zebra", "level": "easy"},
-            {"rows": str(rows), "name": "say", "reward": f"{folder / 'my_reward.py'}:exact", "test_fraction": 0.2},
+            {
+                "rows": str(rows),
+                "name": "say",
+                "reward": f"{folder / 'my_reward.py'}:exact",
+                "test_fraction": 0.2,
+            },
         ],
         "steps": 2,
         "batch_size": 4,
@@ -68,10 +75,19 @@ def set_key(key: str, value: object) -> Callable[[Config, Path], None]:
 
 
 FAULTS: dict[str, tuple[Callable[[Config, Path], None], list[str]]] = {
-    "unknown key": (set_key("batchsize", 3), ["unknown key 'batchsize'", "did you mean 'batch_size'"]),
+    "unknown key": (
+        set_key("batchsize", 3),
+        ["unknown key 'batchsize'", "did you mean 'batch_size'"],
+    ),
     "wrong type": (set_key("steps", "ten"), ["steps", "'ten' is text"]),
-    "unknown task kind": (lambda c, f: c["tasks"].append({"tinny": "zebra"}), ["tasks[2]", "'tinny'"]),
-    "unknown task": (lambda c, f: c["tasks"].append({"tiny": "zebr", "level": "easy"}), ["tasks[2]", "'zebr'"]),
+    "unknown task kind": (
+        lambda c, f: c["tasks"].append({"tinny": "zebra"}),
+        ["tasks[2]", "'tinny'"],
+    ),
+    "unknown task": (
+        lambda c, f: c["tasks"].append({"tiny": "zebr", "level": "easy"}),
+        ["tasks[2]", "'zebr'"],
+    ),
     "unknown dataset": (
         lambda c, f: c["tasks"].append({"reasoning_gym": "zebra_puzles"}),
         ["zebra_puzles", "did you mean 'zebra_puzzles'"],
@@ -82,16 +98,25 @@ FAULTS: dict[str, tuple[Callable[[Config, Path], None], list[str]]] = {
     "missing column": (set_task("prompt", "question"), ["question", "prompt"]),
     "missing file": (set_task("rows", "no/such/file.jsonl"), ["no/such/file.jsonl"]),
     "empty dataset": (set_task("rows", lambda f: jsonl(f, "")), ["other.jsonl"]),
-    "bad JSON": (set_task("rows", lambda f: jsonl(f, '{"prompt": "a"}\n{"prompt": \n')), ["other.jsonl:2"]),
+    "bad JSON": (
+        set_task("rows", lambda f: jsonl(f, '{"prompt": "a"}\n{"prompt": \n')),
+        ["other.jsonl:2"],
+    ),
     "no text file": (set_task("rows", lambda f: binary(f)), ["binary.jsonl", "cannot be read"]),
     "a directory": (set_task("rows", lambda f: str(f)), ["a directory"]),
     "reward that breaks": (
         set_task("reward", lambda f: python(f, "raise RuntimeError('first\\nsecond')")),
         ["RuntimeError: first second"],
     ),
-    "no reward function": (set_task("reward", lambda f: python(f, "exact = 3")), ["exact is a int"]),
+    "no reward function": (
+        set_task("reward", lambda f: python(f, "exact = 3")),
+        ["exact is a int"],
+    ),
     "no import path": (set_task("reward", "math"), ["'math' is no import path", "module:function"]),
-    "unknown weighting key": (set_key("weighting", {"lamb": 1.0}), ["weighting", "did you mean 'lam'"]),
+    "unknown weighting key": (
+        set_key("weighting", {"lamb": 1.0}),
+        ["weighting", "did you mean 'lam'"],
+    ),
     "weights of other tasks": (
         set_key("weighting", {"rule": "fixed", "weights": {"zebra-easy": 1.0}}),
         ["weights for ['zebra-easy']", "'say'"],
@@ -100,8 +125,14 @@ FAULTS: dict[str, tuple[Callable[[Config, Path], None], list[str]]] = {
     "no number": (set_key("learning_rate", float("nan")), ["learning_rate: nan"]),
     "group size": (set_key("group_size", 1), ["group_size: 1"]),
     "does not divide": (set_key("updates_per_step", 3), ["batch_size: 4", "updates_per_step: 3"]),
-    "TRL field": (set_key("trl", {"temprature": 0.5}), ["temprature", "did you mean 'temperature'"]),
-    "type of a TRL field": (set_key("trl", {"temperature": "hot"}), ["trl.temperature", "'hot' is text"]),
+    "TRL field": (
+        set_key("trl", {"temprature": 0.5}),
+        ["temprature", "did you mean 'temperature'"],
+    ),
+    "type of a TRL field": (
+        set_key("trl", {"temperature": "hot"}),
+        ["trl.temperature", "'hot' is text"],
+    ),
     "managed TRL field": (set_key("trl", {"max_steps": 5}), ["trl.max_steps"]),
 }
 
@@ -126,7 +157,9 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 @pytest.mark.usefixtures("no_model")
-def test_bad_input_is_one_line_and_exit_code_2(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     change, parts = FAULTS[name]
     config = base_config(tmp_path)
     change(config, tmp_path)
@@ -142,13 +175,22 @@ def test_bad_input_is_one_line_and_exit_code_2(name: str, tmp_path: Path, capsys
 
 
 @pytest.mark.usefixtures("no_model")
-def test_dry_run_prints_the_plan_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_prints_the_plan_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = base_config(tmp_path)
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config))
     assert main(["train", str(path), "--dry-run"]) == 0
     text = capsys.readouterr().out
-    for part in ("say", "zebra-easy", "improvement_aware", "16 rows", "rollouts per step", "total per process"):
+    for part in (
+        "say",
+        "zebra-easy",
+        "improvement_aware",
+        "16 rows",
+        "rollouts per step",
+        "total per process",
+    ):
         assert part in text
     assert not (tmp_path / "run").exists()
 
@@ -176,11 +218,15 @@ def test_presets_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["presets", "mt"]) == 2
 
 
-def test_simulate_shows_methods_and_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_simulate_shows_methods_and_sweeps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["simulate", "--preset", "grpo", "--preset", "mt_grpo", "--steps", "20"]) == 0
     assert "mt_grpo" in capsys.readouterr().out
     figure = tmp_path / "sweep.png"
-    assert main(["simulate", "--sweep", "lam=0.1,0.4", "--steps", "20", "--figure", str(figure)]) == 0
+    assert (
+        main(["simulate", "--sweep", "lam=0.1,0.4", "--steps", "20", "--figure", str(figure)]) == 0
+    )
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert main(["simulate", "--sweep", "lam"]) == 2
     assert "lam=0.1,0.2,0.4" in capsys.readouterr().err

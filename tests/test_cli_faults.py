@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from mtgrpo.cli import main
-from mtgrpo.integrations import checkpoints
+from mtgrpo.runlog import checkpoints
 
 # Does at its n-th call what a file beside it says, once.
 REWARD = """
@@ -92,9 +92,14 @@ def assert_same(folder: Path, name: str) -> None:
     """The run took the same decisions, measured the same and ended with the same weights."""
     for file in ("metrics.jsonl", "evaluations.jsonl", "completions.jsonl"):
         assert lines(folder / name, file) == lines(folder / "whole", file)
-    weights = [(folder / run / "model" / "model.safetensors").read_bytes() for run in (name, "whole")]
+    weights = [
+        (folder / run / "model" / "model.safetensors").read_bytes() for run in (name, "whole")
+    ]
     assert weights[0] == weights[1]
-    states = [(folder / run / "checkpoints" / "checkpoint-6" / "mixer.json").read_text() for run in (name, "whole")]
+    states = [
+        (folder / run / "checkpoints" / "checkpoint-6" / "mixer.json").read_text()
+        for run in (name, "whole")
+    ]
     assert states[0] == states[1]
     summary = json.loads((folder / name / "summary.json").read_text())
     assert (summary["status"], summary["steps"]) == ("finished", 6)
@@ -115,7 +120,10 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     assert "stopping after this step" in printed
     step = lines(run, "metrics.jsonl")[-1]["step"]
     assert 1 <= step < 6
-    assert f"interrupted; continue with the same command and --resume (from step {step};" in " ".join(printed.split())
+    assert (
+        f"interrupted; continue with the same command and --resume (from step {step};"
+        in " ".join(printed.split())
+    )
     assert checkpoints.problem(run / "checkpoints" / f"checkpoint-{step}") == ""
     assert status(run) == "interrupted"
     assert not (run / ".lock").exists()
@@ -127,12 +135,16 @@ def test_a_second_signal_stops_at_once(folder: Path, capsys: pytest.CaptureFixtu
     plan(folder, 5, "SIGTERM", "SIGINT")
     assert train(folder, "twice") == 130
     assert status(folder / "twice") == "interrupted"
-    assert "continue with the same command and --resume" in " ".join(capsys.readouterr().out.split())
+    assert "continue with the same command and --resume" in " ".join(
+        capsys.readouterr().out.split()
+    )
     assert train(folder, "twice", "--resume") == 0
     assert_same(folder, "twice")
 
 
-def test_a_signal_before_the_first_step_stops_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_signal_before_the_first_step_stops_at_once(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan(folder, 1, "SIGTERM")  # in the evaluation before training
     assert train(folder, "early") == 130
     assert "no step was saved yet" in " ".join(capsys.readouterr().out.split())
@@ -168,7 +180,9 @@ def test_resume_falls_back_over_damaged_and_half_written_checkpoints(
     assert "optimizer.pt was changed or damaged; going back to checkpoint-4" in printed
     assert "still being written" in printed
     assert_same(folder, "fallback")
-    names = sorted(p.name for p in (run / "checkpoints").iterdir() if p.is_dir())  # TRL adds a README.md
+    names = sorted(
+        p.name for p in (run / "checkpoints").iterdir() if p.is_dir()
+    )  # TRL adds a README.md
     assert names == ["checkpoint-4", "checkpoint-6", "unusable-checkpoint-6"]
 
 
@@ -214,12 +228,18 @@ def test_a_disk_that_fills_up_while_saving_ends_in_one_line(
 ) -> None:
     real: Callable[[Path], None] = checkpoints.seal
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "seal", lambda path: full() if path.name == "checkpoint-4" else real(path))
+        patch.setattr(
+            checkpoints, "seal", lambda path: full() if path.name == "checkpoint-4" else real(path)
+        )
         assert train(folder, "full") == 2
     line = capsys.readouterr().err.strip()
     assert line.startswith("error: ")
     assert line.count("\n") == 0
-    for part in ("checkpoint-4: cannot be written (No space left on device)", "the last good one is", "checkpoint-2"):
+    for part in (
+        "checkpoint-4: cannot be written (No space left on device)",
+        "the last good one is",
+        "checkpoint-2",
+    ):
         assert part in line
     assert status(folder / "full") == "failed"
     assert train(folder, "full", "--resume") == 0
@@ -259,7 +279,9 @@ def test_a_directory_in_use_is_left_alone(folder: Path, capsys: pytest.CaptureFi
     run = folder / "used"
     shutil.copytree(folder / "whole", run)
     end_early(run)
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
@@ -284,11 +306,20 @@ time.sleep(600)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", ["checkpoint-4/mixer.json", "checkpoint-4/trainer_state.json", "checkpoint-6"])
+@pytest.mark.parametrize(
+    "at", ["checkpoint-4/mixer.json", "checkpoint-4/trainer_state.json", "checkpoint-6"]
+)
 def test_kill_9_while_saving(at: str, folder: Path) -> None:
     name = f"killed at {at.replace('/', ' ')}"
     run = folder / name
-    command = [sys.executable, "-c", KILLED, str(run / "checkpoints" / at), str(folder / "config.yaml"), str(run)]
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        str(run / "checkpoints" / at),
+        str(folder / "config.yaml"),
+        str(run),
+    ]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == -9, done.stderr

@@ -35,14 +35,21 @@ FAULTS = {
 def write(tmp_path: Path) -> Callable[..., str]:
     def write(fault: str = "return right", good: int = 99, **changes: Any) -> str:
         rows = tmp_path / "rows.jsonl"
-        rows.write_text("".join(json.dumps({"prompt": f"{i}=", "answer": str(i)}) + "\n" for i in range(20)))
+        rows.write_text(
+            "".join(json.dumps({"prompt": f"{i}=", "answer": str(i)}) + "\n" for i in range(20))
+        )
         reward = tmp_path / f"reward_{len(list(tmp_path.glob('reward_*')))}.py"
         reward.write_text(REWARD.replace("{fault}", fault).replace("{good}", str(good)))
         config = {
             "output": str(tmp_path / "run"),
             "tasks": [
                 {"tiny": "zebra", "level": "easy"},
-                {"rows": str(rows), "name": "say", "reward": f"{reward}:exact", "test_fraction": 0.2},
+                {
+                    "rows": str(rows),
+                    "name": "say",
+                    "reward": f"{reward}:exact",
+                    "test_fraction": 0.2,
+                },
             ],
             "preset": "grpo",  # one round a step, every group kept
             "steps": 2,
@@ -89,7 +96,12 @@ def test_a_run_goes_on_where_it_ended_and_refuses_to_become_another(
     config = write()
     assert main(["train", config]) == 0
     assert json.loads((run / "summary.json").read_text())["status"] == "finished"
-    for name in ("config.yaml", "environment.json", "completions.jsonl", "checkpoints/checkpoint-2/mixer.json"):
+    for name in (
+        "config.yaml",
+        "environment.json",
+        "completions.jsonl",
+        "checkpoints/checkpoint-2/mixer.json",
+    ):
         assert (run / name).is_file(), name
     assert main(["train", config, "--resume", "--set", "steps=3"]) == 0
     assert steps(run) == [1, 2, 3]

@@ -10,8 +10,8 @@ import yaml
 from mtgrpo import presets
 from mtgrpo.config import load_config, parse_config, shipped_configs
 from mtgrpo.errors import ConfigError
+from mtgrpo.jobs.study import load_experiment, shipped_experiments
 from mtgrpo.plan import make_plan
-from mtgrpo.study import load_experiment, shipped_experiments
 from mtgrpo.yaml_text import parse_yaml
 
 MINIMAL = {"tasks": [{"tiny": "zebra", "level": "easy"}]}
@@ -21,12 +21,17 @@ MINIMAL = {"tasks": [{"tiny": "zebra", "level": "easy"}]}
 def test_every_shipped_configuration_parses_and_plans(name: str) -> None:
     config = load_config(name)
     plan = make_plan(config, world_size=8 if config.model != "tiny" else 1)
-    assert plan.micro_batch_size * plan.gradient_accumulation_steps * plan.world_size == plan.rows_per_update
+    assert (
+        plan.micro_batch_size * plan.gradient_accumulation_steps * plan.world_size
+        == plan.rows_per_update
+    )
     assert plan.rows_per_update * config.updates_per_step == plan.rows_per_step
 
 
 def test_resolving_is_idempotent_and_survives_yaml(tmp_path: Path) -> None:
-    config = load_config("demo", ["preset=mt_grpo_reg", "weighting.eta=0.01", "sampler.rounds.confidence=0.8"])
+    config = load_config(
+        "demo", ["preset=mt_grpo_reg", "weighting.eta=0.01", "sampler.rounds.confidence=0.8"]
+    )
     assert config.weighting["eta"] == 0.01
     assert config.sampler["rounds"] == {"kind": "needed", "confidence": 0.8, "max_inflation": 5.0}
     path = tmp_path / "config.yaml"
@@ -44,7 +49,12 @@ def test_another_rule_does_not_inherit_the_presets_arguments() -> None:
 def test_what_the_paper_lacks_is_off_unless_stated(key: str) -> None:
     assert getattr(load_config("demo"), key) is False
     assert getattr(load_config("demo", ["preset=dapo", f"{key}=true"]), key) is True
-    published = [presets.get(n, variant=v) for n in presets.NAMES if n != "balanced" for v in presets.VARIANTS]
+    published = [
+        presets.get(n, variant=v)
+        for n in presets.NAMES
+        if n != "balanced"
+        for v in presets.VARIANTS
+    ]
     assert not any(getattr(preset, key) for preset in published)
     assert f"  {key}: false\n" in str(published[0])
 
@@ -112,7 +122,9 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         ({"batch_size": 16, "group_size": 8, "micro_batch_size": 48}, 1, "nearest that does is 32"),
     ],
 )
-def test_batches_that_do_not_divide_say_what_would(changes: dict[str, int], world_size: int, message: str) -> None:
+def test_batches_that_do_not_divide_say_what_would(
+    changes: dict[str, int], world_size: int, message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         make_plan(parse_config({**MINIMAL, **changes}, "test"), world_size=world_size)
 
@@ -149,7 +161,9 @@ def test_another_lambda_brings_its_published_clip() -> None:
     assert clips == {0.1: 0.2, 0.3: 0.1, 0.9: 0.2, 1.2: 0.2}
 
 
-@pytest.mark.parametrize(("text", "value"), [("1e-5", 1e-5), ("2E+3", 2000.0), ("-.5e1", -5.0), ("3", 3), ("1e", "1e")])
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-5", 1e-5), ("2E+3", 2000.0), ("-.5e1", -5.0), ("3", 3), ("1e", "1e")]
+)
 def test_numbers_are_read_as_people_write_them(text: str, value: object) -> None:
     assert parse_yaml(f"a: {text}") == {"a": value}
     assert type(parse_yaml(text)) is type(value)

@@ -82,7 +82,9 @@ def test_slime(engine, tmp_path):
     class RolloutDataSource:
         def __init__(self, args: Any) -> None:
             self.args, self.sample_group_index, self.sample_index = args, 0, 0
-            self.dataset = types.SimpleNamespace(samples=[Sample({"task": t}) for t in ACCEPTED for _ in range(5)])
+            self.dataset = types.SimpleNamespace(
+                samples=[Sample({"task": t}) for t in ACCEPTED for _ in range(5)]
+            )
 
         def save(self, rollout_id: int) -> None: ...
 
@@ -93,7 +95,9 @@ def test_slime(engine, tmp_path):
         samples: list[list[Sample]]
         metrics: dict[str, Any] | None = None
 
-    async def generate_and_rm_group(args: Any, group: list[Sample], sampling_params: dict[str, Any]) -> list[Sample]:
+    async def generate_and_rm_group(
+        args: Any, group: list[Sample], sampling_params: dict[str, Any]
+    ) -> list[Sample]:
         for sample, reward in zip(group, rewards(group[0].metadata["task"], dice), strict=True):
             sample.reward = reward
         return group
@@ -113,7 +117,11 @@ def test_slime(engine, tmp_path):
     engine.add("slime.utils.async_utils", run=asyncio.run)
     recipe = engine.run("slime")
     args = types.SimpleNamespace(
-        rollout_batch_size=BATCH, rollout_seed=0, n_samples_per_prompt=SIZE, save=str(tmp_path), load=None
+        rollout_batch_size=BATCH,
+        rollout_seed=0,
+        n_samples_per_prompt=SIZE,
+        save=str(tmp_path),
+        load=None,
     )
     source = recipe["TaskSource"](args)
     for step in range(STEPS):
@@ -142,21 +150,37 @@ def test_openrlhf(engine):
 
     class SamplesGenerator:
         def __init__(self, args: Any, prompts_dataloader: Any, vllm_engines: list[Any]) -> None:
-            self.args, self.prompts_dataloader, self.vllm_engines = args, prompts_dataloader, vllm_engines
+            self.args, self.prompts_dataloader, self.vllm_engines = (
+                args,
+                prompts_dataloader,
+                vllm_engines,
+            )
 
         def _dispatch_prompts_to_vllm(
-            self, prompts: list[str], labels: list[str], *, images: list[Any] | None = None, **generate_kwargs: Any
+            self,
+            prompts: list[str],
+            labels: list[str],
+            *,
+            images: list[Any] | None = None,
+            **generate_kwargs: Any,
         ) -> list[Any]:
             assert len(prompts) == len(labels) == len(images or [])
             return [[{"prompt": p, "reward": r} for r in rewards(p, dice)] for p in prompts]
 
-        def _process_response_into_experience(self, response: dict[str, Any], **generate_kwargs: Any) -> Any:
-            return types.SimpleNamespace(prompts=[response["prompt"]], rewards=Scalar(response["reward"]))
+        def _process_response_into_experience(
+            self, response: dict[str, Any], **generate_kwargs: Any
+        ) -> Any:
+            return types.SimpleNamespace(
+                prompts=[response["prompt"]], rewards=Scalar(response["reward"])
+            )
 
     dice, calls = random.Random(1), []
     engine.add("ray", get=lambda reference: reference)
     engine.add("openrlhf.trainer.ppo_utils.samples_generator", SamplesGenerator=SamplesGenerator)
-    engine.add("openrlhf.trainer.ray.vllm_engine", batch_vllm_engine_call=lambda engines, name: calls.append(name))
+    engine.add(
+        "openrlhf.trainer.ray.vllm_engine",
+        batch_vllm_engine_call=lambda engines, name: calls.append(name),
+    )
     recipe = engine.run("OpenRLHF")
     dataset = [(task, task, "label", None) for task in ACCEPTED for _ in range(10)]
     args = types.SimpleNamespace(
@@ -212,7 +236,9 @@ def test_prime_rl(engine):
     engine.add("prime_rl.orchestrator.types", TaskRequest=TaskRequest)
     engine.add("prime_rl.orchestrator.utils", episode_env_name=lambda episode: episode.env_name)
     recipe = engine.run("prime-rl")
-    assert sys.modules["prime_rl.orchestrator.orchestrator"].TrainSource is recipe["TaskTrainSource"]
+    assert (
+        sys.modules["prime_rl.orchestrator.orchestrator"].TrainSource is recipe["TaskTrainSource"]
+    )
     source = recipe["TaskTrainSource"](list(ACCEPTED))
     dice, in_flight, admitted, quotas, batches = random.Random(1), [], Counter(), None, 0
     while batches < 4:  # forty groups in flight, finishing in any order
@@ -242,7 +268,9 @@ def test_nemo_rl(engine, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     engine.add("nemo_rl.distributed.batched_data_dict", BatchedDataDict=BatchedDataDict)
     recipe = engine.run("NeMo-RL")
-    loaders = {task: [{"task_name": [task], "message_log": [i]} for i in range(7)] for task in ACCEPTED}
+    loaders = {
+        task: [{"task_name": [task], "message_log": [i]} for i in range(7)] for task in ACCEPTED
+    }
     iterators = {task: iter(rows) for task, rows in loaders.items()}
     dice, records = random.Random(1), {}
     for step in range(STEPS):
@@ -251,7 +279,10 @@ def test_nemo_rl(engine, tmp_path, monkeypatch):
         quotas = recipe["ledger"].mixer.batch.quotas
         assert Counter(batch["task_name"]) == {task: n for task, n in quotas.items() if n}
         repeated = [task for task in batch["task_name"] for _ in range(SIZE)]
-        records = {"tasks": repeated, "rewards": [r for task in batch["task_name"] for r in rewards(task, dice)]}
+        records = {
+            "tasks": repeated,
+            "rewards": [r for task in batch["task_name"] for r in rewards(task, dice)],
+        }
         assert recipe["ledger"].mixer.step == step
     weights = recipe["ledger"].mixer.weights()
     assert weights["hard"] > weights["easy"]
@@ -263,4 +294,7 @@ def test_nemo_rl(engine, tmp_path, monkeypatch):
 
 def test_the_page_names_what_was_run():
     assert "None of the four was run inside its engine" in PAGE
-    assert all(f"## {name}\n" in PAGE for name in ("Plain PyTorch", "slime", "OpenRLHF", "prime-rl", "NeMo-RL"))
+    assert all(
+        f"## {name}\n" in PAGE
+        for name in ("Plain PyTorch", "slime", "OpenRLHF", "prime-rl", "NeMo-RL")
+    )

@@ -10,7 +10,11 @@ from mtgrpo.errors import ConfigError, MissingExtra, MtgrpoError, did_you_mean, 
 
 def test_the_tree_is_as_drawn():
     drawn = re.findall(r"── (\w+)", errors.__doc__)
-    classes = {c.__name__: c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, Exception)}
+    classes = {
+        c.__name__: c
+        for c in vars(errors).values()
+        if isinstance(c, type) and issubclass(c, Exception)
+    }
     assert sorted(drawn) == sorted(set(classes) - {"MtgrpoError"})
     for name, cls in classes.items():
         assert issubclass(cls, MtgrpoError), name

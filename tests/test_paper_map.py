@@ -9,7 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "paper-map.md").read_text(encoding="utf-8")
-ROWS = [line.split(" | ") for line in PAGE.splitlines() if re.search(r"`(tests|core|tasks|integrations)/", line)]
+ROWS = [
+    line.split(" | ")
+    for line in PAGE.splitlines()
+    if re.search(r"`(tests|core|tasks|integrations)/", line)
+]
 ROWS = [row for row in ROWS if len(row) == 4]
 
 

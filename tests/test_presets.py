@@ -16,9 +16,16 @@ ALL = [(n, v, s) for n in presets.NAMES for v in presets.VARIANTS for s in prese
 
 
 @pytest.mark.parametrize(("name", "variant", "setting"), ALL)
-def test_every_preset_builds_is_complete_and_prints_every_value(name: str, variant: str, setting: str) -> None:
+def test_every_preset_builds_is_complete_and_prints_every_value(
+    name: str, variant: str, setting: str
+) -> None:
     preset = presets.get(name, variant=variant, setting=setting)
-    TaskMixer(["a", "b", "c"], batch_size=8, weighting=preset.make_weighting(), sampler=preset.make_sampler())
+    TaskMixer(
+        ["a", "b", "c"],
+        batch_size=8,
+        weighting=preset.make_weighting(),
+        sampler=preset.make_sampler(),
+    )
     assert complete_weighting(preset.weighting) == dict(preset.weighting)
     assert complete_sampler(preset.sampler) == dict(preset.sampler)
     text = str(preset)
@@ -31,7 +38,10 @@ def test_hyper_parameters_of_the_two_published_settings() -> None:
     nine = presets.get("mt_grpo", variant="released", setting="nine_tasks")
     assert (three.weighting["improvement_clip"], three.weighting["weight_decay"]) == (0.1, 1e-5)
     assert nine.weighting["weight_decay"] == 1e-4
-    assert (three.sampler["max_resamples"], nine.sampler["max_resamples"]) == (9, 1)  # rounds, the first included
+    assert (three.sampler["max_resamples"], nine.sampler["max_resamples"]) == (
+        9,
+        1,
+    )  # rounds, the first included
     assert (three.sampler["shares_from_step"], nine.sampler["shares_from_step"]) == (0, 10)
     assert three.sampler["rounds"]["max_inflation"] == 1.0
     assert nine.sampler["rounds"]["max_inflation"] == 5.0
@@ -39,7 +49,10 @@ def test_hyper_parameters_of_the_two_published_settings() -> None:
     assert nine.make_sampler().group_filter is released_lenient
     regularized = presets.get("mt_grpo_reg", variant="released", setting="three_tasks")
     assert regularized.sampler["shares_from_step"] == 10
-    assert presets.get("mt_grpo", variant="paper", setting="three_tasks").sampler["max_resamples"] == 10
+    assert (
+        presets.get("mt_grpo", variant="paper", setting="three_tasks").sampler["max_resamples"]
+        == 10
+    )
 
 
 # (variant, setting): quotas, filter, rounds allowed with the first, inflation cap, rho per, shares bind from step
@@ -47,7 +60,15 @@ SAMPLERS = {
     ("paper", "three_tasks"): ("multinomial", "strict", 11, 5.0, "deficit", "step", 0),
     ("paper", "nine_tasks"): ("multinomial", "lenient", 3, 5.0, "deficit", "step", 0),
     ("released", "three_tasks"): ("released", "strict", 10, 1.0, "same_until_full", "round", 0),
-    ("released", "nine_tasks"): ("released", "released_lenient", 2, 5.0, "same_until_full", "round", 10),
+    ("released", "nine_tasks"): (
+        "released",
+        "released_lenient",
+        2,
+        5.0,
+        "same_until_full",
+        "round",
+        10,
+    ),
 }
 
 
@@ -59,7 +80,12 @@ def test_ratio_preserving_sampler_as_published(name: str, variant: str, setting:
         start = 10  # all regularised runs
     assert presets.get(name, variant=variant, setting=setting).sampler == {
         "quotas": quotas,
-        "rounds": {"kind": "oversampled", "oversampling": 3.0, "max_inflation": cap, "refill": refill},
+        "rounds": {
+            "kind": "oversampled",
+            "oversampling": 3.0,
+            "max_inflation": cap,
+            "refill": refill,
+        },
         "group_filter": group_filter,
         "acceptance": {"kind": "ema", "decay": 0.9, "per": per},
         "max_resamples": rounds - 1,
@@ -73,7 +99,9 @@ def test_ratio_preserving_sampler_as_published(name: str, variant: str, setting:
 
 @pytest.mark.parametrize(("variant", "setting"), SAMPLERS)
 @pytest.mark.parametrize("name", ["dapo", "sec_dapo", "seq_dapo"])
-def test_dapo_fills_task_blind_with_the_same_filter_and_rounds(name: str, variant: str, setting: str) -> None:
+def test_dapo_fills_task_blind_with_the_same_filter_and_rounds(
+    name: str, variant: str, setting: str
+) -> None:
     _, group_filter, rounds, *_ = SAMPLERS[variant, setting]
     sampler = presets.get(name, variant=variant, setting=setting).sampler
     assert sampler["keep_shares"] is False
@@ -86,7 +114,9 @@ def test_dapo_fills_task_blind_with_the_same_filter_and_rounds(name: str, varian
 def test_plain_methods_train_on_the_first_draw(name: str, variant: str, setting: str) -> None:
     preset = presets.get(name, variant=variant, setting=setting)
     assert (preset.sampler["group_filter"], preset.sampler["max_resamples"]) == ("none", 0)
-    mixer = TaskMixer(["a", "b"], batch_size=8, weighting=preset.make_weighting(), sampler=preset.make_sampler())
+    mixer = TaskMixer(
+        ["a", "b"], batch_size=8, weighting=preset.make_weighting(), sampler=preset.make_sampler()
+    )
     assert fill_with(mixer, (0.0, 0.0)) == [8]
     assert len(mixer.batch.groups) == 8  # type: ignore[union-attr]
 
@@ -102,9 +132,13 @@ def fill_with(mixer: TaskMixer, rewards: tuple[float, ...]) -> list[int]:
 
 @pytest.mark.parametrize(("variant", "setting"), SAMPLERS)
 @pytest.mark.parametrize("name", ["dapo", "grpo_rps"])
-def test_a_step_that_accepts_nothing_uses_up_its_rounds_of_3b_and_ends(name: str, variant: str, setting: str) -> None:
+def test_a_step_that_accepts_nothing_uses_up_its_rounds_of_3b_and_ends(
+    name: str, variant: str, setting: str
+) -> None:
     preset = presets.get(name, variant=variant, setting=setting)
-    mixer = TaskMixer(["a", "b"], batch_size=8, weighting=preset.make_weighting(), sampler=preset.make_sampler())
+    mixer = TaskMixer(
+        ["a", "b"], batch_size=8, weighting=preset.make_weighting(), sampler=preset.make_sampler()
+    )
     assert fill_with(mixer, (0.0, 0.0)) == [24] * SAMPLERS[variant, setting][2]
     # Groups of 0.1 throughout have no gradient; only the released lenient filter keeps them.
     mixer.update()
@@ -120,7 +154,11 @@ def test_signals_of_the_variants() -> None:
 
     assert signals("paper") == ("reward", "step", "mean", 0.0, None, "step", "adamw")
     assert signals("released") == ("accuracy", "round", "sum", 0.5, 0.0, "minibatch", "adam")
-    assert signals("released", "mt_grpo_reg") == signals("released", "worst_task") == signals("released")
+    assert (
+        signals("released", "mt_grpo_reg")
+        == signals("released", "worst_task")
+        == signals("released")
+    )
     assert signals("paper", "mt_grpo_reg") == signals("paper")
     for variant in ("paper", "released"):
         iwu = presets.get("grpo_iwu", variant=variant).weighting
@@ -134,14 +172,24 @@ def test_signals_of_the_variants() -> None:
 
 
 def test_clips_follow_the_method() -> None:
-    clips = {name: (presets.get(name).epsilon, presets.get(name).epsilon_high) for name in presets.NAMES}
-    assert {name for name, clip in clips.items() if clip == (0.2, 0.2)} == {"grpo", "sec_grpo", "seq_grpo"}
-    assert {clip for name, clip in clips.items() if name not in ("grpo", "sec_grpo", "seq_grpo")} == {(0.2, 0.28)}
+    clips = {
+        name: (presets.get(name).epsilon, presets.get(name).epsilon_high) for name in presets.NAMES
+    }
+    assert {name for name, clip in clips.items() if clip == (0.2, 0.2)} == {
+        "grpo",
+        "sec_grpo",
+        "seq_grpo",
+    }
+    assert {
+        clip for name, clip in clips.items() if name not in ("grpo", "sec_grpo", "seq_grpo")
+    } == {(0.2, 0.28)}
 
 
 def test_planners_follow_the_variant() -> None:
     assert isinstance(presets.get("mt_grpo").make_sampler().rounds, NeededRounds)
-    assert isinstance(presets.get("mt_grpo", variant="paper").make_sampler().rounds, OversampledRounds)
+    assert isinstance(
+        presets.get("mt_grpo", variant="paper").make_sampler().rounds, OversampledRounds
+    )
     assert presets.get("dapo").make_sampler().keep_shares is False
 
 

@@ -28,7 +28,13 @@ def softmax(logits: Sequence[float]) -> list[float]:
 
 
 def released(
-    tasks: Sequence[str], steps: Sequence[Step], lam: float | None, decay: float, lr: float, clip: float, ema: float
+    tasks: Sequence[str],
+    steps: Sequence[Step],
+    lam: float | None,
+    decay: float,
+    lr: float,
+    clip: float,
+    ema: float,
 ) -> list[list[float]]:
     """Weights after each step; ``lam=None`` is the reward-only rule, s = 0.2 J."""
     reward = dict.fromkeys(tasks, 0.0)
@@ -43,7 +49,10 @@ def released(
             if lam is None:
                 scores = [0.2 * reward[task] for task in tasks]
             else:
-                scores = [max(-clip, min(clip, float(drop.get(task, 0.0)))) + lam * reward[task] for task in tasks]
+                scores = [
+                    max(-clip, min(clip, float(drop.get(task, 0.0)))) + lam * reward[task]
+                    for task in tasks
+                ]
             z = softmax(logits)
             mean = sum(a * s for a, s in zip(z, scores, strict=True))
             count += 1
@@ -51,7 +60,9 @@ def released(
                 gradient = z[i] * (score - mean) + decay * logits[i]
                 first[i] += 0.1 * (gradient - first[i])
                 second[i] += 0.001 * (gradient**2 - second[i])
-                step = first[i] / (1 - 0.9**count) / (math.sqrt(second[i] / (1 - 0.999**count)) + 1e-8)
+                step = (
+                    first[i] / (1 - 0.9**count) / (math.sqrt(second[i] / (1 - 0.999**count)) + 1e-8)
+                )
                 logits[i] -= lr * step
         weights.append(softmax(logits))
     return weights
@@ -64,7 +75,11 @@ def random_steps(tasks: Sequence[str], seed: int, number: int = 60) -> list[Step
 
     def values(low: float, high: float) -> Values:
         present = rng.choice([1.0, 1.0, 0.5, 0.0])
-        return {task: rng.choice(kinds)(rng.uniform(low, high)) for task in tasks if rng.random() < present}
+        return {
+            task: rng.choice(kinds)(rng.uniform(low, high))
+            for task in tasks
+            if rng.random() < present
+        }
 
     def step() -> Step:
         scale = rng.choice([0.02, 0.3, 1e12])
@@ -98,7 +113,8 @@ NINE = [
 
 
 @pytest.mark.parametrize(
-    ("number", "name", "overrides", "meaning"), [(3, *case) for case in THREE] + [(9, *case) for case in NINE]
+    ("number", "name", "overrides", "meaning"),
+    [(3, *case) for case in THREE] + [(9, *case) for case in NINE],
 )
 @pytest.mark.parametrize("seed", [0, 1])
 def test_weights_are_the_released_codes_over_60_steps(
@@ -110,7 +126,9 @@ def test_weights_are_the_released_codes_over_60_steps(
     weighting = presets.weighting(name, tasks, variant="released", **overrides)
     for (rounds, minibatches), weights in zip(steps, expected, strict=True):
         # One round may be given as it is, as a mapping.
-        weighting.update(task_rewards=rounds[0] if len(rounds) == 1 else rounds, improvements=minibatches)
+        weighting.update(
+            task_rewards=rounds[0] if len(rounds) == 1 else rounds, improvements=minibatches
+        )
         assert list(weighting.weights().values()) == pytest.approx(weights, abs=1e-9)
     assert max(expected[-1]) - min(expected[-1]) > 0.02  # they have moved: agreement says something
 

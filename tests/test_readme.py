@@ -16,7 +16,7 @@ import pytest
 from mtgrpo.cli import main
 from mtgrpo.config import load_config
 
-from .integrations.toy import save_model
+from .integrations.trl.toy import save_model
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,8 +41,18 @@ def test_the_trl_block_is_within_the_first_thirty_lines_and_trains(
     trainers: list[Any] = []
 
     def config(output: str, **given: Any) -> Any:
-        small = {"per_device_train_batch_size": 8, "max_completion_length": 4, "max_steps": 1, "use_cpu": True}
-        off = {"bf16": False, "gradient_checkpointing": False, "report_to": "none", "save_strategy": "no"}
+        small = {
+            "per_device_train_batch_size": 8,
+            "max_completion_length": 4,
+            "max_steps": 1,
+            "use_cpu": True,
+        }
+        off = {
+            "bf16": False,
+            "gradient_checkpointing": False,
+            "report_to": "none",
+            "save_strategy": "no",
+        }
         return real_config(str(tmp_path / output), **given, **small, **off)
 
     def trainer(model: str, **given: Any) -> Any:
@@ -57,7 +67,9 @@ def test_the_trl_block_is_within_the_first_thirty_lines_and_trains(
 
     monkeypatch.setattr(trl, "GRPOConfig", config)
     monkeypatch.setattr(mtgrpo, "hub_task", hub_task)
-    few = functools.partial(mtgrpo.reasoning_gym_task, num_train=50, num_test=2)  # a zebra row takes 0.1 s upstream
+    few = functools.partial(
+        mtgrpo.reasoning_gym_task, num_train=50, num_test=2
+    )  # a zebra row takes 0.1 s upstream
     monkeypatch.setattr(mtgrpo, "reasoning_gym_task", few)
     monkeypatch.setattr(integration, "MultiTaskGRPOTrainer", trainer)
     run_block(block)
@@ -80,8 +92,17 @@ def test_other_python_blocks_run() -> None:
 
 
 def test_commands_of_the_readme_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    commands = [line.split("#")[0].split() for block in blocks("bash") for line in block.splitlines() if line.strip()]
+    targets = set(
+        re.findall(
+            r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
+    )
+    commands = [
+        line.split("#")[0].split()
+        for block in blocks("bash")
+        for line in block.splitlines()
+        if line.strip()
+    ]
     assert commands
     for words in commands:
         if words[0] == "make":
@@ -112,29 +133,39 @@ def test_links_of_the_readme_exist(path: str) -> None:
 )
 def test_examples_run(arguments: list[str], tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / arguments[0]), *arguments[1:]]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
 
 def test_the_method_fits_in_a_hundred_lines() -> None:
-    assert len((ROOT / "examples" / "plain_pytorch.py").read_text(encoding="utf-8").splitlines()) < 100
+    assert (
+        len((ROOT / "examples" / "plain_pytorch.py").read_text(encoding="utf-8").splitlines()) < 100
+    )
 
 
 def test_the_numbers_of_the_demo_are_those_of_its_record() -> None:
     seeds = json.loads((ROOT / "benchmarks" / "demo.json").read_text(encoding="utf-8"))["seeds"]
 
     def cells(before: list[float], after: list[float]) -> str:
-        low, mean, high = (f"{100 * v:.1f}" for v in (min(after), sum(after) / len(after), max(after)))
+        low, mean, high = (
+            f"{100 * v:.1f}" for v in (min(after), sum(after) / len(after), max(after))
+        )
         assert len({f"{value:.4f}" for value in before}) == 1
         return f"{100 * before[0]:.1f} | {mean} ({low} to {high}) |"
 
     for task in ("countdown", "zebra", "arc"):
         name = f"{task}-medium"
-        row = cells([s["accuracy_before"][name] for s in seeds], [s["accuracy_after"][name] for s in seeds])
+        row = cells(
+            [s["accuracy_before"][name] for s in seeds], [s["accuracy_after"][name] for s in seeds]
+        )
         assert f"| {task} | {row}" in README
     worst = cells([s["worst_before"] for s in seeds], [s["worst_after"] for s in seeds])
-    assert f"| **worst task** | {worst}" in README.replace("**", "").replace("worst task", "**worst task**")
+    assert f"| **worst task** | {worst}" in README.replace("**", "").replace(
+        "worst task", "**worst task**"
+    )
     assert all(s["shares_met_rate"] >= 0.95 for s in seeds)
 
 
@@ -146,7 +177,9 @@ def final_rows(study: str) -> dict[str, list[str]]:
     return {row[0].removeprefix("| "): row for row in cells}
 
 
-@pytest.mark.parametrize(("study", "lam", "own"), [("three_tasks", "0.2", "0.2"), ("nine_tasks", "1.2", "0.3")])
+@pytest.mark.parametrize(
+    ("study", "lam", "own"), [("three_tasks", "0.2", "0.2"), ("nine_tasks", "1.2", "0.3")]
+)
 def test_the_numbers_of_the_study_are_those_of_its_results(study: str, lam: str, own: str) -> None:
     final = final_rows(study)
     for shown, method in (
@@ -164,7 +197,11 @@ def test_the_numbers_of_the_study_are_those_of_its_results(study: str, lam: str,
 def test_the_ratios_of_the_readme_are_those_of_the_results() -> None:
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     for study, words in (("three_tasks", "three tasks, "), ("nine_tasks", "nine, ")):
-        row = next(line for line in page.splitlines() if re.match(rf"\| {study} \| [\d.]+ \| balanced \|", line))
+        row = next(
+            line
+            for line in page.splitlines()
+            if re.match(rf"\| {study} \| [\d.]+ \| balanced \|", line)
+        )
         value, low, high = re.findall(r"0(\.\d\d)", row.split(" | ")[4])
         words_between = README.replace("\n  ", " ")
         assert f"{value} ({words}{low} to {high})" in words_between

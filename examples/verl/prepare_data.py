@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from mtgrpo.integrations.verl_rows import write_rows
+from mtgrpo.integrations.verl.rows import write_rows
 
 
 def main() -> None:

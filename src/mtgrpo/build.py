@@ -37,8 +37,14 @@ WEIGHTINGS: Mapping[str, type[TaskWeighting]] = {
     "sequential": Sequential,
     "uniform": Uniform,
 }
-PLANNERS: Mapping[str, type[RoundPlanner]] = {"needed": NeededRounds, "oversampled": OversampledRounds}
-ACCEPTANCES: Mapping[str, type[AcceptanceEstimate]] = {"counted": CountedAcceptance, "ema": EmaAcceptance}
+PLANNERS: Mapping[str, type[RoundPlanner]] = {
+    "needed": NeededRounds,
+    "oversampled": OversampledRounds,
+}
+ACCEPTANCES: Mapping[str, type[AcceptanceEstimate]] = {
+    "counted": CountedAcceptance,
+    "ema": EmaAcceptance,
+}
 
 
 def build_weighting(spec: Mapping[str, Any], where: str = "weighting") -> TaskWeighting:
@@ -60,7 +66,9 @@ def build_sampler(spec: Mapping[str, Any], where: str = "sampler") -> RatioPrese
     if "rounds" in arguments:
         arguments["rounds"] = _choose(arguments["rounds"], "kind", PLANNERS, f"{where}.rounds")
     if "acceptance" in arguments:
-        arguments["acceptance"] = _choose(arguments["acceptance"], "kind", ACCEPTANCES, f"{where}.acceptance")
+        arguments["acceptance"] = _choose(
+            arguments["acceptance"], "kind", ACCEPTANCES, f"{where}.acceptance"
+        )
     return _construct(RatioPreservingSampler, arguments, where)
 
 
@@ -72,9 +80,16 @@ def complete_weighting(spec: Mapping[str, Any], where: str = "weighting") -> dic
 def complete_sampler(spec: Mapping[str, Any], where: str = "sampler") -> dict[str, Any]:
     """The same description with every default written out, nested ones too."""
     full = {**_defaults(RatioPreservingSampler), **spec}
-    for key, table, kind in (("rounds", PLANNERS, "needed"), ("acceptance", ACCEPTANCES, "counted")):
+    for key, table, kind in (
+        ("rounds", PLANNERS, "needed"),
+        ("acceptance", ACCEPTANCES, "counted"),
+    ):
         inner = full[key] or {"kind": kind}
-        full[key] = {"kind": inner["kind"], **_defaults(_look_up(inner, "kind", table, f"{where}.{key}")), **inner}
+        full[key] = {
+            "kind": inner["kind"],
+            **_defaults(_look_up(inner, "kind", table, f"{where}.{key}")),
+            **inner,
+        }
     return full
 
 
@@ -92,7 +107,11 @@ def check_type(value: Any, annotation: Any, where: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return value
     # numpy's numbers become Python's, which YAML and JSON can write
-    return float(value) if annotation is float or not isinstance(value, numbers.Integral) else int(value)
+    return (
+        float(value)
+        if annotation is float or not isinstance(value, numbers.Integral)
+        else int(value)
+    )
 
 
 def _choose(spec: Any, key: str, table: Mapping[str, Any], where: str) -> Any:
@@ -102,7 +121,9 @@ def _choose(spec: Any, key: str, table: Mapping[str, Any], where: str) -> Any:
 
 def _look_up(spec: Any, key: str, table: Mapping[str, Any], where: str) -> Any:
     if not isinstance(spec, Mapping) or key not in spec:
-        raise ConfigError(f"{where}: {spec!r}; a mapping with the key {key!r} is needed, one of: {', '.join(table)}")
+        raise ConfigError(
+            f"{where}: {spec!r}; a mapping with the key {key!r} is needed, one of: {', '.join(table)}"
+        )
     if spec[key] not in table:
         raise ConfigError(unknown(where, key, spec[key], table))
     return table[spec[key]]
@@ -114,7 +135,10 @@ def _construct(cls: type[Any], arguments: Mapping[str, Any], where: str) -> Any:
         if name not in parameters:
             raise ConfigError(unknown(where, "key", name, parameters or ["(none)"]))
     hints = typing.get_type_hints(cls.__init__)
-    checked = {name: check_type(v, hints.get(name, Any), f"{where}.{name}") for name, v in arguments.items()}
+    checked = {
+        name: check_type(v, hints.get(name, Any), f"{where}.{name}")
+        for name, v in arguments.items()
+    }
     missing = [n for n, p in parameters.items() if p.default is p.empty and n not in checked]
     if missing:
         raise ConfigError(f"{where}: {missing[0]!r} is missing; {cls.__name__} needs it")
@@ -162,17 +186,31 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    names = {str: "text", bool: "true/false", int: "a whole number", float: "a number", type(None): "empty"}
+    names = {
+        str: "text",
+        bool: "true/false",
+        int: "a whole number",
+        float: "a number",
+        type(None): "empty",
+    }
     if isinstance(value, Mapping):
         return "a mapping"
-    return names.get(type(value), "a list" if isinstance(value, list | tuple) else type(value).__name__)
+    return names.get(
+        type(value), "a list" if isinstance(value, list | tuple) else type(value).__name__
+    )
 
 
 def _type_name(annotation: Any) -> str:
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_type_name(a) for a in typing.get_args(annotation))
-    names = {str: "text", bool: "true or false", int: "a whole number", float: "a number", type(None): "null"}
+    names = {
+        str: "text",
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        type(None): "null",
+    }
     if annotation in names:
         return names[annotation]
     container = origin or annotation

@@ -21,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, 1 (a run failed), 2 (bad input), 130 (interrupted)."""
     arguments = _parser().parse_args(argv)
     # Deprecations inside the engines are news for us, not for whoever types a command.
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|torch|accelerate)\.")
+    warnings.filterwarnings(
+        "ignore", category=FutureWarning, module=r"(transformers|trl|torch|accelerate)\."
+    )
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)
@@ -57,61 +59,101 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mtgrpo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train a model on several tasks", description="Train a model.")
+    train = commands.add_parser(
+        "train", help="train a model on several tasks", description="Train a model."
+    )
     _config_arguments(train)
     train.add_argument("--dry-run", action="store_true", help="print the resolved plan and stop")
-    train.add_argument("--resume", action="store_true", help="continue the run in the output directory")
+    train.add_argument(
+        "--resume", action="store_true", help="continue the run in the output directory"
+    )
     train.set_defaults(run=_train)
 
-    evaluate = commands.add_parser("eval", help="measure test accuracy per task", description="Evaluate a model.")
+    evaluate = commands.add_parser(
+        "eval", help="measure test accuracy per task", description="Evaluate a model."
+    )
     _config_arguments(evaluate)
-    evaluate.add_argument("--model", help="directory or hub name to evaluate instead of the configuration's")
+    evaluate.add_argument(
+        "--model", help="directory or hub name to evaluate instead of the configuration's"
+    )
     evaluate.add_argument("--json", metavar="FILE", help="also write the result here")
     evaluate.set_defaults(run=_eval)
 
-    report = commands.add_parser("report", help="write the HTML report of a run, compare several, or show a study")
-    report.add_argument("runs", nargs="+", metavar="RUN", help="run directory; several are compared; a study's JSON")
+    report = commands.add_parser(
+        "report", help="write the HTML report of a run, compare several, or show a study"
+    )
+    report.add_argument(
+        "runs", nargs="+", metavar="RUN", help="run directory; several are compared; a study's JSON"
+    )
     report.add_argument("--out", help="HTML file to write; of a study, the folder")
     report.set_defaults(run=_report)
 
     tasks = commands.add_parser("tasks", help="list, show and check tasks")
     actions = tasks.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listed = actions.add_parser("list", help="tasks of a configuration; without one, every kind there is")
+    listed = actions.add_parser(
+        "list", help="tasks of a configuration; without one, every kind there is"
+    )
     listed.add_argument("config", nargs="?", help="configuration file or shipped name")
     shown = actions.add_parser("show", help="print prompts with their oracle answers")
     checked = actions.add_parser("check", help="check rows, splits and rewards before a run does")
     for action in (shown, checked):
         action.add_argument("config", help="configuration file or shipped name")
         action.add_argument("--task", help="only this task")
-        action.add_argument("--num", type=int, default=3 if action is shown else 20, help="rows per task")
+        action.add_argument(
+            "--num", type=int, default=3 if action is shown else 20, help="rows per task"
+        )
     for action in (listed, shown, checked):
-        action.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key")
+        action.add_argument(
+            "--set", action="append", default=[], metavar="A.B=C", help="change a key"
+        )
         action.set_defaults(run=_tasks)
 
     simulate = commands.add_parser("simulate", help="run a method on a toy policy, in seconds")
-    simulate.add_argument("world", nargs="?", default="three_tasks", help="three_tasks, nine_tasks or a world's YAML")
+    simulate.add_argument(
+        "world", nargs="?", default="three_tasks", help="three_tasks, nine_tasks or a world's YAML"
+    )
     simulate.add_argument("--fit", metavar="RUN", help="fit the world to a finished run instead")
-    floor = "accuracy of a guess, for --fit; repeatable (default: what the run's own tasks say, or 0)"
-    simulate.add_argument("--floor", action="append", default=[], metavar="TASK=ACCURACY", help=floor)
+    floor = (
+        "accuracy of a guess, for --fit; repeatable (default: what the run's own tasks say, or 0)"
+    )
+    simulate.add_argument(
+        "--floor", action="append", default=[], metavar="TASK=ACCURACY", help=floor
+    )
     simulate.add_argument("--preset", action="append", help="method; repeatable (default mt_grpo)")
     simulate.add_argument("--variant", default="default")
     simulate.add_argument("--steps", type=int, default=720)
-    simulate.add_argument("--batch-size", type=int, help="groups per step (default 32, or the fitted run's)")
-    simulate.add_argument("--group-size", type=int, help="completions per group (default 8, or the fitted run's)")
+    simulate.add_argument(
+        "--batch-size", type=int, help="groups per step (default 32, or the fitted run's)"
+    )
+    simulate.add_argument(
+        "--group-size", type=int, help="completions per group (default 8, or the fitted run's)"
+    )
     simulate.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1")
-    simulate.add_argument("--sweep", metavar="NAME=A,B,C", help="vary an argument of the weighting, such as lam")
-    simulate.add_argument("--figure", metavar="FILE", help="write the curves or the trade-off here (PNG, SVG or PDF)")
+    simulate.add_argument(
+        "--sweep", metavar="NAME=A,B,C", help="vary an argument of the weighting, such as lam"
+    )
+    simulate.add_argument(
+        "--figure", metavar="FILE", help="write the curves or the trade-off here (PNG, SVG or PDF)"
+    )
     simulate.set_defaults(run=_simulate)
 
     study = commands.add_parser("study", help="many methods x seeds of one experiment, resumable")
-    study.add_argument("experiment", help="experiment file or shipped name (three_tasks, nine_tasks)")
+    study.add_argument(
+        "experiment", help="experiment file or shipped name (three_tasks, nine_tasks)"
+    )
     study.add_argument("--output", help="directory of the runs (default runs/<experiment>)")
     study.add_argument("--methods", help="only these, separated by commas")
     study.add_argument("--seeds", help="instead of the experiment's, separated by commas")
     study.add_argument("--jobs", type=int, default=2, help="processes at a time, one thread each")
-    study.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace a key of `base`")
-    study.add_argument("--results", metavar="FILE", help="write all results as JSON here, besides the runs")
-    study.add_argument("--no-train", action="store_true", help="only collect the runs that are finished")
+    study.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="replace a key of `base`"
+    )
+    study.add_argument(
+        "--results", metavar="FILE", help="write all results as JSON here, besides the runs"
+    )
+    study.add_argument(
+        "--no-train", action="store_true", help="only collect the runs that are finished"
+    )
     study.set_defaults(run=_study)
 
     presets = commands.add_parser("presets", help="list the named methods, or print one in full")
@@ -123,8 +165,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", help="configuration file, run directory, or shipped name (demo, ...)")
-    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key; repeatable")
+    parser.add_argument(
+        "config", help="configuration file, run directory, or shipped name (demo, ...)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="change a key; repeatable"
+    )
     parser.add_argument("--output", help="run directory, instead of the configuration's")
 
 
@@ -132,7 +178,9 @@ def _load(arguments: argparse.Namespace) -> Any:
     from mtgrpo.config import load_config
 
     output = getattr(arguments, "output", None)
-    return load_config(arguments.config, [*arguments.set, *([f"output={output}"] if output else [])])
+    return load_config(
+        arguments.config, [*arguments.set, *([f"output={output}"] if output else [])]
+    )
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -141,11 +189,11 @@ def _train(arguments: argparse.Namespace) -> int:
 
     config = _load(arguments)
     if arguments.dry_run:
-        from mtgrpo.integrations.job_setup import describe_job
+        from mtgrpo.jobs.setup import describe_job
 
         plan_table(describe_job(config))
         return 0
-    from mtgrpo.integrations.job import train
+    from mtgrpo.jobs.run import train
 
     with TrainingDisplay(config) as display:
         summary = train(config, resume=arguments.resume, display=display)
@@ -156,7 +204,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def _eval(arguments: argparse.Namespace) -> int:
     require("rich", "cli")
     from mtgrpo.console import evaluation_table
-    from mtgrpo.integrations.job import evaluate
+    from mtgrpo.jobs.run import evaluate
 
     result = evaluate(_load(arguments), model=arguments.model)
     evaluation_table(result)
@@ -234,8 +282,8 @@ def _study(arguments: argparse.Namespace) -> int:
     from mtgrpo.console import StudyDisplay, study_table
     from mtgrpo.evidence import load_results
     from mtgrpo.evidence.tables import final_table
+    from mtgrpo.jobs.study import collect, load_experiment, run_study, write_results
     from mtgrpo.reports.study import write_study_report
-    from mtgrpo.study import collect, load_experiment, run_study, write_results
 
     experiment = load_experiment(
         arguments.experiment,

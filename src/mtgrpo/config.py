@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from mtgrpo import presets
-from mtgrpo.build import build_sampler, build_weighting, check_type, complete_sampler, complete_weighting
+from mtgrpo.build import (
+    build_sampler,
+    build_weighting,
+    check_type,
+    complete_sampler,
+    complete_weighting,
+)
 from mtgrpo.errors import ConfigError, require, unknown
 from mtgrpo.yaml_text import parse_yaml
 
@@ -136,7 +142,10 @@ class RunConfig:
             ConfigError: Any value that cannot work, before anything heavy is loaded.
         """
         preset = presets.get(self.preset, variant=self.variant, setting=self.setting)
-        weighting, sampler = preset.changed_weighting(self.weighting), _merge(preset.sampler, self.sampler)
+        weighting, sampler = (
+            preset.changed_weighting(self.weighting),
+            _merge(preset.sampler, self.sampler),
+        )
         build_weighting(weighting)
         build_sampler(sampler)
         self._check_batch()
@@ -148,7 +157,9 @@ class RunConfig:
             observe=self.observe or preset.observe,
             surrogate=self.surrogate or preset.surrogate,
             loss_shares=preset.loss_shares if self.loss_shares is None else self.loss_shares,
-            prompt_memory=preset.prompt_memory if self.prompt_memory is None else self.prompt_memory,
+            prompt_memory=preset.prompt_memory
+            if self.prompt_memory is None
+            else self.prompt_memory,
             trl={"epsilon": preset.epsilon, "epsilon_high": preset.epsilon_high, **self.trl},
         )
         for key, allowed in (
@@ -180,9 +191,13 @@ class RunConfig:
                 f"try batch_size: {_next_multiple(self.batch_size, self.updates_per_step)}"
             )
         if self.evaluation.every < 0 or self.checkpoint.every < 0 or self.checkpoint.keep < 1:
-            raise ConfigError("evaluation.every and checkpoint.every must be at least 0, checkpoint.keep at least 1")
+            raise ConfigError(
+                "evaluation.every and checkpoint.every must be at least 0, checkpoint.keep at least 1"
+            )
         if self.evaluation.samples_per_prompt < 1 or (self.evaluation.prompts_per_task or 1) < 1:
-            raise ConfigError("evaluation: samples_per_prompt and prompts_per_task must be at least 1")
+            raise ConfigError(
+                "evaluation: samples_per_prompt and prompts_per_task must be at least 1"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as written to ``config.yaml``."""
@@ -253,7 +268,9 @@ def _find(source: str) -> Path:
     if path.is_dir() and (path / "config.yaml").is_file():
         return path / "config.yaml"  # a run directory: its own resolved configuration
     if not path.exists():
-        raise ConfigError(unknown(source, "configuration: no such file, nor a shipped one named", source, shipped))
+        raise ConfigError(
+            unknown(source, "configuration: no such file, nor a shipped one named", source, shipped)
+        )
     return path
 
 
@@ -266,7 +283,10 @@ def _parse(cls: type[Any], values: Any, where: str) -> Any:
         if key not in hints:
             raise ConfigError(unknown(where, "key", key, hints))
         place = f"{where}: {key}"
-        section = next((t for t in (hints[key], *typing.get_args(hints[key])) if dataclasses.is_dataclass(t)), None)
+        section = next(
+            (t for t in (hints[key], *typing.get_args(hints[key])) if dataclasses.is_dataclass(t)),
+            None,
+        )
         if section is not None and not (value is None and section is not hints[key]):
             arguments[key] = _parse(typing.cast("type[Any]", section), value, place)
         else:
@@ -274,7 +294,9 @@ def _parse(cls: type[Any], values: Any, where: str) -> Any:
     missing = [
         f.name
         for f in dataclasses.fields(cls)
-        if f.name not in arguments and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if f.name not in arguments
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise ConfigError(f"{where}: the key {missing[0]!r} is missing")
@@ -303,7 +325,9 @@ def _assign(values: dict[str, Any], override: str, yaml: Any) -> None:
                 here[key] = value
             here = here.setdefault(key, {})
         else:
-            raise ConfigError(f"--set {override}: {'.'.join(keys[:i])} is not a mapping that has {key!r}")
+            raise ConfigError(
+                f"--set {override}: {'.'.join(keys[:i])} is not a mapping that has {key!r}"
+            )
 
 
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

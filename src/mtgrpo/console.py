@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from mtgrpo.config import RunConfig
     from mtgrpo.evidence.tables import Table as StudyTable
+    from mtgrpo.jobs.study import Experiment
     from mtgrpo.simulation import SimulationResult
     from mtgrpo.simulation.command import SimulationOutcome
-    from mtgrpo.study import Experiment
     from mtgrpo.tasks import Task
 
 require("rich", "cli")
@@ -52,7 +52,9 @@ class TrainingDisplay:
         """One line of news."""
         _console.print(Text(text), soft_wrap=True)
 
-    def step(self, step: int, metrics: Mapping[str, float], accuracies: Mapping[str, float]) -> None:
+    def step(
+        self, step: int, metrics: Mapping[str, float], accuracies: Mapping[str, float]
+    ) -> None:
         """The line of a step: which task is worst, and how much weight it has."""
         self._progress.update(self._bar, completed=step)
         if not accuracies:  # not one group could be scored so far
@@ -65,7 +67,11 @@ class TrainingDisplay:
                 f"step {step:4d}  worst {worst} {100 * accuracies[worst]:.1f} % (weight {weight:.2f})  "
                 f"mean {100 * mean_accuracy(accuracies):.1f} %  rounds {metrics['sampler/rounds']:.0f}  "
                 f"groups {metrics['sampler/groups_generated']:.0f}"
-                + (f"  short by {metrics['sampler/shortfall']:.0f}" if metrics["sampler/shortfall"] else "")
+                + (
+                    f"  short by {metrics['sampler/shortfall']:.0f}"
+                    if metrics["sampler/shortfall"]
+                    else ""
+                )
             ),
             soft_wrap=True,
         )
@@ -87,7 +93,9 @@ class TrainingDisplay:
                 ("mean", mean_accuracy(before), mean_accuracy(after)),
             ]
             for name, old, new in rows:
-                table.add_row(Text(name), f"{100 * old:.1f}", f"{100 * new:.1f}", f"{100 * (new - old):+.1f}")
+                table.add_row(
+                    Text(name), f"{100 * old:.1f}", f"{100 * new:.1f}", f"{100 * (new - old):+.1f}"
+                )
             _console.print(table)
         for line in summary.get("lines", ()):
             _console.print(Text(line), soft_wrap=True)
@@ -165,7 +173,9 @@ def show_tasks(tasks: Iterable[Task], num: int) -> None:
             answer = task.oracle(row)
             if answer is not None:
                 score = task.score([row], [answer], [index])[0]
-                _console.print(Text(f"oracle: {answer}\nreward {score.reward:g}, accuracy {score.accuracy:g}"))
+                _console.print(
+                    Text(f"oracle: {answer}\nreward {score.reward:g}, accuracy {score.accuracy:g}")
+                )
 
 
 def problems_table(problems: Mapping[str, Sequence[str]]) -> None:
@@ -206,8 +216,13 @@ def simulation_table(outcome: SimulationOutcome) -> None:
 
 
 def _simulated_cells(runs: Sequence[SimulationResult]) -> list[str]:
-    per_task = [sum(run.accuracy[-1, k] for run in runs) / len(runs) for k in range(len(runs[0].tasks))]
-    worst, mean = (sum(getattr(run, of)[-1] for run in runs) / len(runs) for of in ("worst_accuracy", "mean_accuracy"))
+    per_task = [
+        sum(run.accuracy[-1, k] for run in runs) / len(runs) for k in range(len(runs[0].tasks))
+    ]
+    worst, mean = (
+        sum(getattr(run, of)[-1] for run in runs) / len(runs)
+        for of in ("worst_accuracy", "mean_accuracy")
+    )
     cost = sum(int(run.rollouts[-1]) for run in runs) / len(runs)
     return [*(f"{100 * value:.1f}" for value in (*per_task, worst, mean)), f"{cost:,.0f}"]
 
@@ -220,7 +235,9 @@ class StudyDisplay:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=_console, disable=not _console.is_terminal,
         )  # fmt: skip
-        self._bar = self._progress.add_task("runs", total=len(experiment.methods) * len(experiment.seeds))
+        self._bar = self._progress.add_task(
+            "runs", total=len(experiment.methods) * len(experiment.seeds)
+        )
         self._output = output
 
     def __enter__(self) -> StudyDisplay:

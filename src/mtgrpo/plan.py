@@ -85,7 +85,8 @@ def make_plan(config: RunConfig, *, world_size: int = 1, num_test_prompts: int =
         steps_per_generation=accumulation * config.updates_per_step,
         optimizer_steps=config.steps * config.updates_per_step,
         min_rollouts=round(groups * first) * size,
-        max_rollouts=round(groups * min((per_round if filtered else 1.0) * num_rounds, limit)) * size,
+        max_rollouts=round(groups * min((per_round if filtered else 1.0) * num_rounds, limit))
+        * size,
         num_evaluation_rollouts=num_test_prompts * config.evaluation.samples_per_prompt,
     )
 

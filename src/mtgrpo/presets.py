@@ -34,17 +34,60 @@ _METHODS: Mapping[str, tuple[str, str, tuple[float, float], str]] = {
     "sec_grpo": ("sec", "plain", (0.2, 0.2), "GRPO with SEC's curriculum over tasks"),
     "dapo": ("uniform", "dapo", (0.2, 0.28), "task-blind dynamic sampling on the uniform mixture"),
     "sec_dapo": ("sec", "dapo", (0.2, 0.28), "dynamic sampling with SEC's curriculum over tasks"),
-    "grpo_iwu": ("improvement_aware", "plain", (0.2, 0.28), "ablation: adaptive weights without the sampler"),
-    "grpo_rps": ("uniform", "rps", (0.2, 0.28), "ablation: ratio-preserving sampler without adaptive weights"),
-    "mt_grpo": ("improvement_aware", "rps", (0.2, 0.28), "MT-GRPO with improvement-aware weights (Subroutine 1)"),
-    "mt_grpo_reg": ("regularized", "rps", (0.2, 0.28), "MT-GRPO with regularised reward-only weights (Subroutine 2)"),
-    "worst_task": ("regularized", "rps", (0.2, 0.28), "strict worst-task optimisation: Subroutine 2 with eta = 0"),
+    "grpo_iwu": (
+        "improvement_aware",
+        "plain",
+        (0.2, 0.28),
+        "ablation: adaptive weights without the sampler",
+    ),
+    "grpo_rps": (
+        "uniform",
+        "rps",
+        (0.2, 0.28),
+        "ablation: ratio-preserving sampler without adaptive weights",
+    ),
+    "mt_grpo": (
+        "improvement_aware",
+        "rps",
+        (0.2, 0.28),
+        "MT-GRPO with improvement-aware weights (Subroutine 1)",
+    ),
+    "mt_grpo_reg": (
+        "regularized",
+        "rps",
+        (0.2, 0.28),
+        "MT-GRPO with regularised reward-only weights (Subroutine 2)",
+    ),
+    "worst_task": (
+        "regularized",
+        "rps",
+        (0.2, 0.28),
+        "strict worst-task optimisation: Subroutine 2 with eta = 0",
+    ),
     "seq_grpo": ("sequential", "plain", (0.2, 0.2), "GRPO on one task family after the other"),
-    "balanced": ("balanced", "needed", (0.2, 0.28), "this library's own: no knob to tune, fewer rollouts"),
-    "seq_dapo": ("sequential", "dapo", (0.2, 0.28), "dynamic sampling on one task family after the other"),
+    "balanced": (
+        "balanced",
+        "needed",
+        (0.2, 0.28),
+        "this library's own: no knob to tune, fewer rollouts",
+    ),
+    "seq_dapo": (
+        "sequential",
+        "dapo",
+        (0.2, 0.28),
+        "dynamic sampling on one task family after the other",
+    ),
 }
 NAMES = tuple(_METHODS)
-_SWITCHES = ("task_reward", "observe", "surrogate", "loss_shares", "prompt_memory", "epsilon", "epsilon_high")
+_SWITCHES = (
+    "task_reward",
+    "observe",
+    "surrogate",
+    "loss_shares",
+    "prompt_memory",
+    "epsilon",
+    "epsilon_high",
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +161,11 @@ def get(name: str, *, variant: str = "default", setting: str = "three_tasks") ->
     Raises:
         ConfigError: Unknown name, variant or setting, with a suggestion.
     """
-    for kind, value, allowed in (("name", name, NAMES), ("variant", variant, VARIANTS), ("setting", setting, SETTINGS)):
+    for kind, value, allowed in (
+        ("name", name, NAMES),
+        ("variant", variant, VARIANTS),
+        ("setting", setting, SETTINGS),
+    ):
         if value not in allowed:
             raise ConfigError(unknown("preset", kind, value, allowed))
     rule, fill, (epsilon, epsilon_high), summary = _METHODS[name]
@@ -143,7 +190,12 @@ def get(name: str, *, variant: str = "default", setting: str = "three_tasks") ->
 
 
 def weighting(
-    name: str, tasks: Sequence[str], *, variant: str = "default", setting: str | None = None, **overrides: float
+    name: str,
+    tasks: Sequence[str],
+    *,
+    variant: str = "default",
+    setting: str | None = None,
+    **overrides: float,
 ) -> TaskWeighting:
     """The weighting of a preset, bound to `tasks` and ready for ``update`` and ``weights``.
 
@@ -222,7 +274,10 @@ def _sampler(fill: str, variant: str, setting: str, regularized: bool) -> dict[s
         }
     # The paper counts resamples, the released code rounds with the first among them.
     num_resamples = (10 if three else 2) - (1 if variant == "released" else 0)
-    common = {"group_filter": filters[variant], "max_resamples": num_resamples if variant != "default" else 10}
+    common = {
+        "group_filter": filters[variant],
+        "max_resamples": num_resamples if variant != "default" else 10,
+    }
     if fill == "dapo":
         return {
             **common,
@@ -242,7 +297,11 @@ def _sampler(fill: str, variant: str, setting: str, regularized: bool) -> dict[s
             "refill": "deficit" if variant == "paper" else "same_until_full",
         },
         # Algorithm 2 takes rho as it stands at the beginning of a step.
-        "acceptance": {"kind": "ema", "decay": 0.9, "per": "step" if variant == "paper" else "round"},
+        "acceptance": {
+            "kind": "ema",
+            "decay": 0.9,
+            "per": "step" if variant == "paper" else "round",
+        },
         "shares_from_step": 10 if variant == "released" and (regularized or not three) else 0,
     }
 
@@ -251,4 +310,6 @@ def _show(value: Any) -> str:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[str, Any]", value).items()
         return "{" + ", ".join(f"{key}: {_show(inner)}" for key, inner in pairs) + "}"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )

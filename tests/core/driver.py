@@ -62,10 +62,15 @@ def _dapo(seed: int) -> TaskMixer:
 
 def _paper(seed: int) -> TaskMixer:
     sampler = RatioPreservingSampler(
-        quotas="multinomial", rounds=OversampledRounds(), group_filter="strict", acceptance=EmaAcceptance(per="step")
+        quotas="multinomial",
+        rounds=OversampledRounds(),
+        group_filter="strict",
+        acceptance=EmaAcceptance(per="step"),
     )
     weighting = ImprovementAware(improvement="surrogate", reward_ema=0.0)
-    return TaskMixer(TASKS, batch_size=8, weighting=weighting, sampler=sampler, task_reward="reward", seed=seed)
+    return TaskMixer(
+        TASKS, batch_size=8, weighting=weighting, sampler=sampler, task_reward="reward", seed=seed
+    )
 
 
 def _released(seed: int) -> TaskMixer:
@@ -78,19 +83,32 @@ def _released(seed: int) -> TaskMixer:
         shares_from_step=2,
     )
     weighting = ImprovementAware(
-        improvement="surrogate", updates="minibatch", optimizer="adam", reward_start=0.0, lam=0.9, improvement_clip=0.2
+        improvement="surrogate",
+        updates="minibatch",
+        optimizer="adam",
+        reward_start=0.0,
+        lam=0.9,
+        improvement_clip=0.2,
     )
-    return TaskMixer(TASKS, batch_size=8, weighting=weighting, sampler=sampler, observe="round", seed=seed)
+    return TaskMixer(
+        TASKS, batch_size=8, weighting=weighting, sampler=sampler, observe="round", seed=seed
+    )
 
 
 def _regularized(seed: int) -> TaskMixer:
-    sampler = RatioPreservingSampler(max_resamples=1, shortfall="smaller", rounds=NeededRounds(0.8), quotas="released")
+    sampler = RatioPreservingSampler(
+        max_resamples=1, shortfall="smaller", rounds=NeededRounds(0.8), quotas="released"
+    )
     weighting = Regularized(reward_scale=0.2, updates="minibatch", reward_start=0.0)
-    return TaskMixer(TASKS, batch_size=8, weighting=weighting, sampler=sampler, observe="round", seed=seed)
+    return TaskMixer(
+        TASKS, batch_size=8, weighting=weighting, sampler=sampler, observe="round", seed=seed
+    )
 
 
 def _balanced(seed: int) -> TaskMixer:
-    sampler = RatioPreservingSampler(rounds=NeededRounds(0.9), max_staleness=2, max_prompts_per_group=12.0)
+    sampler = RatioPreservingSampler(
+        rounds=NeededRounds(0.9), max_staleness=2, max_prompts_per_group=12.0
+    )
     return TaskMixer(TASKS, batch_size=8, weighting=Balanced(), sampler=sampler, seed=seed)
 
 

@@ -31,7 +31,9 @@ def test_counted_by_hand():
     assert estimate.evidence().tolist() == [13, 4]
     estimate.end_step()
     # In the next step a keeps half: (3 + 1, 6 + 2); b, without news, everything. All 5/12, family (4 + 5/12) / 12.
-    assert observe(estimate, ([2, 0], [1, 0])) == pytest.approx([(4 + 53 / 144) / 9, (53 / 144) / 4])
+    assert observe(estimate, ([2, 0], [1, 0])) == pytest.approx(
+        [(4 + 53 / 144) / 9, (53 / 144) / 4]
+    )
 
 
 def test_a_new_task_is_taken_for_one_like_its_family():

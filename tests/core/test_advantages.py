@@ -8,7 +8,9 @@ from mtgrpo.core.advantages import group_advantages, mean_abs_advantage
 
 def test_by_hand():
     # Rewards 1, 0, 0, 0: mean .25, sample variance (.5625 + 3 * .0625) / 3 = .25, std .5; constant 1e-4.
-    assert group_advantages([1, 0, 0, 0]) == pytest.approx([0.75 / 0.5001] + [-0.25 / 0.5001] * 3, abs=1e-15)
+    assert group_advantages([1, 0, 0, 0]) == pytest.approx(
+        [0.75 / 0.5001] + [-0.25 / 0.5001] * 3, abs=1e-15
+    )
     assert mean_abs_advantage([1, 0, 0, 0]) == pytest.approx(1.5 / 0.5001 / 4, abs=1e-15)
 
 

@@ -48,7 +48,9 @@ def test_two_rounds_by_hand():
         C: {"all_wrong": 2},
     }
     # Measured before the filter: b has 6 groups of .275, one of 0 and one of 1.
-    assert batch.totals().means("reward") == pytest.approx({A: 0.275, B: 2.65 / 8, C: (7 * 0.275 + 2 * 0.05) / 9})
+    assert batch.totals().means("reward") == pytest.approx(
+        {A: 0.275, B: 2.65 / 8, C: (7 * 0.275 + 2 * 0.05) / 9}
+    )
     assert batch.totals().means("accuracy") == pytest.approx({A: 0.25, B: 2.5 / 8, C: 1.75 / 9})
     assert [r.num_groups for r in batch.rounds] == [{A: 5, B: 3, C: 2}, {B: 5, C: 7}]
 
@@ -79,7 +81,9 @@ def test_pieces_and_another_order_give_the_same_counts():
             assert sum(pieces.ask().values()) == len(shuffled) or not shuffled
     assert pieces.ask() == {}
     assert Counter(g.task for g in pieces.groups) == Counter(g.task for g in whole.groups)
-    assert {g.uid for g in pieces.groups + pieces.surplus} == {g.uid for g in whole.groups + whole.surplus}
+    assert {g.uid for g in pieces.groups + pieces.surplus} == {
+        g.uid for g in whole.groups + whole.surplus
+    }
     for quantity in ("reward", "accuracy"):
         assert pieces.totals().means(quantity) == pytest.approx(whole.totals().means(quantity))
 
@@ -164,7 +168,16 @@ def test_padding_prefers_groups_without_gradient():
     batch = new_batch(4, (1.0, 0.0, 0.0), max_resamples=0, rounds=OversampledRounds(2))
     batch.ask()
     nan = math.nan
-    rewards = [FORMAT, WRONG, (nan, 0.1, 0.0, 0.0), RIGHT, MIXED, (nan, nan, nan, nan), FORMAT, WRONG]
+    rewards = [
+        FORMAT,
+        WRONG,
+        (nan, 0.1, 0.0, 0.0),
+        RIGHT,
+        MIXED,
+        (nan, nan, nan, nan),
+        FORMAT,
+        WRONG,
+    ]
     told(batch, *[(A, r) for r in rewards])
     batch.ask()
     assert [g.uid for g in batch.groups] == [4]
@@ -204,7 +217,12 @@ def test_payloads_come_back_by_uid():
     batch = new_batch()
     while request := batch.ask():
         batch.tell(
-            Group(task, MIXED if i % 2 else WRONG, uid=f"{task} {i} {len(batch.rounds)}", payload=object())
+            Group(
+                task,
+                MIXED if i % 2 else WRONG,
+                uid=f"{task} {i} {len(batch.rounds)}",
+                payload=object(),
+            )
             for task, n in request.items()
             for i in range(n)
         )

@@ -43,7 +43,9 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("rewards", "accuracies", "informative", "strict", "lenient", "released_lenient"), TABLE)
+@pytest.mark.parametrize(
+    ("rewards", "accuracies", "informative", "strict", "lenient", "released_lenient"), TABLE
+)
 def test_table(rewards, accuracies, informative, strict, lenient, released_lenient):
     group = Group("a", rewards, accuracies)
     found = {name: FILTERS[name](group) for name in FILTERS}
@@ -62,12 +64,16 @@ numbers = st.sampled_from([0.0, 0.1, 0.5, 1.0, N])
 
 @given(
     st.integers(1, 6).flatmap(
-        lambda n: st.tuples(st.lists(numbers, min_size=n, max_size=n), st.lists(numbers, min_size=n, max_size=n))
+        lambda n: st.tuples(
+            st.lists(numbers, min_size=n, max_size=n), st.lists(numbers, min_size=n, max_size=n)
+        )
     )
 )
 def test_the_default_never_keeps_what_cannot_teach(case):
     rewards = case[0]
-    accuracies = [N if math.isnan(r) else (0.0 if math.isnan(a) else a) for r, a in zip(*case, strict=True)]
+    accuracies = [
+        N if math.isnan(r) else (0.0 if math.isnan(a) else a) for r, a in zip(*case, strict=True)
+    ]
     verdict = get_filter("informative")(Group("a", tuple(rewards), tuple(accuracies)))
     scored = [(r, a) for r, a in zip(rewards, accuracies, strict=True) if not math.isnan(r)]
     varies = len({r for r, _ in scored}) > 1 and len({a for _, a in scored}) > 1

@@ -36,7 +36,11 @@ def test_one_group_is_not_blown_up():
     quotas, groups = {"a": 8, "b": 8, "c": 16}, {"a": 1, "b": 8, "c": 23}
     found = balance_loss(quotas, groups, {"a": 1.0, "b": 80.0, "c": 230.0})
     assert found.capped == ("a",)
-    assert found.after == {"a": 4 / 32, "b": pytest.approx(28 / 32 / 3), "c": pytest.approx(2 * 28 / 32 / 3)}
+    assert found.after == {
+        "a": 4 / 32,
+        "b": pytest.approx(28 / 32 / 3),
+        "c": pytest.approx(2 * 28 / 32 / 3),
+    }
     free = balance_loss(quotas, groups, {"a": 1.0, "b": 80.0, "c": 230.0}, max_group_share=math.inf)
     assert free.capped == ()
     assert free.after == {"a": 0.25, "b": 0.25, "c": 0.5}
@@ -50,7 +54,9 @@ def test_length_alone_is_never_capped():
 
 
 def test_a_cap_of_one_counts_every_group_the_same():
-    found = balance_loss({"a": 6, "b": 2}, {"a": 3, "b": 5}, {"a": 30.0, "b": 5.0}, max_group_share=1)
+    found = balance_loss(
+        {"a": 6, "b": 2}, {"a": 3, "b": 5}, {"a": 30.0, "b": 5.0}, max_group_share=1
+    )
     assert found.after == {"a": pytest.approx(3 / 8), "b": pytest.approx(5 / 8)}
 
 
@@ -67,7 +73,9 @@ def test_groups_whose_tokens_are_all_masked_have_no_share():
 
 
 def test_filling_of_a_task_without_quota_takes_what_the_cap_leaves():
-    found = balance_loss({"a": 4, "b": 0}, {"a": 1, "b": 7}, {"a": 1.0, "b": 7.0}, max_group_share=4)
+    found = balance_loss(
+        {"a": 4, "b": 0}, {"a": 1, "b": 7}, {"a": 1.0, "b": 7.0}, max_group_share=4
+    )
     assert found.after == {"a": 0.5, "b": 0.5}
     assert found.capped == ("a",)
     found = balance_loss({"a": 4, "b": 0}, {"a": 3, "b": 1}, {"a": 1.0, "b": 7.0})
@@ -85,7 +93,10 @@ counts = st.integers(0, 30)
 
 
 @settings(deadline=None)
-@given(rows=st.lists(st.tuples(counts, counts, st.floats(1e-3, 1e6)), min_size=1, max_size=12), cap=st.floats(1, 40))
+@given(
+    rows=st.lists(st.tuples(counts, counts, st.floats(1e-3, 1e6)), min_size=1, max_size=12),
+    cap=st.floats(1, 40),
+)
 def test_shares_are_exact_within_the_cap_and_the_total_stays(rows, cap):
     targets = {str(i): target for i, (target, _, _) in enumerate(rows)}
     groups = {str(i): count for i, (_, count, _) in enumerate(rows)}
@@ -105,7 +116,9 @@ def test_shares_are_exact_within_the_cap_and_the_total_stays(rows, cap):
     assert ratios == pytest.approx(ratios[:1] * len(ratios))
     if not found.capped:
         wanted = sum(targets[task] for task in present)
-        assert [found.after[task] for task in exact] == pytest.approx([targets[task] / wanted for task in exact])
+        assert [found.after[task] for task in exact] == pytest.approx(
+            [targets[task] / wanted for task in exact]
+        )
 
 
 @pytest.mark.parametrize(

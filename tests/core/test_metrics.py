@@ -1,6 +1,12 @@
 import pytest
 
-from mtgrpo.core.metrics import filtered_shares, first_reached, mean_accuracy, relative_change, worst_accuracy
+from mtgrpo.core.metrics import (
+    filtered_shares,
+    first_reached,
+    mean_accuracy,
+    relative_change,
+    worst_accuracy,
+)
 from mtgrpo.errors import ConfigError
 
 

@@ -21,7 +21,9 @@ A, B, C = TASKS
 
 def improvements(mixer: TaskMixer) -> list[dict[str, float]]:
     """Four minibatches of made-up improvements, a function of the step alone."""
-    return [{task: math.sin(mixer.step + i + j) / 5 for j, task in enumerate(TASKS)} for i in range(4)]
+    return [
+        {task: math.sin(mixer.step + i + j) / 5 for j, task in enumerate(TASKS)} for i in range(4)
+    ]
 
 
 def run(mixer: TaskMixer, dice: Dice, steps: int) -> list[object]:
@@ -53,7 +55,13 @@ def step_by_hand(**arguments) -> TaskMixer:
     batch = mixer.new_batch()
     script = {A: [MIXED] * 9, B: [FORMAT, WRONG, WRONG] + [MIXED] * 9}
     while request := batch.ask():
-        batch.tell([Group(task, script[task].pop(0)) for task, count in request.items() for _ in range(count)])
+        batch.tell(
+            [
+                Group(task, script[task].pop(0))
+                for task, count in request.items()
+                for _ in range(count)
+            ]
+        )
     return mixer
 
 
@@ -108,12 +116,23 @@ def test_a_step_without_groups_needs_no_improvements():
 
 
 def test_metrics_by_hand():
-    mixer = TaskMixer([A, B, C], batch_size=4, weighting=Uniform(), sampler=RatioPreservingSampler(max_resamples=0))
+    mixer = TaskMixer(
+        [A, B, C],
+        batch_size=4,
+        weighting=Uniform(),
+        sampler=RatioPreservingSampler(max_resamples=0),
+    )
     assert mixer.metrics() == {}
     batch = mixer.new_batch()
     quotas = batch.ask()
     assert sum(quotas.values()) == 4
-    batch.tell([Group(task, {A: MIXED, B: FORMAT, C: WRONG}[task]) for task, n in quotas.items() for _ in range(n)])
+    batch.tell(
+        [
+            Group(task, {A: MIXED, B: FORMAT, C: WRONG}[task])
+            for task, n in quotas.items()
+            for _ in range(n)
+        ]
+    )
     batch.ask()
     mixer.update()
     expected = {
@@ -151,7 +170,12 @@ def test_metrics_by_hand():
 
 
 def test_worst_accuracy_remembers_tasks_that_were_not_sampled():
-    mixer = TaskMixer([A, B], batch_size=1, weighting=Uniform(), sampler=RatioPreservingSampler(group_filter="none"))
+    mixer = TaskMixer(
+        [A, B],
+        batch_size=1,
+        weighting=Uniform(),
+        sampler=RatioPreservingSampler(group_filter="none"),
+    )
     seen = set()
     for _ in range(6):
         batch = mixer.new_batch()
@@ -193,11 +217,17 @@ def test_resumed_after_any_step_equals_uninterrupted(setup):
 class ResumedAnywhere(RuleBasedStateMachine):
     """Two mixers see the same; one of them is saved through JSON and loaded into a fresh one, again and again."""
 
-    @initialize(setup=st.sampled_from(sorted(SETUPS)), seed=st.integers(0, 99), dead=st.sampled_from([None, *TASKS]))
+    @initialize(
+        setup=st.sampled_from(sorted(SETUPS)),
+        seed=st.integers(0, 99),
+        dead=st.sampled_from([None, *TASKS]),
+    )
     def begin(self, setup, seed, dead):
         self.setup = setup
         self.straight, self.resumed = SETUPS[setup](seed), SETUPS[setup](seed)
-        self.dice = Dice({task: 0.0 if task == dead else rate for task, rate in RATES.items()}, seed)
+        self.dice = Dice(
+            {task: 0.0 if task == dead else rate for task, rate in RATES.items()}, seed
+        )
 
     @rule()
     def save_and_load(self):
@@ -212,7 +242,9 @@ class ResumedAnywhere(RuleBasedStateMachine):
         request = self.straight.batch.ask()
         assert self.resumed.batch.ask() == request
         if request:
-            piece = {t: data.draw(st.integers(0, n), label=f"groups of {t}") for t, n in request.items()}
+            piece = {
+                t: data.draw(st.integers(0, n), label=f"groups of {t}") for t, n in request.items()
+            }
             groups = self.dice.rollout(piece)
             self.straight.batch.tell(groups)
             self.resumed.batch.tell(groups)
@@ -264,7 +296,10 @@ def test_states_that_do_not_fit_are_refused():
         (mixer(tasks=TASKS[::-1]), "in the same order"),
         (mixer(batch_size=9), "saved with batch_size 8, now 9"),
         (mixer(weighting=Regularized()), "saved by ImprovementAware, this is Regularized"),
-        (mixer(sampler=RatioPreservingSampler(acceptance=EmaAcceptance())), "saved with CountedAcceptance"),
+        (
+            mixer(sampler=RatioPreservingSampler(acceptance=EmaAcceptance())),
+            "saved with CountedAcceptance",
+        ),
     ):
         with pytest.raises(StateError, match=message):
             other.load_state_dict(state)
@@ -289,7 +324,9 @@ def test_the_order_of_calls():
 
 
 def test_shortfall_policy_fail_reaches_the_engine():
-    mixer = TaskMixer(TASKS, batch_size=4, sampler=RatioPreservingSampler(shortfall="fail", max_resamples=1))
+    mixer = TaskMixer(
+        TASKS, batch_size=4, sampler=RatioPreservingSampler(shortfall="fail", max_resamples=1)
+    )
     with pytest.raises(ShortfallError, match="4 of 4 groups missing after 2 rounds"):
         fill(mixer.new_batch(), Dice(dict.fromkeys(TASKS, 0.0)))
     # The step can be closed, with what was measured, and the next one begun.
@@ -305,7 +342,9 @@ def test_shortfall_policy_fail_reaches_the_engine():
 
 def test_a_failed_batch_is_restored_as_it_is():
     def mixer():
-        return TaskMixer(TASKS, batch_size=4, sampler=RatioPreservingSampler(shortfall="fail", max_resamples=1))
+        return TaskMixer(
+            TASKS, batch_size=4, sampler=RatioPreservingSampler(shortfall="fail", max_resamples=1)
+        )
 
     failed, restored = mixer(), mixer()
     with pytest.raises(ShortfallError):
@@ -326,7 +365,9 @@ def test_task_blind_batches_can_fail_too():
 def test_one_weighting_for_one_mixer():
     weighting = ImprovementAware()
     TaskMixer(TASKS, batch_size=4, weighting=weighting)
-    with pytest.raises(StateError, match=r"ImprovementAware: already in use by another mixer.*make a new one"):
+    with pytest.raises(
+        StateError, match=r"ImprovementAware: already in use by another mixer.*make a new one"
+    ):
         TaskMixer(TASKS, batch_size=4, weighting=weighting)
     by_hand = Uniform().bind(TASKS)
     TaskMixer(TASKS, batch_size=4, weighting=by_hand)
@@ -342,14 +383,18 @@ def test_refuses():
     ):
         with pytest.raises(ConfigError, match=message):
             TaskMixer(TASKS, **{"batch_size": 4, **arguments})
-    with pytest.raises(StateError, match=r"Uniform: bound to \['x'\], the mixer's tasks are .*same tasks"):
+    with pytest.raises(
+        StateError, match=r"Uniform: bound to \['x'\], the mixer's tasks are .*same tasks"
+    ):
         TaskMixer(TASKS, batch_size=4, weighting=Uniform().bind(["x"]))
 
 
 @pytest.mark.parametrize(("per", "fresh"), [("step", False), ("round", True)])
 def test_rounds_of_a_step_share_the_acceptance_rate_or_each_has_its_own(per, fresh):
     sampler = RatioPreservingSampler(
-        rounds=OversampledRounds(oversampling=1), acceptance=EmaAcceptance(0.0, per), max_resamples=1
+        rounds=OversampledRounds(oversampling=1),
+        acceptance=EmaAcceptance(0.0, per),
+        max_resamples=1,
     )
     mixer, dice = TaskMixer(TASKS, batch_size=8, sampler=sampler), Dice(dict.fromkeys(TASKS, 0.0))
     batch = mixer.new_batch()
@@ -382,7 +427,9 @@ def test_the_worst_task_gains_weight_and_its_share_follows():
 
 
 def test_sec_follows_the_groups_trained_on():
-    mixer = TaskMixer(TASKS, batch_size=12, weighting=SEC(), sampler=RatioPreservingSampler(group_filter="none"))
+    mixer = TaskMixer(
+        TASKS, batch_size=12, weighting=SEC(), sampler=RatioPreservingSampler(group_filter="none")
+    )
     for _ in range(10):
         fill(mixer.new_batch(), Dice({A: 1.0, B: 0.0, C: 0.0}))
         mixer.update()

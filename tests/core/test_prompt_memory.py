@@ -142,7 +142,11 @@ def test_the_mean_is_unbiased_for_any_number_of_groups(num_asked):
     chance, value, right = 0.3, 0.8, 0.5
     mean = ratio = 0.0
     for skipped in range(120):
-        probability = math.comb(num_asked + skipped - 1, skipped) * chance**num_asked * (1 - chance) ** skipped
+        probability = (
+            math.comb(num_asked + skipped - 1, skipped)
+            * chance**num_asked
+            * (1 - chance) ** skipped
+        )
         for k in range(skipped + 1):
             part = probability * math.comb(skipped, k) * right**k * (1 - right) ** (skipped - k)
             mean += part * fair_mean(num_asked * value, num_asked, skipped, k)
@@ -246,4 +250,8 @@ def test_the_coin_is_fair_and_independent_of_its_neighbours():
     assert ((counts - 1250) ** 2 / 1250).sum() < 40  # chi-squared with 15 degrees
     pairs = np.histogram2d(throws[:-1], throws[1:], bins=4, range=[[0, 1], [0, 1]])[0].ravel()
     assert ((pairs - 1250) ** 2 / 1250).sum() < 40
-    assert stream._coin(3) == PromptStream("task", 10, seed=5)._coin(3) != PromptStream("task", 10, seed=6)._coin(3)
+    assert (
+        stream._coin(3)
+        == PromptStream("task", 10, seed=5)._coin(3)
+        != PromptStream("task", 10, seed=6)._coin(3)
+    )

@@ -54,7 +54,9 @@ def test_every_index_is_everywhere_equally_often(size):
     for position in (0, size // 2, size - 1):
         counts = np.bincount(orders[:, position], minlength=size)
         chi_squared = float(((counts - expected) ** 2 / expected).sum())
-        assert chi_squared < (size - 1) + 6 * np.sqrt(2 * (size - 1))  # mean and deviation of a chi-squared
+        assert chi_squared < (size - 1) + 6 * np.sqrt(
+            2 * (size - 1)
+        )  # mean and deviation of a chi-squared
     if size == 3:  # all six orders, not only their margins
         _, counts = np.unique(orders, axis=0, return_counts=True)
         assert len(counts) == 6
@@ -81,7 +83,9 @@ def test_a_hundred_million_prompts_cost_nothing():
 def test_draws_that_are_put_back_come_again(remember):
     def begin():
         stream = PromptStream("task", 20, seed=5, remember=remember)
-        for _ in range(60):  # constant groups again and again: some prompts are passed over from now on
+        for _ in range(
+            60
+        ):  # constant groups again and again: some prompts are passed over from now on
             draw = stream.draws(1)[0]
             if stream.memory is not None:
                 stream.memory.note(draw, 0.0, draw.row < 4)
@@ -103,7 +107,9 @@ def test_state_through_json():
     assert resumed.draw(100) == stream.draw(100)
 
 
-@pytest.mark.parametrize(("name", "size", "seed"), [("other", 64, 5), ("task", 65, 5), ("task", 64, 6)])
+@pytest.mark.parametrize(
+    ("name", "size", "seed"), [("other", 64, 5), ("task", 65, 5), ("task", 64, 6)]
+)
 def test_state_of_another_stream_is_refused(name, size, seed):
     with pytest.raises(StateError, match="resume with the same rows and seed"):
         PromptStream("task", 64, 5).load_state_dict(PromptStream(name, size, seed).state_dict())

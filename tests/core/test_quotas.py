@@ -5,11 +5,13 @@ from hypothesis import strategies as st
 
 from mtgrpo.core.quotas import GOLDEN_STEP, multinomial, released, systematic
 
-weight_lists = st.lists(st.one_of(st.just(0.0), st.floats(1e-9, 1.0)), min_size=1, max_size=30).filter(
-    lambda weights: sum(weights) > 0
-)
+weight_lists = st.lists(
+    st.one_of(st.just(0.0), st.floats(1e-9, 1.0)), min_size=1, max_size=30
+).filter(lambda weights: sum(weights) > 0)
 ALMOST_ONE = np.nextafter(1.0, 0.0)
-offsets = st.one_of(st.floats(0, 1, exclude_max=True), st.sampled_from([0.0, 5e-324, 1e-16, 0.5, float(ALMOST_ONE)]))
+offsets = st.one_of(
+    st.floats(0, 1, exclude_max=True), st.sampled_from([0.0, 5e-324, 1e-16, 0.5, float(ALMOST_ONE)])
+)
 
 
 def test_systematic_by_hand():
@@ -34,7 +36,9 @@ def test_systematic_is_sum_exact_and_within_one(weights, batch_size, offset):
     assert np.abs(counts - batch_size * z / z.sum()).max() <= 1 + 1e-9
 
 
-@pytest.mark.parametrize(("weights", "batch_size"), [((13, 5, 2), 7), ((1, 1, 1), 32), ((97, 0, 2, 1), 10)])
+@pytest.mark.parametrize(
+    ("weights", "batch_size"), [((13, 5, 2), 7), ((1, 1, 1), 32), ((97, 0, 2, 1), 10)]
+)
 def test_systematic_is_unbiased_exactly(weights, batch_size):
     # With z = w / W the counts jump at multiples of 1 / W: W offsets in the middle between them see every case.
     z, total = np.array(weights, dtype=float), sum(weights)
@@ -75,9 +79,14 @@ def test_golden_offsets_converge_faster_than_multinomial(batch_size):
         start = rng.random()
         for steps in (10, 100, 1000):
             even = running_error(
-                lambda t, z=z, s=start: systematic(z, batch_size, (s + t * GOLDEN_STEP) % 1.0), z, batch_size, steps
+                lambda t, z=z, s=start: systematic(z, batch_size, (s + t * GOLDEN_STEP) % 1.0),
+                z,
+                batch_size,
+                steps,
             )
-            drawn = running_error(lambda _, z=z: multinomial(z, batch_size, rng), z, batch_size, steps)
+            drawn = running_error(
+                lambda _, z=z: multinomial(z, batch_size, rng), z, batch_size, steps
+            )
             assert even < drawn
             # Discrepancy of the golden sequence, with room: O(log t / t), not O(1 / sqrt t).
             assert even <= 2 * (1 + np.log(steps)) / steps
@@ -98,7 +107,9 @@ def test_random_rules_are_unbiased(rule):
     counts = np.array([rule(z, batch_size, rng) for _ in range(draws)])
     # released: rounding a third is as often up as down, up to a bias far below one draw's standard deviation.
     error = np.abs(counts.mean(axis=0) - batch_size * z)
-    assert (error <= 5 * np.sqrt(batch_size * z * (1 - z) / draws) + (0.01 if rule is released else 0)).all()
+    assert (
+        error <= 5 * np.sqrt(batch_size * z * (1 - z) / draws) + (0.01 if rule is released else 0)
+    ).all()
     assert counts[:, 3].sum() == 0
     # 3 B draws over three: the released rule has a third of the variance, plus the rounding's.
     variance = batch_size * z * (1 - z) / (3 if rule is released else 1)

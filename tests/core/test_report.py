@@ -12,7 +12,9 @@ REPORT = StepReport(
     weights={"a": 0.75, "b": 0.25},
     quotas={"a": 6, "b": 2},
     realized={"a": 5, "b": 2},
-    totals=RoundStats({"a": 10, "b": 4}, {"a": 8, "b": 4}, {"a": 4.0, "b": 1.0}, {"a": 2.0, "b": 2.0}),
+    totals=RoundStats(
+        {"a": 10, "b": 4}, {"a": 8, "b": 4}, {"a": 4.0, "b": 1.0}, {"a": 2.0, "b": 2.0}
+    ),
     num_informative={"a": 5, "b": 3},
     dropped={"a": {"all_wrong": 3, "unscorable": 2}, "b": {"all_correct": 1}},
     last_accuracy={"a": 0.25, "b": 0.5},
@@ -71,7 +73,9 @@ def test_shares_met():
 
 
 def test_a_task_that_had_nothing_leaves_no_figures_but_its_shares():
-    quiet = replace(REPORT, totals=RoundStats(), realized={}, num_informative={}, dropped={}, last_accuracy={})
+    quiet = replace(
+        REPORT, totals=RoundStats(), realized={}, num_informative={}, dropped={}, last_accuracy={}
+    )
     assert {key for key in quiet.metrics() if key.startswith("task")} == {
         f"task/{task}/{figure}"
         for task in "ab"

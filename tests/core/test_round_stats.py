@@ -29,7 +29,9 @@ def test_by_hand_with_prompts_passed_over():
     stats = RoundStats()
     stats.add("a", 0.5, 0.5, draw=Draw(0, skipped_wrong=1, skipped_right=2))
     stats.add("a", 0.5, 0.25, draw=Draw(1, chance=0.25, predicted=0.0))
-    stats.add("a", NAN, NAN, draw=Draw(2, skipped_wrong=7))  # could not be scored: as if it had never been drawn
+    stats.add(
+        "a", NAN, NAN, draw=Draw(2, skipped_wrong=7)
+    )  # could not be scored: as if it had never been drawn
     # Asked: .5 and .25 / .25 = 1, mean .75; of 5 prompts 2 were asked: their share is 1 / 4.
     assert stats.means("accuracy") == {"a": pytest.approx(0.75 / 4 + 3 / 4 * 2 / 3)}
     assert stats.means("reward") == {"a": pytest.approx((0.5 + 2.0) / 2 / 4 + 3 / 4 * 2 / 3)}
@@ -63,7 +65,9 @@ def test_the_mean_of_steps_is_that_of_all_prompts(num_groups):
         while seen < 20 * size:
             stats = RoundStats()
             for draw in stream.draws(num_groups):
-                accuracy = sum(dice.random() < rates[draw.row] for _ in range(group_size)) / group_size
+                accuracy = (
+                    sum(dice.random() < rates[draw.row] for _ in range(group_size)) / group_size
+                )
                 stream.memory.note(draw, accuracy, 0 < accuracy < 1)
                 stats.add("a", accuracy, accuracy, draw=draw)
                 seen += 1 + draw.num_skipped

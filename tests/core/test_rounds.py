@@ -49,7 +49,11 @@ def test_view_by_hand():
 def test_needed_by_hand():
     # deficits (5, 3, 2) at a = (1, .5, .1): 5, 6 and 2 * min(10, 5); a task that is done is asked for nothing.
     assert plan(NeededRounds(), view(rates=(1, 0.5, 0.1))) == [5, 6, 10]
-    assert plan(NeededRounds(max_inflation=20), view(accepted=(5, 0, 0), rates=(1, 0.5, 0.1))) == [0, 6, 20]
+    assert plan(NeededRounds(max_inflation=20), view(accepted=(5, 0, 0), rates=(1, 0.5, 0.1))) == [
+        0,
+        6,
+        20,
+    ]
     assert plan(NeededRounds(max_inflation=1.0), view(rates=(1, 0.5, 0.0))) == [5, 3, 2]
     # To the nearest: 5 / .9 = 5.56, 3 / .9 = 3.33, 2 / .9 = 2.22.
     assert plan(NeededRounds(), view(rates=(0.9, 0.9, 0.9))) == [6, 3, 2]
@@ -63,8 +67,12 @@ def test_confidence_by_hand():
     assert plan(NeededRounds(one), view(quotas=(0, 3, 0), rates=(1, 0.5, 1))) == [0, 6, 0]
     assert plan(NeededRounds(one), view(quotas=(0, 3, 0), rates=(1, 0.5, 1), room=1)) == [0, 8, 0]
     # After 3 groups' worth of evidence a quarter of the variance stays: .5 m - sqrt(.25 m (1 + (m - 1) / 4)) = 3.
-    found = plan(NeededRounds(one), view(quotas=(0, 3, 0), rates=(1, 0.5, 1), room=100, evidence=3.0))[1]
-    assert 0.5 * found - math.sqrt(0.25 * found * (1 + (found - 1) / 4)) == pytest.approx(3, abs=0.15)
+    found = plan(
+        NeededRounds(one), view(quotas=(0, 3, 0), rates=(1, 0.5, 1), room=100, evidence=3.0)
+    )[1]
+    assert 0.5 * found - math.sqrt(0.25 * found * (1 + (found - 1) / 4)) == pytest.approx(
+        3, abs=0.15
+    )
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.7, 0.95])
@@ -75,11 +83,19 @@ def test_the_stated_confidence_is_kept(rate, deficit):
     evidence = 60.0
     asked = plan(
         NeededRounds(0.9, 100.0),
-        view(quotas=(0, deficit, 0), rates=(1, rate, 1), evidence=evidence, room=1e9, batch_size=deficit),
+        view(
+            quotas=(0, deficit, 0),
+            rates=(1, rate, 1),
+            evidence=evidence,
+            room=1e9,
+            batch_size=deficit,
+        ),
     )[1]
     drawn = rng.beta(rate * evidence, (1 - rate) * evidence, size=20_000)
     filled = np.mean(rng.binomial(asked, drawn) >= deficit)
-    assert 0.78 <= filled <= 0.99  # of few groups, the normal approximation and whole numbers leave that much
+    assert (
+        0.78 <= filled <= 0.99
+    )  # of few groups, the normal approximation and whole numbers leave that much
 
 
 def test_needed_without_quotas():
@@ -98,12 +114,18 @@ def mean_plan(planner, round_view, draws=4000):
 def test_oversampled_shares():
     # M_os B = 30. First round z m: (.5, .3, .2) * (1, 2, 5) = (.5, .6, 1) of 2.1.
     first = view(rates=(1, 0.5, 0.1), quotas=(8, 1, 1))  # the quotas drawn do not matter yet
-    assert mean_plan(OversampledRounds(), first) == pytest.approx(np.array([0.5, 0.6, 1.0]) / 2.1 * 30, abs=0.3)
+    assert mean_plan(OversampledRounds(), first) == pytest.approx(
+        np.array([0.5, 0.6, 1.0]) / 2.1 * 30, abs=0.3
+    )
     # Later: deficits (0, 2, 2) * (1, 2, 5) = (0, 4, 10) of 14.
     later = view(number=1, accepted=(6, 1, 0), rates=(1, 0.5, 0.1))
-    assert mean_plan(OversampledRounds(), later) == pytest.approx(np.array([0, 4, 10]) / 14 * 30, abs=0.3)
+    assert mean_plan(OversampledRounds(), later) == pytest.approx(
+        np.array([0, 4, 10]) / 14 * 30, abs=0.3
+    )
     # Inflation off: the deficits as they are.
-    assert mean_plan(OversampledRounds(max_inflation=1), later) == pytest.approx([0, 15, 15], abs=0.3)
+    assert mean_plan(OversampledRounds(max_inflation=1), later) == pytest.approx(
+        [0, 15, 15], abs=0.3
+    )
 
 
 def test_oversampled_same_until_full():

@@ -43,7 +43,17 @@ class Hostile:
         return Verdict(keep, "" if keep else "hostile")
 
 
-PATTERNS = ["all", "none", "alternating", "one dead", "one alive", "bursts", "first round none", "rare", "dice"]
+PATTERNS = [
+    "all",
+    "none",
+    "alternating",
+    "one dead",
+    "one alive",
+    "bursts",
+    "first round none",
+    "rare",
+    "dice",
+]
 PLANNERS = {
     "needed": NeededRounds,
     "needed more": lambda: NeededRounds(confidence=0.95),
@@ -75,7 +85,9 @@ def test_every_batch_ends_within_budget_and_adds_up(pattern, planner, policy, qu
             rounds = fill(batch, dice, most_rounds=5)
         except ShortfallError:
             assert policy == "fail"
-            with pytest.raises(ShortfallError, match="groups missing after 5 rounds"):  # again, not an endless batch
+            with pytest.raises(
+                ShortfallError, match="groups missing after 5 rounds"
+            ):  # again, not an endless batch
                 batch.ask()
             assert batch.shortfall > 0
             rounds = 5
@@ -110,7 +122,10 @@ def test_every_batch_ends_within_budget_and_adds_up(pattern, planner, policy, qu
             assert all(realized[t] <= n for t, n in wanted.items())
         if policy == "surplus":  # filled to the brim, as far as there is anything
             assert len(groups) == min(8, len(uids))
-        for task, n in wanted.items():  # a quota is only cut when the quotas sum to more than the batch
+        for (
+            task,
+            n,
+        ) in wanted.items():  # a quota is only cut when the quotas sum to more than the batch
             if sum(wanted.values()) <= 8:
                 assert realized[task] >= min(n, accepted[task])
 
@@ -162,7 +177,9 @@ def test_the_bank_serves_the_next_steps_and_nothing_is_lost():
     born, used, generated, banked, expired = {}, set(), 0, 0, 0
     for step, batch in enumerate(fill_steps(sampler, RATES, 60)):
         assert batch.shortfall == 0
-        assert Counter(g.task for g in batch.groups) == Counter({t: n for t, n in (batch.quotas or {}).items() if n})
+        assert Counter(g.task for g in batch.groups) == Counter(
+            {t: n for t, n in (batch.quotas or {}).items() if n}
+        )
         for group in [g for g in batch.groups if g not in batch.banked] + batch.surplus:
             born.setdefault(group.uid, step)
         for group in batch.groups:
@@ -237,7 +254,9 @@ def test_the_bank_in_the_state():
 
 def test_task_blind_filling_lets_shares_drift():
     # SPEC section 1: equal weights at a = (.7, .5, .2) are trained on 50/36/14 %.
-    sampler = RatioPreservingSampler(rounds=OversampledRounds(max_inflation=1), keep_shares=False).bind(TASKS, 32)
+    sampler = RatioPreservingSampler(
+        rounds=OversampledRounds(max_inflation=1), keep_shares=False
+    ).bind(TASKS, 32)
     rng, dice, trained = np.random.default_rng(0), Dice(RATES), Counter[str]()
     for step in range(150):
         batch = sampler.new_batch(np.full(3, 1 / 3), step, rng)
@@ -248,12 +267,16 @@ def test_task_blind_filling_lets_shares_drift():
     shares = [trained[t] / trained.total() for t in TASKS]
     # 4800 groups: a share has a standard deviation of at most .0072.
     assert shares == pytest.approx([0.5, 5 / 14, 1 / 7], abs=0.03)
-    assert shares == pytest.approx(list(filtered_shares(dict.fromkeys(TASKS, 1 / 3), RATES).values()), abs=0.03)
+    assert shares == pytest.approx(
+        list(filtered_shares(dict.fromkeys(TASKS, 1 / 3), RATES).values()), abs=0.03
+    )
 
 
 def test_task_blind_filling_does_not_depend_on_the_order_of_telling():
     # An engine that hands groups in task by task, most of them surplus, must not train on the first task alone.
-    sampler = RatioPreservingSampler(group_filter="none", rounds=OversampledRounds(8), keep_shares=False)
+    sampler = RatioPreservingSampler(
+        group_filter="none", rounds=OversampledRounds(8), keep_shares=False
+    )
     sampler.bind(TASKS, 32)
     rng, dice, trained = np.random.default_rng(0), Dice(RATES), Counter[str]()
     for step in range(100):
@@ -265,7 +288,9 @@ def test_task_blind_filling_does_not_depend_on_the_order_of_telling():
 
 
 def test_released_quotas_above_the_batch_are_cut_at_random():
-    sampler = RatioPreservingSampler(quotas="released", group_filter="none", rounds=OversampledRounds())
+    sampler = RatioPreservingSampler(
+        quotas="released", group_filter="none", rounds=OversampledRounds()
+    )
     sampler.bind(TASKS, 32)
     rng, dice, cut, times = np.random.default_rng(0), Dice(RATES), Counter[str](), 0
     for step in range(600):
@@ -294,14 +319,18 @@ def test_with_quotas_the_shares_are_the_weights():
 
 def test_without_a_filter_the_first_round_is_the_batch():
     for keep_shares in (True, False):
-        sampler = RatioPreservingSampler(group_filter="none", keep_shares=keep_shares).bind(TASKS, 32)
+        sampler = RatioPreservingSampler(group_filter="none", keep_shares=keep_shares).bind(
+            TASKS, 32
+        )
         batch = sampler.new_batch(WEIGHTS, 0, np.random.default_rng(0))
         request = batch.ask()
         assert sum(request.values()) == 32
         batch.tell(Dice(RATES).rollout(request))
         assert batch.ask() == {}
         assert len(batch.groups) == 32
-        assert batch.num_informative.total() < 32  # what would have passed a filter is still measured
+        assert (
+            batch.num_informative.total() < 32
+        )  # what would have passed a filter is still measured
 
 
 def test_shares_bind_from_the_given_step():
@@ -331,7 +360,9 @@ def test_one_task_and_batches_of_one():
 def test_weights_of_zero_are_never_asked():
     for planner in PLANNERS.values():
         for keep_shares in (True, False):
-            sampler = RatioPreservingSampler(rounds=planner(), keep_shares=keep_shares).bind(TASKS, 8)
+            sampler = RatioPreservingSampler(rounds=planner(), keep_shares=keep_shares).bind(
+                TASKS, 8
+            )
             batch = sampler.new_batch(np.array([1.0, 0.0, 0.0]), 0, np.random.default_rng(0))
             fill(batch, Dice({**RATES, TASKS[0]: 0.1}))
             assert set(batch.totals().num_groups) == {TASKS[0]}

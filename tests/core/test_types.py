@@ -48,7 +48,9 @@ def test_numbers_that_are_not_finite_are_refused(rewards, accuracies):
         Group("zebra", rewards, accuracies)
 
 
-@pytest.mark.parametrize(("rewards", "accuracies"), [((), ()), ((1.0,), (1.0, 0.0)), ((1.0, 0.0), (1.0,))])
+@pytest.mark.parametrize(
+    ("rewards", "accuracies"), [((), ()), ((1.0,), (1.0, 0.0)), ((1.0, 0.0), (1.0,))]
+)
 def test_one_number_per_completion(rewards, accuracies):
     with pytest.raises(ConfigError, match="one number per completion"):
         Group("a", rewards, accuracies)

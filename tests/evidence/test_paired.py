@@ -111,7 +111,9 @@ def test_what_cannot_be_paired_says_so():
 
 
 def test_threshold_costs_by_hand():
-    mine, theirs = two([[START, HIGH], [START, LOW], [START, HIGH]], [[START, HIGH], [START, HIGH], [START, LOW]])
+    mine, theirs = two(
+        [[START, HIGH], [START, LOW], [START, HIGH]], [[START, HIGH], [START, HIGH], [START, LOW]]
+    )
     cost = threshold_costs(mine, theirs, 0.5)
     assert (cost.num_runs, cost.num_reached) == (3, 2)
     assert (cost.steps, cost.rollouts, cost.seconds) == (10, 100, 5)

@@ -50,11 +50,16 @@ def test_what_is_never_reached_counts_against_the_method_alone() -> None:
     methods = made(runs_of("dapo", [0, 8], [0, 100]), runs_of("weak", [0, 4], [0, 50]))
     weak, dapo = methods["weak"], methods["dapo"]
     assert math.isinf(rollouts_ratio(weak, dapo, dapo).value)
-    assert rollouts_ratio(dapo, weak, dapo).value == pytest.approx(100 / 50)  # all that the other one had
+    assert rollouts_ratio(dapo, weak, dapo).value == pytest.approx(
+        100 / 50
+    )  # all that the other one had
 
 
 def test_the_interval_covers_the_spread_of_seeds() -> None:
-    early, late = runs_of("other", [0, 8], [0, 50], (0, 2)), runs_of("other", [0, 8], [0, 150], (1, 3))
+    early, late = (
+        runs_of("other", [0, 8], [0, 50], (0, 2)),
+        runs_of("other", [0, 8], [0, 150], (1, 3)),
+    )
     methods = made(runs_of("dapo", [0, 8], [0, 100], (0, 1, 2, 3)), early + late)
     found = rollouts_ratio(methods["other"], methods["dapo"], methods["dapo"])
     assert found.value == pytest.approx(1)
@@ -63,6 +68,8 @@ def test_the_interval_covers_the_spread_of_seeds() -> None:
 
 
 def test_without_a_common_seed_there_is_no_ratio() -> None:
-    methods = made(runs_of("dapo", [0, 8], [0, 100], (0,)), runs_of("other", [0, 8], [0, 100], (1,)))
+    methods = made(
+        runs_of("dapo", [0, 8], [0, 100], (0,)), runs_of("other", [0, 8], [0, 100], (1,))
+    )
     with pytest.raises(RunError, match="no seed in common"):
         rollouts_ratio(methods["other"], methods["dapo"], methods["dapo"])

@@ -9,8 +9,8 @@ import pytest
 
 from mtgrpo.errors import RunError
 from mtgrpo.evidence import digest_run, load_results
+from mtgrpo.jobs.study import write_results
 from mtgrpo.runlog import RunLog, read_run
-from mtgrpo.study import write_results
 
 from .conftest import record, study
 
@@ -20,8 +20,16 @@ COUNTS = [[[0, 1, 2], [2, 2, 2]], [[2, 2, 2], [1, 1, 1]]]
 def test_a_run_directory_survives_the_digest(tmp_path):
     with RunLog.create(tmp_path / "run", ["a", "b"]) as log:
         for step in range(1, 41):
-            log.log_metrics(step, 8 * step, {"task/a/weight": step / 40, "loss": 1.0, "sampler/rounds": 2.0})
-        row = {"accuracy": 0.5, "reward": 0.5, "num_prompts": 2, "std_error": 0.1, "prompt_accuracies": (0.5, 0.5)}
+            log.log_metrics(
+                step, 8 * step, {"task/a/weight": step / 40, "loss": 1.0, "sampler/rounds": 2.0}
+            )
+        row = {
+            "accuracy": 0.5,
+            "reward": 0.5,
+            "num_prompts": 2,
+            "std_error": 0.1,
+            "prompt_accuracies": (0.5, 0.5),
+        }
         other = {**row, "prompt_accuracies": (0.25, 0.75)}
         log.log_evaluation(40, 320, {"a": row, "b": other}, num_samples=2, elapsed_s=3.0)
     digest = digest_run(read_run(tmp_path / "run"), updates_per_step=4)
@@ -38,7 +46,9 @@ def test_a_run_directory_survives_the_digest(tmp_path):
 
 
 def test_written_results_are_read_again(tmp_path):
-    value = study([record("dapo", 1, COUNTS, [0, 9]), record("dapo", 0, COUNTS, [0, 7])], worlds={"kept": 1})
+    value = study(
+        [record("dapo", 1, COUNTS, [0, 9]), record("dapo", 0, COUNTS, [0, 7])], worlds={"kept": 1}
+    )
     write_results(value, tmp_path / "deep" / "results.json")
     results = load_results(tmp_path / "deep" / "results.json")
     assert [run.seed for run in results.of("dapo")] == [0, 1]
@@ -71,7 +81,12 @@ def test_an_older_format_says_how_to_collect_again():
 
 def test_a_damaged_run_is_refused():
     value = study([record("dapo", 0, COUNTS, [0, 7])])
-    for key, item in (("accuracy", {}), ("prompts", {"t0-hard": "no digits"}), ("steps", [1, 2, 3]), ("seed", None)):
+    for key, item in (
+        ("accuracy", {}),
+        ("prompts", {"t0-hard": "no digits"}),
+        ("steps", [1, 2, 3]),
+        ("seed", None),
+    ):
         damaged = json.loads(json.dumps(value))
         damaged["runs"][0][key] = item
         with pytest.raises(RunError, match="damaged"):

@@ -10,7 +10,11 @@ from mtgrpo.reports.study import write_study_report
 
 from .conftest import record, study
 
-START, LOW, HIGH = [[0, 0], [1, 1]], [[1, 0], [2, 2]], [[1, 1], [2, 1]]  # (0, .5), (.25, 1), (.5, .75)
+START, LOW, HIGH = (
+    [[0, 0], [1, 1]],
+    [[1, 0], [2, 2]],
+    [[1, 1], [2, 1]],
+)  # (0, .5), (.25, 1), (.5, .75)
 
 
 @pytest.fixture
@@ -42,7 +46,9 @@ def test_paired_table(results):
     assert steps["worst task, by seed"] == "+25.0 +25.0"
     assert steps["worst task, points"] == "+25.0 (+0.0 to +50.0)"
     assert rollouts["rollouts"] == "150"
-    assert rollouts["worst task, by seed"] == "+6.2 +31.2"  # dapo is at three quarters of the way: 18.75
+    assert (
+        rollouts["worst task, by seed"] == "+6.2 +31.2"
+    )  # dapo is at three quarters of the way: 18.75
 
 
 def test_thresholds_tasks_levels_sampling_and_forgetting(results):
@@ -64,7 +70,16 @@ def test_thresholds_tasks_levels_sampling_and_forgetting(results):
 def test_markdown_keeps_hostile_names_in_their_cell(results):
     text = t.final_table(results).markdown()
     assert "| mt <b>\\| |" in text
-    assert len({line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+    assert (
+        len(
+            {
+                line.replace("\\|", "").count("|")
+                for line in text.splitlines()
+                if line.startswith("|")
+            }
+        )
+        == 1
+    )
 
 
 def test_the_report_is_written_from_results_alone(results, tmp_path):
@@ -76,7 +91,9 @@ def test_the_report_is_written_from_results_alone(results, tmp_path):
     assert "<script src" not in page
     figures = {file.name for file in (tmp_path / "out" / "figures").iterdir()}
     names = "final final-tasks final-levels effort forgetting trade-off weights shares acceptance tasks-multi-task "
-    curves = [f"{of}-{x}-multi-task" for of in ("worst", "mean", "change") for x in ("steps", "rollouts")]
+    curves = [
+        f"{of}-{x}-multi-task" for of in ("worst", "mean", "change") for x in ("steps", "rollouts")
+    ]
     for name in (*names.split(), *curves):
         assert {f"{name}.svg", f"{name}.png"} <= figures
     tables = (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")

@@ -20,4 +20,6 @@ def run(run_dir: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def hostile_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_synthetic_run(tmp_path_factory.mktemp("runs") / "<b>$x$ & 'run'", tasks=HOSTILE, steps=12, every=4)
+    return write_synthetic_run(
+        tmp_path_factory.mktemp("runs") / "<b>$x$ & 'run'", tasks=HOSTILE, steps=12, every=4
+    )

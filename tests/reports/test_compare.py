@@ -16,7 +16,9 @@ from mtgrpo.reports.compare import (
 from mtgrpo.runlog import Run, RunLog, read_run
 
 
-def write(path: Path, curves: list[tuple[float, float]], seed: int = 0, every: int = 10, **config: object) -> Run:
+def write(
+    path: Path, curves: list[tuple[float, float]], seed: int = 0, every: int = 10, **config: object
+) -> Run:
     with RunLog.create(path, ["a", "b"]) as log:
         log.write_config({"preset": "dapo", "seed": seed, "output": str(path), **config})
         for i, (a, b) in enumerate(curves):
@@ -53,7 +55,9 @@ def test_spread_uses_the_steps_all_seeds_have(tmp_path: Path) -> None:
     assert (spread.low.tolist(), spread.high.tolist()) == ([0.1, 0.2], [0.1, 0.4])
     assert spread_over_seeds("dapo", runs, of="mean").mean == pytest.approx([0.2, (0.3 + 0.45) / 2])
     assert len(spread_over_seeds("none", runs[2:]).steps) == 0
-    assert len(spread_over_seeds("disjoint", [runs[0], write(tmp_path / "3", [], seed=4)]).steps) == 3
+    assert (
+        len(spread_over_seeds("disjoint", [runs[0], write(tmp_path / "3", [], seed=4)]).steps) == 3
+    )
 
 
 def test_labels_name_what_differs_beyond_the_seed(tmp_path: Path) -> None:
@@ -73,7 +77,9 @@ def test_labels_name_what_differs_beyond_the_seed(tmp_path: Path) -> None:
 
 def test_method_table_and_defaults(tmp_path: Path) -> None:
     groups = {
-        "dapo": [write(tmp_path / f"d{s}", [(0.1, 0.5), (0.2 + 0.1 * s, 0.5)], seed=s) for s in range(2)],
+        "dapo": [
+            write(tmp_path / f"d{s}", [(0.1, 0.5), (0.2 + 0.1 * s, 0.5)], seed=s) for s in range(2)
+        ],
         "mt_grpo": [write(tmp_path / "m", [(0.1, 0.5), (0.42, 0.45)], preset="mt_grpo")],
         "empty": [write(tmp_path / "e", [], preset="empty")],
     }

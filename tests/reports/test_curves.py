@@ -19,11 +19,16 @@ from mtgrpo.runlog import Run, RunLog, read_run
 from tests.synthetic_run import write_synthetic_run
 
 
-def write(path: Path, accuracies: list[dict[str, float]], tasks: tuple[str, ...] = ("a", "b/c")) -> Run:
+def write(
+    path: Path, accuracies: list[dict[str, float]], tasks: tuple[str, ...] = ("a", "b/c")
+) -> Run:
     """Evaluations at steps 0, 10, ...; 100 rollouts and 2 seconds a step."""
     with RunLog.create(path, tasks) as log:
         for i, row in enumerate(accuracies):
-            rows = {t: {"accuracy": v, "reward": v, "num_prompts": 4, "std_error": 0.03} for t, v in row.items()}
+            rows = {
+                t: {"accuracy": v, "reward": v, "num_prompts": 4, "std_error": 0.03}
+                for t, v in row.items()
+            }
             log.log_evaluation(10 * i, 1000 * i, rows, num_samples=1, elapsed_s=20 * i)
     return read_run(path)
 
@@ -63,7 +68,10 @@ def test_threshold_is_the_first_evaluation_at_or_above(tmp_path: Path) -> None:
 
 
 def test_missing_values_are_nan(tmp_path: Path) -> None:
-    run = write(tmp_path, [{"a": math.nan, "b/c": 0.4}, {"b/c": 0.5}, {"a": math.nan}, {"a": 0.1, "extra": 0.0}])
+    run = write(
+        tmp_path,
+        [{"a": math.nan, "b/c": 0.4}, {"b/c": 0.5}, {"a": math.nan}, {"a": 0.1, "extra": 0.0}],
+    )
     curves = accuracy_curves(run)
     np.testing.assert_equal(curves.worst, [0.4, 0.5, np.nan, 0.1])
     np.testing.assert_equal(curves.mean, [0.4, 0.5, np.nan, 0.1])
@@ -92,9 +100,19 @@ def test_step_metrics(tmp_path: Path) -> None:
     with RunLog.create(tmp_path, ["a", "b/c"]) as log:
         rates, counts = (0.5, None, 1.0), (10, 0, 30)
         for i, (rate, count) in enumerate(zip(rates, counts, strict=True)):
-            values = {"task/b/c/weight": 0.1 * i, "task/b/c/num_generated": count, "sampler/rounds": i + 1}
-            values |= {"task/b/c/target_ratio": 0.5, "task/b/c/realized_ratio": 0.25 * i, "sampler/shares_met": i % 2}
-            log.log_metrics(i + 1, 8 * i, values | ({} if rate is None else {"task/b/c/acceptance_rate": rate}))
+            values = {
+                "task/b/c/weight": 0.1 * i,
+                "task/b/c/num_generated": count,
+                "sampler/rounds": i + 1,
+            }
+            values |= {
+                "task/b/c/target_ratio": 0.5,
+                "task/b/c/realized_ratio": 0.25 * i,
+                "sampler/shares_met": i % 2,
+            }
+            log.log_metrics(
+                i + 1, 8 * i, values | ({} if rate is None else {"task/b/c/acceptance_rate": rate})
+            )
     run = read_run(tmp_path)
     curves = step_curves(run)
     assert np.isnan(curves.weights[:, 0]).all()
@@ -112,7 +130,9 @@ def test_step_metrics(tmp_path: Path) -> None:
 
 def test_running_mean() -> None:
     assert running_mean(np.array([1.0, 3.0, 5.0, 7.0]), 2).tolist() == [1, 2, 4, 6]
-    np.testing.assert_equal(running_mean(np.array([np.nan, 3.0, np.nan, np.nan]), 2), [np.nan, 3, 3, np.nan])
+    np.testing.assert_equal(
+        running_mean(np.array([np.nan, 3.0, np.nan, np.nan]), 2), [np.nan, 3, 3, np.nan]
+    )
     assert running_mean(np.array([[1.0, 2.0], [3.0, 4.0]]), 5).tolist() == [[1, 2], [2, 3]]
     assert running_mean(np.zeros((0, 3)), 1).shape == (0, 3)
 

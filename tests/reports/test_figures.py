@@ -41,7 +41,9 @@ def test_every_figure_of_runs_of_any_length(tmp_path: Path, steps: int) -> None:
     assert all(path.stat().st_size > 1000 for path in written)
 
 
-def test_hostile_names_are_drawn_as_they_are_and_settings_stay(hostile_dir: Path, tmp_path: Path) -> None:
+def test_hostile_names_are_drawn_as_they_are_and_settings_stay(
+    hostile_dir: Path, tmp_path: Path
+) -> None:
     before = dict(mpl.rcParams)
     figures = all_figures(read_run(hostile_dir))
     fig.save(figures, tmp_path, dpi=30)  # a missing glyph or broken mathtext would warn or raise
@@ -52,17 +54,25 @@ def test_hostile_names_are_drawn_as_they_are_and_settings_stay(hostile_dir: Path
 
 
 def test_labels_never_overlap(tmp_path: Path) -> None:
-    run = read_run(write_synthetic_run(tmp_path, tasks=[f"t{i}" for i in range(9)], preset="dapo", steps=4, every=2))
+    run = read_run(
+        write_synthetic_run(
+            tmp_path, tasks=[f"t{i}" for i in range(9)], preset="dapo", steps=4, every=2
+        )
+    )
     figure = fig.weights_figure(step_curves(run))  # nine equal weights
     figure.draw_without_rendering()
-    boxes = sorted((Text.get_window_extent(t) for t in figure.axes[0].texts), key=lambda box: box.y0)
+    boxes = sorted(
+        (Text.get_window_extent(t) for t in figure.axes[0].texts), key=lambda box: box.y0
+    )
     assert len(boxes) == 9
     assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_many_tasks_point_out_the_worst_and_the_best(tmp_path: Path) -> None:
-    run = read_run(write_synthetic_run(tmp_path, tasks=[f"task_{i}" for i in range(40)], steps=4, every=2))
+    run = read_run(
+        write_synthetic_run(tmp_path, tasks=[f"task_{i}" for i in range(40)], steps=4, every=2)
+    )
     curves = accuracy_curves(run)
     labels = [t.get_text() for t in fig.accuracy_figure(curves).axes[0].texts]
     last = curves.accuracy[-1]

@@ -18,8 +18,35 @@ from tests.synthetic_run import HOSTILE, HOSTILE_TEXT, write_synthetic_run
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 ALLOWED = {
-    *("html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "b", "bdi", "span", "div"),
-    *("table", "thead", "tbody", "tr", "th", "td", "details", "summary", "pre", "figure", "figcaption"),
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "b",
+        "bdi",
+        "span",
+        "div",
+    ),
+    *(
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "details",
+        "summary",
+        "pre",
+        "figure",
+        "figcaption",
+    ),
     *("svg", "g", "path", "defs", "use", "clippath", "rect", "image"),
 }
 
@@ -100,8 +127,12 @@ def test_report_says_what_happened(run_dir: Path, tmp_path: Path) -> None:
     assert out == run_dir / "report.html"
     parsed = check_safe(out)
     text = "".join(parsed.text)
-    evaluations = [json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()]
-    first, last = ([t["accuracy"] for t in e["tasks"].values()] for e in (evaluations[0], evaluations[-1]))
+    evaluations = [
+        json.loads(line) for line in (run_dir / "evaluations.jsonl").read_text().splitlines()
+    ]
+    first, last = (
+        [t["accuracy"] for t in e["tasks"].values()] for e in (evaluations[0], evaluations[-1])
+    )
     assert f"{100 * min(first):.1f} → {100 * min(last):.1f} %" in text
     assert f"{100 * sum(first) / 3:.1f} → {100 * sum(last) / 3:.1f} %" in text
     assert "status: finished" in text
@@ -119,7 +150,14 @@ def test_report_says_what_happened(run_dir: Path, tmp_path: Path) -> None:
     assert "--resume" not in text
     assert sum(tag == "svg" for tag, _ in parsed.elements) == 6
     names = {p.name for p in (run_dir / "figures").iterdir()}
-    assert {"accuracy.svg", "accuracy.png", "weights.svg", "shares.svg", "acceptance.png", "effort.svg"} <= names
+    assert {
+        "accuracy.svg",
+        "accuracy.png",
+        "weights.svg",
+        "shares.svg",
+        "acceptance.png",
+        "effort.svg",
+    } <= names
 
 
 @pytest.mark.parametrize(
@@ -156,12 +194,16 @@ def test_single_evaluation_running_and_empty_runs(tmp_path: Path) -> None:
 
 def test_baseline_of_other_tasks_is_explained(run_dir: Path, tmp_path: Path) -> None:
     other = write_synthetic_run(tmp_path / "other", tasks=["x"], steps=2, every=1)
-    text = "".join(check_safe(write_report(run_dir, out=tmp_path / "r.html", baselines=[other])).text)
+    text = "".join(
+        check_safe(write_report(run_dir, out=tmp_path / "r.html", baselines=[other])).text
+    )
     assert "both runs need the same tasks" in text
 
 
 def test_many_tasks(tmp_path: Path) -> None:
-    run = write_synthetic_run(tmp_path / "run", tasks=[f"task_{i}" for i in range(30)], steps=4, every=2)
+    run = write_synthetic_run(
+        tmp_path / "run", tasks=[f"task_{i}" for i in range(30)], steps=4, every=2
+    )
     text = "".join(check_safe(write_report(run, out=tmp_path / "r.html")).text)
     assert "task_29" in text
     assert "18 more tasks in completions.jsonl" in text
@@ -169,11 +211,15 @@ def test_many_tasks(tmp_path: Path) -> None:
 
 def test_comparison(tmp_path: Path) -> None:
     runs = [
-        write_synthetic_run(tmp_path / f"{preset}-{seed}", preset=preset, seed=seed, steps=8, every=4, text="same")
+        write_synthetic_run(
+            tmp_path / f"{preset}-{seed}", preset=preset, seed=seed, steps=8, every=4, text="same"
+        )
         for preset in ("dapo", "mt_grpo")
         for seed in range(2)
     ]
-    runs.append(write_synthetic_run(tmp_path / "none", preset="<i>", steps=1, evaluate=False, status=None))
+    runs.append(
+        write_synthetic_run(tmp_path / "none", preset="<i>", steps=1, evaluate=False, status=None)
+    )
     out = write_comparison(runs, tmp_path / "c.html")
     parsed = check_safe(out)
     text = "".join(parsed.text)
@@ -182,7 +228,9 @@ def test_comparison(tmp_path: Path) -> None:
     assert "relative change vs dapo" in text
     assert "Without any evaluation, so in no curve: none" in text
     assert "none (killed)" in text
-    labelled = write_comparison(runs[:2], tmp_path / "l.html", labels=["A & B", "C"], baseline="C", thresholds=[0.99])
+    labelled = write_comparison(
+        runs[:2], tmp_path / "l.html", labels=["A & B", "C"], baseline="C", thresholds=[0.99]
+    )
     assert "never" in "".join(check_safe(labelled).text)
     with pytest.raises(ConfigError, match=r"unknown baseline 'dappo' \(did you mean 'dapo'\?\)"):
         write_comparison(runs, tmp_path / "x.html", baseline="dappo")
@@ -190,7 +238,9 @@ def test_comparison(tmp_path: Path) -> None:
         write_comparison([], tmp_path / "x.html")
 
 
-def test_what_cannot_be_reported(tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_reported(
+    tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(RunError, match="not a run directory"):
         write_report(tmp_path)
     (tmp_path / "file").write_text("")
@@ -206,6 +256,8 @@ def test_what_cannot_be_reported(tmp_path: Path, run_dir: Path, monkeypatch: pyt
 def test_building_blocks() -> None:
     assert page.text("<&\"'>\x00\u202e\ud800\n") == "&lt;&amp;&quot;&#x27;&gt;␀[U+202E][U+D800]\n"
     assert page.pre("a" * 10, most=4) == "<pre>aa\n[... 6 characters left out ...]\naa</pre>"
-    assert page.percent(float("nan")) == page.signed(float("nan")) == page.number(float("nan")) == "–"
+    assert (
+        page.percent(float("nan")) == page.signed(float("nan")) == page.number(float("nan")) == "–"
+    )
     assert page.duration(3725) == "1 h 02 min"
     assert page.duration(59.6) == "1 min 00 s"

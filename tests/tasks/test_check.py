@@ -35,18 +35,30 @@ COUNTER = itertools.count()
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"oracle": lambda row: "5"}, "test row 0: the oracle's completion has reward 0 and accuracy 0: '5'"),
+        (
+            {"oracle": lambda row: "5"},
+            "test row 0: the oracle's completion has reward 0 and accuracy 0: '5'",
+        ),
         ({"oracle": explode}, "the oracle raised KeyError: 'solution'"),
-        ({"reward": each(lambda text, row: 1.0)}, "an empty completion has reward 1 and accuracy 1"),
+        (
+            {"reward": each(lambda text, row: 1.0)},
+            "an empty completion has reward 1 and accuracy 1",
+        ),
         ({"reward": each(lambda text, row: float(text[0] == row["answer"]))}, "raised IndexError"),
         (
             {"reward": each(lambda text, row: -float(next(COUNTER))), "oracle": None},
             "scored differently the second time",
         ),
         ({"test": TRAIN}, "the same prompt is test row 0"),
-        ({"test": GeneratedRows(1, lambda i: TRAIN[0])}, "train row 0: the same prompt is test row 0"),
+        (
+            {"test": GeneratedRows(1, lambda i: TRAIN[0])},
+            "train row 0: the same prompt is test row 0",
+        ),
         ({"test": [{"prompt": "x", "answer": {1, 2}}]}, "JSON cannot hold it"),
-        ({"test": GeneratedRows(1, lambda i: {"prompt": f"{next(COUNTER)}", "answer": "1"}, 0)}, "not the same"),
+        (
+            {"test": GeneratedRows(1, lambda i: {"prompt": f"{next(COUNTER)}", "answer": "1"}, 0)},
+            "not the same",
+        ),
         ({"test": GeneratedRows(1, lambda i: {"question": "x"})}, "no column 'prompt'"),
     ],
 )

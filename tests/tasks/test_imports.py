@@ -31,12 +31,17 @@ def test_modules_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("json:dunps", r"json has no 'dunps' \(did you mean 'dumps'\?\)"),
         ("json:__name__", "json:__name__ is a str; a function is needed"),
         ("no_such_file.py:f", "no file no_such_file.py; paths are relative to"),
-        ("broken_module.py:f", "importing broken_module.py failed: ZeroDivisionError: division by zero"),
+        (
+            "broken_module.py:f",
+            "importing broken_module.py failed: ZeroDivisionError: division by zero",
+        ),
         ("broken_module:f", "importing broken_module failed: ZeroDivisionError"),
         ("needy_module:f", "importing needy_module failed: No module named 'not_there_at_all'"),
     ],
 )
-def test_mistakes_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str):
+def test_mistakes_are_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
+):
     (tmp_path / "broken_module.py").write_text("1 / 0\n")
     (tmp_path / "needy_module.py").write_text("import not_there_at_all\n")
     monkeypatch.chdir(tmp_path)

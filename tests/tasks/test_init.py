@@ -15,5 +15,7 @@ def test_importing_tasks_needs_numpy_only():
         "heavy = {'torch', 'datasets', 'pyarrow', 'pandas', 'reasoning_gym', 'sympy', 'trl', 'transformers', 'yaml'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

@@ -6,7 +6,12 @@ from mtgrpo.tasks import Score, completion_text, each
 def test_completion_text():
     assert completion_text("abc") == "abc"
     assert completion_text([{"role": "assistant", "content": "abc"}]) == "abc"
-    assert completion_text([{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}]) == "a\nb"
+    assert (
+        completion_text(
+            [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}]
+        )
+        == "a\nb"
+    )
     tool_use = [
         {"role": "assistant", "content": "let me look"},
         {"role": "tool", "content": "42"},
@@ -15,7 +20,10 @@ def test_completion_text():
     assert completion_text(tool_use) == "it is 42"
     assert completion_text(tool_use[:2]) == "let me look"
     assert (
-        completion_text([{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}]) == "a"
+        completion_text(
+            [{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}]
+        )
+        == "a"
     )
     assert completion_text([{"role": "assistant", "content": None}]) == ""
     assert completion_text([]) == ""

@@ -31,7 +31,16 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("spec", "names"),
     [
         ({"tiny": "countdown", "level": "easy", "num_train": 2, "num_test": 1}, ["countdown-easy"]),
-        ({"rows": "rows.jsonl", "name": "own", "prompt": "q", "reward": "mine.py:zero", "test": "test.jsonl"}, ["own"]),
+        (
+            {
+                "rows": "rows.jsonl",
+                "name": "own",
+                "prompt": "q",
+                "reward": "mine.py:zero",
+                "test": "test.jsonl",
+            },
+            ["own"],
+        ),
         ({"released": str(DATA)}, 12),
         ({"task": "mine.py:one"}, ["mine0"]),
         ({"task": "mine.py:make", "arguments": {"name": "x", "n": 2}}, ["x0", "x1"]),
@@ -47,7 +56,12 @@ def test_kinds_from_reasoning_gym():
     pytest.importorskip("reasoning_gym")
     (task,) = build_task({"paper": "arc", "level": "medium", "num_train": 3, "seed": 4}, WHERE)
     assert (task.name, len(task.train)) == ("arc-medium", 3)
-    spec = {"reasoning_gym": "countdown", "name": "cd", "parameters": {"min_numbers": 3, "max_numbers": 3}, "floor": 0}
+    spec = {
+        "reasoning_gym": "countdown",
+        "name": "cd",
+        "parameters": {"min_numbers": 3, "max_numbers": 3},
+        "floor": 0,
+    }
     assert build_task(spec, WHERE)[0].name == "cd"
 
 
@@ -60,12 +74,24 @@ def test_kinds_from_reasoning_gym():
         ({"papr": "x"}, r"unknown kind of task 'papr' \(did you mean 'paper'\?\)"),
         ({"paper": "arc", "tiny": "arc"}, "are both given"),
         ({"paper": "arc"}, "a paper task needs the key 'level': {paper"),
-        ({"paper": "arc", "levl": "easy"}, r"unknown key of a paper task 'levl' \(did you mean 'level'\?\)"),
+        (
+            {"paper": "arc", "levl": "easy"},
+            r"unknown key of a paper task 'levl' \(did you mean 'level'\?\)",
+        ),
         ({"paper": "arc", "level": "easi"}, r"unknown level 'easi' \(did you mean 'easy'\?\)"),
         ({"paper": 3, "level": "easy"}, "paper: found 3; a text is needed"),
-        ({"paper": "arc", "level": "easy", "num_train": "3"}, "num_train: found '3'; a whole number"),
-        ({"paper": "arc", "level": "easy", "num_train": True}, "num_train: found True; a whole number"),
-        ({"tiny": "arc", "level": "easy", "num_train": 1.5}, "num_train: found 1.5; a whole number"),
+        (
+            {"paper": "arc", "level": "easy", "num_train": "3"},
+            "num_train: found '3'; a whole number",
+        ),
+        (
+            {"paper": "arc", "level": "easy", "num_train": True},
+            "num_train: found True; a whole number",
+        ),
+        (
+            {"tiny": "arc", "level": "easy", "num_train": 1.5},
+            "num_train: found 1.5; a whole number",
+        ),
         ({"tiny": "arx", "level": "easy"}, "unknown family 'arx'"),
         ({"rows": "rows.jsonl", "reward": "mine.py:zero"}, "needs the key 'name'"),
         ({"rows": "no.jsonl", "name": "a", "reward": "mine.py:zero"}, "no.jsonl: no such file"),
@@ -79,10 +105,16 @@ def test_kinds_from_reasoning_gym():
         ),
         ({"reasoning_gym": "countdown", "chat": 1}, "chat: found 1; true or false"),
         ({"reasoning_gym": "countdown", "parameters": [1]}, r"parameters: found \[1\]; a mapping"),
-        ({"reasoning_gym": "countdown", "parameters": {"name": "a"}}, "write it beside 'parameters'"),
+        (
+            {"reasoning_gym": "countdown", "parameters": {"name": "a"}},
+            "write it beside 'parameters'",
+        ),
         ({"task": "mine.py:nothing"}, "returned a NoneType; a Task"),
         ({"task": "mine.py:rows"}, "returned a int; a Task"),
-        ({"task": "mine.py:one", "arguments": {"n": 3}}, "cannot be called with arguments {'n': 3}"),
+        (
+            {"task": "mine.py:one", "arguments": {"n": 3}},
+            "cannot be called with arguments {'n': 3}",
+        ),
         ({"task": "mine.py:on"}, r"has no 'on' \(did you mean 'one'"),
     ],
 )
@@ -96,7 +128,9 @@ def test_mistakes_name_the_entry(spec: Any, message: str):
 def test_build_tasks_makes_a_set():
     tiny = [{"tiny": "countdown", "level": level} for level in ("easy", "medium")]
     assert build_tasks(tiny, "config.yaml: tasks").names == ("countdown-easy", "countdown-medium")
-    with pytest.raises(ConfigError, match=r"^config.yaml: tasks: TaskSet: two tasks are called 'countdown-easy'"):
+    with pytest.raises(
+        ConfigError, match=r"^config.yaml: tasks: TaskSet: two tasks are called 'countdown-easy'"
+    ):
         build_tasks(tiny[:1] * 2, "config.yaml: tasks")
     with pytest.raises(ConfigError, match=r"^config.yaml: tasks\[1\]: unknown kind"):
         build_tasks([tiny[0], {"x": 1}], "config.yaml: tasks")

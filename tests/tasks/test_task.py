@@ -11,7 +11,9 @@ from mtgrpo.tasks import Score, Task, each
 ROWS = [{"prompt": "1+1?", "answer": "2"}, {"prompt": "2+2?", "answer": "4"}]
 
 
-def exact(prompts: Sequence[str], completions: Sequence[str], answer: Sequence[str], **_: Any) -> list[float]:
+def exact(
+    prompts: Sequence[str], completions: Sequence[str], answer: Sequence[str], **_: Any
+) -> list[float]:
     return [float(c == a) for c, a in zip(completions, answer, strict=True)]
 
 
@@ -48,14 +50,19 @@ def test_columns_that_only_some_rows_have():
     make(columns).score([{"prompt": "p", "a": 1}, {"prompt": "q", "b": 2}], ["", ""])
 
 
-@pytest.mark.parametrize("values", [np.array([1.0, 0.5]), (1, 0.5), [np.float32(1), np.int64(0)], np.array([1, 0])])
+@pytest.mark.parametrize(
+    "values", [np.array([1.0, 0.5]), (1, 0.5), [np.float32(1), np.int64(0)], np.array([1, 0])]
+)
 def test_arrays_and_their_scalars_are_numbers(values: Any):
     assert make(returning(values)).score(ROWS, ["", ""])[0] == Score(1.0, 1.0)
 
 
 def test_torch_tensors_are_numbers():
     torch = pytest.importorskip("torch")
-    assert make(returning(torch.tensor([1.0, 0.5]))).score(ROWS, ["", ""]) == [Score(1.0, 1.0), Score(0.5, 0.0)]
+    assert make(returning(torch.tensor([1.0, 0.5]))).score(ROWS, ["", ""]) == [
+        Score(1.0, 1.0),
+        Score(0.5, 0.0),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -65,21 +72,27 @@ def test_torch_tensors_are_numbers():
 )  # fmt: skip
 def test_what_is_no_finite_number_names_task_and_prompt(value: object):
     with pytest.raises(
-        RewardError, match=r"^task 'math', prompt 17: reward function .*constant_reward returned .*need"
+        RewardError,
+        match=r"^task 'math', prompt 17: reward function .*constant_reward returned .*need",
     ):
         make(returning([0.0, value])).score(ROWS, ["", ""], [4, 17])
 
 
-@pytest.mark.parametrize("values", [None, 1.0, "ab", [1.0], [1.0] * 3, {"a": 1, "b": 2}, np.float64(1), Score(1, 1)])
+@pytest.mark.parametrize(
+    "values", [None, 1.0, "ab", [1.0], [1.0] * 3, {"a": 1, "b": 2}, np.float64(1), Score(1, 1)]
+)
 def test_wrong_number_of_values(values: object):
-    with pytest.raises(RewardError, match=r"task 'math', prompts 4 to 17: .*one number per completion is needed"):
+    with pytest.raises(
+        RewardError, match=r"task 'math', prompts 4 to 17: .*one number per completion is needed"
+    ):
         make(returning(values)).score(ROWS, ["", ""], [4, 17])
 
 
 def test_a_reward_that_raises_names_the_prompt_and_is_chained():
     task = make(each(lambda text, row: 1 / (row["answer"] != "4")))
     with pytest.raises(
-        RewardError, match=r"^task 'math', prompt 17: reward function .*lambda.* raised ZeroDivisionError: division"
+        RewardError,
+        match=r"^task 'math', prompt 17: reward function .*lambda.* raised ZeroDivisionError: division",
     ) as caught:
         task.score(ROWS, ["", ""], [4, 17])
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -106,7 +119,9 @@ def test_a_missing_package_is_not_the_prompts_fault():
 def test_score_wants_one_row_per_completion():
     with pytest.raises(TaskError, match="2 rows, 1 completions"):
         make().score(ROWS, [""])
-    with pytest.raises(TaskError, match="prompt 3: no column 'prompt'; columns there are: question"):
+    with pytest.raises(
+        TaskError, match="prompt 3: no column 'prompt'; columns there are: question"
+    ):
         make().score([{"question": "?"}], [""], [3])
 
 
@@ -122,7 +137,10 @@ def test_score_wants_one_row_per_completion():
         ({"train": []}, "no rows"),
         ({"train": "abc"}, "train: found str"),
         ({"train": iter(ROWS)}, "a sequence of rows"),
-        ({"train": [{"question": "?"}]}, "train, row 0: no column 'prompt'; columns there are: question"),
+        (
+            {"train": [{"question": "?"}]},
+            "train, row 0: no column 'prompt'; columns there are: question",
+        ),
         ({"test": [{"prompt": 3}]}, "test, row 0: prompt is a int"),
         ({"train": ["text"]}, "train, row 0: found str"),
         ({"train": [{"prompt": "p", "completions": 1}]}, "reserved"),

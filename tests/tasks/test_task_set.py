@@ -6,7 +6,10 @@ from mtgrpo.tasks.task_set import prompt_key
 
 
 def task(name: str, train: object = ("p",), test: object = ()) -> Task:
-    rows = [[{"prompt": p} for p in split] if isinstance(split, tuple) else split for split in (train, test)]
+    rows = [
+        [{"prompt": p} for p in split] if isinstance(split, tuple) else split
+        for split in (train, test)
+    ]
     return Task(name, rows[0], rows[1], lambda prompts, **_: [0.0] * len(prompts))
 
 
@@ -34,7 +37,9 @@ def test_refuses_what_is_no_set_of_tasks():
 
 def test_disjoint():
     TaskSet(task("a", ("p",), ("q",)), task("b", ("r",), ("s",))).check_disjoint()
-    with pytest.raises(TaskError, match=r"task 'b', train row 1: the same prompt is test row 0 of task 'a': 'q'"):
+    with pytest.raises(
+        TaskError, match=r"task 'b', train row 1: the same prompt is test row 0 of task 'a': 'q'"
+    ):
         TaskSet(task("a", ("p",), ("q",)), task("b", ("r", "q"))).check_disjoint()
 
 

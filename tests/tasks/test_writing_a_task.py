@@ -33,5 +33,8 @@ def test_the_example_runs():
 
 class TestExample(TaskContract):
     def make_task(self) -> Task:
-        spec = {"task": f"{ROOT / 'examples' / 'custom_task.py'}:make_task", "arguments": {"length": 5}}
+        spec = {
+            "task": f"{ROOT / 'examples' / 'custom_task.py'}:make_task",
+            "arguments": {"length": 5},
+        }
         return build_task(spec, "example")[0]

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from mtgrpo.errors import ConfigError
+from mtgrpo.tasks.tiny.catalogue import problem
 from mtgrpo.tiny import FAMILIES, LEVELS, files, model_path
-from mtgrpo.tiny.catalogue import problem
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -62,19 +62,27 @@ def test_padding_and_special_tokens(tokenizer, model):
     assert tokenizer.padding_side == "left"
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
     assert tokenizer.bos_token is None
-    assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (model.config.pad_token_id, model.config.eos_token_id)
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (
+        model.config.pad_token_id,
+        model.config.eos_token_id,
+    )
     assert len(tokenizer) == len(tokens.VOCABULARY) == model.config.vocab_size
     batch = tokenizer(["arc:", "countdown:3,5,7=22?"], padding=True)
     assert batch["attention_mask"][0][:3] == [0, 0, 0]
     assert (
-        tokenizer.decode([*encode(r"\boxed{Bob}"), tokenizer.eos_token_id], skip_special_tokens=True) == r"\boxed{Bob}"
+        tokenizer.decode(
+            [*encode(r"\boxed{Bob}"), tokenizer.eos_token_id], skip_special_tokens=True
+        )
+        == r"\boxed{Bob}"
     )
 
 
 def test_left_padding_changes_nothing(tokenizer, model):
     text = problem("countdown", "easy", "test", 0, 0).prompt
     alone = tokenizer([text], return_tensors="pt")
-    padded = tokenizer([text, problem("zebra", "hard", "test", 0, 0).prompt], padding=True, return_tensors="pt")
+    padded = tokenizer(
+        [text, problem("zebra", "hard", "test", 0, 0).prompt], padding=True, return_tensors="pt"
+    )
     with torch.no_grad():
         one = model(**{k: alone[k] for k in ("input_ids", "attention_mask")}).logits[0, -1]
         two = model(**{k: padded[k] for k in ("input_ids", "attention_mask")}).logits[0, -1]
@@ -85,7 +93,9 @@ def test_left_padding_changes_nothing(tokenizer, model):
 def test_the_committed_profile_is_what_the_model_does(model, family):
     profile = json.loads((model_path() / "profile.json").read_text(encoding="utf-8"))
     stated = profile["tasks"][f"{family}-medium"]
-    found = measure(model, families=[family], levels=["medium"], num_prompts=150, seed=5)[f"{family}-medium"]
+    found = measure(model, families=[family], levels=["medium"], num_prompts=150, seed=5)[
+        f"{family}-medium"
+    ]
     # The same first prompts, other samples: four standard errors of either.
     assert abs(found["accuracy"] - stated["accuracy"]) < 4 * found["std_error"] + 0.01
     assert abs(found["acceptance_rate"] - stated["acceptance_rate"]) < 0.2

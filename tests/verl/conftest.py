@@ -22,7 +22,7 @@ def toy_rows(tmp_path_factory):
     """A folder that `write_rows` wrote: three tasks of thirty rows."""
     from pathlib import Path
 
-    from mtgrpo.integrations.verl_rows import write_rows
+    from mtgrpo.integrations.verl.rows import write_rows
 
     folder = tmp_path_factory.mktemp("rows")
     write_rows([{"task": f"{Path(__file__).parent / 'cpu' / 'toy.py'}:make"}], folder)

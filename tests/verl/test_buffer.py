@@ -21,10 +21,14 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from mtgrpo.errors import ConfigError, RewardError, StateError
 from mtgrpo.integrations.verl import MultiTaskDataset, MultiTaskReplayBuffer
-from mtgrpo.integrations.verl_groups import TICKET, read_tickets
+from mtgrpo.integrations.verl.groups import TICKET, read_tickets
 
 WEIGHTS = {"copy": 0.5, "digit": 0.25, "rare": 0.25}
-FIXED = {"weighting": {"rule": "fixed", "weights": WEIGHTS}, "accuracy_key": "acc", "poll_interval": 0.01}
+FIXED = {
+    "weighting": {"rule": "fixed", "weights": WEIGHTS},
+    "accuracy_key": "acc",
+    "poll_interval": 0.01,
+}
 Outcome = Callable[[str, int], "list[float] | str"]
 
 
@@ -32,8 +36,16 @@ Outcome = Callable[[str, int], "list[float] | str"]
 def queue() -> Iterator[None]:
     # Ray makes its workers as nice as can be: beside other work on a machine they would hardly get started.
     quick = {"worker_niceness": 0}
-    ray.init(num_cpus=8, include_dashboard=False, logging_level="ERROR", log_to_driver=False, _system_config=quick)
-    transfer_queue.init(OmegaConf.create({"backend": {"SimpleStorage": {"num_data_storage_units": 1}}}))
+    ray.init(
+        num_cpus=8,
+        include_dashboard=False,
+        logging_level="ERROR",
+        log_to_driver=False,
+        _system_config=quick,
+    )
+    transfer_queue.init(
+        OmegaConf.create({"backend": {"SimpleStorage": {"num_data_storage_units": 1}}})
+    )
     yield
     transfer_queue.close()
     ray.shutdown()
@@ -61,7 +73,15 @@ class Trainer:
     _submit_batch_to_rollout = PPOTrainer._submit_batch_to_rollout
     _add_prompts_to_generate = PPOTrainer._add_prompts_to_generate
 
-    def __init__(self, rows: Any, model: Any, outcome: Outcome, mode: str = "sync", threshold: int = 8, **section: Any):
+    def __init__(
+        self,
+        rows: Any,
+        model: Any,
+        outcome: Outcome,
+        mode: str = "sync",
+        threshold: int = 8,
+        **section: Any,
+    ):
         self.config = OmegaConf.create(
             {
                 "data": {
@@ -108,7 +128,9 @@ class Trainer:
 
     def _next_poll(self, partition: str, last: float) -> float:
         assert self.submitted, "the buffer waits although nothing is on its way"
-        for uid, task, ticket in [self.submitted.pop() for _ in range(min(3, len(self.submitted)))]:  # last ones first
+        for uid, task, ticket in [
+            self.submitted.pop() for _ in range(min(3, len(self.submitted)))
+        ]:  # last ones first
             self.deliver(uid, task, ticket)
         return last
 
@@ -139,7 +161,9 @@ class Trainer:
         """verl's step: one batch of prompts, then a sample. Returns groups per task, figures and tickets."""
         self._add_prompts_to_generate(8)
         batch, metrics = self.buffer.sample(self.global_steps, "train", 8)
-        data = transfer_queue.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=["data_source", TICKET])
+        data = transfer_queue.kv_batch_get(
+            keys=batch.keys, partition_id="train", select_fields=["data_source", TICKET]
+        )
         rows = Counter(str(getattr(task, "data", task)) for task in data["data_source"])
         tickets = list(dict.fromkeys(read_tickets(data)))
         transfer_queue.kv_clear(keys=batch.keys, partition_id="train")
@@ -172,7 +196,9 @@ def test_decisions_do_not_depend_on_what_finishes_first(toy_rows, toy_model):
     one = Trainer(toy_rows, toy_model, informative, weighting={"lam": 1.0, "weight_lr": 0.5})
     two = Trainer(toy_rows, toy_model, informative, weighting={"lam": 1.0, "weight_lr": 0.5})
     two._next_poll = None
-    two.buffer._wait_for_next_poll = lambda partition, last: two.deliver(*two.submitted.pop(0)) or last
+    two.buffer._wait_for_next_poll = lambda partition, last: (
+        two.deliver(*two.submitted.pop(0)) or last
+    )
     weights = [(one.step(), two.step(), one.train_dataset.ledger.mixer.weights()) for _ in range(3)]
     assert all(a == b for a, b, _ in weights)
     assert weights[0][2] != weights[2][2]
@@ -193,7 +219,9 @@ def test_a_checkpoint_continues_exactly(toy_rows, toy_model):
     assert [resumed.step() for _ in range(3)] == want
     fresh = Trainer(toy_rows, toy_model, informative, **changes)
     fresh.global_steps = 3
-    with pytest.raises(StateError, match=r"verl is at step 3, the mixer has closed 0; .*resume_mode=disable"):
+    with pytest.raises(
+        StateError, match=r"verl is at step 3, the mixer has closed 0; .*resume_mode=disable"
+    ):
         fresh.step()
 
 
@@ -220,11 +248,15 @@ def test_a_run_whose_rollouts_all_fail_stops(toy_rows, toy_model):
 
 def test_a_step_without_any_informative_group_trains_on_a_zero_gradient(toy_rows, toy_model):
     sampler = {"max_resamples": 1, "group_filter": "strict"}
-    trainer = Trainer(toy_rows, toy_model, lambda task, ticket: [0.1, 0.0, 0.0, 0.1], sampler=sampler)
+    trainer = Trainer(
+        toy_rows, toy_model, lambda task, ticket: [0.1, 0.0, 0.0, 0.1], sampler=sampler
+    )
     trainer._add_prompts_to_generate(8)
     batch, metrics = trainer.buffer.sample(1, "train", 8)
     assert len(batch.keys) == 4
-    data = transfer_queue.kv_batch_get(keys=batch.keys, partition_id="train", select_fields=["rm_scores"])
+    data = transfer_queue.kv_batch_get(
+        keys=batch.keys, partition_id="train", select_fields=["rm_scores"]
+    )
     assert [float(scores.sum()) for scores in data["rm_scores"]] == [0.0] * 4
     assert metrics["sampler/shortfall"] == 8
     assert metrics["task/copy/reward"] == pytest.approx(0.05)  # as it was before
@@ -232,7 +264,9 @@ def test_a_step_without_any_informative_group_trains_on_a_zero_gradient(toy_rows
 
 
 def test_async_uses_prompts_ahead_and_waits_only_for_those_it_asked_for(toy_rows, toy_model):
-    constant = Trainer(toy_rows, toy_model, informative, mode="colocate_async", sampler={"group_filter": "none"})
+    constant = Trainer(
+        toy_rows, toy_model, informative, mode="colocate_async", sampler={"group_filter": "none"}
+    )
     constant._add_prompts_to_generate(8)  # verl's warm-up
     for _ in range(3):
         groups, metrics, tickets = constant.step()
@@ -244,10 +278,21 @@ def test_async_uses_prompts_ahead_and_waits_only_for_those_it_asked_for(toy_rows
 
 
 def test_async_gives_up_groups_that_are_too_old(toy_rows, toy_model):
-    trainer = Trainer(toy_rows, toy_model, informative, "colocate_async", threshold=1, sampler={"group_filter": "none"})
+    trainer = Trainer(
+        toy_rows,
+        toy_model,
+        informative,
+        "colocate_async",
+        threshold=1,
+        sampler={"group_filter": "none"},
+    )
     trainer._add_prompts_to_generate(8)
     trainer.step()
-    for uid, task, ticket in trainer.submitted:  # all that is ahead finishes while the policy is updated
+    for (
+        uid,
+        task,
+        ticket,
+    ) in trainer.submitted:  # all that is ahead finishes while the policy is updated
         trainer.deliver(uid, task, ticket)
     trainer.submitted.clear()
     groups, metrics, _ = trainer.step()
@@ -256,7 +301,9 @@ def test_async_gives_up_groups_that_are_too_old(toy_rows, toy_model):
 
 
 def test_async_checkpoint_keeps_what_is_on_its_way(toy_rows, toy_model, tmp_path):
-    trainer = Trainer(toy_rows, toy_model, informative, "colocate_async", sampler={"group_filter": "none"})
+    trainer = Trainer(
+        toy_rows, toy_model, informative, "colocate_async", sampler={"group_filter": "none"}
+    )
     trainer._add_prompts_to_generate(8)
     trainer.step()
     for uid, task, ticket in trainer.submitted:
@@ -266,7 +313,9 @@ def test_async_checkpoint_keeps_what_is_on_its_way(toy_rows, toy_model, tmp_path
     transfer_queue.kv_clear(keys=before, partition_id="train")
     transfer_queue.load_checkpoint(tmp_path / "transfer_queue")
     assert sorted(left()) == before
-    resumed = Trainer(toy_rows, toy_model, informative, "colocate_async", sampler={"group_filter": "none"})
+    resumed = Trainer(
+        toy_rows, toy_model, informative, "colocate_async", sampler={"group_filter": "none"}
+    )
     resumed.train_dataloader.load_state_dict(state)
     resumed.global_steps = 2
     groups, metrics, tickets = resumed.step()
@@ -294,19 +343,33 @@ def test_what_cannot_work_is_refused_with_the_way_out(toy_rows, toy_model):
     trainer.train_dataset = None
     with pytest.raises(ConfigError, match=r"data.custom_cls.name=MultiTaskDataset"):
         trainer.buffer.sample(1, "train", 8)
-    arguments = {"trainer_config": {}, "max_off_policy_threshold": 8, "max_off_policy_strategy": "drop"}
+    arguments = {
+        "trainer_config": {},
+        "max_off_policy_threshold": 8,
+        "max_off_policy_strategy": "drop",
+    }
     with pytest.raises(ConfigError, match=r"trainer_mode=separate_async; .*: sync, colocate_async"):
-        MultiTaskReplayBuffer(trainer_mode="separate_async", sampler_kwargs={}, refill_fn=None, **arguments)
+        MultiTaskReplayBuffer(
+            trainer_mode="separate_async", sampler_kwargs={}, refill_fn=None, **arguments
+        )
     with pytest.raises(ConfigError, match=r"settings belong into data.mtgrpo"):
-        MultiTaskReplayBuffer(trainer_mode="sync", sampler_kwargs={"a": 1}, refill_fn=None, **arguments)
+        MultiTaskReplayBuffer(
+            trainer_mode="sync", sampler_kwargs={"a": 1}, refill_fn=None, **arguments
+        )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dataloader_num_workers": 8}, "set data.dataloader_num_workers=0 and data.gen_batch_size=1"),
+        (
+            {"dataloader_num_workers": 8},
+            "set data.dataloader_num_workers=0 and data.gen_batch_size=1",
+        ),
         ({"gen_batch_size": None}, "set data.dataloader_num_workers=0 and data.gen_batch_size=1"),
-        ({"mtgrpo": {"task_key": "domain"}}, "no column 'domain' .* columns there are: data_source"),
+        (
+            {"mtgrpo": {"task_key": "domain"}},
+            "no column 'domain' .* columns there are: data_source",
+        ),
         ({"mtgrpo": {"taskkey": "domain"}}, "unknown key 'taskkey'"),
         ({"val_files": "TRAIN"}, "data.train_files and data.val_files are both"),
     ],
@@ -324,6 +387,8 @@ def test_validation_rows_are_verls_own(toy_rows, toy_model):
     trainer = Trainer(toy_rows, toy_model, informative)
     val = MultiTaskDataset(trainer.config.data.val_files, None, trainer.config.data)
     assert val.ledger is None
-    assert [val[i]["data_source"] for i in range(len(val))] == ["copy"] * 4 + ["digit"] * 4 + ["rare"] * 4
+    assert [val[i]["data_source"] for i in range(len(val))] == ["copy"] * 4 + ["digit"] * 4 + [
+        "rare"
+    ] * 4
     assert val.state_dict() == {}
     assert TICKET not in val[0]

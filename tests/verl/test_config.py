@@ -14,8 +14,8 @@ from verl.utils.import_utils import load_extern_object
 
 from mtgrpo import presets
 from mtgrpo.integrations.verl import MultiTaskDataset, MultiTaskReplayBuffer
-from mtgrpo.integrations.verl_rows import compute_score
-from mtgrpo.integrations.verl_settings import make_mixer, read_settings
+from mtgrpo.integrations.verl.rows import compute_score
+from mtgrpo.integrations.verl.settings import make_mixer, read_settings
 from mtgrpo.tasks import build_tasks
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "verl"
@@ -44,7 +44,12 @@ def test_the_published_numbers(name):
     assert (config.data.max_prompt_length, config.data.max_response_length) == (1024, 4096)
     assert (config.trainer.total_training_steps, config.trainer.test_freq) == (720, 10)
     rollout = config.actor_rollout_ref.rollout
-    assert (rollout.temperature, rollout.top_p, rollout.val_kwargs.n, rollout.val_kwargs.temperature) == (1, 1, 8, 1)
+    assert (
+        rollout.temperature,
+        rollout.top_p,
+        rollout.val_kwargs.n,
+        rollout.val_kwargs.temperature,
+    ) == (1, 1, 8, 1)
     assert rollout.val_kwargs.do_sample
     assert config.actor_rollout_ref.model.path == "Qwen/Qwen2.5-3B"
 
@@ -90,18 +95,23 @@ def test_a_prompt_reaches_the_model_as_it_is():
     tokenizer = AutoTokenizer.from_pretrained(tiny.model_path())
     messages = [{"role": "user", "content": "What is {1 + 2}?\nAssistant: Let me"}]
     template = composed("three_tasks").actor_rollout_ref.model.custom_chat_template
-    text = tokenizer.apply_chat_template(messages, chat_template=template, add_generation_prompt=True, tokenize=False)
+    text = tokenizer.apply_chat_template(
+        messages, chat_template=template, add_generation_prompt=True, tokenize=False
+    )
     assert text == messages[0]["content"]
 
 
 def test_the_lines_that_docs_show_are_the_examples():
     page = (EXAMPLES.parents[1] / "docs" / "verl.md").read_text(encoding="utf-8")
-    block = next(b for b in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL) if "custom_cls" in b)
+    block = next(
+        b for b in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL) if "custom_cls" in b
+    )
     overrides = [word for word in block.replace("\\\n", " ").split() if "=" in word]
     with initialize_config_dir(str(EXAMPLES), version_base=None):
         config = compose("three_tasks", ["data.folder=/data"])
     with initialize_config_dir(
-        str(Path(load_extern_object.__code__.co_filename).parents[1] / "trainer/config"), version_base=None
+        str(Path(load_extern_object.__code__.co_filename).parents[1] / "trainer/config"),
+        version_base=None,
     ):
         plain = compose("ppo_trainer", [o.strip("'\"") for o in overrides])
     assert plain.data.custom_cls == config.data.custom_cls

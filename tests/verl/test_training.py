@@ -65,7 +65,9 @@ SMALL = (
 )
 
 
-def train(folder: Path, rows: Path, model: Path, steps: int, *overrides: str, ranks: int = 1) -> list[dict[str, Any]]:
+def train(
+    folder: Path, rows: Path, model: Path, steps: int, *overrides: str, ranks: int = 1
+) -> list[dict[str, Any]]:
     """Run main_ppo to that step; the figures of each step it made."""
     metrics = folder / f"metrics-{steps}.jsonl"
     command = [
@@ -90,7 +92,9 @@ def train(folder: Path, rows: Path, model: Path, steps: int, *overrides: str, ra
     environment = {**os.environ, **ENVIRONMENT, "VERL_FILE_LOGGER_PATH": str(metrics)}
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"log-{steps}.txt").open("w") as log:
-        done = subprocess.run(command, env=environment, cwd=folder, stdout=log, stderr=log, timeout=3000, check=False)
+        done = subprocess.run(
+            command, env=environment, cwd=folder, stdout=log, stderr=log, timeout=3000, check=False
+        )
     text = (folder / f"log-{steps}.txt").read_text(errors="replace")
     assert done.returncode == 0, text[-6000:]
     return [json.loads(line) for line in metrics.read_text().splitlines()]
@@ -115,12 +119,16 @@ def test_training_validation_checkpoint_and_exact_resume(tmp_path, toy_rows, toy
     assert sorted(figures) == [1, 2, 3, 4]
     for step in figures.values():
         assert step["sampler/shares_met"] == 1.0
-        assert sum(step[f"task/{name}/weight"] for name in ("copy", "digit", "rare")) == pytest.approx(1.0)
+        assert sum(
+            step[f"task/{name}/weight"] for name in ("copy", "digit", "rare")
+        ) == pytest.approx(1.0)
         assert step["sampler/groups_generated"] >= 4
     assert figures[1]["task/copy/weight"] != figures[4]["task/copy/weight"], "the weights moved"
     last = whole[-1]["data"]
     assert {f"val-core/{name}/acc/mean@1" for name in ("copy", "digit", "rare")} <= last.keys()
-    assert all(line["data"]["actor/grad_norm"] > 0 for line in whole if "actor/grad_norm" in line["data"])
+    assert all(
+        line["data"]["actor/grad_norm"] > 0 for line in whole if "actor/grad_norm" in line["data"]
+    )
 
     # The same run, cut off after step 2 and continued.
     checkpoints = tmp_path / "resumed" / "checkpoints"

@@ -66,7 +66,9 @@ class CountedAcceptance(AcceptanceEstimate):
     def bind(self, num_tasks: int, families: Sequence[int] | None = None) -> None:
         self._generated, self._accepted = np.zeros(num_tasks), np.zeros(num_tasks)
         self._seen = np.zeros(num_tasks, dtype=bool)
-        self._families = np.array(families if families is not None else [0] * num_tasks, dtype=np.int64)
+        self._families = np.array(
+            families if families is not None else [0] * num_tasks, dtype=np.int64
+        )
 
     def observe(self, generated: Ints, accepted: Ints) -> None:
         # What a step finds out fades with the next one: its rounds come from one policy and count alike.
@@ -142,8 +144,13 @@ class EmaAcceptance(AcceptanceEstimate):
     def _fold_in(self) -> None:
         seen = self._generated > 0
         filtered = 1.0 - self._accepted[seen] / self._generated[seen]
-        self._filtered_rate[seen] = self.decay * self._filtered_rate[seen] + (1 - self.decay) * filtered
-        self._generated, self._accepted = np.zeros_like(self._generated), np.zeros_like(self._accepted)
+        self._filtered_rate[seen] = (
+            self.decay * self._filtered_rate[seen] + (1 - self.decay) * filtered
+        )
+        self._generated, self._accepted = (
+            np.zeros_like(self._generated),
+            np.zeros_like(self._accepted),
+        )
 
     def rates(self) -> Floats:
         return 1.0 - self._filtered_rate

@@ -56,7 +56,9 @@ class SurplusBank:
             names = [name for _, name in queue[:size]]
         else:
             found = (
-                name for name, n in zip(tasks, wanted.tolist(), strict=True) for _ in range(min(n, self.count(name)))
+                name
+                for name, n in zip(tasks, wanted.tolist(), strict=True)
+                for _ in range(min(n, self.count(name)))
             )
             names = [name for _, name in zip(range(size), found, strict=False)]
         for name in names:
@@ -76,7 +78,11 @@ class SurplusBank:
 
     def state_dict(self) -> State:
         """Everything but payloads."""
-        kept = [[born, *dump_group(group)] for _, kept in sorted(self._kept.items()) for born, group in kept]
+        kept = [
+            [born, *dump_group(group)]
+            for _, kept in sorted(self._kept.items())
+            for born, group in kept
+        ]
         return {"kept": kept, "num_expired": self.num_expired}
 
     def load_state_dict(self, state: State) -> None:

@@ -148,7 +148,9 @@ class Batch:
             else:
                 self.dropped[task][verdict.reason or "filtered"] += count
         self._accepted += [group for group in groups if keep[id(group)]]
-        room = self._sampler.batch_size - len(self._dropped)  # the rest is let go: completions are large
+        room = self._sampler.batch_size - len(
+            self._dropped
+        )  # the rest is let go: completions are large
         if room > 0:
             self._dropped += [group for group in groups if not keep[id(group)]][:room]
         for task, count in told.items():
@@ -164,7 +166,9 @@ class Batch:
 
     def _judge(self, group: Group) -> tuple[Verdict, bool, float, float]:
         verdict = self._sampler.group_filter(group)
-        informs = verdict.keep if self._gauge is self._sampler.group_filter else self._gauge(group).keep
+        informs = (
+            verdict.keep if self._gauge is self._sampler.group_filter else self._gauge(group).keep
+        )
         return verdict, informs, group.mean_reward, group.mean_accuracy
 
     def _select(self) -> None:
@@ -195,7 +199,11 @@ class Batch:
         view = self._view()
         missing = view.num_missing if view.quotas is None else int(view.deficits.sum())
         if missing:
-            each = {task: n for task, n in zip(self._sampler.tasks, view.deficits.tolist(), strict=True) if n}
+            each = {
+                task: n
+                for task, n in zip(self._sampler.tasks, view.deficits.tolist(), strict=True)
+                if n
+            }
             raise ShortfallError(
                 f"batch: {missing} of {view.batch_size} groups missing after {view.number} rounds"
                 + (f" {each}; " if each else "; ")
@@ -224,7 +232,9 @@ class Batch:
             StateError: The batch is still being filled.
         """
         if self._selected is None:
-            raise StateError("batch: still being filled; call ask() and tell() until ask() returns {}")
+            raise StateError(
+                "batch: still being filled; call ask() and tell() until ask() returns {}"
+            )
         return self._selected
 
     @property
@@ -311,7 +321,9 @@ class Batch:
     def load_state_dict(self, state: State) -> None:
         """Restore what `state_dict` returned, without payloads."""
         self._weights = np.array(state["weights"], dtype=np.float64)
-        self._quotas = None if state["quotas"] is None else np.array(state["quotas"], dtype=np.int64)
+        self._quotas = (
+            None if state["quotas"] is None else np.array(state["quotas"], dtype=np.int64)
+        )
         self._pending = np.array(state["pending"], dtype=np.int64)
         self._round_generated = np.array(state["round_generated"], dtype=np.int64)
         self._round_accepted = np.array(state["round_accepted"], dtype=np.int64)
@@ -319,12 +331,16 @@ class Batch:
         self._banked = [load_group(g) for g in state["banked"]]
         self._accepted = [load_group(g) for g in state["accepted"]]
         self._dropped = [load_group(g) for g in state["dropped_groups"]]
-        self._selected = None if state["selected"] is None else [load_group(g) for g in state["selected"]]
+        self._selected = (
+            None if state["selected"] is None else [load_group(g) for g in state["selected"]]
+        )
         self.rounds = [RoundStats.load(r) for r in state["rounds"]]
         self.num_rollouts = int(state["num_rollouts"])
         self.num_predicted = float(state["num_predicted"])
         self.num_informative = Counter(state["num_informative"])
-        self.dropped = defaultdict(Counter, {task: Counter(r) for task, r in state["dropped"].items()})
+        self.dropped = defaultdict(
+            Counter, {task: Counter(r) for task, r in state["dropped"].items()}
+        )
         # Banked groups are among the selected ones, once there are some.
         self._accepted_counts = self._count(
             self._accepted + (self._banked if self._selected is None else self._selected)

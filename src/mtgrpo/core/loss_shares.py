@@ -68,7 +68,9 @@ def balance_loss(
             if task not in targets:
                 raise ConfigError(unknown(f"balance_loss: {what}", "task", task, targets))
             if not 0 <= value < math.inf:
-                raise ConfigError(f"balance_loss: {what} of task {task!r} is {value}; it must be at least 0 and finite")
+                raise ConfigError(
+                    f"balance_loss: {what} of task {task!r} is {value}; it must be at least 0 and finite"
+                )
     counts = {task: num_groups.get(task, 0) if masses.get(task, 0) > 0 else 0 for task in targets}
     present = [task for task, count in counts.items() if count]
     total = math.fsum(masses[task] for task in present)

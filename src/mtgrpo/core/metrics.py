@@ -30,16 +30,22 @@ def relative_change(accuracies: Mapping[str, float], baseline: Mapping[str, floa
         )
     zero = sorted(k for k, v in baseline.items() if v == 0)
     if zero:
-        raise ConfigError(f"relative change: the baseline's accuracy on {zero[0]!r} is 0; the ratio is undefined")
+        raise ConfigError(
+            f"relative change: the baseline's accuracy on {zero[0]!r} is 0; the ratio is undefined"
+        )
     return 100.0 / len(baseline) * sum((accuracies[k] - b) / b for k, b in baseline.items())
 
 
-def first_reached(costs: Sequence[float], values: Sequence[float], threshold: float) -> float | None:
+def first_reached(
+    costs: Sequence[float], values: Sequence[float], threshold: float
+) -> float | None:
     """The cost (steps, rollouts, seconds) of the first evaluation at or above `threshold`; None if never."""
     return next((c for c, v in zip(costs, values, strict=True) if v >= threshold), None)
 
 
-def filtered_shares(weights: Mapping[str, float], acceptance_rates: Mapping[str, float]) -> dict[str, float]:
+def filtered_shares(
+    weights: Mapping[str, float], acceptance_rates: Mapping[str, float]
+) -> dict[str, float]:
     """The shares ``z_k a_k / sum_j z_j a_j`` that a task-blind filter turns weights into (paper, section 3)."""
     mass = {k: z * acceptance_rates[k] for k, z in weights.items()}
     total = sum(mass.values())

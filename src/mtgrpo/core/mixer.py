@@ -96,11 +96,15 @@ class TaskMixer:
             StateError: The last batch has not been closed with `update`.
         """
         if self._batch is not None:
-            raise StateError(f"step {self.step}: its batch is still open; call update() before new_batch()")
+            raise StateError(
+                f"step {self.step}: its batch is still open; call update() before new_batch()"
+            )
         self._batch = self.sampler.new_batch(self.weighting.weight_array(), self.step, self._rng)
         return self._batch
 
-    def update(self, improvements: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None) -> None:
+    def update(
+        self, improvements: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None
+    ) -> None:
         """End a step: feed its rewards and improvements to the weighting, close the batch.
 
         Args:
@@ -132,7 +136,9 @@ class TaskMixer:
             task_rewards=[stats.means(self.task_reward) for stats in rounds],
             improvements=improvements,
             mean_abs_advantages=advantages,
-            counts=GroupCounts(total.num_scored, batch.num_informative, Counter(group.task for group in groups)),
+            counts=GroupCounts(
+                total.num_scored, batch.num_informative, Counter(group.task for group in groups)
+            ),
         )
         self.num_rollouts += batch.num_rollouts
         self.num_groups += batch.num_generated
@@ -174,7 +180,9 @@ class TaskMixer:
             StateError: Saved by another version, for other tasks, another batch size or another weighting rule.
         """
         if state.get("version") != STATE_VERSION:
-            raise StateError(f"mixer: state version {state.get('version')!r}; this mtgrpo reads {STATE_VERSION}")
+            raise StateError(
+                f"mixer: state version {state.get('version')!r}; this mtgrpo reads {STATE_VERSION}"
+            )
         check_same_tasks("mixer", state["tasks"], self.tasks)
         if state["batch_size"] != self.batch_size:
             raise StateError(

@@ -69,7 +69,9 @@ class MemoryTally:
     @property
     def acceptance_unskipped(self) -> float:
         """The acceptance rate without the memory, from these groups; at most 1, and 0 when there were none."""
-        return min(1.0, fair_mean(self.expected, self.asked, self.skipped, 0)) if self.asked else 0.0
+        return (
+            min(1.0, fair_mean(self.expected, self.asked, self.skipped, 0)) if self.asked else 0.0
+        )
 
     @property
     def skipped_rate(self) -> float:
@@ -88,7 +90,10 @@ class PromptMemory:
         # 0: nothing known, or informative; 1 to 3: so often all wrong; 4 to 6: so often (less 3) all right.
         self._codes = bytearray(min(size, MOST_PROMPTS))
         num_codes = 1 + 2 * MOST_IN_A_ROW
-        self._asked, self._informative = [1.0] * num_codes, [1.0] * num_codes  # optimistic: at first all are asked
+        self._asked, self._informative = (
+            [1.0] * num_codes,
+            [1.0] * num_codes,
+        )  # optimistic: at first all are asked
         self._tally = MemoryTally()
 
     def chance(self, row: int) -> float:
@@ -96,7 +101,10 @@ class PromptMemory:
         code = self._code(row)
         if code == 0:
             return 1.0
-        rate, usual = self._informative[code] / self._asked[code], self._informative[0] / self._asked[0]
+        rate, usual = (
+            self._informative[code] / self._asked[code],
+            self._informative[0] / self._asked[0],
+        )
         return min(1.0, max(LEAST_CHANCE, rate / usual))
 
     def predicted(self, row: int) -> float | None:
@@ -155,7 +163,9 @@ class PromptMemory:
         try:
             codes = zlib.decompress(base64.b64decode(state["codes"], validate=True))
         except (binascii.Error, zlib.error) as error:
-            raise StateError(f"prompt memory: the state is damaged ({error}); use another checkpoint") from error
+            raise StateError(
+                f"prompt memory: the state is damaged ({error}); use another checkpoint"
+            ) from error
         if len(codes) != len(self._codes):
             raise StateError(
                 f"prompt memory: saved for {len(codes)} prompts, now {len(self._codes)}; resume with the same rows"

@@ -73,8 +73,12 @@ class PromptStream:
     def _at(self, position: int) -> int:
         epoch, index = divmod(position, self.size)
         if epoch != self._epoch:
-            digest = hashlib.blake2b(f"{self.seed}\0{epoch}\0{self.name}".encode(), digest_size=64).digest()
-            keys = [int.from_bytes(digest[8 * i : 8 * i + 8], "big") for i in range(self._num_rounds)]
+            digest = hashlib.blake2b(
+                f"{self.seed}\0{epoch}\0{self.name}".encode(), digest_size=64
+            ).digest()
+            keys = [
+                int.from_bytes(digest[8 * i : 8 * i + 8], "big") for i in range(self._num_rounds)
+            ]
             self._epoch, self._keys = epoch, keys
         while True:  # cycle walking: under four expected rounds, as the domain is less than four times the size
             index = self._permute(index)
@@ -91,7 +95,13 @@ class PromptStream:
     def state_dict(self) -> State:
         """Name, size, seed, the position in the stream and the memory."""
         memory = {} if self.memory is None else {"memory": self.memory.state_dict()}
-        return {"name": self.name, "size": self.size, "seed": self.seed, "position": self._position, **memory}
+        return {
+            "name": self.name,
+            "size": self.size,
+            "seed": self.seed,
+            "position": self._position,
+            **memory,
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Continue where a saved stream of the same task stood.
@@ -115,7 +125,9 @@ class PromptStream:
         self._position = int(state["position"])
 
 
-def remember_groups(streams: Mapping[str, PromptStream], groups: Iterable[Group], informs: GroupFilter) -> None:
+def remember_groups(
+    streams: Mapping[str, PromptStream], groups: Iterable[Group], informs: GroupFilter
+) -> None:
     """Tell the streams' memories what came of their draws; groups without a draw, or without a memory, say nothing.
 
     Args:

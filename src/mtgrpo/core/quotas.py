@@ -20,7 +20,9 @@ def multinomial(weights: Floats, batch_size: int, rng: np.random.Generator) -> I
     return rng.multinomial(batch_size, weights / weights.sum())
 
 
-def released(weights: Floats, batch_size: int, rng: np.random.Generator, oversampling: int = 3) -> Ints:
+def released(
+    weights: Floats, batch_size: int, rng: np.random.Generator, oversampling: int = 3
+) -> Ints:
     """As the released code: ``round(B * frequency)`` over ``3 B`` draws. The sum may miss ``batch_size``."""
     draws = rng.multinomial(oversampling * batch_size, weights / weights.sum())
     return np.rint(draws / oversampling).astype(np.int64)
@@ -44,5 +46,7 @@ def systematic(weights: Floats, batch_size: int, offset: float) -> Ints:
     np.cumsum(weights, out=edges[1:])
     edges /= edges[-1]  # exactly 1 at the end, and wherever only zero weights follow
     points = np.floor(edges * batch_size + offset)
-    np.minimum(points, batch_size, out=points)  # B + offset rounds up to B + 1 when the offset is almost 1
+    np.minimum(
+        points, batch_size, out=points
+    )  # B + offset rounds up to B + 1 when the offset is almost 1
     return np.diff(points).astype(np.int64)

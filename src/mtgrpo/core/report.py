@@ -97,7 +97,9 @@ class StepReport:
         for task, weight in self.weights.items():
             prefix, generated = f"task/{task}/", self.totals.num_groups.get(task, 0)
             metrics[prefix + "weight"] = weight
-            metrics[prefix + "target_ratio"] = weight if self.quotas is None else self.quotas[task] / num_quota
+            metrics[prefix + "target_ratio"] = (
+                weight if self.quotas is None else self.quotas[task] / num_quota
+            )
             metrics[prefix + "realized_ratio"] = self.realized.get(task, 0) / num_groups
             metrics[prefix + "num_generated"] = generated
             if task in rewards:

@@ -30,7 +30,9 @@ class RoundStats:
     num_skipped: dict[str, int] = field(default_factory=dict[str, int])
     num_skipped_right: dict[str, int] = field(default_factory=dict[str, int])
 
-    def add(self, task: str, reward: float, accuracy: float, count: int = 1, draw: Draw | None = None) -> None:
+    def add(
+        self, task: str, reward: float, accuracy: float, count: int = 1, draw: Draw | None = None
+    ) -> None:
         """Count groups by their means; a NaN reward marks those without scorable completions.
 
         Args:
@@ -46,7 +48,9 @@ class RoundStats:
         if draw is not None:
             reward, accuracy = draw.corrected(reward), draw.corrected(accuracy)
             self.num_skipped[task] = self.num_skipped.get(task, 0) + count * draw.num_skipped
-            self.num_skipped_right[task] = self.num_skipped_right.get(task, 0) + count * draw.skipped_right
+            self.num_skipped_right[task] = (
+                self.num_skipped_right.get(task, 0) + count * draw.skipped_right
+            )
         self.num_scored[task] = self.num_scored.get(task, 0) + count
         self.reward_sum[task] = self.reward_sum.get(task, 0.0) + count * reward
         self.accuracy_sum[task] = self.accuracy_sum.get(task, 0.0) + count * accuracy
@@ -66,7 +70,12 @@ class RoundStats:
         """
         sums = self.reward_sum if quantity == "reward" else self.accuracy_sum
         return {
-            task: fair_mean(sums[task], count, self.num_skipped.get(task, 0), self.num_skipped_right.get(task, 0))
+            task: fair_mean(
+                sums[task],
+                count,
+                self.num_skipped.get(task, 0),
+                self.num_skipped_right.get(task, 0),
+            )
             for task, count in self.num_scored.items()
         }
 

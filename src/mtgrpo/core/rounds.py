@@ -86,7 +86,9 @@ class NeededRounds(RoundPlanner):
             most = (deficits + view.room) / rates
             asked = np.minimum(_prompts_for(deficits, rates, view.evidence, self._quantile), most)
             # To the nearest, or a task of which one group is wanted at a = .9 would always ask for two.
-            return np.where(deficits > 0, np.maximum(deficits, np.floor(asked + 0.5)), 0).astype(np.int64)
+            return np.where(deficits > 0, np.maximum(deficits, np.floor(asked + 0.5)), 0).astype(
+                np.int64
+            )
         # The epsilon keeps 4 * 1.25 = 5.000000000000001 from asking for a sixth prompt.
         total = int(np.ceil(view.num_missing * float(view.weights @ (1 / rates)) - 1e-9))
         return rng.multinomial(total, view.weights / view.weights.sum())
@@ -115,16 +117,24 @@ class OversampledRounds(RoundPlanner):
             first round's distribution until B groups of any task are accepted, and only then looks at deficits.
     """
 
-    def __init__(self, oversampling: float = 3.0, max_inflation: float = 5.0, refill: str = "deficit") -> None:
+    def __init__(
+        self, oversampling: float = 3.0, max_inflation: float = 5.0, refill: str = "deficit"
+    ) -> None:
         _check_factors("OversampledRounds", oversampling=oversampling, max_inflation=max_inflation)
         if refill not in ("deficit", "same_until_full"):
-            raise ConfigError(f"OversampledRounds: refill={refill!r}; allowed: deficit, same_until_full")
+            raise ConfigError(
+                f"OversampledRounds: refill={refill!r}; allowed: deficit, same_until_full"
+            )
         self.oversampling, self.max_inflation, self.refill = oversampling, max_inflation, refill
 
     def plan(self, view: RoundView, rng: np.random.Generator) -> Ints:
         deficits = view.deficits
-        by_deficit = deficits.any() and (view.num_missing == 0 if self.refill == "same_until_full" else view.number > 0)
-        shares = (deficits if by_deficit else view.weights) * _inflation(view.acceptance_rates, self.max_inflation)
+        by_deficit = deficits.any() and (
+            view.num_missing == 0 if self.refill == "same_until_full" else view.number > 0
+        )
+        shares = (deficits if by_deficit else view.weights) * _inflation(
+            view.acceptance_rates, self.max_inflation
+        )
         return rng.multinomial(round(self.oversampling * view.batch_size), shares / shares.sum())
 
 

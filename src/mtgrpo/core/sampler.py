@@ -63,7 +63,9 @@ class RatioPreservingSampler:
         if quotas not in QUOTA_RULES:
             raise ConfigError(unknown("RatioPreservingSampler", "quotas", quotas, QUOTA_RULES))
         if shortfall not in SHORTFALL_POLICIES:
-            raise ConfigError(unknown("RatioPreservingSampler", "shortfall", shortfall, SHORTFALL_POLICIES))
+            raise ConfigError(
+                unknown("RatioPreservingSampler", "shortfall", shortfall, SHORTFALL_POLICIES)
+            )
         if max_resamples < 0 or shares_from_step < 0:
             raise ConfigError(
                 f"RatioPreservingSampler: max_resamples={max_resamples}, shares_from_step={shares_from_step}; "
@@ -121,7 +123,11 @@ class RatioPreservingSampler:
 
     def new_batch(self, weights: Floats, step: int, rng: np.random.Generator) -> Batch:
         """A batch to fill under these weights (a point of the simplex, in task order)."""
-        quotas = self._quotas(weights, rng) if self.keep_shares and step >= self.shares_from_step else None
+        quotas = (
+            self._quotas(weights, rng)
+            if self.keep_shares and step >= self.shares_from_step
+            else None
+        )
         self.bank.expire(step)
         banked = self.bank.withdraw(self._tasks, quotas, self._batch_size)
         return Batch(self, weights, quotas, rng, banked)

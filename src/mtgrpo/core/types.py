@@ -56,7 +56,11 @@ class Draw(NamedTuple):
         right, and possibly outside the range of `value`. Source: the difference estimator, Saerndal, Swensson and
         Wretman, Model Assisted Survey Sampling, 6.3.
         """
-        return value if self.predicted is None else self.predicted + (value - self.predicted) / self.chance
+        return (
+            value
+            if self.predicted is None
+            else self.predicted + (value - self.predicted) / self.chance
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +98,18 @@ class Group:
                 f"group of task {self.task!r}: {len(rewards)} rewards and {len(accuracies)} accuracies; "
                 "both need one number per completion, and at least one completion"
             )
-        if not math.isfinite(sum(rewards) + sum(accuracies)):  # one sum, as groups are made by the thousand
+        if not math.isfinite(
+            sum(rewards) + sum(accuracies)
+        ):  # one sum, as groups are made by the thousand
             for reward, accuracy in zip(rewards, accuracies, strict=True):
                 if math.isinf(reward) or (not math.isfinite(accuracy) and not math.isnan(reward)):
                     raise ConfigError(
                         f"group of task {self.task!r}: a completion of reward {reward} and accuracy {accuracy}; both "
                         "must be finite numbers; give the reward as NaN when a completion could not be scored"
                     )
-            accuracies = tuple(math.nan if math.isnan(r) else a for r, a in zip(rewards, accuracies, strict=True))
+            accuracies = tuple(
+                math.nan if math.isnan(r) else a for r, a in zip(rewards, accuracies, strict=True)
+            )
         object.__setattr__(self, "accuracies", accuracies)
 
     def with_payload(self, payloads: Mapping[int | str, Any]) -> Group:
@@ -156,7 +164,9 @@ def check_task_names(tasks: Sequence[str], where: str) -> tuple[str, ...]:
         ConfigError: No names, a name that is no string or empty, or the same name twice.
     """
     if isinstance(tasks, str):
-        raise ConfigError(f"{where}: got the string {tasks!r}; a sequence of task names is needed: [{tasks!r}]")
+        raise ConfigError(
+            f"{where}: got the string {tasks!r}; a sequence of task names is needed: [{tasks!r}]"
+        )
     names = tuple(tasks)
     if not names:
         raise ConfigError(f"{where}: no tasks; at least one task name is needed")
@@ -165,5 +175,7 @@ def check_task_names(tasks: Sequence[str], where: str) -> tuple[str, ...]:
             raise ConfigError(f"{where}: task name {name!r}; names are non-empty strings")
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise ConfigError(f"{where}: task name {twice[0]!r} appears more than once; names must be unique")
+        raise ConfigError(
+            f"{where}: task name {twice[0]!r} appears more than once; names must be unique"
+        )
     return names

@@ -98,10 +98,13 @@ def compare(
     drawn = _statistics(a, b, counts, seed_weights(len(seeds), num_resamples))
     worst, mean, change = (interval_of(float(v[0]), d) for v, d in zip(once, drawn, strict=True))
     by_seed = tuple(
-        min(float(a[k][s].mean()) for k in range(len(names))) - min(float(b[k][s].mean()) for k in range(len(names)))
+        min(float(a[k][s].mean()) for k in range(len(names)))
+        - min(float(b[k][s].mean()) for k in range(len(names)))
         for s in range(len(seeds))
     )
-    return PairedComparison(pairs[0][0].method, pairs[0][1].method, at, cost, seeds, worst, mean, change, by_seed)
+    return PairedComparison(
+        pairs[0][0].method, pairs[0][1].method, at, cost, seeds, worst, mean, change, by_seed
+    )
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,17 @@ class ThresholdCost:
     num_paired: int
 
 
-def threshold_costs(runs: Sequence[RunResult], baseline: Sequence[RunResult], threshold: float) -> ThresholdCost:
+def threshold_costs(
+    runs: Sequence[RunResult], baseline: Sequence[RunResult], threshold: float
+) -> ThresholdCost:
     """Cost of the first evaluation at or above `threshold`, and its ratio to the baseline's, paired by seed."""
     reached, theirs = _costs(runs, threshold), _costs(baseline, threshold)
     # A run that starts there has cost nothing: no ratio to it.
-    paired = [seed for seed in sorted(reached.keys() & theirs.keys()) if reached[seed][0] > 0 and theirs[seed][0] > 0]
+    paired = [
+        seed
+        for seed in sorted(reached.keys() & theirs.keys())
+        if reached[seed][0] > 0 and theirs[seed][0] > 0
+    ]
     medians = np.median(list(reached.values()), axis=0) if reached else np.full(len(COSTS), np.nan)
     ratios: dict[str, Interval] = {}
     if paired:
@@ -142,9 +151,13 @@ def threshold_costs(runs: Sequence[RunResult], baseline: Sequence[RunResult], th
         for i, name in enumerate(COSTS):
             logs = np.log([reached[seed][i] / theirs[seed][i] for seed in paired])
             inner = interval_of(float(logs.mean()), weights @ logs)
-            ratios[name] = Interval(*(float(np.exp(v)) for v in (inner.value, inner.low, inner.high)))
+            ratios[name] = Interval(
+                *(float(np.exp(v)) for v in (inner.value, inner.low, inner.high))
+            )
     steps, rollouts, seconds = (float(value) for value in medians)
-    return ThresholdCost(threshold, len(runs), len(reached), steps, rollouts, seconds, ratios, len(paired))
+    return ThresholdCost(
+        threshold, len(runs), len(reached), steps, rollouts, seconds, ratios, len(paired)
+    )
 
 
 def _costs(runs: Sequence[RunResult], threshold: float) -> dict[int, list[float]]:
@@ -171,13 +184,17 @@ def seed_weights(size: int, num: int) -> Floats:
 def _prompt_counts(sizes: tuple[int, ...], num: int) -> tuple[NDArray[np.uint8], ...]:
     """How often each prompt of each task is drawn, shape (num, prompts) each; kept, as all comparisons share them."""
     generator = np.random.default_rng(1)
-    return tuple(generator.multinomial(n, np.ones(n) / n, num).clip(max=255).astype(np.uint8) for n in sizes)
+    return tuple(
+        generator.multinomial(n, np.ones(n) / n, num).clip(max=255).astype(np.uint8) for n in sizes
+    )
 
 
 def _prompts_at(run: RunResult, task: str, at: str, cost: float) -> Floats:
     """Accuracy of each of the task's prompts when so many steps or rollouts are spent, shape (prompts,)."""
     if task not in run.prompts:
-        raise RunError(f"{run.method}, seed {run.seed}: no accuracies prompt by prompt for {task!r}; evaluate again")
+        raise RunError(
+            f"{run.method}, seed {run.seed}: no accuracies prompt by prompt for {task!r}; evaluate again"
+        )
     costs, values = getattr(run, at), run.prompts[task]
     i = int(np.searchsorted(costs, cost))
     if i == 0 or costs[i] == cost:
@@ -200,7 +217,9 @@ def _statistics(
     sides: list[Floats] = []
     for k, values in enumerate(map(np.array, zip(a, b, strict=True))):  # (2, seeds, prompts)
         size = values.shape[2]
-        drawn = np.ones((1, size), dtype=np.float32) if counts is None else counts[k].astype(np.float32)
+        drawn = (
+            np.ones((1, size), dtype=np.float32) if counts is None else counts[k].astype(np.float32)
+        )
         means = drawn @ values.reshape(-1, size).T.astype(np.float32) / size
         sides.append(means.astype(np.float64).reshape(len(drawn), 2, -1))
     first, second = np.moveaxis(np.array(sides), 2, 0)  # (tasks, resamples, seeds) each

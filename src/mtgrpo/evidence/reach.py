@@ -28,7 +28,11 @@ def rollouts_to(runs: Sequence[RunResult], level: float) -> float:
 
 
 def rollouts_ratio(
-    runs: Sequence[RunResult], others: Sequence[RunResult], target: Sequence[RunResult], *, whole: bool = False
+    runs: Sequence[RunResult],
+    others: Sequence[RunResult],
+    target: Sequence[RunResult],
+    *,
+    whole: bool = False,
 ) -> Interval:
     """Rollouts that `runs` need to the worst-task accuracy that `target` ends with, over those that `others` need.
 
@@ -45,7 +49,9 @@ def rollouts_ratio(
     Raises:
         RunError: No seed in common.
     """
-    seeds = sorted(set.intersection(*({run.seed for run in group} for group in (runs, others, target))))
+    seeds = sorted(
+        set.intersection(*({run.seed for run in group} for group in (runs, others, target)))
+    )
     if not seeds:
         raise RunError("rollouts to a level: the methods have no seed in common")
     mine, theirs, wanted = (_curves(group, seeds) for group in (runs, others, target))
@@ -53,12 +59,20 @@ def rollouts_ratio(
     def ratios(weights: Floats) -> Floats:
         level = weights @ wanted[1][:, -1]
         spent = (weights @ theirs[0])[:, -1]
-        reference = spent if whole else np.minimum(_crossing(weights @ theirs[0], weights @ theirs[1], level), spent)
+        reference = (
+            spent
+            if whole
+            else np.minimum(_crossing(weights @ theirs[0], weights @ theirs[1], level), spent)
+        )
         return _crossing(weights @ mine[0], weights @ mine[1], level) / np.maximum(reference, 1.0)
 
     drawn = ratios(seed_weights(len(seeds), NUM_RESAMPLES))
-    low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")  # no interpolation towards infinity
-    return Interval(float(ratios(np.ones((1, len(seeds))) / len(seeds))[0]), float(low), float(high))
+    low, high = np.quantile(
+        drawn, [0.025, 0.975], method="inverted_cdf"
+    )  # no interpolation towards infinity
+    return Interval(
+        float(ratios(np.ones((1, len(seeds))) / len(seeds))[0]), float(low), float(high)
+    )
 
 
 def _curves(runs: Sequence[RunResult], seeds: Sequence[int]) -> tuple[Floats, Floats]:

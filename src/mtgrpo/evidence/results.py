@@ -114,9 +114,13 @@ def load_results(source: str | os.PathLike[str] | Mapping[str, Any]) -> StudyRes
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read as results of a study ({' '.join(str(error).split())})") from None
+        raise RunError(
+            f"{path}: cannot be read as results of a study ({' '.join(str(error).split())})"
+        ) from None
     if not isinstance(value, Mapping):
-        raise RunError(f"{path}: not the results of a study; `mtgrpo study NAME --results FILE` writes them")
+        raise RunError(
+            f"{path}: not the results of a study; `mtgrpo study NAME --results FILE` writes them"
+        )
     return _parse(value, str(path))
 
 
@@ -130,7 +134,9 @@ def digest_run(run: Run, updates_per_step: int = 1) -> dict[str, Any]:
     stride = max(1, math.ceil(len(run.metrics) / NUM_POINTS))
     chunks = [run.metrics[i : i + stride] for i in range(0, len(run.metrics), stride)]
     names = sorted({name for line in run.metrics for name in line.values if _is_kept(name)})
-    series: dict[str, list[float | None]] = {"step": [chunk[-1].step / updates_per_step for chunk in chunks]}
+    series: dict[str, list[float | None]] = {
+        "step": [chunk[-1].step / updates_per_step for chunk in chunks]
+    }
     for name in names:
         series[name] = [_mean(chunk, name) for chunk in chunks]
     rows = run.evaluations
@@ -155,7 +161,9 @@ def _pack(rows: Sequence[Evaluation], task: str) -> str:
     for row in rows:
         counts = [value * row.num_samples for value in row.tasks[task].prompt_accuracies]
         whole = [round(count) for count in counts]
-        if not counts or not all(abs(c - n) < 1e-6 and 0 <= n <= 9 for c, n in zip(counts, whole, strict=True)):
+        if not counts or not all(
+            abs(c - n) < 1e-6 and 0 <= n <= 9 for c, n in zip(counts, whole, strict=True)
+        ):
             return ""
         columns.append(whole)
     if len({len(column) for column in columns}) != 1:
@@ -177,14 +185,29 @@ def _is_kept(name: str) -> bool:
 
 
 def _mean(chunk: Sequence[Metrics], name: str) -> float | None:
-    known = [line.values[name] for line in chunk if name in line.values and not math.isnan(line.values[name])]
+    known = [
+        line.values[name]
+        for line in chunk
+        if name in line.values and not math.isnan(line.values[name])
+    ]
     return round(sum(known) / len(known), 3) if known else None
 
 
 def _parse(value: Mapping[str, Any], where: str) -> StudyResults:
-    known = ("experiment", "baseline", "thresholds", "base", "methods", "num_samples", "runs", "written")
+    known = (
+        "experiment",
+        "baseline",
+        "thresholds",
+        "base",
+        "methods",
+        "num_samples",
+        "runs",
+        "written",
+    )
     runs = value.get("runs")
-    if isinstance(runs, list) and any(isinstance(run, Mapping) and "evaluations" in run for run in runs):
+    if isinstance(runs, list) and any(
+        isinstance(run, Mapping) and "evaluations" in run for run in runs
+    ):
         raise RunError(
             f"{where}: results in an older format (runs with 'evaluations'; now one column per measure); collect them "
             "again from the run directories: `mtgrpo study NAME --no-train --output DIR --results FILE`"
@@ -220,8 +243,13 @@ def _run(value: Mapping[str, Any], num_samples: int) -> RunResult:
         steps=steps,
         rollouts=column("rollouts"),
         seconds=column("seconds"),
-        accuracy=np.array([value["accuracy"][task] for task in tasks], dtype=np.float64).reshape(-1, len(steps)).T,
-        prompts={task: _unpack(packed, len(steps)) / num_samples for task, packed in value["prompts"].items()},
+        accuracy=np.array([value["accuracy"][task] for task in tasks], dtype=np.float64)
+        .reshape(-1, len(steps))
+        .T,
+        prompts={
+            task: _unpack(packed, len(steps)) / num_samples
+            for task, packed in value["prompts"].items()
+        },
         series={
             name: np.array([np.nan if x is None else x for x in points], dtype=np.float64)
             for name, points in value["series"].items()

@@ -28,7 +28,9 @@ class Table:
         """The table as Markdown, with its title and note."""
         lines = [f"**{self.title}**", ""] if self.title else []
         lines += ["| " + " | ".join(self.heads) + " |", "|" + "---|" * len(self.heads)]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows]
+        lines += [
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows
+        ]
         return "\n".join([*lines, *(["", self.note] if self.note else [])])
 
 
@@ -51,7 +53,14 @@ def final_table(results: StudyResults) -> Table:
                 f"{np.mean([run.seconds[-1] for run in runs]):,.0f}",
             )
         )
-    heads = ("method", "seeds", "worst task, %", "mean, %", f"relative change vs {results.baseline}, %", "rollouts")
+    heads = (
+        "method",
+        "seeds",
+        "worst task, %",
+        "mean, %",
+        f"relative change vs {results.baseline}, %",
+        "rollouts",
+    )
     note = "At the last evaluation: mean over seeds (lowest to highest)."
     return Table("Accuracy at the end", (*heads, "seconds"), tuple(rows), note)
 
@@ -74,7 +83,14 @@ def paired_table(results: StudyResults, at: str, baseline: str | None = None) ->
                 " ".join(f"{100 * value:+.1f}" for value in found.worst_by_seed),
             )
         )
-    heads = ("method", at, "worst task, points", "mean, points", "relative change, %", "worst task, by seed")
+    heads = (
+        "method",
+        at,
+        "worst task, points",
+        "mean, points",
+        "relative change, %",
+        "worst task, by seed",
+    )
     title = f"Difference to {baseline} at equal {at}"
     note = f"Paired by seed and test prompt; 95 % bootstrap intervals over both. Positive: better than {baseline}."
     return Table(title, heads, tuple(rows), note)
@@ -91,7 +107,10 @@ def threshold_table(results: StudyResults, threshold: float) -> Table:
             (
                 method,
                 f"{cost.num_reached} of {cost.num_runs}",
-                *(f"{v:,.0f}" if cost.num_reached else MISSING for v in (cost.steps, cost.rollouts, cost.seconds)),
+                *(
+                    f"{v:,.0f}" if cost.num_reached else MISSING
+                    for v in (cost.steps, cost.rollouts, cost.seconds)
+                ),
                 *(f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})" if r else MISSING for r in found),
             )
         )
@@ -121,9 +140,14 @@ def level_table(results: StudyResults) -> Table | None:
     rows = []
     for method in results.finished_methods:
         runs = results.of(method)
-        cells = (spread([100 * run.accuracy[-1, columns].mean() for run in runs]) for columns in groups.values())
+        cells = (
+            spread([100 * run.accuracy[-1, columns].mean() for run in runs])
+            for columns in groups.values()
+        )
         rows.append((method, *cells))
-    return Table("Accuracy by difficulty and by family at the end, %", ("method", *groups), tuple(rows))
+    return Table(
+        "Accuracy by difficulty and by family at the end, %", ("method", *groups), tuple(rows)
+    )
 
 
 def level_groups(tasks: Sequence[str]) -> dict[str, list[int]] | None:
@@ -133,7 +157,9 @@ def level_groups(tasks: Sequence[str]) -> dict[str, list[int]] | None:
     if len(levels) < 2 or not all(families):
         return None
     groups = {level: [k for k, part in enumerate(parts) if part[2] == level] for level in levels}
-    return groups | {family: [k for k, part in enumerate(parts) if part[0] == family] for family in families}
+    return groups | {
+        family: [k for k, part in enumerate(parts) if part[0] == family] for family in families
+    }
 
 
 def sampling_table(results: StudyResults) -> Table:
@@ -158,7 +184,14 @@ def sampling_table(results: StudyResults) -> Table:
                 f"{100 * np.mean([_acceptance(run) for run in runs]):.0f}",
             )
         )
-    heads = ("method", "groups generated", "rounds", "shortfall", "steps with exact quotas, %", "share error, points")
+    heads = (
+        "method",
+        "groups generated",
+        "rounds",
+        "shortfall",
+        "steps with exact quotas, %",
+        "share error, points",
+    )
     note = (
         "Means per step. Share error: distance between the weights and the shares trained on, half the sum over tasks "
         "of the absolute differences of their means over stretches of steps."
@@ -174,7 +207,9 @@ def forgetting_table(results: StudyResults) -> Table:
         lost = np.array([run.forgotten for run in results.of(method)])
         cells = [f"{100 * value:.1f}" for value in lost.mean(axis=0)]
         rows.append((method, *cells, spread([100 * value for value in lost.mean(axis=1)])))
-    note = "Best accuracy of all evaluations minus the last one, in points; noise alone gives a few."
+    note = (
+        "Best accuracy of all evaluations minus the last one, in points; noise alone gives a few."
+    )
     return Table("Forgetting", ("method", *tasks, "mean over tasks"), tuple(rows), note)
 
 
@@ -186,7 +221,12 @@ def all_tables(results: StudyResults) -> list[Table]:
         found += [threshold_table(results, threshold) for threshold in results.thresholds]
     found.append(task_table(results))
     levels = level_table(results)
-    return [*found, *([levels] if levels else []), sampling_table(results), forgetting_table(results)]
+    return [
+        *found,
+        *([levels] if levels else []),
+        sampling_table(results),
+        forgetting_table(results),
+    ]
 
 
 def comparison(
@@ -205,7 +245,11 @@ def spread(values: Sequence[float], *, sign: str = "", brief: bool = False) -> s
         return MISSING
     shown: Callable[[float], str] = lambda value: f"{value:{sign}.1f}"  # noqa: E731
     mean = shown(float(np.mean(values)))
-    return mean if brief or len(values) == 1 else f"{mean} ({shown(min(values))} to {shown(max(values))})"
+    return (
+        mean
+        if brief or len(values) == 1
+        else f"{mean} ({shown(min(values))} to {shown(max(values))})"
+    )
 
 
 def points(value: Interval) -> str:
@@ -234,12 +278,17 @@ def _mean_accuracy(runs: Sequence[RunResult]) -> dict[str, float] | None:
 
 
 def _share_error(run: RunResult) -> float:
-    differences = [np.abs(run.series[f"task/{t}/weight"] - run.series[f"task/{t}/realized_ratio"]) for t in run.tasks]
+    differences = [
+        np.abs(run.series[f"task/{t}/weight"] - run.series[f"task/{t}/realized_ratio"])
+        for t in run.tasks
+    ]
     return float(np.nanmean(np.sum(differences, axis=0) / 2))
 
 
 def _acceptance(run: RunResult) -> float:
-    rates = [np.nanmean(run.series[f"task/{t}/acceptance_rate"]) for t in run.tasks if _seen(run, t)]
+    rates = [
+        np.nanmean(run.series[f"task/{t}/acceptance_rate"]) for t in run.tasks if _seen(run, t)
+    ]
     return float(np.mean(rates)) if rates else float("nan")
 
 

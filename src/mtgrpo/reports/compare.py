@@ -89,7 +89,9 @@ def final_accuracies(run: Run) -> dict[str, float]:
     final = dict(zip(run.tasks, curves.accuracy[-1].tolist(), strict=True))
     missing = next((task for task, value in final.items() if np.isnan(value)), None)
     if missing is not None:
-        raise RunError(f"{run.path}: the last evaluation misses task {missing!r}; nothing to compare")
+        raise RunError(
+            f"{run.path}: the last evaluation misses task {missing!r}; nothing to compare"
+        )
     return final
 
 
@@ -145,7 +147,9 @@ def method_labels(runs: Sequence[Run]) -> list[str]:
     return labels
 
 
-def group_by_label(runs: Sequence[Run], labels: Sequence[str] | None = None) -> dict[str, list[Run]]:
+def group_by_label(
+    runs: Sequence[Run], labels: Sequence[str] | None = None
+) -> dict[str, list[Run]]:
     """Runs by method, in order of appearance.
 
     Args:
@@ -157,7 +161,9 @@ def group_by_label(runs: Sequence[Run], labels: Sequence[str] | None = None) -> 
     """
     names = method_labels(runs) if labels is None else list(labels)
     if len(names) != len(runs):
-        raise ConfigError(f"comparison: {len(names)} labels for {len(runs)} runs; one label per run is needed")
+        raise ConfigError(
+            f"comparison: {len(names)} labels for {len(runs)} runs; one label per run is needed"
+        )
     groups: dict[str, list[Run]] = {}
     for name, run in zip(names, runs, strict=True):
         groups.setdefault(name, []).append(run)
@@ -181,7 +187,10 @@ def default_thresholds(groups: Mapping[str, Sequence[Run]], most: int = 3) -> li
 
 
 def method_table(
-    groups: Mapping[str, Sequence[Run]], *, baseline: str | None = None, thresholds: Sequence[float] = ()
+    groups: Mapping[str, Sequence[Run]],
+    *,
+    baseline: str | None = None,
+    thresholds: Sequence[float] = (),
 ) -> list[MethodRow]:
     """A row per method. The relative change is left out where it is undefined (other tasks, accuracy 0)."""
     reference = _mean_accuracies(groups[baseline]) if baseline is not None else None
@@ -197,10 +206,16 @@ def method_table(
                 worst=_range([float(c.worst[-1]) for c in last]),
                 mean=_range([float(c.mean[-1]) for c in last]),
                 rollouts=_range(
-                    [float(max(line.rollouts for line in (*r.metrics, *r.evaluations))) for r in evaluated]
+                    [
+                        float(max(line.rollouts for line in (*r.metrics, *r.evaluations)))
+                        for r in evaluated
+                    ]
                 ),
                 change=_changes(evaluated, reference) if reference else None,
-                reached={t: [c for c in (cost_to_reach(r, t) for r in evaluated) if c] for t in thresholds},
+                reached={
+                    t: [c for c in (cost_to_reach(r, t) for r in evaluated) if c]
+                    for t in thresholds
+                },
             )
         )
     return rows

@@ -60,11 +60,16 @@ def write_comparison(
     body = "\n".join(
         (
             f"<h1>{page.text(title)}</h1>",
-            page.paragraph(f"{len(groups)} methods, {len(runs)} runs. Accuracy is measured on test prompts."),
+            page.paragraph(
+                f"{len(groups)} methods, {len(runs)} runs. Accuracy is measured on test prompts."
+            ),
             *_notices(runs),
             page.section("Curves", page.figure_grid(comparison_figures(groups))),
             page.section(
-                "Methods", _table(method_table(groups, baseline=baseline, thresholds=levels), levels, baseline)
+                "Methods",
+                _table(
+                    method_table(groups, baseline=baseline, thresholds=levels), levels, baseline
+                ),
             ),
             page.section("Runs", _run_table(groups)),
         )
@@ -81,7 +86,10 @@ def comparison_figures(groups: Mapping[str, Sequence[Run]]) -> list[tuple[str, f
         spreads = [spread_over_seeds(label, runs, of=of) for label, runs in groups.items()]
         if not any(len(spread.steps) for spread in spreads):
             continue
-        for x, cost in (("steps", "training steps"), ("rollouts", "completions generated for training")):
+        for x, cost in (
+            ("steps", "training steps"),
+            ("rollouts", "completions generated for training"),
+        ):
             caption = f"{what} over {cost}, at the evaluations that all runs of a method have."
             found.append((f"{of}-{x}", fig.comparison_figure(spreads, x=x, of=of), caption))
     return found
@@ -90,7 +98,9 @@ def comparison_figures(groups: Mapping[str, Sequence[Run]]) -> list[tuple[str, f
 def _notices(runs: Sequence[Run]) -> list[str]:
     notices: list[str] = []
     if len({frozenset(run.tasks) for run in runs}) > 1:
-        notices.append(page.notice("These runs have different tasks: their accuracies are not comparable."))
+        notices.append(
+            page.notice("These runs have different tasks: their accuracies are not comparable.")
+        )
     missing = [run.path.name for run in runs if not run.evaluations]
     if missing:
         notices.append(page.notice(f"Without any evaluation, so in no curve: {', '.join(missing)}"))
@@ -106,7 +116,12 @@ def _table(rows: Sequence[MethodRow], thresholds: Sequence[float], baseline: str
     heads += [f"steps / rollouts to worst {100 * level:g} %" for level in thresholds]
     cells = []
     for row in rows:
-        line = [page.name(row.label), page.text(row.num_runs), _range(row.worst, 100), _range(row.mean, 100)]
+        line = [
+            page.name(row.label),
+            page.text(row.num_runs),
+            _range(row.worst, 100),
+            _range(row.mean, 100),
+        ]
         line.append(page.number(row.rollouts.mean))
         if baseline is not None:
             line.append(page.MISSING if row.change is None else _range(row.change, 1, sign="+"))
@@ -136,7 +151,9 @@ def _run_table(groups: Mapping[str, Sequence[Run]]) -> str:
                     page.number(row.rollouts.mean),
                 ]
             )
-    return page.table(("run", "method", "seed", "status", "steps", "worst task, %", "mean, %", "rollouts"), cells)
+    return page.table(
+        ("run", "method", "seed", "status", "steps", "worst task, %", "mean, %", "rollouts"), cells
+    )
 
 
 def _range(values: Range, scale: float, *, sign: str = "") -> str:
@@ -152,6 +169,8 @@ def _reached(row: MethodRow, level: float) -> str:
     costs = row.reached[level]
     if not costs:
         return "never" if row.num_evaluated else page.MISSING
-    steps, rollouts = (sum(getattr(c, key) for c in costs) / len(costs) for key in ("steps", "rollouts"))
+    steps, rollouts = (
+        sum(getattr(c, key) for c in costs) / len(costs) for key in ("steps", "rollouts")
+    )
     share = f" ({len(costs)} of {row.num_evaluated} runs)" if len(costs) < row.num_evaluated else ""
     return f"{page.number(steps)} / {page.number(rollouts)}{share}"

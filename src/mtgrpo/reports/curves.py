@@ -39,12 +39,16 @@ class AccuracyCurves:
     @property
     def worst(self) -> Floats:
         """Accuracy of the worst task measured, shape (T,)."""
-        return np.array([_finite(row).min() if _finite(row).size else np.nan for row in self.accuracy])
+        return np.array(
+            [_finite(row).min() if _finite(row).size else np.nan for row in self.accuracy]
+        )
 
     @property
     def mean(self) -> Floats:
         """Mean over the tasks measured, shape (T,)."""
-        return np.array([_finite(row).mean() if _finite(row).size else np.nan for row in self.accuracy])
+        return np.array(
+            [_finite(row).mean() if _finite(row).size else np.nan for row in self.accuracy]
+        )
 
     @property
     def worst_index(self) -> list[int | None]:
@@ -127,11 +131,15 @@ def accuracy_curves(run: Run) -> AccuracyCurves:
     rows = run.evaluations
 
     def columns(name: str) -> Floats:
-        cells = [[getattr(e.tasks[t], name) if t in e.tasks else np.nan for t in run.tasks] for e in rows]
+        cells = [
+            [getattr(e.tasks[t], name) if t in e.tasks else np.nan for t in run.tasks] for e in rows
+        ]
         return np.array(cells, dtype=float).reshape(len(rows), len(run.tasks))
 
     steps, rollouts, seconds = (_array([getattr(e, name) for e in rows]) for name in HEAD)
-    return AccuracyCurves(run.tasks, steps, rollouts, seconds, columns("accuracy"), columns("std_error"))
+    return AccuracyCurves(
+        run.tasks, steps, rollouts, seconds, columns("accuracy"), columns("std_error")
+    )
 
 
 def step_curves(run: Run) -> StepCurves:
@@ -227,7 +235,11 @@ def _metric(rows: Sequence[Metrics], name: str) -> Floats:
 def _pooled(rates: Floats, counts: Floats) -> float:
     """Mean of rates weighted by counts: the rate over the whole run."""
     known = ~np.isnan(rates) & (counts > 0)
-    return float((rates[known] * counts[known]).sum() / counts[known].sum()) if known.any() else _mean(rates)
+    return (
+        float((rates[known] * counts[known]).sum() / counts[known].sum())
+        if known.any()
+        else _mean(rates)
+    )
 
 
 def _array(values: Sequence[float]) -> Floats:

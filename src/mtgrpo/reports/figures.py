@@ -38,10 +38,16 @@ from mtgrpo.reports.style import (  # noqa: E402
     new_axes,
 )
 
-MOST_VECTOR_POINTS = 20_000  # grey lines of more points than this become pixels, or an SVG would not open
+MOST_VECTOR_POINTS = (
+    20_000  # grey lines of more points than this become pixels, or an SVG would not open
+)
 DARK_GREY = "#777777"
 DIRECT_LABELS = 9  # more tasks than this are drawn grey, the worst and the best apart
-X_LABELS = {"steps": "training steps", "rollouts": "rollouts (completions generated)", "seconds": "seconds of training"}
+X_LABELS = {
+    "steps": "training steps",
+    "rollouts": "rollouts (completions generated)",
+    "seconds": "seconds of training",
+}
 
 
 def accuracy_figure(curves: AccuracyCurves, *, x: str = "steps") -> Figure:
@@ -52,23 +58,53 @@ def accuracy_figure(curves: AccuracyCurves, *, x: str = "steps") -> Figure:
         x: ``"steps"``, ``"rollouts"`` or ``"seconds"``.
     """
     with drawing():
-        figure, axes = new_axes("Test accuracy per task (thick: the worst at the time)", X_LABELS[x], "accuracy (%)")
+        figure, axes = new_axes(
+            "Test accuracy per task (thick: the worst at the time)", X_LABELS[x], "accuracy (%)"
+        )
         cost, percent = getattr(curves, x), 100 * curves.accuracy
         shades = _lines(axes, curves.tasks, cost, percent, curves.accuracy, marker="o")
         worst, rows = 100 * curves.worst, curves.worst_index
-        error = np.array([0.0 if k is None else np.nan_to_num(curves.std_error[t, k]) for t, k in enumerate(rows)])
+        error = np.array(
+            [
+                0.0 if k is None else np.nan_to_num(curves.std_error[t, k])
+                for t, k in enumerate(rows)
+            ]
+        )
         axes.fill_between(
-            cost, worst - 100 * error, worst + 100 * error, color=INK, alpha=0.12, lw=0, label="± 1 std. error"
+            cost,
+            worst - 100 * error,
+            worst + 100 * error,
+            color=INK,
+            alpha=0.12,
+            lw=0,
+            label="± 1 std. error",
         )
         for t, k in enumerate(rows):
             if k is None:
                 continue
             shade = shades[k] if shades[k] != GREY else DARK_GREY
-            axes.plot(cost[t], worst[t], "o", ms=6 if shade != DARK_GREY else 4, color=shade, zorder=4)
+            axes.plot(
+                cost[t], worst[t], "o", ms=6 if shade != DARK_GREY else 4, color=shade, zorder=4
+            )
             if t + 1 < len(rows) and rows[t + 1] == k:
-                axes.plot(cost[t : t + 2], worst[t : t + 2], lw=4, color=shade, zorder=3, solid_capstyle="round")
+                axes.plot(
+                    cost[t : t + 2],
+                    worst[t : t + 2],
+                    lw=4,
+                    color=shade,
+                    zorder=3,
+                    solid_capstyle="round",
+                )
         axes.plot(cost, worst, color=INK, lw=1.1, ls=(0, (3, 2)), zorder=5, label="worst task")
-        axes.plot(cost, 100 * curves.mean, color=INK, lw=1.1, ls=(0, (1, 1.5)), zorder=2, label="mean of tasks")
+        axes.plot(
+            cost,
+            100 * curves.mean,
+            color=INK,
+            lw=1.1,
+            ls=(0, (1, 1.5)),
+            zorder=2,
+            label="mean of tasks",
+        )
         axes.set_ylim(0, _top(np.concatenate([percent.ravel(), worst + 100 * error])))
         legend(axes)
         return finish(figure, axes, rollouts=x == "rollouts")
@@ -79,7 +115,9 @@ def weights_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None) -
     with drawing():
         figure, axes = new_axes("Task weights", X_LABELS["steps"], "weight")
         _lines(axes, curves.tasks, curves.steps, curves.weights, _last_row(accuracy))
-        axes.axhline(1 / max(1, len(curves.tasks)), color=INK, lw=0.9, ls=":", label="equal weights")
+        axes.axhline(
+            1 / max(1, len(curves.tasks)), color=INK, lw=0.9, ls=":", label="equal weights"
+        )
         axes.set_ylim(0, min(1.0, _top(curves.weights, 1.0)))
         legend(axes)
         return finish(figure, axes)
@@ -95,12 +133,19 @@ def shares_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None) ->
         if len(curves.tasks) > DIRECT_LABELS:
             return _shares_scatter(curves)
         title = "Share of the training batch: realised (line) and target (dashed)"
-        figure, axes = new_axes(title, X_LABELS["steps"], f"share of groups (%, mean of {window} steps)")
-        realized, target = 100 * running_mean(curves.realized, window), 100 * running_mean(curves.target, window)
+        figure, axes = new_axes(
+            title, X_LABELS["steps"], f"share of groups (%, mean of {window} steps)"
+        )
+        realized, target = (
+            100 * running_mean(curves.realized, window),
+            100 * running_mean(curves.target, window),
+        )
         _lines(axes, curves.tasks, curves.steps, realized, _last_row(accuracy), width=2.6)
         for k in range(len(curves.tasks)):
             name = None if k else "target"
-            axes.plot(curves.steps, target[:, k], color=INK, lw=1, ls=(0, (3, 2)), zorder=4, label=name)
+            axes.plot(
+                curves.steps, target[:, k], color=INK, lw=1, ls=(0, (3, 2)), zorder=4, label=name
+            )
         axes.set_ylim(0, _top(np.concatenate([realized.ravel(), target.ravel()])))
         legend(axes)
         return finish(figure, axes)
@@ -111,7 +156,9 @@ def acceptance_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None
     window = _window(curves)
     with drawing():
         label = f"acceptance rate (%, mean of {window} steps)"
-        figure, axes = new_axes("Acceptance rate: informative / generated groups", X_LABELS["steps"], label)
+        figure, axes = new_axes(
+            "Acceptance rate: informative / generated groups", X_LABELS["steps"], label
+        )
         rates = 100 * running_mean(curves.acceptance, window)
         _lines(axes, curves.tasks, curves.steps, rates, _last_row(accuracy))
         axes.set_ylim(0, _top(rates))
@@ -147,17 +194,27 @@ def comparison_figure(spreads: Sequence[Spread], *, x: str = "steps", of: str = 
         of: ``"worst"``, ``"mean"`` or ``"change"`` (relative change; `spreads` then holds that, as a fraction), for
             the title and the axis.
     """
-    what = {"worst": "Worst-task accuracy", "mean": "Mean accuracy over tasks", "change": "Relative change"}[of]
-    band = " (line: mean over seeds, band: min to max)" if any(s.num_runs > 1 for s in spreads) else ""
+    what = {
+        "worst": "Worst-task accuracy",
+        "mean": "Mean accuracy over tasks",
+        "change": "Relative change",
+    }[of]
+    band = (
+        " (line: mean over seeds, band: min to max)" if any(s.num_runs > 1 for s in spreads) else ""
+    )
     with drawing():
-        figure, axes = new_axes(what + band, X_LABELS[x], "change (%)" if of == "change" else "accuracy (%)")
+        figure, axes = new_axes(
+            what + band, X_LABELS[x], "change (%)" if of == "change" else "accuracy (%)"
+        )
         ends: list[tuple[float, float, str, str]] = []
         for i, (spread, colour) in enumerate(zip(spreads, colours(len(spreads)), strict=True)):
             if not len(spread.steps):
                 continue
             cost = getattr(spread, x)
             style = ("-", (0, (4, 2)), (0, (1, 1.2)))[i // DIRECT_LABELS % 3]
-            axes.fill_between(cost, 100 * spread.low, 100 * spread.high, color=colour, alpha=0.15, lw=0)
+            axes.fill_between(
+                cost, 100 * spread.low, 100 * spread.high, color=colour, alpha=0.15, lw=0
+            )
             axes.plot(cost, 100 * spread.mean, color=colour, lw=1.8, ls=style, marker="o", ms=3)
             ends.append((float(cost[-1]), float(100 * spread.mean[-1]), spread.label, colour))
         if of == "change":
@@ -223,9 +280,15 @@ def _lines(
     shades, named = list(colours(len(tasks))), dict(enumerate(tasks))
     if not few:
         worst, best = _extremes(values if ranking is None else ranking)
-        shades = [WORST if k == worst else colours(1)[0] if k == best else GREY for k in range(len(tasks))]
+        shades = [
+            WORST if k == worst else colours(1)[0] if k == best else GREY for k in range(len(tasks))
+        ]
         notes = ((worst, "worst"), (best, "best"))  # at the last evaluation
-        named = {k: f"{drawable(tasks[k], LONGEST_LABEL - 8)} ({note})" for k, note in notes if k is not None}
+        named = {
+            k: f"{drawable(tasks[k], LONGEST_LABEL - 8)} ({note})"
+            for k, note in notes
+            if k is not None
+        }
     ends: list[tuple[float, float, str, str]] = []
     for k in range(len(tasks)):
         bold = k in named
@@ -250,10 +313,14 @@ def _shares_scatter(curves: StepCurves) -> Figure:
         "target share of groups (%)",
         "realised share of groups (%)",
     )
-    target, realized = (100 * running_mean(v, max(1, len(v)))[-1:] for v in (curves.target, curves.realized))
+    target, realized = (
+        100 * running_mean(v, max(1, len(v)))[-1:] for v in (curves.target, curves.realized)
+    )
     top = _top(np.concatenate([target.ravel(), realized.ravel()]))
     axes.plot([0, top], [0, top], color=INK, lw=0.9, ls=":", label="exactly as wanted")
-    axes.plot(target.ravel(), realized.ravel(), "o", ms=4, alpha=0.7, color=colours(1)[0], label="a task")
+    axes.plot(
+        target.ravel(), realized.ravel(), "o", ms=4, alpha=0.7, color=colours(1)[0], label="a task"
+    )
     axes.set_xlim(0, top)
     axes.set_ylim(0, top)
     legend(axes)

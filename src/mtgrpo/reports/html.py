@@ -15,7 +15,13 @@ from mtgrpo.reports import figures as fig
 from mtgrpo.reports import page
 from mtgrpo.reports.compare import change_against
 from mtgrpo.reports.comparison_page import write_comparison
-from mtgrpo.reports.curves import accuracy_curves, cost_to_reach, shares_met_rate, step_curves, task_table
+from mtgrpo.reports.curves import (
+    accuracy_curves,
+    cost_to_reach,
+    shares_met_rate,
+    step_curves,
+    task_table,
+)
 from mtgrpo.reports.samples import samples_section
 from mtgrpo.runlog import Run, read_run
 from mtgrpo.runlog.files import explained, write_text
@@ -89,10 +95,14 @@ def _head(run: Run) -> str:
     if reason := run.summary.get("reason") or run.summary.get("error"):
         parts.append(page.notice(f"Reason: {reason}"))
     if not run.evaluations:
-        parts.append(page.notice("No evaluation was logged: test accuracy is not known, before or after."))
+        parts.append(
+            page.notice("No evaluation was logged: test accuracy is not known, before or after.")
+        )
     elif len(run.evaluations) == 1:
         step = run.evaluations[0].step
-        parts.append(page.notice(f"One evaluation was logged (step {step}): nothing to compare it with yet."))
+        parts.append(
+            page.notice(f"One evaluation was logged (step {step}): nothing to compare it with yet.")
+        )
     if not run.metrics:
         parts.append(page.notice("No training step was logged."))
     return "\n".join(parts)
@@ -105,7 +115,11 @@ def _headline(run: Run) -> str:
 
         def arrow(values: np.ndarray) -> str:
             first = page.percent(float(values[0]))
-            return f"{first} → {page.percent(float(values[-1]))} %" if len(values) > 1 else f"{first} %"
+            return (
+                f"{first} → {page.percent(float(values[-1]))} %"
+                if len(values) > 1
+                else f"{first} %"
+            )
 
         def task(row: int) -> str:
             k = index[row]
@@ -120,7 +134,9 @@ def _headline(run: Run) -> str:
         cards.append(("Training time", page.duration(last.elapsed_s), f"{run.last_step:,} steps"))
         met = shares_met_rate(run)
         if met == met:
-            cards.append(("Shares met", f"{100 * met:.1f} %", "steps whose trained groups equal the quotas"))
+            cards.append(
+                ("Shares met", f"{100 * met:.1f} %", "steps whose trained groups equal the quotas")
+            )
     return page.cards(cards) if cards else ""
 
 
@@ -132,11 +148,19 @@ def _figures(run: Run) -> list[tuple[str, fig.Figure, str]]:
         found.append(("accuracy", fig.accuracy_figure(accuracy), caption))
         if accuracy.rollouts[-1] > accuracy.rollouts[0]:
             caption = "The same over completions generated, which is what training costs."
-            found.append(("accuracy-rollouts", fig.accuracy_figure(accuracy, x="rollouts"), caption))
+            found.append(
+                ("accuracy-rollouts", fig.accuracy_figure(accuracy, x="rollouts"), caption)
+            )
     if not len(steps.steps):
         return found
     if not np.isnan(steps.weights).all():
-        found.append(("weights", fig.weights_figure(steps, accuracy), "Task weights that each step's quotas follow."))
+        found.append(
+            (
+                "weights",
+                fig.weights_figure(steps, accuracy),
+                "Task weights that each step's quotas follow.",
+            )
+        )
     if not np.isnan(steps.realized).all():
         caption = "What the batch was trained on, against what the weights asked for."
         found.append(("shares", fig.shares_figure(steps, accuracy), caption))
@@ -144,7 +168,9 @@ def _figures(run: Run) -> list[tuple[str, fig.Figure, str]]:
         caption = "How many of a task's generated groups carry a gradient."
         found.append(("acceptance", fig.acceptance_figure(steps, accuracy), caption))
     if not np.isnan(steps.rounds).all():
-        caption = "Generation rounds, groups generated and groups missing from the quotas, step by step."
+        caption = (
+            "Generation rounds, groups generated and groups missing from the quotas, step by step."
+        )
         found.append(("effort", fig.effort_figure(steps), caption))
     return found
 
@@ -171,7 +197,15 @@ def _task_table(run: Run) -> str:
     for label, values in (("worst task", curves.worst), ("mean of tasks", curves.mean)):
         before = float(values[0]) if len(values) else np.nan
         after = float(values[-1]) if len(values) > 1 else np.nan
-        cells.append([label, page.percent(before), page.percent(after), page.signed(after - before), *[""] * 5])
+        cells.append(
+            [
+                label,
+                page.percent(before),
+                page.percent(after),
+                page.signed(after - before),
+                *[""] * 5,
+            ]
+        )
     heads = ("task", "accuracy before, %", "after, %", "change, points", "acceptance rate, %", "final weight",
              "target share, %", "realised share, %", "groups generated")  # fmt: skip
     note = (
@@ -202,8 +236,12 @@ def _baseline_table(run: Run, others: Sequence[Run]) -> str:
                 page.percent(worst),
                 page.percent(mean),
                 page.signed(change, scale=1.0),
-                f"{page.number(cost.steps)} / {page.number(theirs.steps)}" if cost and theirs else page.MISSING,
-                f"{page.number(cost.rollouts)} / {page.number(theirs.rollouts)}" if cost and theirs else page.MISSING,
+                f"{page.number(cost.steps)} / {page.number(theirs.steps)}"
+                if cost and theirs
+                else page.MISSING,
+                f"{page.number(cost.rollouts)} / {page.number(theirs.rollouts)}"
+                if cost and theirs
+                else page.MISSING,
             ]
         )
     heads = ("other run", "its worst task, %", "its mean, %", "this run: relative change per task, %",
@@ -216,18 +254,29 @@ def _commands(run: Run) -> str:
     checkpoints = run.checkpoints()
     lines = []
     if run.status != "finished":
-        known = "resumes from the newest checkpoint" if checkpoints else "no checkpoint yet: start again elsewhere"
+        known = (
+            "resumes from the newest checkpoint"
+            if checkpoints
+            else "no checkpoint yet: start again elsewhere"
+        )
         lines += [f"# {known}", f"mtgrpo train {directory} --output {directory} --resume"]
     if checkpoints:
         newest = shlex.quote(os.fspath(list(checkpoints.values())[-1]))
-        lines += ["# test accuracy of the newest checkpoint", f"mtgrpo eval {directory} --model {newest}"]
+        lines += [
+            "# test accuracy of the newest checkpoint",
+            f"mtgrpo eval {directory} --model {newest}",
+        ]
     lines += ["# this report again", f"mtgrpo report {directory}"]
     return page.pre("\n".join(lines))
 
 
 def _settings(run: Run) -> str:
     parts: list[str] = []
-    files = {"config.yaml": run.config, "environment.json": run.environment, "summary.json": run.summary}
+    files = {
+        "config.yaml": run.config,
+        "environment.json": run.environment,
+        "summary.json": run.summary,
+    }
     for name, content in files.items():
         if not content:
             parts.append(page.paragraph(f"{name} is not in the run directory."))
@@ -237,5 +286,9 @@ def _settings(run: Run) -> str:
             written = file.read_text(encoding="utf-8", errors="replace")
         if name.endswith(".json"):
             written = json.dumps(content, indent=2, ensure_ascii=False)
-        parts.append(page.details(page.text(name), page.pre(written, most=200_000), is_open=name == "config.yaml"))
+        parts.append(
+            page.details(
+                page.text(name), page.pre(written, most=200_000), is_open=name == "config.yaml"
+            )
+        )
     return "".join(parts)

@@ -168,7 +168,11 @@ def duration(seconds: float) -> str:
     if seconds != seconds:
         return MISSING
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
+    return (
+        f"{minutes // 60} h {minutes % 60:02d} min"
+        if minutes >= 60
+        else f"{minutes} min {rest:02d} s"
+    )
 
 
 def page(title: str, body: str) -> str:
@@ -185,4 +189,8 @@ def page(title: str, body: str) -> str:
 def _visible(char: str) -> str:
     if char < " " or char == "\x7f":
         return chr(0x2400 + ord(char)) if char < " " else "\u2421"
-    return f"[U+{ord(char):04X}]" if unicodedata.category(char) in ("Cc", "Cf", "Cs") and char != "\u200d" else char
+    return (
+        f"[U+{ord(char):04X}]"
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs") and char != "\u200d"
+        else char
+    )

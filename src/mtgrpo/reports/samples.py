@@ -22,7 +22,11 @@ def samples_section(run: Run) -> str:
         by_task.setdefault(sample.task, []).append(sample)
     if not by_task:
         return page.section("Sample completions", page.paragraph("No completions were logged."))
-    shown = _hardest_first(run, list(by_task))[:MOST_TASKS] if len(by_task) > MOST_TASKS else list(by_task)
+    shown = (
+        _hardest_first(run, list(by_task))[:MOST_TASKS]
+        if len(by_task) > MOST_TASKS
+        else list(by_task)
+    )
     parts = [
         page.paragraph(
             "What the model was asked in training and what it wrote, as logged. Right and wrong are by accuracy; "
@@ -37,18 +41,26 @@ def samples_section(run: Run) -> str:
             blocks.append(_step("Last", [s for s in samples if s.step == last]))
         parts.append(page.details(page.name(task), *blocks))
     if len(by_task) > len(shown):
-        parts.append(page.paragraph(f"{len(by_task) - len(shown)} more tasks in completions.jsonl."))
+        parts.append(
+            page.paragraph(f"{len(by_task) - len(shown)} more tasks in completions.jsonl.")
+        )
     return page.section("Sample completions", *parts)
 
 
 def _hardest_first(run: Run, tasks: list[str]) -> list[str]:
-    rows = {row.task: row.before if row.after != row.after else row.after for row in task_table(run)}
+    rows = {
+        row.task: row.before if row.after != row.after else row.after for row in task_table(run)
+    }
     known = [task for task in tasks if rows.get(task, float("nan")) == rows.get(task)]
-    return sorted(known, key=lambda task: rows[task]) + [task for task in tasks if task not in set(known)]
+    return sorted(known, key=lambda task: rows[task]) + [
+        task for task in tasks if task not in set(known)
+    ]
 
 
 def _step(when: str, samples: Sequence[Completion]) -> str:
-    return f"<h3>{when}: step {samples[0].step:,}</h3>" + "".join(_sample(s) for s in samples[:MOST_PER_STEP])
+    return f"<h3>{when}: step {samples[0].step:,}</h3>" + "".join(
+        _sample(s) for s in samples[:MOST_PER_STEP]
+    )
 
 
 def _sample(sample: Completion) -> str:

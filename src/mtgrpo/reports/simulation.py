@@ -34,7 +34,9 @@ def curves_figure(result: SimulationResult) -> Figure:
         steps, window = np.arange(result.steps + 1), max(1, result.steps // 40)
         informative = running_mean(result.informative.astype(float), window)
         generated = running_mean(result.generated.astype(float), window)
-        zero = 1 - np.divide(informative, generated, out=np.full(generated.shape, np.nan), where=generated > 0)
+        zero = 1 - np.divide(
+            informative, generated, out=np.full(generated.shape, np.nan), where=generated > 0
+        )
         realized, handles = running_mean(result.realized, window), list[Line2D]()
         for k, colour in enumerate(colours(len(result.tasks))):
             line = LINES[k // 9 % len(LINES)]
@@ -46,7 +48,12 @@ def curves_figure(result: SimulationResult) -> Figure:
         _title(accuracy, "True accuracy", "training steps", "accuracy")
         _title(weights, "Task weights", "training steps", "weight")
         _title(shares, f"Share of the batch (mean of {window} steps)", "training steps", "share")
-        _title(waste, f"Zero-gradient groups (mean of {window} steps)", "training steps", "rate among generated")
+        _title(
+            waste,
+            f"Zero-gradient groups (mean of {window} steps)",
+            "training steps",
+            "rate among generated",
+        )
         for panel in panels:
             panel.set_ylim(-0.02, 1.02)
         figure.suptitle(
@@ -70,7 +77,12 @@ def comparison_figure(results: Sequence[SimulationResult]) -> Figure:
                 np.arange(result.steps + 1), result.worst_accuracy, color=shade, lw=1.2
             )
             by_rollouts.plot(result.rollouts, result.worst_accuracy, color=shade, lw=1.2)
-        _title(by_step, "Worst task against steps (simulated)", "training steps", "accuracy of the worst task")
+        _title(
+            by_step,
+            "Worst task against steps (simulated)",
+            "training steps",
+            "accuracy of the worst task",
+        )
         _title(by_rollouts, "Worst task against cost", "rollouts (completions generated)", "")
         _legend(figure, list(handles.values()), list(handles))
         finish(figure, by_step)
@@ -84,10 +96,22 @@ def tradeoff_figure(sweep: Sweep) -> Figure:
         axes, rows = figure.subplots(), sweep.rows()
         mean = np.array([row["mean_accuracy"] for row in rows])
         worst = np.array([row["worst_accuracy"] for row in rows])
-        axes.scatter(sweep.mean_accuracy, sweep.worst_accuracy, s=10, color=GREY, lw=0, label="one seed")
+        axes.scatter(
+            sweep.mean_accuracy, sweep.worst_accuracy, s=10, color=GREY, lw=0, label="one seed"
+        )
         label = f"mean of {len(sweep.seeds)} seeds ± 1 std. error"
         errors = [[row[f"{key}_accuracy_se"] for row in rows] for key in ("mean", "worst")]
-        axes.errorbar(mean, worst, errors[1], errors[0], color=BRIGHT[0], marker="o", ms=5, capsize=2, label=label)
+        axes.errorbar(
+            mean,
+            worst,
+            errors[1],
+            errors[0],
+            color=BRIGHT[0],
+            marker="o",
+            ms=5,
+            capsize=2,
+            label=label,
+        )
         axes.margins(0.12)
         _name_points(axes, mean, worst, [str(value) for value in sweep.values])
         title = f"{drawable(sweep.preset)}, varying {drawable(sweep.parameter)} (simulated)"
@@ -113,7 +137,10 @@ def _name_points(axes: Axes, x: Floats, y: Floats, names: Sequence[str]) -> None
     width, height = np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())
     named = list[tuple[float, float, list[str]]]()
     for a, b, name in zip(x.tolist(), y.tolist(), names, strict=True):
-        near = next((n for n in named if abs(n[0] - a) < 0.06 * width and abs(n[1] - b) < 0.04 * height), None)
+        near = next(
+            (n for n in named if abs(n[0] - a) < 0.06 * width and abs(n[1] - b) < 0.04 * height),
+            None,
+        )
         if near is None:
             named.append((a, b, [name]))
         else:

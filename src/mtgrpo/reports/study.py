@@ -44,7 +44,10 @@ def write_study_report(results: StudyResults, folder: str | os.PathLike[str]) ->
         )
     )
     save({name: figure for name, figure, _ in figures}, out / "figures")
-    write_text(out / "tables.md", "\n\n".join([f"# {title}", intro, *(table.markdown() for table in tables)]) + "\n")
+    write_text(
+        out / "tables.md",
+        "\n\n".join([f"# {title}", intro, *(table.markdown() for table in tables)]) + "\n",
+    )
     path = out / "report.html"
     write_text(path, page.page(title, body))
     return path
@@ -52,7 +55,9 @@ def write_study_report(results: StudyResults, folder: str | os.PathLike[str]) ->
 
 def _section(table: Table) -> str:
     rows = [[page.name(row[0]), *map(_cell, row[1:])] for row in table.rows]
-    return page.section(table.title, page.table(table.heads, rows), page.paragraph(table.note) if table.note else "")
+    return page.section(
+        table.title, page.table(table.heads, rows), page.paragraph(table.note) if table.note else ""
+    )
 
 
 def _cell(text: str) -> str:

@@ -16,7 +16,11 @@ from mtgrpo.reports.study_panels import dots_figure, panels_figure, trade_off_fi
 
 Named = tuple[str, Figure, str]
 Planned = tuple[str, Callable[[], Figure], str]
-CURVES = {"worst": "Worst-task accuracy", "mean": "Mean accuracy", "change": "Relative change against {baseline}"}
+CURVES = {
+    "worst": "Worst-task accuracy",
+    "mean": "Mean accuracy",
+    "change": "Relative change against {baseline}",
+}
 COSTS = {"steps": "training steps", "rollouts": "completions generated for training"}
 
 
@@ -28,7 +32,9 @@ def study_figures(results: StudyResults, only: Sequence[str] | None = None) -> l
         only: Identifiers of the figures to draw; all by default.
     """
     planned = [*_ends(results), *_courses(results)]
-    return [(name, draw(), caption) for name, draw, caption in planned if only is None or name in only]
+    return [
+        (name, draw(), caption) for name, draw, caption in planned if only is None or name in only
+    ]
 
 
 def _courses(results: StudyResults) -> Iterator[Planned]:
@@ -41,7 +47,11 @@ def _courses(results: StudyResults) -> Iterator[Planned]:
                     continue
                 caption = f"{what.format(baseline=results.baseline)} over {cost}: {family}. "
                 caption += "Line: mean over seeds; band: lowest to highest."
-                yield f"{of}-{x}-{family}", partial(_spread_figure, results, methods, of, x), caption
+                yield (
+                    f"{of}-{x}-{family}",
+                    partial(_spread_figure, results, methods, of, x),
+                    caption,
+                )
     caption = "Mean against worst-task accuracy at the end: points at the means, bars from lowest to highest over "
     caption += "seeds. A line joins the values of one parameter of one rule, written beside the points; grey: other "
     caption += "methods."
@@ -51,9 +61,17 @@ def _courses(results: StudyResults) -> Iterator[Planned]:
         caption = f"Accuracy of every task: {family}, mean over seeds."
         yield f"tasks-{family}", partial(panels, methods, "accuracy", "accuracy"), caption
     moving = families.get("multi-task", results.finished_methods)
-    yield "weights", partial(panels, moving, "weight", "task weight"), "Task weights, mean over seeds."
+    yield (
+        "weights",
+        partial(panels, moving, "weight", "task weight"),
+        "Task weights, mean over seeds.",
+    )
     caption = "Share of the groups trained on (line) and its target (dashed), mean over seeds."
-    yield "shares", partial(panels, moving, "realized_ratio", "share", dashed="target_ratio"), caption
+    yield (
+        "shares",
+        partial(panels, moving, "realized_ratio", "share", dashed="target_ratio"),
+        caption,
+    )
     caption = "Acceptance rate: informative groups / generated groups, mean over seeds."
     yield "acceptance", partial(panels, moving, "acceptance_rate", "acceptance rate"), caption
 
@@ -67,17 +85,22 @@ def _ends(results: StudyResults) -> Iterator[Planned]:
     """What the runs came to, a dot per seed."""
 
     def accuracies(columns: Sequence[int]) -> dict[str, list[float]]:
-        return {m: [100 * float(run.accuracy[-1, columns].mean()) for run in results.of(m)] for m in methods}
+        return {
+            m: [100 * float(run.accuracy[-1, columns].mean()) for run in results.of(m)]
+            for m in methods
+        }
 
     def means(name: str) -> dict[str, list[float]]:
         return {
-            m: [float(np.nanmean(run.series[name])) for run in results.of(m) if name in run.series] for m in methods
+            m: [float(np.nanmean(run.series[name])) for run in results.of(m) if name in run.series]
+            for m in methods
         }
 
     methods, tasks = results.finished_methods, results.runs[0].tasks
     dots, figure = "A dot per seed, a bar at their mean.", partial(dots_figure, results)
     worst, mean = (
-        {m: [100 * float(getattr(run, of)[-1]) for run in results.of(m)] for m in methods} for of in ("worst", "mean")
+        {m: [100 * float(getattr(run, of)[-1]) for run in results.of(m)] for m in methods}
+        for of in ("worst", "mean")
     )
     final = [("worst task: accuracy at the end (%)", worst), ("mean of tasks (%)", mean)]
     yield "final", partial(figure, final), f"Every run at its last evaluation. {dots}"
@@ -93,7 +116,9 @@ def _ends(results: StudyResults) -> Iterator[Planned]:
     ]
     yield "effort", partial(figure, effort), f"What a step costs. {dots}"
     lost = {m: [100 * float(run.forgotten.mean()) for run in results.of(m)] for m in methods}
-    caption = f"Forgetting: best accuracy of each task so far minus its last one, mean over tasks. {dots}"
+    caption = (
+        f"Forgetting: best accuracy of each task so far minus its last one, mean over tasks. {dots}"
+    )
     yield "forgetting", partial(figure, [("forgotten (points)", lost)]), caption
 
 
@@ -102,7 +127,13 @@ def method_families(results: StudyResults) -> dict[str, list[str]]:
     families: dict[str, list[str]] = {"baselines": [], "multi-task": [], "sequential": []}
     for method in results.finished_methods:
         preset = str(results.methods[method].get("preset", method))
-        kind = "sequential" if preset.startswith("seq_") else "baselines" if is_baseline(preset) else "multi-task"
+        kind = (
+            "sequential"
+            if preset.startswith("seq_")
+            else "baselines"
+            if is_baseline(preset)
+            else "multi-task"
+        )
         families[kind].append(method)
     for members in families.values():
         if members and results.baseline not in members and results.of(results.baseline):
@@ -128,11 +159,15 @@ def spread_of(results: StudyResults, method: str, of: str, x: str = "steps") -> 
     runs = results.of(method)
     common = sorted(set.intersection(*(set(run.steps.tolist()) for run in runs)))
     rows = [[run.steps.tolist().index(step) for step in common] for run in runs]
-    values = np.array([_values(results, run, of, x)[row] for run, row in zip(runs, rows, strict=True)])
+    values = np.array(
+        [_values(results, run, of, x)[row] for run, row in zip(runs, rows, strict=True)]
+    )
     known = ~np.isnan(values).any(axis=0)
 
     def cost(name: str) -> Floats:
-        return np.mean([getattr(run, name)[row] for run, row in zip(runs, rows, strict=True)], axis=0)[known]
+        return np.mean(
+            [getattr(run, name)[row] for run, row in zip(runs, rows, strict=True)], axis=0
+        )[known]
 
     return Spread(
         label=method,
@@ -152,7 +187,9 @@ def _values(results: StudyResults, run: RunResult, of: str, x: str) -> Floats:
     costs = getattr(run, x)
     curves = [
         [
-            np.interp(costs, getattr(base, x), base.accuracy[:, base.tasks.index(task)], right=np.nan)
+            np.interp(
+                costs, getattr(base, x), base.accuracy[:, base.tasks.index(task)], right=np.nan
+            )
             for task in run.tasks
         ]
         for base in results.of(results.baseline)

@@ -16,7 +16,9 @@ SWEEPS = {"lam": "λ", "eta": "η"}
 _LABELS_EVERY = 5  # at most so many panels of dots in a row, before the methods' names are repeated
 
 
-def dots_figure(results: StudyResults, columns: Sequence[tuple[str, Mapping[str, Sequence[float]]]]) -> Figure:
+def dots_figure(
+    results: StudyResults, columns: Sequence[tuple[str, Mapping[str, Sequence[float]]]]
+) -> Figure:
     """A row per method, a panel per measure: a dot per seed, a bar at the mean.
 
     Args:
@@ -41,16 +43,36 @@ def dots_figure(results: StudyResults, columns: Sequence[tuple[str, Mapping[str,
                     if (method == results.baseline) is chosen
                     for x in values.get(method, ())
                 ]
-                axes.plot(*zip(*dots, strict=True) if dots else ((), ()), "o", ms=3.5, color=colour, alpha=0.55, mew=0)
-            means = {y: np.mean(values[method]) for y, method in enumerate(methods) if values.get(method)}
-            axes.vlines(list(means.values()), [y - 0.3 for y in means], [y + 0.3 for y in means], color=INK, lw=1.6)
+                axes.plot(
+                    *zip(*dots, strict=True) if dots else ((), ()),
+                    "o",
+                    ms=3.5,
+                    color=colour,
+                    alpha=0.55,
+                    mew=0,
+                )
+            means = {
+                y: np.mean(values[method]) for y, method in enumerate(methods) if values.get(method)
+            }
+            axes.vlines(
+                list(means.values()),
+                [y - 0.3 for y in means],
+                [y + 0.3 for y in means],
+                color=INK,
+                lw=1.6,
+            )
             axes.set_xlabel(drawable(label, 40))
             axes.set_yticks(range(len(methods)), [drawable(method) for method in methods])
         return figure
 
 
 def panels_figure(
-    results: StudyResults, methods: Sequence[str], name: str, label: str, *, dashed: str | None = None
+    results: StudyResults,
+    methods: Sequence[str],
+    name: str,
+    label: str,
+    *,
+    dashed: str | None = None,
 ) -> Figure:
     """A measure of every task over the steps, a panel per method: mean over seeds.
 
@@ -72,17 +94,25 @@ def panels_figure(
         for axes, method in zip(grid.flat, methods, strict=False):
             runs = results.of(method)
             for task, colour in zip(tasks, colours(len(tasks)), strict=True):
-                axes.plot(*_mean_curve(runs, task, name), color=colour, lw=1.5, label=drawable(task))
+                axes.plot(
+                    *_mean_curve(runs, task, name), color=colour, lw=1.5, label=drawable(task)
+                )
                 if dashed:
                     axes.plot(*_mean_curve(runs, task, dashed), color=INK, lw=0.8, ls=(0, (3, 2)))
             axes.set_title(drawable(method), fontsize=8)
         for axes in grid.flat[max(0, len(methods) - columns) : len(methods)]:
-            axes.tick_params(labelbottom=True)  # the lowest of each column, whatever is hidden below it
-        grid[0, 0].set_ylim(0, None)  # shared; set last, or the first panel alone would decide the top
+            axes.tick_params(
+                labelbottom=True
+            )  # the lowest of each column, whatever is hidden below it
+        grid[0, 0].set_ylim(
+            0, None
+        )  # shared; set last, or the first panel alone would decide the top
         figure.supylabel(label, fontsize=8)
         figure.supxlabel("training steps", fontsize=8)
         handles, labels = grid.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), fontsize=7)
+        figure.legend(
+            handles, labels, loc="outside upper center", ncols=min(5, len(labels)), fontsize=7
+        )
         return figure
 
 
@@ -91,7 +121,12 @@ def trade_off_figure(results: StudyResults) -> Figure:
     swept = {symbol: lines for name, symbol in SWEEPS.items() if (lines := sweeps(results, name))}
     symbols = list(swept) or [""]
     on_lines = {method for lines in swept.values() for line in lines.values() for _, method in line}
-    plain = ("seq_", "grpo", "sec_", "dapo")  # presets without the method's weights: grey points without a name
+    plain = (
+        "seq_",
+        "grpo",
+        "sec_",
+        "dapo",
+    )  # presets without the method's weights: grey points without a name
     named = [
         m
         for m in results.finished_methods
@@ -99,7 +134,9 @@ def trade_off_figure(results: StudyResults) -> Figure:
     ]
     with drawing():
         figure = Figure(figsize=(1.2 + 4.2 * len(symbols), 4.4), layout="constrained")
-        panels: Sequence[Axes] = figure.subplots(1, len(symbols), sharex=True, sharey=True, squeeze=False)[0]
+        panels: Sequence[Axes] = figure.subplots(
+            1, len(symbols), sharex=True, sharey=True, squeeze=False
+        )[0]
         for axes, symbol in zip(panels, symbols, strict=True):
             lines = swept.get(symbol, {})
             drawn = {method for line in lines.values() for _, method in line}
@@ -108,10 +145,23 @@ def trade_off_figure(results: StudyResults) -> Figure:
                     is_base = method == results.baseline
                     place = _cross(axes, results.of(method), INK if is_base else GREY, bars=is_base)
                     if is_base or method in named:
-                        axes.annotate(drawable(method), place, xytext=(5, -9), textcoords="offset points", fontsize=7)
-            for (name, line), colour in zip(lines.items(), colours(max(1, len(lines))), strict=False):
+                        axes.annotate(
+                            drawable(method),
+                            place,
+                            xytext=(5, -9),
+                            textcoords="offset points",
+                            fontsize=7,
+                        )
+            for (name, line), colour in zip(
+                lines.items(), colours(max(1, len(lines))), strict=False
+            ):
                 places = [_cross(axes, results.of(method), colour) for _, method in line]
-                axes.plot(*zip(*places, strict=True), color=colour, lw=1.5, label=drawable(f"{name}, {symbol}", 40))
+                axes.plot(
+                    *zip(*places, strict=True),
+                    color=colour,
+                    lw=1.5,
+                    label=drawable(f"{name}, {symbol}", 40),
+                )
                 for i, ((value, _), place) in enumerate(zip(line, places, strict=True)):
                     axes.annotate(
                         f"{value:g}".replace("e-0", "e-"),
@@ -140,9 +190,13 @@ def sweeps(results: StudyResults, name: str) -> dict[str, list[tuple[float, str]
     return {group: sorted(members) for group, members in groups.items() if len(members) > 1}
 
 
-def _cross(axes: Axes, runs: Sequence[RunResult], colour: str, *, bars: bool = True) -> tuple[float, float]:
+def _cross(
+    axes: Axes, runs: Sequence[RunResult], colour: str, *, bars: bool = True
+) -> tuple[float, float]:
     """Draw a method's point; returns its place."""
-    mean, worst = (np.array([100 * getattr(run, of)[-1] for run in runs]) for of in ("mean", "worst"))
+    mean, worst = (
+        np.array([100 * getattr(run, of)[-1] for run in runs]) for of in ("mean", "worst")
+    )
     x, y = float(mean.mean()), float(worst.mean())
     if bars:
         axes.plot([mean.min(), mean.max()], [y, y], color=colour, lw=0.9, alpha=0.5, zorder=1)
@@ -151,7 +205,9 @@ def _cross(axes: Axes, runs: Sequence[RunResult], colour: str, *, bars: bool = T
     return x, y
 
 
-def _mean_curve(runs: Sequence[RunResult], task: str, name: str) -> tuple[Sequence[float], Sequence[float]]:
+def _mean_curve(
+    runs: Sequence[RunResult], task: str, name: str
+) -> tuple[Sequence[float], Sequence[float]]:
     """Steps, and the mean over runs of a task's measure at each."""
     if name == "accuracy":
         kept = list(runs)
@@ -159,7 +215,10 @@ def _mean_curve(runs: Sequence[RunResult], task: str, name: str) -> tuple[Sequen
         steps = [run.steps for run in kept]
     else:
         kept = [run for run in runs if f"task/{task}/{name}" in run.series]
-        curves, steps = [run.series[f"task/{task}/{name}"] for run in kept], [run.series["step"] for run in kept]
+        curves, steps = (
+            [run.series[f"task/{task}/{name}"] for run in kept],
+            [run.series["step"] for run in kept],
+        )
     if not kept:
         return [], []
     length = min(map(len, curves))

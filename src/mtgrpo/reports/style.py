@@ -21,7 +21,17 @@ from matplotlib.ticker import EngFormatter, MaxNLocator  # noqa: E402
 
 # Paul Tol's qualitative schemes "bright" (without grey) and "muted", https://sronpersonalpages.nl/~pault/
 BRIGHT = ("#4477AA", "#EE6677", "#228833", "#B8A000", "#AA3377", "#2FA4C7")
-MUTED = ("#332288", "#CC6677", "#117733", "#B59B00", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499")
+MUTED = (
+    "#332288",
+    "#CC6677",
+    "#117733",
+    "#B59B00",
+    "#88CCEE",
+    "#882255",
+    "#44AA99",
+    "#999933",
+    "#AA4499",
+)
 INK, GREY, WORST = "#222222", "#B0B0B0", "#C4003C"
 FONT_SIZE = 9.0
 LABEL, LABEL_SIZE, LONGEST_LABEL = "line-label", 8.0, 26
@@ -84,13 +94,22 @@ def finish(figure: Figure, *panels: Axes, rollouts: bool = False) -> Figure:
         if high - low < 1:  # a single evaluation: no ticks at fractions of a step
             axes.set_xlim((low + high) / 2 - 0.5, (low + high) / 2 + 0.5)
         if not any(len(line.get_xdata()) for line in axes.lines) and not axes.collections:  # type: ignore[arg-type]
-            axes.text(0.5, 0.5, "nothing was logged", transform=axes.transAxes, ha="center", color="#555555")
+            axes.text(
+                0.5,
+                0.5,
+                "nothing was logged",
+                transform=axes.transAxes,
+                ha="center",
+                color="#555555",
+            )
     return figure
 
 
 def legend(axes: Axes) -> None:
     """A legend of the lines that are not tasks, under the axes where it covers nothing."""
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4, borderaxespad=0, handlelength=2.4)
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4, borderaxespad=0, handlelength=2.4
+    )
 
 
 def colours(count: int) -> Sequence[str]:
@@ -117,13 +136,19 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
 
 def _spread_labels(axes: Axes) -> None:
     """Move the labels of `label_ends` apart, each as near to its line as the others let it."""
-    labels = [text for text in axes.texts if text.get_gid() == LABEL and isinstance(text, Annotation)]
+    labels = [
+        text for text in axes.texts if text.get_gid() == LABEL and isinstance(text, Annotation)
+    ]
     bottom, top = axes.get_ylim()
-    height_pt = cast(Figure, axes.figure).get_figheight() * 72 * 0.7  # of the axes; the rest is title and labels
+    height_pt = (
+        cast(Figure, axes.figure).get_figheight() * 72 * 0.7
+    )  # of the axes; the rest is title and labels
     gap = (top - bottom) * LABEL_SIZE * 1.35 / height_pt
     wanted = [(float(label.xy[1]), label) for label in labels]
     wanted.sort(key=lambda pair: pair[0])
-    for y, label in zip(spread([y for y, _ in wanted], gap, bottom, top), (x for _, x in wanted), strict=True):
+    for y, label in zip(
+        spread([y for y, _ in wanted], gap, bottom, top), (x for _, x in wanted), strict=True
+    ):
         label.set_position((1.03, y))
 
 
@@ -133,7 +158,9 @@ def spread(places: Sequence[float], gap: float, bottom: float, top: float) -> li
     half = gap / 2
     for place in places:
         blocks.append([min(max(place, bottom + half), top - half), 1])
-        while len(blocks) > 1 and blocks[-1][0] - blocks[-2][0] < half * (blocks[-1][1] + blocks[-2][1]):
+        while len(blocks) > 1 and blocks[-1][0] - blocks[-2][0] < half * (
+            blocks[-1][1] + blocks[-2][1]
+        ):
             (a, n), (b, m) = blocks[-2], blocks.pop()
             centre, reach = (a * n + b * m) / (n + m), half * (n + m)
             blocks[-1] = [max(min(centre, top - reach), bottom + reach), n + m]
@@ -143,7 +170,9 @@ def spread(places: Sequence[float], gap: float, bottom: float, top: float) -> li
 def drawable(name: str, longest: int = LONGEST_LABEL) -> str:
     """A name on one line, shortened in the middle, with a box for every character the font cannot draw."""
     known = _characters()
-    text = "".join(c if ord(c) in known and unicodedata.category(c)[0] != "C" else "\u25a1" for c in name)
+    text = "".join(
+        c if ord(c) in known and unicodedata.category(c)[0] != "C" else "\u25a1" for c in name
+    )
     if len(text) <= longest:
         return text
     head = (longest - 1) * 2 // 3

@@ -13,7 +13,13 @@ PACKAGES = (
     "mtgrpo", "numpy", "torch", "trl", "transformers", "accelerate", "peft", "datasets", "vllm", "verl",
     "reasoning-gym", "pyyaml", "matplotlib",
 )  # fmt: skip
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "WORLD_SIZE")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "WORLD_SIZE",
+)
 
 
 def describe_environment() -> dict[str, Any]:
@@ -59,5 +65,7 @@ def _git() -> dict[str, Any] | None:
 
 
 def _run_git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
     return done.stdout.strip()

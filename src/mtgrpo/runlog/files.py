@@ -56,7 +56,9 @@ def plain(value: Any, where: str, *, exact: bool = False) -> Any:
     to_list = getattr(value, "tolist", None)  # numpy scalars and arrays, without importing numpy
     if callable(to_list):
         return plain(to_list(), where, exact=exact)
-    raise RunError(f"{where}: a {type(value).__name__}; only numbers, text, lists and mappings can be written")
+    raise RunError(
+        f"{where}: a {type(value).__name__}; only numbers, text, lists and mappings can be written"
+    )
 
 
 def write_text(path: Path, text: str, error_class: type[MtgrpoError] = RunError) -> None:
@@ -67,7 +69,9 @@ def write_text(path: Path, text: str, error_class: type[MtgrpoError] = RunError)
     """
     with explained(path, "written", error_class):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+        )
         try:
             # a lone surrogate, from a model's broken text, has no UTF-8 form: it becomes "?"
             with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="\n") as file:
@@ -76,7 +80,9 @@ def write_text(path: Path, text: str, error_class: type[MtgrpoError] = RunError)
                 os.fsync(file.fileno())
             mask = os.umask(0)
             os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)  # mkstemp makes private files; a run is read by others
+            os.chmod(
+                temporary, 0o666 & ~mask
+            )  # mkstemp makes private files; a run is read by others
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -107,7 +113,9 @@ def read_json(path: Path) -> Any:
         except FileNotFoundError:
             return None
         except (ValueError, RecursionError):
-            raise RunError(f"{path}: not valid JSON; the file is damaged; restore it or delete it") from None
+            raise RunError(
+                f"{path}: not valid JSON; the file is damaged; restore it or delete it"
+            ) from None
 
 
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
@@ -148,7 +156,9 @@ def read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
         if isinstance(value, dict):
             found.append((line, value))
         elif i != last:
-            raise RunError(f"{path}: line {i + 1} is damaged; one JSON object per line is needed; delete that line")
+            raise RunError(
+                f"{path}: line {i + 1} is damaged; one JSON object per line is needed; delete that line"
+            )
     return found
 
 

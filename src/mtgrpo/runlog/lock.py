@@ -14,7 +14,9 @@ from mtgrpo.runlog.files import explained
 
 try:
     import fcntl
-except ImportError:  # not a POSIX system: taking a lock over is then not protected against a second taker
+except (
+    ImportError
+):  # not a POSIX system: taking a lock over is then not protected against a second taker
     fcntl = None
 
 
@@ -77,8 +79,13 @@ def _in_use(path: Path, holder: dict[str, Any], mine: dict[str, Any]) -> str:
     if holder == mine:
         return where + "this very process; close the RunLog that is open"
     if holder["host"] != mine["host"]:
-        return where + f"process {holder['pid']} on host {holder['host']!r}; if it is gone, delete {path}"
-    return where + f"process {holder['pid']}; wait for it, stop it, or choose another output directory"
+        return (
+            where
+            + f"process {holder['pid']} on host {holder['host']!r}; if it is gone, delete {path}"
+        )
+    return (
+        where + f"process {holder['pid']}; wait for it, stop it, or choose another output directory"
+    )
 
 
 def _parse(text: str) -> dict[str, Any] | None:
@@ -86,7 +93,11 @@ def _parse(text: str) -> dict[str, Any] | None:
         value = json.loads(text)
     except ValueError:
         return None  # empty, or torn by a crash: nobody holds it
-    if isinstance(value, dict) and isinstance(value.get("pid"), int) and isinstance(value.get("host"), str):
+    if (
+        isinstance(value, dict)
+        and isinstance(value.get("pid"), int)
+        and isinstance(value.get("host"), str)
+    ):
         return value
     return None
 
@@ -106,7 +117,9 @@ def _alive(holder: dict[str, Any]) -> bool:
         pass
     # Process ids are reused, in containers right after a restart: the start time tells processes apart.
     started = _started(holder["pid"])
-    return started != "zombie" and (not started or not holder.get("started") or started == holder["started"])
+    return started != "zombie" and (
+        not started or not holder.get("started") or started == holder["started"]
+    )
 
 
 def _started(pid: int) -> str:
@@ -114,7 +127,12 @@ def _started(pid: int) -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         # after the command name, which may hold anything: state is field 3, start time field 22
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()
+        )
         return "zombie" if fields[0] in "ZX" else f"{boot}/{fields[19]}"
     except (OSError, IndexError):
         return ""

@@ -109,8 +109,13 @@ class Run:
         """Checkpoint directories by step, oldest first."""
         prefix = "checkpoint-"
         with explained(self.path, "read"):
-            found = [(p.name.removeprefix(prefix), p) for p in (self.path / "checkpoints").glob(prefix + "*")]
-        return dict(sorted((int(step), p) for step, p in found if step.isdecimal() and step.isascii()))
+            found = [
+                (p.name.removeprefix(prefix), p)
+                for p in (self.path / "checkpoints").glob(prefix + "*")
+            ]
+        return dict(
+            sorted((int(step), p) for step, p in found if step.isdecimal() and step.isascii())
+        )
 
 
 def is_run(path: Path) -> bool:
@@ -134,9 +139,13 @@ def read_mark(path: Path) -> tuple[str, ...]:
         return ()
     names = mark.get("tasks") if isinstance(mark, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RunError(f"{path / 'run.json'}: no list of task names; the file is damaged or of another program")
+        raise RunError(
+            f"{path / 'run.json'}: no list of task names; the file is damaged or of another program"
+        )
     if mark.get("version") != 1:
-        raise RunError(f"{path / 'run.json'}: run format version {mark.get('version')!r}; this mtgrpo reads version 1")
+        raise RunError(
+            f"{path / 'run.json'}: run format version {mark.get('version')!r}; this mtgrpo reads version 1"
+        )
     return tuple(names)
 
 
@@ -154,7 +163,8 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     evaluations = _records(directory / "evaluations.jsonl", _evaluation)
     return Run(
         path=directory,
-        tasks=read_mark(directory) or tuple(dict.fromkeys(name for e in evaluations for name in e.tasks)),
+        tasks=read_mark(directory)
+        or tuple(dict.fromkeys(name for e in evaluations for name in e.tasks)),
         config=_config(directory / "config.yaml"),
         environment=_mapping(directory / "environment.json"),
         metrics=_records(directory / "metrics.jsonl", _metrics),
@@ -172,13 +182,19 @@ def _records(path: Path, make: Any) -> tuple[Any, ...]:
             records.append(make(line))
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise RunError(f"{path}: object {i + 1} cannot be used: {reason}; delete or mend that line") from None
+            raise RunError(
+                f"{path}: object {i + 1} cannot be used: {reason}; delete or mend that line"
+            ) from None
     return tuple(records)
 
 
 def _metrics(line: Mapping[str, Any]) -> Metrics:
     head = ("step", "rollouts", "elapsed_s")
-    values = {k: _number(v) for k, v in line.items() if k not in head and isinstance(v, (int, float, type(None)))}
+    values = {
+        k: _number(v)
+        for k, v in line.items()
+        if k not in head and isinstance(v, (int, float, type(None)))
+    }
     return Metrics(int(line["step"]), int(line["rollouts"]), _number(line.get("elapsed_s")), values)
 
 
@@ -194,7 +210,9 @@ def _evaluation(line: Mapping[str, Any]) -> Evaluation:
         for name, task in line["tasks"].items()
     }
     num_samples = int(line.get("num_samples") or 1)
-    return Evaluation(int(line["step"]), int(line["rollouts"]), _number(line.get("elapsed_s")), num_samples, tasks)
+    return Evaluation(
+        int(line["step"]), int(line["rollouts"]), _number(line.get("elapsed_s")), num_samples, tasks
+    )
 
 
 def _completion(line: Mapping[str, Any]) -> Completion:
@@ -222,7 +240,8 @@ def as_text(value: Any) -> str:
     """Text, or chat messages joined to text."""
     if isinstance(value, list):
         return "\n".join(
-            f"{m.get('role', '')}: {m.get('content', '')}" if isinstance(m, Mapping) else str(m) for m in value
+            f"{m.get('role', '')}: {m.get('content', '')}" if isinstance(m, Mapping) else str(m)
+            for m in value
         )
     return "" if value is None else str(value)
 

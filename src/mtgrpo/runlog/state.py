@@ -47,7 +47,9 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         record = json.loads(raw)
     except (ValueError, RecursionError):
-        raise StateError(f"{file}: not valid JSON ({len(raw)} bytes); it is torn or foreign; {fix}") from None
+        raise StateError(
+            f"{file}: not valid JSON ({len(raw)} bytes); it is torn or foreign; {fix}"
+        ) from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise StateError(f"{file}: not a state file of mtgrpo (no {FORMAT!r} mark); {fix}")
     if record.get("version") != VERSION:
@@ -59,7 +61,9 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise StateError(f"{file}: the payload is missing; {fix}")
     if _digest(payload) != record.get("sha256"):
-        raise StateError(f"{file}: the checksum does not match; the file was changed or damaged; {fix}")
+        raise StateError(
+            f"{file}: the checksum does not match; the file was changed or damaged; {fix}"
+        )
     return payload
 
 

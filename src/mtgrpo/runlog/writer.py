@@ -58,7 +58,9 @@ class RunLog:
         directory = Path(path)
         with explained(directory, "made"):
             directory.mkdir(parents=True, exist_ok=True)
-            entries = sorted(p.name for p in directory.iterdir() if p.name != ".lock" and not is_litter(p))
+            entries = sorted(
+                p.name for p in directory.iterdir() if p.name != ".lock" and not is_litter(p)
+            )
         if entries and not is_run(directory):
             raise RunError(
                 f"{directory}: not empty and not a run (it holds {entries[0]!r}); "
@@ -77,7 +79,10 @@ class RunLog:
             with explained(directory, "emptied"):
                 for name in (*LINES, "summary.json"):
                     (directory / name).unlink(missing_ok=True)
-            write_json(directory / "run.json", {"format": "mtgrpo-run", "version": VERSION, "tasks": list(tasks)})
+            write_json(
+                directory / "run.json",
+                {"format": "mtgrpo-run", "version": VERSION, "tasks": list(tasks)},
+            )
         except BaseException:
             lock.release()
             raise
@@ -92,7 +97,9 @@ class RunLog:
         """
         directory = Path(path)
         if not is_run(directory):
-            raise RunError(f"{directory}: not a run directory; nothing to resume; start without --resume")
+            raise RunError(
+                f"{directory}: not a run directory; nothing to resume; start without --resume"
+            )
         lock = _lock(directory)
         try:
             log = cls(directory, read_mark(directory), lock)
@@ -123,10 +130,17 @@ class RunLog:
 
     def has_evaluation(self, step: int) -> bool:
         """Whether an evaluation of this step is in the log; a run killed just before it evaluates again."""
-        return any(line.get("step") == step for _, line in read_lines(self.path / "evaluations.jsonl"))
+        return any(
+            line.get("step") == step for _, line in read_lines(self.path / "evaluations.jsonl")
+        )
 
     def log_metrics(
-        self, step: int, rollouts: int, values: Mapping[str, float], *, elapsed_s: float | None = None
+        self,
+        step: int,
+        rollouts: int,
+        values: Mapping[str, float],
+        *,
+        elapsed_s: float | None = None,
     ) -> None:
         """Append a step's metrics.
 
@@ -142,9 +156,13 @@ class RunLog:
         head = self._head(step, rollouts, elapsed_s)
         clash = head.keys() & values.keys()
         if clash:
-            raise RunError(f"metrics: the name {min(clash)!r} is the log's own; name the metric otherwise")
+            raise RunError(
+                f"metrics: the name {min(clash)!r} is the log's own; name the metric otherwise"
+            )
         line = plain(values, "metrics")
-        odd = next((k for k, v in line.items() if v is not None and not isinstance(v, (int, float))), None)
+        odd = next(
+            (k for k, v in line.items() if v is not None and not isinstance(v, (int, float))), None
+        )
         if odd is not None:
             raise RunError(f"metrics: {odd!r} is {line[odd]!r}; a number is needed")
         append_line(self.path / "metrics.jsonl", {**head, **line})
@@ -172,9 +190,13 @@ class RunLog:
         if missing is not None:
             raise RunError(f"evaluation: task {missing!r} has no 'accuracy'")
         head = self._head(step, rollouts, elapsed_s)
-        append_line(self.path / "evaluations.jsonl", {**head, "num_samples": num_samples, "tasks": tasks})
+        append_line(
+            self.path / "evaluations.jsonl", {**head, "num_samples": num_samples, "tasks": tasks}
+        )
 
-    def log_completions(self, step: int, samples: Sequence[Mapping[str, Any]], *, max_per_task: int) -> None:
+    def log_completions(
+        self, step: int, samples: Sequence[Mapping[str, Any]], *, max_per_task: int
+    ) -> None:
         """Append a few of a step's completions: the first `max_per_task` of each task.
 
         Args:
@@ -195,17 +217,26 @@ class RunLog:
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the complete resolved configuration."""
         yaml = require("yaml", "cli")
-        text = yaml.safe_dump(plain(config, "config.yaml"), sort_keys=False, allow_unicode=True, width=100)
+        text = yaml.safe_dump(
+            plain(config, "config.yaml"), sort_keys=False, allow_unicode=True, width=100
+        )
         write_text(self.path / "config.yaml", text)
 
-    def write_environment(self, *, seed: int | None = None, extra: Mapping[str, Any] | None = None) -> None:
+    def write_environment(
+        self, *, seed: int | None = None, extra: Mapping[str, Any] | None = None
+    ) -> None:
         """Write versions, machine, threads and git commit, with what the caller adds (accelerators, ...)."""
-        write_json(self.path / "environment.json", {**describe_environment(), "seed": seed, **(extra or {})})
+        write_json(
+            self.path / "environment.json",
+            {**describe_environment(), "seed": seed, **(extra or {})},
+        )
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write how the run ended; ``summary["status"]`` is ``finished``, ``interrupted`` or ``failed``."""
         if summary.get("status") not in ("finished", "interrupted", "failed"):
-            raise RunError(f"summary: status {summary.get('status')!r}; allowed: finished, interrupted, failed")
+            raise RunError(
+                f"summary: status {summary.get('status')!r}; allowed: finished, interrupted, failed"
+            )
         write_json(self.path / "summary.json", summary)
 
     def checkpoint_path(self, step: int) -> Path:
@@ -227,7 +258,9 @@ class RunLog:
         return {"step": step, "rollouts": rollouts, "elapsed_s": round(elapsed_s, 3)}
 
     def _restore_clock(self) -> None:
-        times = [line.get("elapsed_s") for name in LINES[:2] for _, line in read_lines(self.path / name)]
+        times = [
+            line.get("elapsed_s") for name in LINES[:2] for _, line in read_lines(self.path / name)
+        ]
         self._earlier_s = float(max((t for t in times if isinstance(t, (int, float))), default=0.0))
         self._start = time.monotonic()
 

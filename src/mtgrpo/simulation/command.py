@@ -67,7 +67,9 @@ def run_simulation(
         RunError: The run to fit cannot be read.
     """
     if min(steps, num_seeds, batch_size or 1) < 1 or (group_size or 2) < 2:
-        raise ConfigError("simulate: steps, seeds and batch size must be at least 1, the group size at least 2")
+        raise ConfigError(
+            "simulate: steps, seeds and batch size must be at least 1, the group size at least 2"
+        )
     errors: dict[str, float] = {}
     if fit_to is not None:
         run = read_run(fit_to)
@@ -77,7 +79,9 @@ def run_simulation(
         errors = fit_errors(chosen, run)
     else:
         if floors:
-            raise ConfigError("simulate: --floor belongs to a fit (--fit RUN); a world's YAML has floors of its own")
+            raise ConfigError(
+                "simulate: --floor belongs to a fit (--fit RUN); a world's YAML has floors of its own"
+            )
         chosen = _world(world)
     batch, group, seeds = batch_size or 32, group_size or 8, range(num_seeds)
     if sweep_over is not None:
@@ -98,7 +102,15 @@ def run_simulation(
         return SimulationOutcome(chosen, {}, table, errors)
     runs = {
         preset: [
-            simulate(chosen, preset, steps=steps, batch_size=batch, group_size=group, seed=seed, variant=variant)
+            simulate(
+                chosen,
+                preset,
+                steps=steps,
+                batch_size=batch,
+                group_size=group,
+                seed=seed,
+                variant=variant,
+            )
             for seed in seeds
         ]
         for preset in presets
@@ -109,12 +121,16 @@ def run_simulation(
 def known_floors(run: Run) -> dict[str, float]:
     """Guess floors of a run's tasks, as far as its configuration alone tells them: no data is loaded, no code run."""
     specs = run.config.get("tasks")
-    entries = [spec for spec in specs if isinstance(spec, Mapping)] if isinstance(specs, list) else []
+    entries = (
+        [spec for spec in specs if isinstance(spec, Mapping)] if isinstance(specs, list) else []
+    )
     floors: dict[str, float] = {}
     for i, spec in enumerate(entries):
         if "tiny" in spec or "paper" in spec:
             with suppress(MtgrpoError):  # an extra that is not installed here
-                floors |= {task.name: task.floor for task in build_task(spec, f"{run.path}: tasks[{i}]")}
+                floors |= {
+                    task.name: task.floor for task in build_task(spec, f"{run.path}: tasks[{i}]")
+                }
         elif "floor" in spec and len(entries) == len(run.tasks):
             floors[run.tasks[i]] = float(spec["floor"])
     return {name: floor for name, floor in floors.items() if name in run.tasks}
@@ -129,7 +145,9 @@ def _floors(given: Sequence[str]) -> dict[str, float]:
         except ValueError:
             equals = ""
         if not equals or not name:
-            raise ConfigError(f"simulate: --floor {text}; the form is task=accuracy, such as zebra-medium=0.25")
+            raise ConfigError(
+                f"simulate: --floor {text}; the form is task=accuracy, such as zebra-medium=0.25"
+            )
     return floors
 
 
@@ -152,5 +170,7 @@ def _sweep_values(text: str) -> tuple[str, list[float]]:
     except ValueError:
         numbers = []
     if not equals or not name or not numbers:
-        raise ConfigError(f"simulate: --sweep {text}; the form is name=a,b,c with numbers, such as lam=0.1,0.2,0.4")
+        raise ConfigError(
+            f"simulate: --sweep {text}; the form is name=a,b,c with numbers, such as lam=0.1,0.2,0.4"
+        )
     return name, numbers

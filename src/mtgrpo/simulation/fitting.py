@@ -19,7 +19,9 @@ GROUP_DEVIATION = 0.4
 NUM_GRID = 61
 
 
-def fit(run: Run | SimulationResult | Observations, floors: Mapping[str, float] | None = None) -> World:
+def fit(
+    run: Run | SimulationResult | Observations, floors: Mapping[str, float] | None = None
+) -> World:
     """A world whose tasks, trained on a run's shares, show the run's accuracies and acceptance rates.
 
     Each task is fitted by itself (no transfer): start skill, spread, learning rate and ceiling, by damped least
@@ -61,7 +63,9 @@ def fit_errors(world: World, run: Run | SimulationResult | Observations) -> dict
         curve = _Curve(observations, k, task.floor)
         predicted, _ = curve.replay(task.skill, task.spread, task.learning_rate, task.ceiling)
         missed = (predicted - curve.accuracy)[curve.seen]
-        errors[task.name] = float(np.sqrt(np.average(missed**2, weights=curve.generated[curve.seen])))
+        errors[task.name] = float(
+            np.sqrt(np.average(missed**2, weights=curve.generated[curve.seen]))
+        )
     return errors
 
 
@@ -94,7 +98,9 @@ class _Curve:
                 f"fit: task {observations.tasks[k]!r} has {int(self.seen.sum())} logged steps with groups; "
                 "at least 5 are needed"
             )
-        self._signals = group_signals(self.size)[0][:: self.size + 1]  # as if no wrong answer were well-formed
+        self._signals = group_signals(self.size)[0][
+            :: self.size + 1
+        ]  # as if no wrong answer were well-formed
 
     def parameters(self, point: Floats) -> tuple[float, float, float, float]:
         """Skill, spread, learning rate and ceiling of a point."""
@@ -102,17 +108,24 @@ class _Curve:
         ceiling = self.floor + (1 - self.floor) / (1 + float(np.exp(-point[3])))
         return float(point[0]) * (1 + spread), spread, float(np.exp(point[2])), ceiling
 
-    def replay(self, skill: float, spread: float, rate: float, ceiling: float) -> tuple[Floats, Floats]:
+    def replay(
+        self, skill: float, spread: float, rate: float, ceiling: float
+    ) -> tuple[Floats, Floats]:
         """Expected accuracy and acceptance rate at each logged step, shape (T,) each."""
         # Beyond these ends every prompt is as good as solved or hopeless.
         low, high = -3 * spread - 8.0, 3 * spread + 8.0
         grid = np.linspace(low, high, NUM_GRID)
         p, slopes = pass_rates(
-            grid, np.full(NUM_GRID, spread), np.array([[self.floor]]), np.array([[ceiling - self.floor]])
+            grid,
+            np.full(NUM_GRID, spread),
+            np.array([[self.floor]]),
+            np.array([[ceiling - self.floor]]),
         )
         outcomes, sensitivity = outcome_table(p, slopes, self.size)
         kept = outcomes[:, 1:-1].sum(axis=1)
-        learning = (outcomes * sensitivity * self._signals).sum(axis=1)  # 0 for the groups without gradient
+        learning = (outcomes * sensitivity * self._signals).sum(
+            axis=1
+        )  # 0 for the groups without gradient
         if self.filtered:
             learning = learning / np.maximum(kept, 1e-12)
         gains: list[float] = (rate * learning).tolist()
@@ -144,7 +157,10 @@ class _Curve:
         for spread in (0.7, 2.0, 5.0, 10.0):
             skills = np.linspace(-3, 3, 61)
             p, _ = pass_rates(
-                skills * (1 + spread), np.full(61, spread), np.array([[self.floor]]), np.array([[0.95 - self.floor]])
+                skills * (1 + spread),
+                np.full(61, spread),
+                np.array([[self.floor]]),
+                np.array([[0.95 - self.floor]]),
             )
             skill = skills[np.argmin(np.abs(p.mean(axis=1) - first))]
             for rate in (0.02, 0.1, 0.5, 2.0):
@@ -155,21 +171,31 @@ class _Curve:
         return min(found, key=lambda point: _square(self.residuals(point)))
 
 
-def least_squares(residuals: Callable[[Floats], Floats], start: Floats, max_iterations: int = 25) -> Floats:
+def least_squares(
+    residuals: Callable[[Floats], Floats], start: Floats, max_iterations: int = 25
+) -> Floats:
     """Levenberg-Marquardt with a forward-difference Jacobian: the point of least sum of squares near `start`."""
     point, damping = start.copy(), 1e-2
     here = residuals(point)
     for _ in range(max_iterations):
         step = 1e-4
-        jacobian = np.stack([(residuals(point + step * unit) - here) / step for unit in np.eye(len(point))], axis=1)
+        jacobian = np.stack(
+            [(residuals(point + step * unit) - here) / step for unit in np.eye(len(point))], axis=1
+        )
         gradient, curvature = jacobian.T @ here, jacobian.T @ jacobian
         improved = False
         while damping < 1e8:
-            move = -np.linalg.solve(curvature + damping * np.diag(np.diag(curvature) + 1e-9), gradient)
+            move = -np.linalg.solve(
+                curvature + damping * np.diag(np.diag(curvature) + 1e-9), gradient
+            )
             there = residuals(point + np.clip(move, -1.0, 1.0))
             if _square(there) < _square(here):
                 gain = _square(here) - _square(there)
-                point, here, damping = point + np.clip(move, -1.0, 1.0), there, max(damping / 5, 1e-9)
+                point, here, damping = (
+                    point + np.clip(move, -1.0, 1.0),
+                    there,
+                    max(damping / 5, 1e-9),
+                )
                 improved = gain > 1e-6 * _square(here)
                 break
             damping *= 5

@@ -73,13 +73,19 @@ def simulate(
     mixer = TaskMixer(
         world.names,
         batch_size=batch_size,
-        weighting=weighting if isinstance(weighting, TaskWeighting) else build_weighting(config.weighting),
-        sampler=sampler if isinstance(sampler, RatioPreservingSampler) else build_sampler(config.sampler),
+        weighting=weighting
+        if isinstance(weighting, TaskWeighting)
+        else build_weighting(config.weighting),
+        sampler=sampler
+        if isinstance(sampler, RatioPreservingSampler)
+        else build_sampler(config.sampler),
         task_reward=method.task_reward,
         observe=method.observe,
         seed=seed,
     )
-    remember = prompt_memory or (bool(config.prompt_memory) and any(task.num_prompts for task in world.tasks))
+    remember = prompt_memory or (
+        bool(config.prompt_memory) and any(task.num_prompts for task in world.tasks)
+    )
     sets = PromptSets(world, seed, remember)
     policy = ToyPolicy(world, group_size, np.random.default_rng([seed, 1]), sets)
     return _run(mixer, policy, sets, preset, steps, seed, updates_per_step, method.surrogate)
@@ -97,7 +103,9 @@ def _run(
 ) -> SimulationResult:
     tasks = mixer.tasks
     accuracy, weights, realized = (np.zeros((steps + extra, len(tasks))) for extra in (1, 0, 0))
-    generated, informative, skipped = (np.zeros((steps, len(tasks)), dtype=np.int64) for _ in range(3))
+    generated, informative, skipped = (
+        np.zeros((steps, len(tasks)), dtype=np.int64) for _ in range(3)
+    )
     rounds, shortfall, rollouts = (np.zeros(steps + extra, dtype=np.int64) for extra in (0, 0, 1))
     observed = np.full((steps, len(tasks)), np.nan)
     accuracy[0] = policy.accuracy()
@@ -121,7 +129,11 @@ def _run(
             skipped[t, k] = passed_over.get(task, 0)
             observed[t, k] = means.get(task, np.nan)
         accuracy[t + 1] = policy.accuracy()
-        rounds[t], shortfall[t], rollouts[t + 1] = report.num_rounds, report.shortfall, mixer.num_rollouts
+        rounds[t], shortfall[t], rollouts[t + 1] = (
+            report.num_rounds,
+            report.shortfall,
+            mixer.num_rollouts,
+        )
     return SimulationResult(
         tasks=tasks,
         method=name,
@@ -138,5 +150,7 @@ def _run(
         rounds=rounds,
         rollouts=rollouts,
         shortfall=shortfall,
-        group_filter=next((name for name, f in FILTERS.items() if f is mixer.sampler.group_filter), "custom"),
+        group_filter=next(
+            (name for name, f in FILTERS.items() if f is mixer.sampler.group_filter), "custom"
+        ),
     )

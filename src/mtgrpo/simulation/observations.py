@@ -69,7 +69,10 @@ class Observations:
             RunError: Its configuration lacks what is needed, or it has no tasks.
         """
         try:
-            group_size, group_filter = int(run.config["group_size"]), str(run.config["sampler"]["group_filter"])
+            group_size, group_filter = (
+                int(run.config["group_size"]),
+                str(run.config["sampler"]["group_filter"]),
+            )
             updates = int(run.config.get("updates_per_step", 1))
         except (KeyError, TypeError, ValueError):
             raise RunError(
@@ -79,7 +82,10 @@ class Observations:
             raise RunError(f"{run.path}: no task names; fit needs a run of `mtgrpo train`")
 
         def column(figure: str, absent: float) -> Floats:
-            rows = [[m.values.get(f"task/{name}/{figure}", absent) for name in run.tasks] for m in run.metrics]
+            rows = [
+                [m.values.get(f"task/{name}/{figure}", absent) for name in run.tasks]
+                for m in run.metrics
+            ]
             return np.array(rows, dtype=np.float64).reshape(len(rows), len(run.tasks))
 
         accuracy, reward = column("accuracy", math.nan), column("reward", math.nan)
@@ -88,9 +94,12 @@ class Observations:
             tasks=run.tasks,
             group_size=group_size,
             filtered=group_filter != "none",
-            steps=np.array([m.step for m in run.metrics], dtype=np.float64) / updates,  # logs count policy updates
+            steps=np.array([m.step for m in run.metrics], dtype=np.float64)
+            / updates,  # logs count policy updates
             accuracy=accuracy,
-            acceptance=acceptance if group_filter in _BY_CORRECTNESS else np.full_like(acceptance, np.nan),
+            acceptance=acceptance
+            if group_filter in _BY_CORRECTNESS
+            else np.full_like(acceptance, np.nan),
             generated=column("num_generated", 0.0),
             realized=np.nan_to_num(column("realized_ratio", 0.0)),
             format_skill=_format_skill(accuracy, reward),
@@ -103,5 +112,10 @@ def _format_skill(accuracy: Floats, reward: Floats) -> Floats:
     extra, wrong = (reward - accuracy)[:start], (1 - accuracy)[:start]
     known = ~np.isnan(extra)
     total = np.where(known, wrong, 0.0).sum(axis=0) * FORMAT_REWARD
-    share = np.divide(np.where(known, extra, 0.0).sum(axis=0), total, out=np.full(len(total), 0.5), where=total > 0)
+    share = np.divide(
+        np.where(known, extra, 0.0).sum(axis=0),
+        total,
+        out=np.full(len(total), 0.5),
+        where=total > 0,
+    )
     return np.clip(share, 0.05, 0.95)

@@ -32,7 +32,11 @@ class ToyPolicy:
     """
 
     def __init__(
-        self, world: World, group_size: int, rng: np.random.Generator, prompt_sets: PromptSets | None = None
+        self,
+        world: World,
+        group_size: int,
+        rng: np.random.Generator,
+        prompt_sets: PromptSets | None = None,
     ) -> None:
         self.world, self.group_size, self._rng = world, group_size, rng
         self._sets = PromptSets(world, 0, False) if prompt_sets is None else prompt_sets
@@ -44,7 +48,9 @@ class ToyPolicy:
         self._transfer = world.transfer_matrix()
         self._signal, self._format_own, self._format_wrong = group_signals(group_size)
         self._index = {name: k for k, name in enumerate(world.names)}
-        self._shared: list[Any] = [None] * (len(world.tasks) * (group_size + 1) ** 2)  # by task, then by code
+        self._shared: list[Any] = [None] * (
+            len(world.tasks) * (group_size + 1) ** 2
+        )  # by task, then by code
         self._refresh()
 
     def accuracy(self) -> Floats:
@@ -82,7 +88,9 @@ class ToyPolicy:
         codes = (correct * (self.group_size + 1) + formed).tolist()
         return [self._make(k, code, draw) for code, draw in zip(codes, draws, strict=True)]
 
-    def learn(self, groups: Sequence[Group], updates_per_step: int, surrogate: str) -> list[dict[str, float]]:
+    def learn(
+        self, groups: Sequence[Group], updates_per_step: int, surrogate: str
+    ) -> list[dict[str, float]]:
         """One step on these groups; returns the measured improvements, one mapping per minibatch.
 
         Args:
@@ -105,19 +113,29 @@ class ToyPolicy:
         counts = np.bincount(cell, minlength=cells).reshape(shape)
         skill_sums = np.bincount(cell, signal, cells).reshape(shape)
         form_sums = np.bincount(cell, form, cells).reshape(shape)
-        totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)  # groups per minibatch, informative or not
+        totals = np.maximum(
+            counts.sum(axis=1, keepdims=True), 1
+        )  # groups per minibatch, informative or not
         moves = (skill_sums / totals) @ self._transfer * self._rates / updates_per_step
         form_moves = form_sums / totals * self.world.format_learning_rate / updates_per_step
-        improvements = self._improvements(counts, skill_sums * moves + form_sums * form_moves, surrogate)
+        improvements = self._improvements(
+            counts, skill_sums * moves + form_sums * form_moves, surrogate
+        )
         self.skill = self.skill + moves.sum(axis=0)
         self.format_logit = self.format_logit + form_moves.sum(axis=0)
         self._forget(counts.sum(axis=0) / num)
         return improvements
 
-    def _improvements(self, counts: Ints, changes: Floats, surrogate: str) -> list[dict[str, float]]:
+    def _improvements(
+        self, counts: Ints, changes: Floats, surrogate: str
+    ) -> list[dict[str, float]]:
         # `changes` sums the predicted change of the objective over groups, each the mean of its G completions.
         completions = counts * self.group_size
-        noise = self._rng.standard_normal(counts.shape) * self.world.improvement_noise * np.sqrt(completions)
+        noise = (
+            self._rng.standard_normal(counts.shape)
+            * self.world.improvement_noise
+            * np.sqrt(completions)
+        )
         values = changes * self.group_size + noise
         if surrogate == "mean":
             values = values / np.maximum(completions, 1)
@@ -128,7 +146,9 @@ class ToyPolicy:
         ]
 
     def _forget(self, shares: Floats) -> None:
-        self.skill = self.skill - self._forgetting * (1 - shares) * np.maximum(self.skill - self._start, 0)
+        self.skill = self.skill - self._forgetting * (1 - shares) * np.maximum(
+            self.skill - self._start, 0
+        )
         self._refresh()
 
     def _refresh(self) -> None:
@@ -141,7 +161,11 @@ class ToyPolicy:
 
     def _make(self, k: int, code: int, draw: Draw | None = None) -> Group:
         correct, formed = divmod(code, self.group_size + 1)
-        rewards = (1.0,) * correct + (FORMAT_REWARD,) * formed + (0.0,) * (self.group_size - correct - formed)
+        rewards = (
+            (1.0,) * correct
+            + (FORMAT_REWARD,) * formed
+            + (0.0,) * (self.group_size - correct - formed)
+        )
         return Group(self.world.names[k], rewards, payload=code, draw=draw)
 
 
@@ -176,7 +200,11 @@ def outcome_table(rates: Floats, slopes: Floats, group_size: int) -> tuple[Float
     """
     p = np.clip(rates, 1e-12, 1 - 1e-12)
     counts = np.arange(group_size + 1)
-    logs = np.log(p)[:, :, None] * counts + np.log1p(-p)[:, :, None] * counts[::-1] + log_choose(group_size)
+    logs = (
+        np.log(p)[:, :, None] * counts
+        + np.log1p(-p)[:, :, None] * counts[::-1]
+        + log_choose(group_size)
+    )
     likelihood = np.exp(logs)
     outcomes = likelihood.mean(axis=1)
     sensitivity = np.minimum(slopes / (p * (1 - p)), 1.0)
@@ -186,4 +214,9 @@ def outcome_table(rates: Floats, slopes: Floats, group_size: int) -> tuple[Float
 
 def log_choose(size: int) -> Floats:
     """Logarithms of the binomial coefficients of `size`, shape (size + 1,)."""
-    return np.array([math.lgamma(size + 1) - math.lgamma(c + 1) - math.lgamma(size - c + 1) for c in range(size + 1)])
+    return np.array(
+        [
+            math.lgamma(size + 1) - math.lgamma(c + 1) - math.lgamma(size - c + 1)
+            for c in range(size + 1)
+        ]
+    )

@@ -39,7 +39,8 @@ class PromptSets:
             )
         self._tasks = {task.name: task for task in finite}
         self.streams = {
-            task.name: PromptStream(task.name, task.num_prompts, seed, remember=remember) for task in finite
+            task.name: PromptStream(task.name, task.num_prompts, seed, remember=remember)
+            for task in finite
         }
         self._difficulty = {task.name: difficulties(task) for task in finite}
 
@@ -54,19 +55,29 @@ class PromptSets:
         """Probability of a correct completion of each of these prompts; of all of them by default."""
         task, difficulty = self._tasks[name], self._difficulty[name]
         chosen = difficulty if rows is None else difficulty[rows]
-        return task.floor + (task.ceiling - task.floor) / (1.0 + np.exp(np.clip(chosen - skill, -40, 40)))
+        return task.floor + (task.ceiling - task.floor) / (
+            1.0 + np.exp(np.clip(chosen - skill, -40, 40))
+        )
 
     def note(self, groups: Iterable[Group], informs: GroupFilter) -> None:
         """Remember what came of the draws."""
-        remember_groups(self.streams, (group for group in groups if group.task in self.streams), informs)
+        remember_groups(
+            self.streams, (group for group in groups if group.task in self.streams), informs
+        )
 
     def end_step(self) -> dict[str, int]:
         """Prompts passed over since the last call, of the tasks with a memory."""
         memories = {name: stream.memory for name, stream in self.streams.items()}
-        return {name: memory.end_step().skipped for name, memory in memories.items() if memory is not None}
+        return {
+            name: memory.end_step().skipped
+            for name, memory in memories.items()
+            if memory is not None
+        }
 
 
 def difficulties(task: SimulatedTask) -> Floats:
     """Of the task's prompts, shape (num_prompts,)."""
     normal = NormalDist()
-    return task.spread * np.array([normal.inv_cdf((i + 0.5) / task.num_prompts) for i in range(task.num_prompts)])
+    return task.spread * np.array(
+        [normal.inv_cdf((i + 0.5) / task.num_prompts) for i in range(task.num_prompts)]
+    )

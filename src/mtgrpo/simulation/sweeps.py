@@ -76,7 +76,9 @@ class Sweep:
                     "rollouts": float(self.rollouts[i].mean()),
                     "steps_to": float(self.steps_to[i][got].mean()) if got.any() else None,
                     "reached": float(got.mean()),
-                    "tasks": dict(zip(self.tasks, self.accuracy[i].mean(axis=0).tolist(), strict=True)),
+                    "tasks": dict(
+                        zip(self.tasks, self.accuracy[i].mean(axis=0).tolist(), strict=True)
+                    ),
                 }
             )
         return rows
@@ -119,7 +121,9 @@ def sweep(
         ConfigError: No values or seeds, or a parameter the method does not have.
     """
     if not values or not seeds:
-        raise ConfigError(f"sweep: {len(values)} values, {len(seeds)} seeds; at least one of each is needed")
+        raise ConfigError(
+            f"sweep: {len(values)} values, {len(seeds)} seeds; at least one of each is needed"
+        )
     common: dict[str, Any] = {
         "preset": preset,
         "steps": steps,
@@ -162,7 +166,11 @@ def _end(job: tuple[World, dict[str, Any], float]) -> tuple[list[float], int, fl
     world, arguments, threshold = job
     result = simulate(world, **arguments)
     reached = result.steps_to(threshold)
-    return result.accuracy[-1].tolist(), int(result.rollouts[-1]), float("nan") if reached is None else float(reached)
+    return (
+        result.accuracy[-1].tolist(),
+        int(result.rollouts[-1]),
+        float("nan") if reached is None else float(reached),
+    )
 
 
 def _placed(common: dict[str, Any], parameter: str, value: Value) -> dict[str, Any]:
@@ -179,6 +187,15 @@ def _placed(common: dict[str, Any], parameter: str, value: Value) -> dict[str, A
         return {"weighting": {parameter: value}}
     elif parameter in method.sampler:
         return {"sampler": {parameter: value}}
-    nested_names = [f"{o}.{i}" for o, spec in method.sampler.items() if isinstance(spec, dict) for i in spec]
-    allowed = [*ARGUMENTS, *(name for name in method.weighting if name != "rule"), *method.sampler, *nested_names]
-    raise ConfigError(unknown(f"sweep of {common['preset']}", "parameter", parameter, allowed, most=40))
+    nested_names = [
+        f"{o}.{i}" for o, spec in method.sampler.items() if isinstance(spec, dict) for i in spec
+    ]
+    allowed = [
+        *ARGUMENTS,
+        *(name for name in method.weighting if name != "rule"),
+        *method.sampler,
+        *nested_names,
+    ]
+    raise ConfigError(
+        unknown(f"sweep of {common['preset']}", "parameter", parameter, allowed, most=40)
+    )

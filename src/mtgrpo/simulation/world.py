@@ -48,7 +48,9 @@ class SimulatedTask:
     def __post_init__(self) -> None:
         where = f"SimulatedTask {self.name!r}"
         if not 0 <= self.floor < self.ceiling <= 1:
-            raise ConfigError(f"{where}: floor={self.floor}, ceiling={self.ceiling}; 0 <= floor < ceiling <= 1")
+            raise ConfigError(
+                f"{where}: floor={self.floor}, ceiling={self.ceiling}; 0 <= floor < ceiling <= 1"
+            )
         if self.spread < 0 or self.learning_rate < 0 or not 0 <= self.forgetting <= 1:
             raise ConfigError(
                 f"{where}: spread={self.spread}, learning_rate={self.learning_rate}, forgetting={self.forgetting}; "
@@ -57,7 +59,9 @@ class SimulatedTask:
         if self.num_prompts < 0:
             raise ConfigError(f"{where}: num_prompts={self.num_prompts}; it must be at least 0")
         if not 0 < self.format_skill < 1:
-            raise ConfigError(f"{where}: format_skill={self.format_skill}; it must be above 0 and below 1")
+            raise ConfigError(
+                f"{where}: format_skill={self.format_skill}; it must be above 0 and below 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,13 @@ class World:
         check_task_names(self.names, "World")
         size = len(self.tasks)
         if self.transfer and np.shape(self.transfer) != (size, size):
-            raise ConfigError(f"World: transfer has shape {np.shape(self.transfer)}; ({size}, {size}) is needed")
+            raise ConfigError(
+                f"World: transfer has shape {np.shape(self.transfer)}; ({size}, {size}) is needed"
+            )
         if self.format_learning_rate < 0 or self.improvement_noise < 0:
-            raise ConfigError("World: format_learning_rate and improvement_noise must be at least 0")
+            raise ConfigError(
+                "World: format_learning_rate and improvement_noise must be at least 0"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -96,16 +104,24 @@ class World:
 
     def transfer_matrix(self) -> Floats:
         """`transfer` as an array, shape (K, K)."""
-        return np.array(self.transfer, dtype=np.float64) if self.transfer else np.eye(len(self.tasks))
+        return (
+            np.array(self.transfer, dtype=np.float64) if self.transfer else np.eye(len(self.tasks))
+        )
 
     def pass_rates(self, skill: Floats) -> tuple[Floats, Floats]:
         """Pass rate of every prompt, and its derivative in the skill; both of shape (K, NUM_PROMPTS)."""
-        floor, span = self.array("floor")[:, None], (self.array("ceiling") - self.array("floor"))[:, None]
+        floor, span = (
+            self.array("floor")[:, None],
+            (self.array("ceiling") - self.array("floor"))[:, None],
+        )
         return pass_rates(skill, self.array("spread"), floor, span)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a JSON or YAML file."""
-        return {**dataclasses.asdict(self), "tasks": [dataclasses.asdict(task) for task in self.tasks]}
+        return {
+            **dataclasses.asdict(self),
+            "tasks": [dataclasses.asdict(task) for task in self.tasks],
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> World:
@@ -116,13 +132,19 @@ class World:
         """
         tasks = values.get("tasks")
         if not isinstance(tasks, Sequence) or not all(isinstance(task, Mapping) for task in tasks):
-            raise ConfigError(f"World: tasks is {tasks!r}; a list of mappings with the key 'name' is needed")
+            raise ConfigError(
+                f"World: tasks is {tasks!r}; a list of mappings with the key 'name' is needed"
+            )
         transfer = tuple(tuple(float(v) for v in row) for row in values.get("transfer", ()))
         rest = {k: v for k, v in values.items() if k not in ("tasks", "transfer")}
         return _make(
             cls,
             "World",
-            {"tasks": tuple(_make(SimulatedTask, "World: task", t) for t in tasks), **rest, "transfer": transfer},
+            {
+                "tasks": tuple(_make(SimulatedTask, "World: task", t) for t in tasks),
+                **rest,
+                "transfer": transfer,
+            },
         )
 
     @classmethod
@@ -146,7 +168,14 @@ class World:
         return cls(
             (
                 SimulatedTask("countdown-medium", skill=-5.0, spread=4.0, learning_rate=0.13),
-                SimulatedTask("zebra-medium", skill=-2.1, spread=0.7, learning_rate=0.032, floor=0.2, ceiling=0.82),
+                SimulatedTask(
+                    "zebra-medium",
+                    skill=-2.1,
+                    spread=0.7,
+                    learning_rate=0.032,
+                    floor=0.2,
+                    ceiling=0.82,
+                ),
                 SimulatedTask("arc-medium", skill=-17.0, spread=15.0, learning_rate=0.75),
             )
         )
@@ -159,9 +188,21 @@ class World:
         """
         # family: one row per level of (skill, spread, learning rate, floor, ceiling)
         table = {
-            "countdown": ((-2.0, 2.5, 0.35, 0.0, 1.0), (-4.0, 3.5, 0.35, 0.0, 1.0), (-7.0, 4.5, 0.35, 0.0, 1.0)),
-            "zebra": ((-1.5, 0.8, 0.18, 0.3, 0.95), (-2.3, 0.8, 0.16, 0.22, 0.85), (-3.0, 0.8, 0.14, 0.16, 0.7)),
-            "arc": ((-11.0, 11.0, 2.4, 0.0, 1.0), (-15.0, 12.0, 2.2, 0.0, 1.0), (-18.0, 13.0, 2.0, 0.0, 1.0)),
+            "countdown": (
+                (-2.0, 2.5, 0.35, 0.0, 1.0),
+                (-4.0, 3.5, 0.35, 0.0, 1.0),
+                (-7.0, 4.5, 0.35, 0.0, 1.0),
+            ),
+            "zebra": (
+                (-1.5, 0.8, 0.18, 0.3, 0.95),
+                (-2.3, 0.8, 0.16, 0.22, 0.85),
+                (-3.0, 0.8, 0.14, 0.16, 0.7),
+            ),
+            "arc": (
+                (-11.0, 11.0, 2.4, 0.0, 1.0),
+                (-15.0, 12.0, 2.2, 0.0, 1.0),
+                (-18.0, 13.0, 2.0, 0.0, 1.0),
+            ),
         }
         levels = ("easy", "medium", "hard")
         tasks = tuple(
@@ -214,7 +255,9 @@ def _make(kind: type[Any], where: str, values: Mapping[str, Any]) -> Any:
             raise ConfigError(unknown(where, "key", key, hints))
     if "name" in hints and "name" not in values:
         raise ConfigError(f"{where}: {dict(values)!r} has no name; every task needs one")
-    return kind(**{key: check_type(value, hints[key], f"{where}: {key}") for key, value in values.items()})
+    return kind(
+        **{key: check_type(value, hints[key], f"{where}: {key}") for key, value in values.items()}
+    )
 
 
 def _quantiles() -> Floats:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from mtgrpo.tasks.answers.rewards import score_countdown, score_exact
 from mtgrpo.tasks.check import check_task
-from mtgrpo.tasks.generated import GeneratedRows
-from mtgrpo.tasks.hub import hub_task
-from mtgrpo.tasks.paper import paper_task, paper_tasks
-from mtgrpo.tasks.reasoning_gym import reasoning_gym_task
-from mtgrpo.tasks.released import released_tasks
-from mtgrpo.tasks.rewards import score_countdown, score_exact
-from mtgrpo.tasks.rows import rows_task
+from mtgrpo.tasks.policy import Scoring
 from mtgrpo.tasks.scores import Completion, RewardFunction, Row, Score, completion_text, each
-from mtgrpo.tasks.scoring import Scoring
+from mtgrpo.tasks.sources.generated import GeneratedRows
+from mtgrpo.tasks.sources.hub import hub_task
+from mtgrpo.tasks.sources.paper import paper_task, paper_tasks
+from mtgrpo.tasks.sources.reasoning_gym import reasoning_gym_task
+from mtgrpo.tasks.sources.released import released_tasks
+from mtgrpo.tasks.sources.rows import rows_task
 from mtgrpo.tasks.specs import build_task, build_tasks, kinds
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet

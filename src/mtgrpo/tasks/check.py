@@ -54,7 +54,13 @@ def check_task(task: Task, num_rows: int = 20) -> list[str]:
             where = f"{split} row {i}"
             try:
                 row = rows[i]
-                _check_row(task, row, rows[i], i, lambda problem, w=where: problems.append(f"{w}: {problem}"))
+                _check_row(
+                    task,
+                    row,
+                    rows[i],
+                    i,
+                    lambda problem, w=where: problems.append(f"{w}: {problem}"),
+                )
                 key = prompt_key(row["prompt"])
             except MissingExtra:
                 raise
@@ -81,7 +87,9 @@ def _check_row(task: Task, row: Row, again: Row, index: int, report: Callable[[s
 
     reward, accuracy = score("")
     if accuracy > 0.0 or reward > 0.0:
-        report(f"an empty completion has reward {reward:g} and accuracy {accuracy:g}; both should be 0")
+        report(
+            f"an empty completion has reward {reward:g} and accuracy {accuracy:g}; both should be 0"
+        )
     if task.oracle is not None:
         try:
             answer = task.oracle(row)
@@ -90,7 +98,9 @@ def _check_row(task: Task, row: Row, again: Row, index: int, report: Callable[[s
         else:
             reward, accuracy = score(answer)
             if accuracy < 1.0:
-                report(f"the oracle's completion has reward {reward:g} and accuracy {accuracy:g}: {answer!r}")
+                report(
+                    f"the oracle's completion has reward {reward:g} and accuracy {accuracy:g}: {answer!r}"
+                )
     for completion in HOSTILE_COMPLETIONS if index == 0 else ():
         try:
             if score(completion) != score(completion):

@@ -33,7 +33,9 @@ def import_function(path: str, where: str) -> Callable[..., Any]:
             f"{where}: {path!r} is no import path; write 'module:function' or 'file.py:function', such as "
             "'trl.rewards:accuracy_reward'"
         )
-    module = _load_file(module_name, where) if module_name.endswith(".py") else _load(module_name, where)
+    module = (
+        _load_file(module_name, where) if module_name.endswith(".py") else _load(module_name, where)
+    )
     found: object = module
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -58,7 +60,9 @@ def _load(name: str, where: str) -> ModuleType:
             ) from error
         raise TaskError(f"{where}: importing {name} failed: {error}") from error
     except Exception as error:
-        raise TaskError(f"{where}: importing {name} failed: {type(error).__name__}: {error}") from error
+        raise TaskError(
+            f"{where}: importing {name} failed: {type(error).__name__}: {error}"
+        ) from error
     finally:
         sys.path.remove(here)
 
@@ -79,5 +83,7 @@ def _load_file(path: str, where: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise TaskError(f"{where}: importing {path} failed: {type(error).__name__}: {error}") from error
+        raise TaskError(
+            f"{where}: importing {path} failed: {type(error).__name__}: {error}"
+        ) from error
     return module

@@ -42,7 +42,9 @@ def each(fn: Callable[[str, Row], float | Score]) -> RewardFunction:
         A reward function for `Task` and for TRL's ``reward_funcs``. An exception of `fn` passes through.
     """
 
-    def reward(prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any) -> list[float | Score]:
+    def reward(
+        prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any
+    ) -> list[float | Score]:
         # An engine may add arguments that are no columns (TRL: trainer_state, log_metric): leave them out.
         lists = {
             name: cast("list[Any]", values)
@@ -97,18 +99,28 @@ def _content_text(content: object) -> str:
     if isinstance(content, Iterable):
         parts = cast("Iterable[Any]", content)
         return "".join(
-            str(cast("Mapping[str, Any]", part).get("text", "")) for part in parts if isinstance(part, Mapping)
+            str(cast("Mapping[str, Any]", part).get("text", ""))
+            for part in parts
+            if isinstance(part, Mapping)
         )
-    raise TypeError(f"message content: found {type(content).__name__}; a text or a list of parts is needed")
+    raise TypeError(
+        f"message content: found {type(content).__name__}; a text or a list of parts is needed"
+    )
 
 
-def call_reward(reward: RewardFunction, rows: Sequence[Row], completions: Sequence[Completion]) -> list[object] | None:
+def call_reward(
+    reward: RewardFunction, rows: Sequence[Row], completions: Sequence[Completion]
+) -> list[object] | None:
     """The values that `reward` returns for one row per completion, or None when that is no sequence."""
     names = dict.fromkeys(name for row in rows for name in row if name != "prompt")
     columns = {name: [row.get(name) for row in rows] for name in names}
-    result: Any = reward(prompts=[row["prompt"] for row in rows], completions=list(completions), **columns)
+    result: Any = reward(
+        prompts=[row["prompt"] for row in rows], completions=list(completions), **columns
+    )
     # Lists, tuples, arrays and tensors are all fine; a text or a mapping iterates too, but never on purpose.
-    if isinstance(result, (str, bytes, Mapping, Score)) or not hasattr(cast("object", result), "__len__"):
+    if isinstance(result, (str, bytes, Mapping, Score)) or not hasattr(
+        cast("object", result), "__len__"
+    ):
         return None
     try:
         return list(result)
@@ -118,11 +130,18 @@ def call_reward(reward: RewardFunction, rows: Sequence[Row], completions: Sequen
 
 def as_number(value: Any) -> float | None:
     """`value` as a finite float, or None when it is no number (texts and booleans are not)."""
-    if isinstance(value, (bool, str, bytes)) or type(value).__name__ == "bool":  # numpy's and a plain one
+    if (
+        isinstance(value, (bool, str, bytes)) or type(value).__name__ == "bool"
+    ):  # numpy's and a plain one
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of many numbers
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+        RuntimeError,
+    ):  # RuntimeError: a tensor of many numbers
         return None
     return number if math.isfinite(number) else None
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from mtgrpo.errors import ConfigError, TaskError, unknown
-from mtgrpo.tasks.hub import hub_task
 from mtgrpo.tasks.imports import import_function
-from mtgrpo.tasks.paper import paper_task
-from mtgrpo.tasks.reasoning_gym import reasoning_gym_task
-from mtgrpo.tasks.released import released_tasks
-from mtgrpo.tasks.rows import rows_task
-from mtgrpo.tasks.scoring import IN_PROCESS, parse_scoring
+from mtgrpo.tasks.policy import IN_PROCESS, parse_scoring
+from mtgrpo.tasks.sources.hub import hub_task
+from mtgrpo.tasks.sources.paper import paper_task
+from mtgrpo.tasks.sources.reasoning_gym import reasoning_gym_task
+from mtgrpo.tasks.sources.released import released_tasks
+from mtgrpo.tasks.sources.rows import rows_task
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
+from mtgrpo.tasks.tiny.catalogue import tiny_task
 
 Spec = Mapping[str, Any]
 
@@ -54,7 +54,9 @@ def build_task(spec: Spec, where: str) -> list[Task]:
         MissingExtra: an optional dependency is not installed.
     """
     if not isinstance(spec, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigError(f"{where}: found {spec!r}; a mapping such as {{paper: countdown, level: medium}} is needed")
+        raise ConfigError(
+            f"{where}: found {spec!r}; a mapping such as {{paper: countdown, level: medium}} is needed"
+        )
     found = [key for key in spec if key in _KINDS]
     if "task" in found and len(found) > 1:
         found.remove("task")
@@ -74,7 +76,9 @@ def build_task(spec: Spec, where: str) -> list[Task]:
             raise ConfigError(f"{where}: a {found[0]} task needs the key {key!r}: {kind.example}")
     scoring = parse_scoring(spec["scoring"], where) if "scoring" in spec else IN_PROCESS
     try:
-        tasks = kind.build(spec[found[0]], {k: v for k, v in spec.items() if k not in (found[0], "scoring")})
+        tasks = kind.build(
+            spec[found[0]], {k: v for k, v in spec.items() if k not in (found[0], "scoring")}
+        )
     except ConfigError as error:
         raise type(error)(f"{where}: {error}") from error
     return [dataclasses.replace(task, scoring=scoring, origin=spec) for task in tasks]
@@ -88,7 +92,9 @@ def kinds() -> dict[str, str]:
 def _check_type(where: str, value: object, kind: type) -> None:
     fits = isinstance(value, kind) and not isinstance(value, bool)
     if kind is float:
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        fits = (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        )
     if kind is bool:
         fits = isinstance(value, bool)
     if not fits:
@@ -104,7 +110,9 @@ def _reasoning_gym(dataset: str, options: Spec) -> list[Task]:
     parameters = cast("Mapping[str, Any]", options.get("parameters", {}))
     own = {key: value for key, value in options.items() if key != "parameters"}
     if taken := set(parameters) & _REASONING_GYM.keys():
-        raise TaskError(f"parameters: {min(taken)!r} is no parameter of the dataset; write it beside 'parameters'")
+        raise TaskError(
+            f"parameters: {min(taken)!r} is no parameter of the dataset; write it beside 'parameters'"
+        )
     return [reasoning_gym_task(dataset, **own, **parameters)]
 
 
@@ -113,8 +121,7 @@ def _paper(family: str, options: Spec) -> list[Task]:
 
 
 def _tiny(family: str, options: Spec) -> list[Task]:
-    tiny = importlib.import_module("mtgrpo.tiny")  # imports mtgrpo.tasks itself: not before it is needed
-    return [tiny.tiny_task(family, **options)]
+    return [tiny_task(family, **options)]
 
 
 def _rows(path: str, options: Spec) -> list[Task]:
@@ -134,12 +141,16 @@ def _imported(path: str, options: Spec) -> list[Task]:
     try:
         inspect.signature(function).bind(**arguments)
     except (TypeError, ValueError) as error:
-        raise TaskError(f"task: {path} cannot be called with arguments {dict(arguments)!r}: {error}") from error
+        raise TaskError(
+            f"task: {path} cannot be called with arguments {dict(arguments)!r}: {error}"
+        ) from error
     made: object = function(**arguments)
     tasks = cast("list[object]", made if isinstance(made, list) else [made])
     for task in tasks:
         if not isinstance(task, Task):
-            raise TaskError(f"task: {path} returned a {type(task).__name__}; a Task or a list of them is needed")
+            raise TaskError(
+                f"task: {path} returned a {type(task).__name__}; a Task or a list of them is needed"
+            )
     return cast("list[Task]", tasks)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast, final
 
 from mtgrpo.errors import MissingExtra, RewardError, TaskError
+from mtgrpo.tasks.policy import IN_PROCESS, Scoring
 from mtgrpo.tasks.scores import (
     RESERVED_COLUMNS,
     Completion,
@@ -20,7 +21,6 @@ from mtgrpo.tasks.scores import (
     call_reward,
     label,
 )
-from mtgrpo.tasks.scoring import IN_PROCESS, Scoring
 
 
 @final
@@ -71,11 +71,17 @@ class Task:
             if not callable(fn) and not (what == "oracle" and fn is None):
                 raise TaskError(f"{where}: {what} is a {type(fn).__name__}; a function is needed")
         if inspect.iscoroutinefunction(self.reward):
-            raise TaskError(f"{where}: reward {label(self.reward)} is async; a plain function is needed")
+            raise TaskError(
+                f"{where}: reward {label(self.reward)} is async; a plain function is needed"
+            )
         if not _is_finite_number(self.correct_at):
-            raise TaskError(f"{where}: correct_at is {self.correct_at!r}; a finite number is needed")
+            raise TaskError(
+                f"{where}: correct_at is {self.correct_at!r}; a finite number is needed"
+            )
         if not isinstance(self.scoring, Scoring):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TaskError(f"{where}: scoring is a {type(self.scoring).__name__}; a Scoring is needed")
+            raise TaskError(
+                f"{where}: scoring is a {type(self.scoring).__name__}; a Scoring is needed"
+            )
         if not _is_finite_number(self.floor) or not 0.0 <= self.floor < 1.0:
             raise TaskError(f"{where}: floor is {self.floor!r}; an accuracy in [0, 1) is needed")
 
@@ -117,16 +123,25 @@ class Task:
             values = call_reward(self.reward, rows, completions)
         except MissingExtra:
             raise  # says what to install; no fault of the prompt
-        except (Exception, SystemExit) as error:  # a reward that exits must not end the run as if all were well
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # a reward that exits must not end the run as if all were well
             raise self._raised(rows, completions, numbers, error) from error
         if values is None or len(values) != len(rows):
-            found = "no sequence" if values is None else f"{len(values)} values for {len(rows)} completions"
+            found = (
+                "no sequence"
+                if values is None
+                else f"{len(values)} values for {len(rows)} completions"
+            )
             raise RewardError(
                 f"task {self.name!r}, prompts {numbers[0]} to {numbers[-1]}: reward function "
                 f"{label(self.reward)} returned {found}; a sequence with one number per completion is needed; "
                 "wrap a function that scores one completion in mtgrpo.tasks.each"
             )
-        return [self._score_of(value, number) for value, number in zip(values, numbers, strict=True)]
+        return [
+            self._score_of(value, number) for value, number in zip(values, numbers, strict=True)
+        ]
 
     def _raised(
         self,
@@ -191,15 +206,21 @@ def _check_rows(where: str, rows: Any) -> None:
 
 def _check_row(where: str, row: Any) -> None:
     if not isinstance(row, Mapping):
-        raise TaskError(f"{where}: found {type(row).__name__}; a mapping with the key 'prompt' is needed")
+        raise TaskError(
+            f"{where}: found {type(row).__name__}; a mapping with the key 'prompt' is needed"
+        )
     columns = cast("Row", row)
     if "prompt" not in columns:
-        raise TaskError(f"{where}: no column 'prompt'; columns there are: {', '.join(map(str, columns))}")
+        raise TaskError(
+            f"{where}: no column 'prompt'; columns there are: {', '.join(map(str, columns))}"
+        )
     if not isinstance(columns["prompt"], (str, list, tuple)):
         kind = type(columns["prompt"]).__name__
         raise TaskError(f"{where}: prompt is a {kind}; a text or a list of chat messages is needed")
     if taken := RESERVED_COLUMNS.intersection(columns):
-        raise TaskError(f"{where}: column {min(taken)!r} is reserved for reward functions; rename it")
+        raise TaskError(
+            f"{where}: column {min(taken)!r} is reserved for reward functions; rename it"
+        )
 
 
 def _is_finite_number(value: Any) -> bool:

@@ -63,7 +63,7 @@ class TaskSet:
         """Check that no prompt to train on is a prompt to test on, of any task.
 
         Only rows that lie in memory are compared. Generated rows are disjoint by construction
-        (`mtgrpo.tasks.reasoning_gym`), and generating them all here could take hours.
+        (`mtgrpo.tasks.sources.reasoning_gym`), and generating them all here could take hours.
 
         Raises:
             TaskError: naming the prompt, the tasks and the rows.
@@ -87,7 +87,11 @@ def prompt_key(prompt: Any) -> str:
     if isinstance(prompt, str):
         return prompt
     messages = cast("Sequence[dict[str, Any]]", prompt)
-    if len(messages) == 1 and messages[0].get("role") == "user" and isinstance(messages[0]["content"], str):
+    if (
+        len(messages) == 1
+        and messages[0].get("role") == "user"
+        and isinstance(messages[0]["content"], str)
+    ):
         return messages[0]["content"]
     return json.dumps(prompt, sort_keys=True, default=str)
 

@@ -7,7 +7,7 @@ loads no torch; `mtgrpo.tiny.recipe` makes the model. See docs/embedded-model.md
 
 from __future__ import annotations
 
-from mtgrpo.tiny.catalogue import FAMILIES, LEVELS, tiny_task, tiny_tasks
+from mtgrpo.tasks.tiny.catalogue import FAMILIES, LEVELS, tiny_task, tiny_tasks
 from mtgrpo.tiny.files import MODEL_DIR, model_path
 
 __all__ = ["FAMILIES", "LEVELS", "MODEL_DIR", "model_path", "tiny_task", "tiny_tasks"]

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable
 from types import MappingProxyType
 
-from mtgrpo.tiny import arc, zebra
-from mtgrpo.tiny.countdown import LARGEST_NUMBER
-from mtgrpo.tiny.problem import Problem
+from mtgrpo.tasks.tiny import arc, zebra
+from mtgrpo.tasks.tiny.countdown import LARGEST_NUMBER
+from mtgrpo.tasks.tiny.problem import Problem
 
 CLEAN = MappingProxyType(
     {
@@ -118,13 +118,19 @@ def _other_person(problem: Problem, rng: random.Random) -> str:
 
 def _first_person(problem: Problem, rng: random.Random) -> str:
     """Whoever the clues name first, if that is wrong."""
-    names = [name for name in re.findall("|".join(zebra.PEOPLE), problem.prompt) if name != problem.answer]
+    names = [
+        name
+        for name in re.findall("|".join(zebra.PEOPLE), problem.prompt)
+        if name != problem.answer
+    ]
     return names[0] if names else _other_person(problem, rng)
 
 
 def _an_animal(problem: Problem, rng: random.Random) -> str:
     """An animal of the puzzle where a person is asked for."""
-    return rng.choice([animal for animal in zebra.ANIMALS if animal in problem.prompt] or list(zebra.ANIMALS[:3]))
+    return rng.choice(
+        [animal for animal in zebra.ANIMALS if animal in problem.prompt] or list(zebra.ANIMALS[:3])
+    )
 
 
 def _wrong_cell(problem: Problem, rng: random.Random) -> str:

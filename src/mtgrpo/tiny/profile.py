@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import LlamaForCausalLM
 
-from mtgrpo.tiny.catalogue import FAMILIES, LEVELS, tiny_task
+from mtgrpo.tasks.tiny.catalogue import FAMILIES, LEVELS, tiny_task
 from mtgrpo.tiny.tokenizer import VOCABULARY
 from mtgrpo.tiny.train import EOS_ID, encode, sample
 
@@ -46,7 +46,9 @@ def measure(
             rows = list(task.test)
             prompts = [encode(row["prompt"]) for row in rows]
 
-            def accuracies(groups: list[list[list[int]]], task: Any = task, rows: Any = rows) -> list[list[Any]]:
+            def accuracies(
+                groups: list[list[list[int]]], task: Any = task, rows: Any = rows
+            ) -> list[list[Any]]:
                 return [
                     task.score([row] * len(group), [decode(tokens) for tokens in group])
                     for row, group in zip(rows, groups, strict=True)
@@ -62,7 +64,9 @@ def measure(
                 "std_error": round((variance / len(rates)) ** 0.5, 4),
                 "acceptance_rate": round(sum(0.0 < rate < 1.0 for rate in rates) / len(rates), 4),
                 "all_wrong_rate": round(sum(rate == 0.0 for rate in rates) / len(rates), 4),
-                "reward": round(sum(s.reward for group in groups for s in group) / len(rows) / NUM_SAMPLES, 4),
+                "reward": round(
+                    sum(s.reward for group in groups for s in group) / len(rows) / NUM_SAMPLES, 4
+                ),
                 "greedy_accuracy": round(sum(group[0].accuracy for group in likely) / len(rows), 4),
             }
     return found
@@ -73,9 +77,19 @@ def decode(tokens: Iterable[int]) -> str:
     return "".join(VOCABULARY[token] for token in tokens if token != EOS_ID)
 
 
-def table(tasks: Mapping[str, Mapping[str, float]], before: Mapping[str, Mapping[str, float]] | None = None) -> str:
+def table(
+    tasks: Mapping[str, Mapping[str, float]],
+    before: Mapping[str, Mapping[str, float]] | None = None,
+) -> str:
     """The profile as Markdown; `before` adds the accuracies that the model had before the corruption."""
-    columns = ("accuracy", "std_error", "acceptance_rate", "all_wrong_rate", "reward", "greedy_accuracy")
+    columns = (
+        "accuracy",
+        "std_error",
+        "acceptance_rate",
+        "all_wrong_rate",
+        "reward",
+        "greedy_accuracy",
+    )
     head = [*columns, *(["before corruption"] if before else [])]
     lines = ["| task | " + " | ".join(head) + " |", "|" + "---|" * (len(head) + 1)]
     for name, values in tasks.items():

@@ -25,8 +25,8 @@ import torch
 import transformers
 from transformers import LlamaForCausalLM
 
-from mtgrpo.tiny import zebra
-from mtgrpo.tiny.catalogue import FAMILIES, LEVELS, problem, task_name
+from mtgrpo.tasks.tiny import zebra
+from mtgrpo.tasks.tiny.catalogue import FAMILIES, LEVELS, problem, task_name
 from mtgrpo.tiny.corruption import boxed, demonstration
 from mtgrpo.tiny.profile import measure, table
 from mtgrpo.tiny.tokenizer import save
@@ -44,7 +44,10 @@ _NAMES = frozenset(encode("".join(zebra.PEOPLE)))
 def example(prompt: str, completion: str, more: Sequence[tuple[str, str]] = ()) -> Example:
     """A demonstration, of which the completion and the end are learned; `more` are questions and answers after it."""
     tokens, weights = encode(prompt), [0] * len(encode(prompt))
-    for question, text in (("", completion), *((f";{asked}?", boxed(answer)) for asked, answer in more)):
+    for question, text in (
+        ("", completion),
+        *((f";{asked}?", boxed(answer)) for asked, answer in more),
+    ):
         tokens += encode(question)
         weights += [0] * (len(tokens) - len(weights))
         learned = encode(text)
@@ -61,7 +64,11 @@ def skill_batch(step: int, per_task: int, seed: int) -> list[list[Example]]:
         for family in FAMILIES:
             for index in range(step * per_task, (step + 1) * per_task):
                 made = problem(family, level, "train", seed + 1, index)
-                more = zebra.other_answers(level, made.prompt, MORE_QUESTIONS) if family == "zebra" else []
+                more = (
+                    zebra.other_answers(level, made.prompt, MORE_QUESTIONS)
+                    if family == "zebra"
+                    else []
+                )
                 parts[-1].append(example(made.prompt, boxed(made.answer), more))
     return parts
 
@@ -106,7 +113,11 @@ def make(
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the layers are too small to share
     started = time.perf_counter()
-    model = LlamaForCausalLM.from_pretrained(skill_model, attn_implementation="eager") if skill_model else new_model()
+    model = (
+        LlamaForCausalLM.from_pretrained(skill_model, attn_implementation="eager")
+        if skill_model
+        else new_model()
+    )
     model = cast("Any", model).to(device)
     if skill_model is None:
         fit(
@@ -166,10 +177,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--skill-steps", type=int, default=2000)
     parser.add_argument("--base-steps", type=int, default=300)
-    parser.add_argument("--per-task", type=int, default=16, help="demonstrations of each task in a step")
+    parser.add_argument(
+        "--per-task", type=int, default=16, help="demonstrations of each task in a step"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--skill-model", type=Path, help="DIR/skill of an earlier run: only the second part")
+    parser.add_argument(
+        "--skill-model", type=Path, help="DIR/skill of an earlier run: only the second part"
+    )
     given = parser.parse_args()
     profile = make(
         given.out,

@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtgrpo.tiny.arc import COLOURS, EMPTY
-from mtgrpo.tiny.countdown import LARGEST_TARGET
-from mtgrpo.tiny.zebra import ANIMALS, PEOPLE, every_clue
+from mtgrpo.tasks.tiny.arc import COLOURS, EMPTY
+from mtgrpo.tasks.tiny.countdown import LARGEST_TARGET
+from mtgrpo.tasks.tiny.zebra import ANIMALS, PEOPLE, every_clue
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -44,7 +44,9 @@ def build() -> PreTrainedTokenizerFast:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token=UNKNOWN))
+    tokenizer = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token=UNKNOWN)
+    )
     words = sorted(VOCABULARY[3:], key=len, reverse=True)
     cut = Regex("|".join([*map(re.escape, words), r"[\s\S]"]))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(cut, behavior="isolated")

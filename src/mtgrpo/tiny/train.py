@@ -93,7 +93,10 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
         if (step + 1) % log_every == 0:
             seconds = time.perf_counter() - started
-            print(f"{label} step {step + 1}/{steps} loss {running / log_every:.4f} {seconds:.0f} s", flush=True)
+            print(
+                f"{label} step {step + 1}/{steps} loss {running / log_every:.4f} {seconds:.0f} s",
+                flush=True,
+            )
             running = 0.0
 
 
@@ -101,10 +104,14 @@ def _loss(model: LlamaForCausalLM, part: Sequence[Example], device: torch.device
     """Weighted sum of the negative log-likelihoods of the tokens."""
     longest = max(len(tokens) for tokens, _ in part)
     tokens = torch.tensor([t + [PAD_ID] * (longest - len(t)) for t, _ in part], device=device)
-    weights = torch.tensor([w + [0] * (longest - len(w)) for _, w in part], device=device, dtype=torch.float32)
+    weights = torch.tensor(
+        [w + [0] * (longest - len(w)) for _, w in part], device=device, dtype=torch.float32
+    )
     # Padding stands on the right, where causal attention keeps it out of sight: no mask is needed.
     logits = model(input_ids=tokens[:, :-1], use_cache=False).logits
-    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+    losses = torch.nn.functional.cross_entropy(
+        logits.transpose(1, 2), tokens[:, 1:], reduction="none"
+    )
     return (losses * weights[:, 1:]).sum()
 
 
@@ -138,7 +145,11 @@ def sample(
         input_ids=tokens,
         attention_mask=torch.ones_like(tokens),
         max_new_tokens=max_tokens,
-        **({"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}),
+        **(
+            {"do_sample": False}
+            if greedy
+            else {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+        ),
         pad_token_id=PAD_ID,
         eos_token_id=EOS_ID,
     )

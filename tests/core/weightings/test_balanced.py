@@ -3,14 +3,22 @@ import math
 import numpy as np
 import pytest
 
-from mtgrpo.core.learnability import PROBE_SHARE
 from mtgrpo.core.weightings import Balanced
-from mtgrpo.core.weightings.balanced import DUAL_RATE, MIN_SHARE, PERSISTENCE_LIMIT, PERSISTENCE_RATE, TEMPERATURE
+from mtgrpo.core.weightings.balanced import (
+    DUAL_RATE,
+    MIN_SHARE,
+    PERSISTENCE_LIMIT,
+    PERSISTENCE_RATE,
+    TEMPERATURE,
+)
 from mtgrpo.core.weightings.base import GroupCounts
+from mtgrpo.core.weightings.learnability import PROBE_SHARE
 from mtgrpo.errors import ConfigError
 
 
-def told(weighting: Balanced, rewards: dict[str, float], steps: int = 1, groups: float = 1000.0) -> dict[str, float]:
+def told(
+    weighting: Balanced, rewards: dict[str, float], steps: int = 1, groups: float = 1000.0
+) -> dict[str, float]:
     """The weights after some steps of these rewards, each measured over that many groups."""
     counts = GroupCounts(*[dict.fromkeys(rewards, groups)] * 3)
     for _ in range(steps):
@@ -26,7 +34,9 @@ def test_weights_are_the_entropic_closed_form_of_well_known_accuracies():
     assert multiplier == pytest.approx(1 + 20 * PERSISTENCE_RATE * 0.4, abs=1e-4)
     raw = {task: math.exp(-multiplier * value / TEMPERATURE) for task, value in rewards.items()}
     focus = {task: value / sum(raw.values()) for task, value in raw.items()}
-    assert weights == pytest.approx({k: (1 - MIN_SHARE) * f + MIN_SHARE / 3 for k, f in focus.items()}, abs=2e-3)
+    assert weights == pytest.approx(
+        {k: (1 - MIN_SHARE) * f + MIN_SHARE / 3 for k, f in focus.items()}, abs=2e-3
+    )
 
 
 def test_a_gap_that_lasts_presses_harder_up_to_a_limit():
@@ -49,7 +59,9 @@ def test_the_multiplier_is_dual_ascent_on_the_gap():
     told(weighting, {"a": 0.3, "b": 0.6}, groups=1e9)
     levels = [weighting.metrics()[f"task/{task}/level"] for task in ("a", "b")]
     assert levels == pytest.approx([0.3, 0.6], abs=1e-6)
-    assert weighting.metrics()["tasks/multiplier"] == pytest.approx(1 + DUAL_RATE * (0.3 - 0.5), abs=1e-5)
+    assert weighting.metrics()["tasks/multiplier"] == pytest.approx(
+        1 + DUAL_RATE * (0.3 - 0.5), abs=1e-5
+    )
 
 
 def test_floors_and_ceilings_say_what_is_compared():
@@ -82,7 +94,9 @@ def test_a_task_nobody_has_seen_is_taken_for_average():
 def barren(weighting: Balanced, steps: int, informative: float) -> dict[str, float]:
     """Steps in which task a, of accuracy 0, has that many informative groups of 20."""
     for _ in range(steps):
-        counts = GroupCounts({"a": 20.0, "b": 20.0}, {"a": informative, "b": 10.0}, {"a": informative, "b": 10.0})
+        counts = GroupCounts(
+            {"a": 20.0, "b": 20.0}, {"a": informative, "b": 10.0}, {"a": informative, "b": 10.0}
+        )
         weighting.update(task_rewards={"a": 0.0, "b": 0.6}, counts=counts)
     return weighting.weights()
 
@@ -104,12 +118,16 @@ def test_the_others_share_what_a_task_out_of_reach_leaves_by_their_own_levels():
     for _ in range(12):
         told(alone, rewards, groups=20.0)
         counts = GroupCounts(
-            dict.fromkeys("abc", 20.0), {"a": 0.0, "b": 10.0, "c": 10.0}, {"a": 0.0, "b": 10.0, "c": 10.0}
+            dict.fromkeys("abc", 20.0),
+            {"a": 0.0, "b": 10.0, "c": 10.0},
+            {"a": 0.0, "b": 10.0, "c": 10.0},
         )
         weighting.update(task_rewards={"a": 0.0, **rewards}, counts=counts)
     weights = weighting.weights()
     assert weights["a"] == pytest.approx(PROBE_SHARE / 3)
-    assert weights["b"] / weights["c"] == pytest.approx(alone.weights()["b"] / alone.weights()["c"], rel=0.2)
+    assert weights["b"] / weights["c"] == pytest.approx(
+        alone.weights()["b"] / alone.weights()["c"], rel=0.2
+    )
     assert weights["b"] / weights["c"] > 3
 
 
@@ -118,12 +136,17 @@ def test_a_task_out_of_reach_does_not_make_the_others_press_harder():
     barren(weighting, 4, 0.0)
     before = weighting.metrics()["tasks/multiplier"]
     barren(weighting, 50, 0.0)
-    assert weighting.metrics()["tasks/multiplier"] == before  # of the one other task there is no gap
+    assert (
+        weighting.metrics()["tasks/multiplier"] == before
+    )  # of the one other task there is no gap
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"worst_fraction": 0.0}, "worst_fraction=0.0"), ({"worst_fraction": 1.5}, "worst_fraction=1.5")],
+    [
+        ({"worst_fraction": 0.0}, "worst_fraction=0.0"),
+        ({"worst_fraction": 1.5}, "worst_fraction=1.5"),
+    ],
 )
 def test_bad_fractions_are_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):

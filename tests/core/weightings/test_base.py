@@ -12,7 +12,8 @@ from mtgrpo.errors import ConfigError
 
 logits_and_scores = st.integers(1, 12).flatmap(
     lambda k: st.tuples(
-        st.lists(st.floats(-30, 30), min_size=k, max_size=k), st.lists(st.floats(-10, 10), min_size=k, max_size=k)
+        st.lists(st.floats(-30, 30), min_size=k, max_size=k),
+        st.lists(st.floats(-10, 10), min_size=k, max_size=k),
     )
 )
 
@@ -47,7 +48,9 @@ def test_gradient_is_autograds(case):
 @given(logits_and_scores, st.floats(-100, 100))
 def test_gradient_ignores_a_constant_in_the_scores(case, constant):
     z, scores = softmax(np.array(case[0])), np.array(case[1])
-    assert simplex_gradient(z, scores + constant) == pytest.approx(simplex_gradient(z, scores), abs=1e-12)
+    assert simplex_gradient(z, scores + constant) == pytest.approx(
+        simplex_gradient(z, scores), abs=1e-12
+    )
 
 
 def test_reward_estimate_by_hand():
@@ -105,7 +108,9 @@ def test_signals_a_rule_does_not_use_may_be_left_out():
 
 @pytest.mark.parametrize("value", ["high", None, np.array([0.1, 0.2]), [0.5]])
 def test_values_that_are_no_numbers_are_named(value):
-    with pytest.raises(ConfigError, match=r"update: task_rewards\['b'\] is .*a finite number is needed"):
+    with pytest.raises(
+        ConfigError, match=r"update: task_rewards\['b'\] is .*a finite number is needed"
+    ):
         Uniform().bind(["a", "b"]).update(task_rewards={"a": 0.5, "b": value})
 
 

@@ -7,7 +7,12 @@ from mtgrpo.errors import ConfigError
 
 
 def test_uniform_by_hand():
-    assert Uniform().bind(["a", "b", "c", "d"]).weights() == {"a": 0.25, "b": 0.25, "c": 0.25, "d": 0.25}
+    assert Uniform().bind(["a", "b", "c", "d"]).weights() == {
+        "a": 0.25,
+        "b": 0.25,
+        "c": 0.25,
+        "d": 0.25,
+    }
 
 
 def test_fixed_is_normalised_and_ordered_by_the_tasks():
@@ -22,7 +27,8 @@ def test_fixed_does_not_move():
 
 
 @pytest.mark.parametrize(
-    "weights", [{}, {"a": -1.0}, {"a": 0.0}, {"a": math.nan}, {"a": math.inf}, {"a": 1e308, "b": 1e308}]
+    "weights",
+    [{}, {"a": -1.0}, {"a": 0.0}, {"a": math.nan}, {"a": math.inf}, {"a": 1e308, "b": 1e308}],
 )
 def test_fixed_refuses(weights):
     with pytest.raises(ConfigError, match="non-negative with a positive, finite sum"):

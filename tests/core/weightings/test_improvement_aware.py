@@ -18,9 +18,16 @@ def test_one_sgd_step_by_hand():
     # z = (1/3, 1/3, 1/3), lam = .5, J = (.4, .8, .6), I = (.1, 0, -.1): s = (.3, .4, .2), mean .3,
     # g = (0, .1/3, -.1/3); beta = 3: xi = (0, -.1, .1). Low reward and low improvement gain weight.
     weighting = ImprovementAware(
-        lam=0.5, weight_lr=3.0, weight_decay=0.0, improvement="surrogate", optimizer="sgd", reward_ema=0.0
+        lam=0.5,
+        weight_lr=3.0,
+        weight_decay=0.0,
+        improvement="surrogate",
+        optimizer="sgd",
+        reward_ema=0.0,
     ).bind(["a", "b", "c"])
-    weighting.update(task_rewards={"a": 0.4, "b": 0.8, "c": 0.6}, improvements={"a": 0.1, "b": 0.0, "c": -0.1})
+    weighting.update(
+        task_rewards={"a": 0.4, "b": 0.8, "c": 0.6}, improvements={"a": 0.1, "b": 0.0, "c": -0.1}
+    )
     assert list(weighting.weights().values()) == pytest.approx(softmax(0.0, -0.1, 0.1), abs=1e-15)
 
 
@@ -35,7 +42,9 @@ def test_improvement_is_the_change_of_the_reward_estimate():
     # ema .5: J_a = .2, then .3; I = .1, clipped to .05. b: .6, then .4: I = -.2, clipped to -.05.
     weighting = ImprovementAware(improvement_clip=0.05).bind(["a", "b", "c"])
     weighting.update(task_rewards={"a": 0.2, "b": 0.6})
-    assert weighting.metrics() == {f"task/{name}/improvement": 0.0 for name in "abc"}  # a first value is no change
+    assert weighting.metrics() == {
+        f"task/{name}/improvement": 0.0 for name in "abc"
+    }  # a first value is no change
     weighting.update(task_rewards={"a": 0.4, "b": 0.2, "c": 0.9})
     assert weighting.metrics() == pytest.approx(
         {"task/a/improvement": 0.05, "task/b/improvement": -0.05, "task/c/improvement": 0.0}
@@ -49,7 +58,13 @@ def test_improvement_is_the_change_of_the_reward_estimate():
 def test_minibatches_are_added_up_and_then_clipped_or_clipped_one_by_one():
     # The sums (.21, -.21) clip to (.1, -.1) in one update; one by one it is .04, .02 and .1, the last one clipped.
     parts = [{"a": 0.04, "b": -0.04}, {"a": 0.02, "b": -0.02}, {"a": 0.15, "b": -0.15}]
-    arguments = {"improvement": "surrogate", "optimizer": "sgd", "weight_lr": 1.0, "weight_decay": 0.0, "lam": 0.0}
+    arguments = {
+        "improvement": "surrogate",
+        "optimizer": "sgd",
+        "weight_lr": 1.0,
+        "weight_decay": 0.0,
+        "lam": 0.0,
+    }
     together = ImprovementAware(**arguments, updates="step").bind(["a", "b"])
     together.update(task_rewards={}, improvements=parts)
     # z = .5 each: g = .5 (.1 - 0) = .05, xi = (-.05, .05).
@@ -57,7 +72,11 @@ def test_minibatches_are_added_up_and_then_clipped_or_clipped_one_by_one():
     each = ImprovementAware(**arguments, updates="minibatch").bind(["a", "b"])
     each.update(task_rewards={}, improvements=parts)
     x = 0.0
-    for change in (0.04, 0.02, 0.1):  # two tasks, opposite scores: g_a = z_a (s - (z_a - z_b) s) = 2 z_a z_b s
+    for change in (
+        0.04,
+        0.02,
+        0.1,
+    ):  # two tasks, opposite scores: g_a = z_a (s - (z_a - z_b) s) = 2 z_a z_b s
         z_a, z_b = softmax(-x, x)
         x += 2 * z_a * z_b * change
     assert list(each.weights().values()) == pytest.approx(softmax(-x, x), abs=1e-15)
@@ -87,22 +106,29 @@ class ReleasedInTorch:
             [self.logits], lr=0.025, betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay
         )
 
-    def step(self, rounds: Sequence[Mapping[str, float]], minibatches: Sequence[Mapping[str, float]]) -> list[float]:
+    def step(
+        self, rounds: Sequence[Mapping[str, float]], minibatches: Sequence[Mapping[str, float]]
+    ) -> list[float]:
         for observed in rounds:
             for task, accuracy in observed.items():
                 self.reward[task] = 0.5 * self.reward[task] + 0.5 * accuracy
         for loss_drop in minibatches:
             scores = [
-                max(-self.clip, min(self.clip, loss_drop.get(task, 0.0))) + self.lam * self.reward[task]
+                max(-self.clip, min(self.clip, loss_drop.get(task, 0.0)))
+                + self.lam * self.reward[task]
                 for task in self.tasks
             ]
             self.optimizer.zero_grad()
-            (torch.softmax(self.logits, 0) * torch.tensor(scores, dtype=torch.float64)).sum().backward()
+            (
+                torch.softmax(self.logits, 0) * torch.tensor(scores, dtype=torch.float64)
+            ).sum().backward()
             self.optimizer.step()
         return torch.softmax(self.logits, 0).tolist()
 
 
-@pytest.mark.parametrize(("num_tasks", "lam", "clip", "weight_decay"), [(3, 0.2, 0.1, 1e-5), (9, 0.9, 0.2, 1e-4)])
+@pytest.mark.parametrize(
+    ("num_tasks", "lam", "clip", "weight_decay"), [(3, 0.2, 0.1, 1e-5), (9, 0.9, 0.2, 1e-4)]
+)
 def test_released_update_agrees_with_torch(num_tasks, lam, clip, weight_decay):
     rng = np.random.default_rng(num_tasks)
     tasks = [f"task-{i}" for i in range(num_tasks)]

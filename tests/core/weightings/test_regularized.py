@@ -17,7 +17,9 @@ def after(steps: int, **arguments: object) -> list[float]:
 
 def test_one_sgd_step_by_hand():
     # z = (.5, .5), c = .2, J = (.2, .6): s = (.04, .12), mean .08; g = (-.02, .02); beta = 5: xi = (.1, -.1).
-    weighting = Regularized(eta=0.3, weight_lr=5.0, reward_scale=0.2, optimizer="sgd").bind(["a", "b"])
+    weighting = Regularized(eta=0.3, weight_lr=5.0, reward_scale=0.2, optimizer="sgd").bind(
+        ["a", "b"]
+    )
     weighting.update(task_rewards={"a": 0.2, "b": 0.6})
     z_a = 1 / (1 + math.exp(-0.2))
     assert weighting.weights()["a"] == pytest.approx(z_a, abs=1e-15)
@@ -33,7 +35,14 @@ def test_one_sgd_step_by_hand():
 def test_measured_figures_with_adam(updates, reward_ema, reward_start):
     # SPEC section 3: (.70, .12, .19) at eta = 1e-2 needs the released scale s = .2 J. It is a fixed point, so it
     # depends neither on the number of updates a step nor on the moving average.
-    weights = after(720, eta=1e-2, reward_scale=0.2, updates=updates, reward_ema=reward_ema, reward_start=reward_start)
+    weights = after(
+        720,
+        eta=1e-2,
+        reward_scale=0.2,
+        updates=updates,
+        reward_ema=reward_ema,
+        reward_start=reward_start,
+    )
     assert weights == pytest.approx([0.6975, 0.1161, 0.1864], abs=1e-4)
 
 
@@ -49,7 +58,9 @@ def test_adam_settles_where_gradient_and_shrinkage_cancel():
 
 
 def test_with_the_papers_scale_adam_settles_elsewhere():
-    assert after(720, eta=1e-2, reward_scale=1.0) == pytest.approx([0.9084, 0.0338, 0.0578], abs=1e-4)
+    assert after(720, eta=1e-2, reward_scale=1.0) == pytest.approx(
+        [0.9084, 0.0338, 0.0578], abs=1e-4
+    )
 
 
 def test_measured_figures_with_adamw():
@@ -58,7 +69,9 @@ def test_measured_figures_with_adamw():
         weights = after(720, eta=1e-2, reward_scale=scale, updates="minibatch", optimizer="adamw")
         assert weights == pytest.approx([0.9994, 0.0003, 0.0003], abs=5e-5)
     # One update a step is slower on the same way.
-    assert after(720, eta=1e-2, optimizer="adamw") == pytest.approx([0.9968, 0.0017, 0.0015], abs=1e-4)
+    assert after(720, eta=1e-2, optimizer="adamw") == pytest.approx(
+        [0.9968, 0.0017, 0.0015], abs=1e-4
+    )
 
 
 def test_without_shrinkage_the_worst_task_takes_all():

@@ -23,7 +23,9 @@ def test_task_rewards_do_not_matter():
     assert high.weights() == low.weights()
 
 
-@pytest.mark.parametrize("arguments", [{"alpha": 0}, {"alpha": 1.5}, {"temperature": 0}, {"temperature": math.nan}])
+@pytest.mark.parametrize(
+    "arguments", [{"alpha": 0}, {"alpha": 1.5}, {"temperature": 0}, {"temperature": math.nan}]
+)
 def test_refuses(arguments):
     with pytest.raises(ConfigError, match="alpha must be in"):
         SEC(**arguments)

@@ -26,7 +26,8 @@ def test_each_task_is_a_phase_of_its_own_by_default():
 
 
 @pytest.mark.parametrize(
-    "phases", [[["zebra"]], [TASKS, ["zebra"]], [TASKS, []], [["c-easy", "c-hard"], ["zebra", "other"]]]
+    "phases",
+    [[["zebra"]], [TASKS, ["zebra"]], [TASKS, []], [["c-easy", "c-hard"], ["zebra", "other"]]],
 )
 def test_every_task_belongs_to_one_phase(phases):
     with pytest.raises(ConfigError, match="every task belongs to exactly one phase"):

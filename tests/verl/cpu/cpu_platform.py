@@ -42,8 +42,14 @@ _DEVICE = types.SimpleNamespace(
     Stream=torch.cpu.Stream,
     stream=torch.cpu.stream,
     current_stream=torch.cpu.current_stream,
-    **dict.fromkeys(("set_device", "synchronize", "empty_cache", "ipc_collect", "reset_peak_memory_stats"), _nothing),
-    **dict.fromkeys(("memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved"), _zero),
+    **dict.fromkeys(
+        ("set_device", "synchronize", "empty_cache", "ipc_collect", "reset_peak_memory_stats"),
+        _nothing,
+    ),
+    **dict.fromkeys(
+        ("memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved"),
+        _zero,
+    ),
 )
 
 

@@ -31,12 +31,16 @@ class Server:
         self.running.set()
         self.abort = False
 
-    async def generate(self, prompt_ids: Any, sampling_params: dict[str, Any], request_id: str, **kwargs: Any) -> Any:
+    async def generate(
+        self, prompt_ids: Any, sampling_params: dict[str, Any], request_id: str, **kwargs: Any
+    ) -> Any:
         await self.running.wait()
         prompt = tuple(int(token) for token in prompt_ids)
         self.asked[prompt] += 1
         name = f"{self.version} {prompt} {self.asked[prompt]}"
-        dice = torch.Generator().manual_seed(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest()))
+        dice = torch.Generator().manual_seed(
+            int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest())
+        )
         temperature = float(sampling_params.get("temperature", 1.0))
         length = int(sampling_params.get("max_tokens") or self.response_length)
         version, ids, past = self.version, torch.tensor([prompt]), None
@@ -48,7 +52,11 @@ class Server:
                 out = self.model(input_ids=ids, past_key_values=past, use_cache=True)
             past = out.past_key_values
             logits = torch.log_softmax(out.logits[0, -1] / (temperature or 1.0), -1)
-            token = int(torch.multinomial(logits.exp(), 1, generator=dice)) if temperature else int(logits.argmax())
+            token = (
+                int(torch.multinomial(logits.exp(), 1, generator=dice))
+                if temperature
+                else int(logits.argmax())
+            )
             tokens.append(token)
             log_probs.append(float(logits[token]))
             ids = torch.tensor([[token]])
@@ -112,7 +120,13 @@ class Replica(RolloutReplica):
 
 class Adapter(BaseRollout):
     def __init__(
-        self, config: Any, model_config: Any, device_mesh: Any, *args: Any, replica_rank: int = -1, **kwargs: Any
+        self,
+        config: Any,
+        model_config: Any,
+        device_mesh: Any,
+        *args: Any,
+        replica_rank: int = -1,
+        **kwargs: Any,
     ) -> None:
         super().__init__(config, model_config, device_mesh)
         self.replica_rank = int(os.environ["RANK"]) if replica_rank == -1 else replica_rank
@@ -123,7 +137,11 @@ class Adapter(BaseRollout):
     async def release(self) -> None: ...
 
     async def update_weights(
-        self, weights: Any, global_steps: int | None = None, wire_format: str = "named_tensors", **kwargs: Any
+        self,
+        weights: Any,
+        global_steps: int | None = None,
+        wire_format: str = "named_tensors",
+        **kwargs: Any,
     ) -> None:
         copied = {name: tensor.detach().float().cpu().clone() for name, tensor in weights}
         await ray.get_actor(f"cpu_server_{self.replica_rank}").load.remote(copied, global_steps)

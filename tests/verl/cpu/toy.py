@@ -31,10 +31,16 @@ def save_model(folder: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
+    words = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>")
+    )
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", chat_template=TEMPLATE
+        tokenizer_object=words,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        chat_template=TEMPLATE,
     )
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
@@ -71,6 +77,11 @@ def make(rows: int = 30) -> list[Task]:
         ]
 
     return [
-        Task(kind, prompts(kind, "{kind} {digit} {letter}"), prompts(kind, "{digit} {kind} {letter}")[:4], each(reward))
+        Task(
+            kind,
+            prompts(kind, "{kind} {digit} {letter}"),
+            prompts(kind, "{digit} {kind} {letter}")[:4],
+            each(reward),
+        )
         for kind in ("copy", "digit", "rare")
     ]

@@ -8,4 +8,13 @@ from mtgrpo.core.weightings.regularized import Regularized
 from mtgrpo.core.weightings.sec import SEC
 from mtgrpo.core.weightings.sequential import Sequential
 
-__all__ = ["SEC", "Balanced", "Fixed", "ImprovementAware", "Regularized", "Sequential", "TaskWeighting", "Uniform"]
+__all__ = [
+    "SEC",
+    "Balanced",
+    "Fixed",
+    "ImprovementAware",
+    "Regularized",
+    "Sequential",
+    "TaskWeighting",
+    "Uniform",
+]

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mtgrpo.core.learnability import Learnability, capped
-from mtgrpo.core.progress import TaskProgress
 from mtgrpo.core.quotas import Floats
 from mtgrpo.core.types import State
 from mtgrpo.core.weightings.base import TaskWeighting, softmax
+from mtgrpo.core.weightings.learnability import Learnability, capped
+from mtgrpo.core.weightings.progress import TaskProgress
 from mtgrpo.errors import ConfigError, unknown
 
 TEMPERATURE = 0.2
@@ -57,7 +57,9 @@ class Balanced(TaskWeighting):
         if gap is not None and not 0 < gap < 1:
             raise ConfigError(f"Balanced: gap={gap}; it must be in (0, 1), or left out")
         if not 0 < worst_fraction <= 1:
-            raise ConfigError(f"Balanced: worst_fraction={worst_fraction}; it must be above 0 and at most 1")
+            raise ConfigError(
+                f"Balanced: worst_fraction={worst_fraction}; it must be above 0 and at most 1"
+            )
         self.gap, self.floors, self.ceilings = gap, dict(floors or {}), dict(ceilings or {})
         self.worst_fraction, self.learnability = worst_fraction, learnability
 
@@ -68,7 +70,11 @@ class Balanced(TaskWeighting):
                     raise ConfigError(unknown(f"Balanced: {what}", "task", name, self._index))
         self._floor = np.array([self.floors.get(name, 0.0) for name in self._tasks])
         self._span = np.array([self.ceilings.get(name, 1.0) for name in self._tasks]) - self._floor
-        if not ((self._floor >= 0).all() and (self._span > 0).all() and (self._floor + self._span <= 1).all()):
+        if not (
+            (self._floor >= 0).all()
+            and (self._span > 0).all()
+            and (self._floor + self._span <= 1).all()
+        ):
             raise ConfigError(
                 f"Balanced: floors {self.floors}, ceilings {self.ceilings}; 0 <= floor < ceiling <= 1 for each task"
             )
@@ -81,7 +87,9 @@ class Balanced(TaskWeighting):
     def _count(self, generated: Floats, informative: Floats, trained: Floats) -> None:
         self._generated, self._informative, self._trained = generated, informative, trained
 
-    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+    def _update(
+        self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats
+    ) -> None:
         if not rewards:
             return
         known = ~np.isnan(rewards)
@@ -91,7 +99,9 @@ class Balanced(TaskWeighting):
         shares = self._trained / max(1.0, float(self._trained.sum()))
         progress = self._progress
         if self.learnability:
-            self._learnability.observe(self._generated, self._informative, shares, means, progress.group_variance)
+            self._learnability.observe(
+                self._generated, self._informative, shares, means, progress.group_variance
+            )
         progress.advance(shares)
         self._seen |= ~np.isnan(means)
         level = (progress.level - self._floor) / self._span
@@ -111,7 +121,9 @@ class Balanced(TaskWeighting):
         self._z = capped(z, np.full(len(z), 1 / max(1.0, self.worst_fraction * len(z))))
 
     def _focus(self, level: Floats) -> Floats:
-        return (1 - MIN_SHARE) * softmax(-self._multiplier * level / TEMPERATURE) + MIN_SHARE / len(level)
+        return (1 - MIN_SHARE) * softmax(-self._multiplier * level / TEMPERATURE) + MIN_SHARE / len(
+            level
+        )
 
     def _weights(self) -> Floats:
         return self._z
@@ -121,11 +133,15 @@ class Balanced(TaskWeighting):
         found = {"tasks/multiplier": self._multiplier}
         for key in ("is_stalled", "is_out_of_reach"):
             flags = getattr(self._learnability, key.removeprefix("is_")).tolist()
-            found |= {f"task/{name}/{key}": float(v) for name, v in zip(self._tasks, flags, strict=True)}
+            found |= {
+                f"task/{name}/{key}": float(v) for name, v in zip(self._tasks, flags, strict=True)
+            }
         progress = self._progress
         for key in ("level", "level_error", "rate", "rate_error"):
             values: Floats = getattr(progress, key)
-            found |= {f"task/{name}/{key}": float(v) for name, v in zip(self._tasks, values, strict=True)}
+            found |= {
+                f"task/{name}/{key}": float(v) for name, v in zip(self._tasks, values, strict=True)
+            }
         return found
 
     def notices(self) -> dict[str, str]:
@@ -140,7 +156,9 @@ class Balanced(TaskWeighting):
                     "from; it gets a few probes until one has"
                 )
             elif self._learnability.stalled[k]:
-                found[name] = "stalled: its training has brought no gain for long; it gets half a uniform share at most"
+                found[name] = (
+                    "stalled: its training has brought no gain for long; it gets half a uniform share at most"
+                )
         return found
 
     def _state(self) -> State:

@@ -134,7 +134,9 @@ class TaskWeighting(ABC):
         given = _as_list({} if improvements is None else improvements)
         changes = [self._array("improvements", m, 0.0) for m in given]
         if self.uses_advantages and mean_abs_advantages is None:
-            raise ConfigError(f"{type(self).__name__}.update: mean_abs_advantages missing; this rule is driven by it")
+            raise ConfigError(
+                f"{type(self).__name__}.update: mean_abs_advantages missing; this rule is driven by it"
+            )
         if self.uses_improvements and improvements is None:
             raise ConfigError(
                 f"{type(self).__name__}.update: improvements missing; pass the change of each task's objective, "
@@ -142,7 +144,9 @@ class TaskWeighting(ABC):
             )
         advantages = self._array("mean_abs_advantages", mean_abs_advantages or {}, 0.0)
         if counts is None:
-            seen = np.any([~np.isnan(r) for r in rewards] or [np.zeros(len(self._tasks), dtype=bool)], axis=0)
+            seen = np.any(
+                [~np.isnan(r) for r in rewards] or [np.zeros(len(self._tasks), dtype=bool)], axis=0
+            )
             self._count(*[seen.astype(np.float64)] * 3)
         else:
             self._count(
@@ -189,7 +193,9 @@ class TaskWeighting(ABC):
         array = np.full(len(self._tasks), absent)
         for task, value in values.items():
             if task not in self._index:
-                raise ConfigError(unknown(f"{type(self).__name__}.update: {where}", "task", task, self._index))
+                raise ConfigError(
+                    unknown(f"{type(self).__name__}.update: {where}", "task", task, self._index)
+                )
             number = _number(value)
             if not np.isfinite(number):
                 raise ConfigError(
@@ -207,7 +213,9 @@ class TaskWeighting(ABC):
         """The groups behind the signals of the `_update` that follows; each of shape (K,)."""
 
     @abstractmethod
-    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+    def _update(
+        self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats
+    ) -> None:
         """Move the state. `rewards` holds NaN where a task was not sampled, the others 0; `improvements` may be []."""
 
     @abstractmethod
@@ -236,7 +244,9 @@ class TaskRewardEstimate:
         if not 0 <= ema < 1:
             raise ConfigError(f"reward_ema: {ema}; it must be in [0, 1)")
         if start is not None and not np.isfinite(start):
-            raise ConfigError(f"reward_start: {start}; a finite number is needed, or None to start at the first reward")
+            raise ConfigError(
+                f"reward_start: {start}; a finite number is needed, or None to start at the first reward"
+            )
         self.ema, self.start = ema, start
         self.values: Floats = np.zeros(0)
 

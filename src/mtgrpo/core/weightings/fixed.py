@@ -19,7 +19,9 @@ class Uniform(TaskWeighting):
     def _start(self, num_tasks: int) -> None:
         self._z = np.full(num_tasks, 1.0 / num_tasks)
 
-    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+    def _update(
+        self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats
+    ) -> None:
         pass
 
     def _weights(self) -> Floats:
@@ -41,16 +43,22 @@ class Fixed(TaskWeighting):
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         if any(not w >= 0 for w in weights.values()) or not 0 < sum(weights.values()) < math.inf:
-            raise ConfigError(f"Fixed: weights {dict(weights)}; they must be non-negative with a positive, finite sum")
+            raise ConfigError(
+                f"Fixed: weights {dict(weights)}; they must be non-negative with a positive, finite sum"
+            )
         self.given = dict(weights)
 
     def _start(self, num_tasks: int) -> None:
         if set(self.given) != set(self._tasks):
-            raise ConfigError(f"Fixed: weights for {sorted(self.given)}, tasks {sorted(self._tasks)}; give one each")
+            raise ConfigError(
+                f"Fixed: weights for {sorted(self.given)}, tasks {sorted(self._tasks)}; give one each"
+            )
         z = np.array([self.given[name] for name in self._tasks], dtype=np.float64)
         self._z = z / z.sum()
 
-    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+    def _update(
+        self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats
+    ) -> None:
         pass
 
     def _weights(self) -> Floats:

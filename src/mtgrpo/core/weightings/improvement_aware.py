@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtgrpo.core.optimizers import LogitOptimizer
 from mtgrpo.core.quotas import Floats
 from mtgrpo.core.types import State
 from mtgrpo.core.weightings.base import TaskRewardEstimate, TaskWeighting, simplex_gradient, softmax
+from mtgrpo.core.weightings.logit_optimizer import LogitOptimizer
 from mtgrpo.errors import ConfigError, unknown
 
 IMPROVEMENTS = ("rewards", "surrogate")
@@ -68,19 +68,27 @@ class ImprovementAware(TaskWeighting):
         self._last_improvement = np.zeros(num_tasks)
         self._reward.reset(num_tasks)
 
-    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+    def _update(
+        self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats
+    ) -> None:
         before = self._reward.values
         for observed in rewards:
             self._reward.observe(observed)
         if self.improvement == "rewards":
-            improvements = [np.nan_to_num(self._reward.values - before)]  # a first observation is no change
+            improvements = [
+                np.nan_to_num(self._reward.values - before)
+            ]  # a first observation is no change
         elif self.updates == "step":
             improvements = [sum(improvements, np.zeros(len(self._tasks)))]
         reward = self._reward.filled()
         for change in improvements:
-            self._last_improvement = np.minimum(np.maximum(change, -self.improvement_clip), self.improvement_clip)
+            self._last_improvement = np.minimum(
+                np.maximum(change, -self.improvement_clip), self.improvement_clip
+            )
             scores = self._last_improvement + self.lam * reward
-            self._logits = self._optimizer.step(self._logits, simplex_gradient(self._weights(), scores))
+            self._logits = self._optimizer.step(
+                self._logits, simplex_gradient(self._weights(), scores)
+            )
 
     def _weights(self) -> Floats:
         return softmax(self._logits)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtgrpo.core.optimizers import LogitOptimizer
 from mtgrpo.core.quotas import Floats
 from mtgrpo.core.types import State
 from mtgrpo.core.weightings.base import TaskRewardEstimate, TaskWeighting, simplex_gradient, softmax
 from mtgrpo.core.weightings.improvement_aware import UPDATES
+from mtgrpo.core.weightings.logit_optimizer import LogitOptimizer
 from mtgrpo.errors import ConfigError, unknown
 
 
@@ -58,12 +58,16 @@ class Regularized(TaskWeighting):
         self._logits = np.zeros(num_tasks)
         self._reward.reset(num_tasks)
 
-    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+    def _update(
+        self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats
+    ) -> None:
         for observed in rewards:
             self._reward.observe(observed)
         scores = self.reward_scale * self._reward.filled()
         for _ in range(len(improvements) if self.updates == "minibatch" else 1):
-            self._logits = self._optimizer.step(self._logits, simplex_gradient(self._weights(), scores))
+            self._logits = self._optimizer.step(
+                self._logits, simplex_gradient(self._weights(), scores)
+            )
 
     def _weights(self) -> Floats:
         return softmax(self._logits)

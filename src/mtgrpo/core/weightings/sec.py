@@ -33,7 +33,9 @@ class SEC(TaskWeighting):
     def _start(self, num_tasks: int) -> None:
         self._values = np.zeros(num_tasks)
 
-    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+    def _update(
+        self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats
+    ) -> None:
         self._values = (1 - self.alpha) * self._values + self.alpha * mean_abs_advantages
 
     def _weights(self) -> Floats:

@@ -25,7 +25,9 @@ class Sequential(TaskWeighting):
 
     def __init__(self, phases: Sequence[Sequence[str]] = (), steps_per_phase: int = 240) -> None:
         if steps_per_phase < 1:
-            raise ConfigError(f"Sequential: steps_per_phase={steps_per_phase}; it must be at least 1")
+            raise ConfigError(
+                f"Sequential: steps_per_phase={steps_per_phase}; it must be at least 1"
+            )
         self.phases = [list(phase) for phase in phases]
         self.steps_per_phase = steps_per_phase
 
@@ -41,7 +43,9 @@ class Sequential(TaskWeighting):
             row[[self._index[name] for name in phase]] = 1.0 / len(phase)
         self._num_updates = 0
 
-    def _update(self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats) -> None:
+    def _update(
+        self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats
+    ) -> None:
         self._num_updates += 1
 
     def _weights(self) -> Floats:

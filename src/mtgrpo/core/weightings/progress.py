@@ -1,0 +1,112 @@
+"""How well each task is done, how fast it improves, and how sure that is: from fresh rewards, free of charge."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import State
+
+DRIFT = 0.01
+"""Deviation of what a step changes in a task's level besides its own training: transfer, forgetting, curvature."""
+RATE_PRIOR = 0.02
+"""Deviation of a rate before anything is known, in accuracy per full batch of the task."""
+RATE_DRIFT = 0.0005
+"""Deviation of what a step changes in a rate."""
+NOISE_START, NOISE_WEIGHT, NOISE_DECAY = 0.1, 5.0, 0.95
+"""Variance of one group's mean accuracy: first guess, its weight in observations, what a step keeps of the past."""
+
+
+class TaskProgress:
+    """Level J_k and rate r_k of every task, by a Kalman filter with two states.
+
+    A step that spends the share x_k of its batch on task k is taken to move it by
+
+        ``J_k <- J_k + r_k x_k + w``,   ``w ~ N(0, DRIFT^2)``;   ``r_k <- r_k + N(0, RATE_DRIFT^2)``,
+
+    and the mean of n fresh groups is seen as ``y_k = J_k + N(0, s_k^2 / n)``. So thirty groups count more than one, a
+    task that is never sampled becomes uncertain, and the rate is what a full batch of the task would gain it: it does
+    not shrink with the task's share. The variance ``s_k^2`` of one group is learned from the innovations, since it
+    depends on how much the prompts of a task differ: ``E[(y - J)^2] = P + s^2 / n``.
+
+    Arrays are in task order, of shape (K,).
+
+    Attributes:
+        level: J_k, the expected mean accuracy of fresh groups.
+        rate: r_k, accuracy per step if the whole batch were of that task.
+
+    Source: own; the filter is the textbook one (Kalman 1960), its noise estimate that of Mehra (1970).
+    """
+
+    def __init__(self, num_tasks: int) -> None:
+        self.level: Floats = np.full(num_tasks, 0.5)
+        self.rate: Floats = np.zeros(num_tasks)
+        self._var_level = np.full(num_tasks, 0.25)
+        self._var_rate = np.full(num_tasks, RATE_PRIOR**2)
+        self._covariance = np.zeros(num_tasks)
+        self._noise = np.full(num_tasks, NOISE_START)
+        self._noise_weight = np.full(num_tasks, NOISE_WEIGHT)
+
+    @property
+    def level_error(self) -> Floats:
+        """Standard error of the levels."""
+        return np.sqrt(self._var_level)
+
+    @property
+    def rate_error(self) -> Floats:
+        """Standard error of the rates."""
+        return np.sqrt(self._var_rate)
+
+    @property
+    def group_variance(self) -> Floats:
+        """Variance of one group's mean accuracy."""
+        return self._noise
+
+    def observe(self, means: Floats, num_groups: Floats) -> None:
+        """Take in the mean accuracy of fresh groups; NaN where there are none."""
+        seen = ~np.isnan(means)
+        noise = self._noise / np.maximum(num_groups, 1.0)
+        innovation = np.where(seen, means - self.level, 0.0)
+        total = self._var_level + noise
+        gain_level = np.where(seen, self._var_level / total, 0.0)
+        gain_rate = np.where(seen, self._covariance / total, 0.0)
+        excess = _within(np.maximum(num_groups, 1.0) * (innovation**2 - self._var_level))
+        self.level = _within(self.level + gain_level * innovation)
+        self.rate = self.rate + gain_rate * innovation
+        self._var_rate = self._var_rate - gain_rate * self._covariance
+        self._covariance = self._covariance - gain_level * self._covariance
+        self._var_level = self._var_level - gain_level * self._var_level
+        self._noise_weight = np.where(
+            seen, NOISE_DECAY * self._noise_weight + 1.0, self._noise_weight
+        )
+        self._noise = np.where(
+            seen, self._noise + (excess - self._noise) / self._noise_weight, self._noise
+        )
+        # A group of many answers of one prompt still says little: never less than a thirtieth of a coin's variance.
+        self._noise = np.maximum(self._noise, np.maximum(self.level * (1 - self.level), 0.02) / 32)
+
+    def advance(self, shares: Floats) -> None:
+        """A step has been trained in which each task had that share of the batch."""
+        self.level = _within(self.level + self.rate * shares)
+        self._var_level = (
+            self._var_level + 2 * shares * self._covariance + shares**2 * self._var_rate + DRIFT**2
+        )
+        self._covariance = self._covariance + shares * self._var_rate
+        self._var_level = np.minimum(self._var_level, 0.25)
+        self._var_rate = np.minimum(self._var_rate + RATE_DRIFT**2, RATE_PRIOR**2)
+
+    def dump(self) -> State:
+        """JSON-able state."""
+        return {name: getattr(self, name).tolist() for name in _STATE}
+
+    def load(self, state: State) -> None:
+        """Restore what `dump` returned."""
+        for name in _STATE:
+            setattr(self, name, np.array(state[name], dtype=np.float64))
+
+
+_STATE = ("level", "rate", "_var_level", "_var_rate", "_covariance", "_noise", "_noise_weight")
+
+
+def _within(values: Floats) -> Floats:
+    return np.minimum(np.maximum(values, 0.0), 1.0)

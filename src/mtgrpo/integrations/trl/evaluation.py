@@ -1,0 +1,149 @@
+"""Evaluation per task through TRL's own evaluation loop: rows, order, randomness and figures."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+from mtgrpo.errors import RewardError
+from mtgrpo.integrations.trl.rollouts import input_row
+from mtgrpo.tasks.task import Task
+from mtgrpo.tasks.task_set import TaskSet
+
+
+class TestRows(torch.utils.data.Dataset[dict[str, Any]]):
+    """The test rows of all tasks, one task after the other; rows are made when they are asked for."""
+
+    __test__ = False  # no test class, whatever pytest thinks of the name
+
+    def __init__(self, tasks: TaskSet) -> None:
+        self._tasks = tasks
+        self._places = [(task.name, i) for task in tasks for i in range(len(task.test))]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        name, i = self._places[place]
+        return input_row(name, i, self._tasks[name].test[i])
+
+
+class RepeatedInOrder(torch.utils.data.Sampler[int]):
+    """Every index `times` times in a row, in order: the same for every run, whatever its seed."""
+
+    def __init__(self, size: int, times: int) -> None:
+        self.size, self.times = size, times
+
+    def __iter__(self) -> Iterator[int]:
+        return (i for i in range(self.size) for _ in range(self.times))
+
+    def __len__(self) -> int:
+        return self.size * self.times
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """One task's test result.
+
+    Attributes:
+        accuracy: Mean over prompts of the mean over samples, in [0, 1].
+        reward: The same of the reward.
+        num_prompts: Prompts evaluated; those that could not be scored are left out.
+        std_error: Standard error of `accuracy`; prompts are the independent units, their samples are not.
+            0 with a single prompt.
+        prompt_accuracies: Mean over samples for each prompt, in the order of the test rows: for paired comparisons;
+            NaN for one that could not be scored.
+    """
+
+    accuracy: float
+    reward: float
+    num_prompts: int
+    std_error: float
+    prompt_accuracies: tuple[float, ...] = ()
+
+
+class EvaluationTable:
+    """Collects one evaluation's scores by prompt.
+
+    Args:
+        tasks: Rows are told apart by the number of their task and of their row.
+        num_samples: Completions per prompt. More of a prompt are copies with which the last batch was padded.
+    """
+
+    def __init__(self, tasks: TaskSet, num_samples: int) -> None:
+        self.tasks, self.num_samples = tuple(tasks), num_samples
+        self._scores: dict[tuple[int, int], list[tuple[float, float]]] = {}
+
+    def add(self, rows: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> None:
+        """Take in a batch of all processes: (task number, row number) and (reward, accuracy) per completion."""
+        for (task, row), (reward, accuracy) in zip(rows, scores, strict=True):
+            samples = self._scores.setdefault((task, row), [])
+            if len(samples) < self.num_samples:
+                samples.append((reward, accuracy))
+
+    def results(self) -> dict[str, TaskResult]:
+        """Per task that has test rows.
+
+        Raises:
+            RewardError: More of a task's prompts could not be scored than its policy allows.
+        """
+        prompts: dict[int, list[tuple[float, float]]] = {}
+        for (task, _), samples in sorted(self._scores.items()):
+            means = [math.fsum(column) / len(samples) for column in zip(*samples, strict=True)]
+            prompts.setdefault(task, []).append((means[0], means[1]))
+        return {
+            self.tasks[task].name: _result(self.tasks[task], values)
+            for task, values in prompts.items()
+        }
+
+
+def _result(task: Task, prompts: Sequence[tuple[float, float]]) -> TaskResult:
+    scored = [(reward, accuracy) for reward, accuracy in prompts if not math.isnan(reward)]
+    n, failed, allowed = len(scored), len(prompts) - len(scored), task.scoring.max_dropped_rate
+    if failed > allowed * len(prompts):
+        raise RewardError(
+            f"task {task.name!r}: {failed} of {len(prompts)} test prompts could not be scored; max_dropped_rate "
+            f"{allowed:g} allows {math.floor(allowed * len(prompts))}; mend the reward and resume"
+        )
+    reward, accuracy = (math.fsum(column) / n for column in zip(*scored, strict=True))
+    spread = math.fsum((a - accuracy) ** 2 for _, a in scored)
+    std_error = math.sqrt(spread / (n - 1) / n) if n > 1 else 0.0
+    return TaskResult(accuracy, reward, n, std_error, tuple(a for _, a in prompts))
+
+
+def result_metrics(results: Mapping[str, TaskResult]) -> dict[str, float]:
+    """Flat figures; TRL puts ``eval_`` before each name, loggers show ``eval/``."""
+    metrics: dict[str, float] = {}
+    for name, result in results.items():
+        metrics[f"task/{name}/accuracy"] = result.accuracy
+        metrics[f"task/{name}/reward"] = result.reward
+        metrics[f"task/{name}/std_error"] = result.std_error
+    accuracies = {name: result.accuracy for name, result in results.items()}
+    metrics["tasks/worst_accuracy"] = worst_accuracy(accuracies)
+    metrics["tasks/mean_accuracy"] = mean_accuracy(accuracies)
+    return metrics
+
+
+@contextmanager
+def separate_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed Python, numpy and torch inside, and put all three back afterwards."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - TRL uses the global one
+    on_device = device.type in ("cuda", "xpu")
+    devices = [device.index or 0] if on_device else []
+    with torch.random.fork_rng(devices=devices, device_type=device.type if on_device else "cuda"):
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002

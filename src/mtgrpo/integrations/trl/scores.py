@@ -1,0 +1,83 @@
+"""Rewards of mixed batches: each completion is scored by its own task, once, for both reward columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from mtgrpo.errors import StateError
+from mtgrpo.integrations.trl.rollouts import ROW_KEY, TASK_KEY
+from mtgrpo.tasks.scores import Completion, Score
+from mtgrpo.tasks.scoring.scorer import Item, Scorer
+from mtgrpo.tasks.task_set import TaskSet
+
+
+class TaskScores:
+    """TRL's two reward functions, `reward` and `accuracy`, over scores that were worked out beforehand.
+
+    TRL hands a reward function columns by the names it finds in a batch's first row, which cannot work when tasks
+    have different columns. So the rows are scored here, and TRL gets the numbers.
+
+    Args:
+        tasks: Where the rows come from.
+    """
+
+    def __init__(self, tasks: TaskSet) -> None:
+        self.scorer = Scorer(tasks)
+        self._names: list[str] = []
+        self._scores: list[Score] = []
+
+    def compute(
+        self,
+        inputs: Sequence[Mapping[str, Any]],
+        completions: Sequence[Completion],
+        environments: Sequence[Any] | None,
+        *,
+        timed: bool,
+    ) -> None:
+        """Score a batch. `timed`: whether it counts for the step's reward times.
+
+        Raises:
+            RewardError: A reward failed, under a policy that does not drop its group; names task and row.
+        """
+        items: list[Item] = []
+        for i, (row, completion) in enumerate(zip(inputs, completions, strict=True)):
+            columns = {k: v for k, v in row.items() if k not in (TASK_KEY, ROW_KEY)}
+            if environments is not None:  # the column that TRL's own reward functions get
+                columns["environments"] = environments[i]
+            items.append(Item(row[TASK_KEY], columns, row[ROW_KEY], completion))
+        self._names = [item.task for item in items]
+        self._scores = self.scorer.score(items, timed=timed)
+
+    def reward(
+        self, prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any
+    ) -> list[float]:
+        """The reward column: trained on. NaN where the group could not be scored."""
+        if "log_extra" in columns:
+            columns["log_extra"]("task", self._names)
+        return [score.reward for score in self._of(completions)]
+
+    def accuracy(
+        self, prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any
+    ) -> list[float]:
+        """The accuracy column: reported and filtered on, weight 0."""
+        # 0 where there is none, or TRL prints the whole completion; `mark_unscored` puts it right.
+        return [
+            0.0 if math.isnan(score.reward) else score.accuracy for score in self._of(completions)
+        ]
+
+    def _of(self, completions: Sequence[Completion]) -> list[Score]:
+        if len(completions) != len(self._scores):
+            raise StateError(
+                f"rewards: {len(completions)} completions, but {len(self._scores)} were scored; "
+                "these functions only work inside MultiTaskGRPOTrainer"
+            )
+        return self._scores
+
+
+def mark_unscored(rewards: torch.Tensor) -> torch.Tensor:
+    """Rewards of shape (rows, columns), as gathered, with all columns NaN where the reward, the first one, is."""
+    return rewards.masked_fill(rewards[:, :1].isnan(), math.nan)

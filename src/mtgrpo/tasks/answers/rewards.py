@@ -1,0 +1,61 @@
+"""The rewards of the paper's task families: 1.0 right, 0.1 wrong but with a parsable boxed answer, 0.0 otherwise.
+
+Both are pure and total: any text gives a `Score`, in time linear in its length, and never an exception. What counts
+as the answer, and as parsable, is `mtgrpo.tasks.answers.boxed.last_boxed`'s to say. Source: arXiv 2602.05547, appendix on
+tasks; the released code's own versions evaluate model text and misread it in ways that tests/tasks/answers/test_rewards.py
+lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mtgrpo.tasks.answers.arithmetic import NotArithmetic, evaluate
+from mtgrpo.tasks.answers.boxed import last_boxed
+from mtgrpo.tasks.answers.latex import as_arithmetic, unwrap
+from mtgrpo.tasks.scores import Score
+
+CORRECT = Score(1.0, 1.0)
+WRONG = Score(0.1, 0.0)
+NO_ANSWER = Score(0.0, 0.0)
+
+
+def score_countdown(text: str, numbers: Sequence[int], target: int) -> Score:
+    r"""Score an arithmetic expression that must use every number exactly once and reach the target.
+
+    Args:
+        text: The completion. LaTeX (``\times``, ``\div``, ``\frac{a}{b}``, ``$``) is understood.
+        numbers: The given numbers; one that is given twice must be used twice.
+        target: The value to reach, exactly. ``= target`` may follow the expression.
+
+    Returns:
+        `CORRECT`, `WRONG` or `NO_ANSWER`.
+    """
+    answer = last_boxed(text)
+    if answer is None:
+        return NO_ANSWER
+    expression, equals, result = as_arithmetic(answer).partition("=")
+    if equals and result.strip() != str(target):
+        return WRONG
+    try:
+        value, used = evaluate(expression)
+    except NotArithmetic:
+        return WRONG
+    return CORRECT if value == target and sorted(used) == sorted(numbers) else WRONG
+
+
+def score_exact(text: str, answer: str) -> Score:
+    """Score an answer that must be the given text, whatever its case, white space and LaTeX wrappers.
+
+    Args:
+        text: The completion.
+        answer: The right answer, such as ``alice`` or ``0 0 9 9``.
+
+    Returns:
+        `CORRECT`, `WRONG` or `NO_ANSWER`.
+    """
+    found = last_boxed(text)
+    if found is None:
+        return NO_ANSWER
+    plain = unwrap(found).casefold()
+    return CORRECT if plain and plain == unwrap(answer).casefold() else WRONG

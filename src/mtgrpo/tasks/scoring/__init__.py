@@ -1,0 +1,1 @@
+"""Scoring: batches of completions of mixed tasks, in this process or in others."""

@@ -1,0 +1,98 @@
+"""Tasks from datasets on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mtgrpo.errors import TaskError, require, unknown
+from mtgrpo.tasks.scores import RewardFunction
+from mtgrpo.tasks.sources.rows import rows_task
+from mtgrpo.tasks.task import Task
+
+
+def hub_task(
+    name: str,
+    dataset: str,
+    *,
+    prompt: str,
+    reward: RewardFunction | str,
+    config: str | None = None,
+    train_split: str = "train",
+    test_split: str | None = None,
+    test_fraction: float = 0.0,
+    revision: str | None = None,
+    correct_at: float = 1.0,
+    floor: float = 0.0,
+    family: str | None = None,
+    level: str | None = None,
+) -> Task:
+    """A task from a dataset on the Hugging Face Hub, or from a local directory that `datasets` reads.
+
+    Args:
+        name: The task's name.
+        dataset: The dataset's repository, such as ``"openai/gsm8k"``.
+        prompt: The column with the prompt.
+        reward: As for `rows_task`.
+        config: The dataset's configuration (subset).
+        train_split: The split to train on; slices such as ``"train[:1000]"`` are allowed.
+        test_split: The split to test on.
+        test_fraction: Instead of `test_split`, as for `rows_task`.
+        revision: The commit, tag or branch; give one to get the same rows tomorrow.
+        correct_at: A completion is correct from this reward on.
+        floor: Accuracy of a guess.
+        family: Group of tasks in reports.
+        level: Difficulty in reports.
+
+    Raises:
+        TaskError: the dataset, a split or a column cannot be had.
+        MissingExtra: `datasets` is not installed.
+    """
+    return rows_task(
+        name,
+        load_split(name, dataset, config, train_split, revision),
+        reward=reward,
+        test=None
+        if test_split is None
+        else load_split(name, dataset, config, test_split, revision),
+        test_fraction=test_fraction,
+        prompt=prompt,
+        correct_at=correct_at,
+        floor=floor,
+        family=family,
+        level=level,
+    )
+
+
+def load_split(
+    name: str, dataset: str, config: str | None, split: str, revision: str | None
+) -> Any:
+    """One split of a dataset on the Hub, or of a local directory.
+
+    Raises:
+        TaskError: It cannot be had; the task's name is in the message.
+        MissingExtra: `datasets` is not installed.
+    """
+    datasets: Any = require("datasets", "trl")
+    where = f"task {name!r}: dataset {dataset!r}"
+    try:
+        return datasets.load_dataset(dataset, config, split=split, revision=revision)
+    except (ConnectionError, TimeoutError) as error:
+        raise TaskError(
+            f"{where}: cannot be reached and is not in the local cache; connect, or download it once and use the same "
+            f"cache: {_first_line(error)}"
+        ) from error
+    except ValueError as error:
+        if "Unknown split" in str(error):
+            builder: Any = datasets.load_dataset_builder(dataset, config, revision=revision)
+            splits = [str(key) for key in builder.info.splits or ()]
+            raise TaskError(unknown(where, "split", split.partition("[")[0], splits)) from error
+        raise TaskError(f"{where}: {_first_line(error)}") from error
+    # The Hub's client has a dozen exception classes of its own for a wrong name, revision, or missing rights.
+    except Exception as error:
+        raise TaskError(
+            f"{where}: cannot be loaded: {type(error).__name__}: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

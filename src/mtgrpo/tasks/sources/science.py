@@ -1,0 +1,175 @@
+r"""The tasks of the paper's third experiment that come from datasets: MATH and SciKnowEval.
+
+Both end in ``\boxed{...}`` and earn 1 when right, 0.1 when wrong in a box, 0 otherwise, as the generated tasks do. The
+experiment's ARC is ``{paper: arc, ...}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtgrpo.errors import TaskError, require
+from mtgrpo.tasks.answers.boxed import last_boxed
+from mtgrpo.tasks.answers.latex import unwrap
+from mtgrpo.tasks.answers.math_equal import math_equal
+from mtgrpo.tasks.sources.hub import load_split
+from mtgrpo.tasks.sources.reasoning_gym import PAPER_TEMPLATE
+from mtgrpo.tasks.sources.rows import rows_task
+from mtgrpo.tasks.task import Task
+
+Rows = Sequence[Mapping[str, Any]]
+MATH_DATASET = "nlile/hendrycks-MATH-benchmark"
+SCIKNOWEVAL_DATASET = "hicai-zju/SciKnowEval"
+DOMAINS = ("Biology", "Chemistry", "Material", "Physics")
+"""SciKnowEval's domains."""
+MAX_MATH_ANSWER = 200
+"""Longest answer, in characters, that sympy gets to see."""
+_MATH = "{problem} Give your final answer in \\boxed{{}}."
+_CHOICE = "{question}\n{choices}\nGive the letter of the right choice in \\boxed{{}}."
+
+
+def math_task(
+    name: str = "math",
+    *,
+    dataset: str = MATH_DATASET,
+    revision: str | None = None,
+    train: Rows | None = None,
+    test: Rows | None = None,
+) -> Task:
+    """MATH (Hendrycks et al., 2021), scored with math-verify.
+
+    Args:
+        name: The task's name.
+        dataset: Dataset on the Hugging Face Hub with splits train and test and the columns problem and answer.
+        revision: Its commit, tag or branch.
+        train: Rows with these columns, instead of the dataset's.
+        test: Likewise; both or none.
+
+    Raises:
+        TaskError: The dataset cannot be had, or lacks a column.
+        MissingExtra: math-verify, or datasets, is not installed.
+    """
+    require("math_verify", "math")
+    splits = _splits(name, dataset, revision, train, test)
+    rendered = [
+        [
+            {"prompt": _prompt(_MATH.format(problem=problem)), "answer": answer}
+            for problem, answer in _columns(name, rows, ("problem", "answer"))
+        ]
+        for rows in splits
+    ]
+    return rows_task(name, rendered[0], test=rendered[1], reward=math_reward, family="math")
+
+
+def math_reward(
+    completions: Sequence[str], answer: Sequence[str], **columns: object
+) -> list[float]:
+    """1 for an answer that math-verify takes to equal the reference, 0.1 for another boxed one, 0 otherwise."""
+
+    def score(completion: str, reference: str) -> float:
+        found = last_boxed(completion, MAX_MATH_ANSWER)
+        if found is None:
+            return 0.0
+        return 1.0 if unwrap(found) == unwrap(reference) or math_equal(reference, found) else 0.1
+
+    return [
+        score(completion, reference)
+        for completion, reference in zip(completions, answer, strict=True)
+    ]
+
+
+def sciknoweval_task(
+    domain: str,
+    name: str | None = None,
+    *,
+    dataset: str = SCIKNOWEVAL_DATASET,
+    revision: str | None = None,
+    test_fraction: float = 0.1,
+    rows: Rows | None = None,
+) -> Task:
+    """The multiple-choice questions of one of SciKnowEval's domains (Feng et al., 2024).
+
+    Args:
+        domain: One of `DOMAINS`.
+        name: The task's name; the domain in lower case by default.
+        dataset: Dataset on the Hugging Face Hub with one split, test.
+        revision: Its commit, tag or branch.
+        test_fraction: Share of the questions to test on; the dataset has no split to train on.
+        rows: Rows of the same form, instead of the dataset's.
+
+    Raises:
+        TaskError: Unknown domain, no question in it, or the dataset cannot be had.
+        MissingExtra: datasets is not installed.
+    """
+    if domain not in DOMAINS:
+        raise TaskError(f"SciKnowEval: unknown domain {domain!r}; allowed: {', '.join(DOMAINS)}")
+    name = name or domain.lower()
+    given = load_split(name, dataset, None, "test", revision) if rows is None else rows
+    wanted = ("domain", "question", "choices", "answerKey")
+    rendered = [
+        {
+            "prompt": _prompt(_CHOICE.format(question=question, choices=_lettered(choices))),
+            "answer": str(key),
+        }
+        for found, question, choices, key in _columns(name, given, wanted)
+        if found == domain and choices and key and choices.get("text")
+    ]
+    if not rendered:
+        raise TaskError(
+            f"task {name!r}: {dataset} has no multiple-choice question of the domain {domain!r}"
+        )
+    return rows_task(
+        name,
+        rendered,
+        test_fraction=test_fraction,
+        reward=choice_reward,
+        floor=0.25,
+        family="sciknoweval",
+    )
+
+
+def choice_reward(
+    completions: Sequence[str], answer: Sequence[str], **columns: object
+) -> list[float]:
+    """1 for the letter of the right choice in a box, 0.1 for anything else in a box, 0 otherwise."""
+
+    def score(completion: str, letter: str) -> float:
+        found = last_boxed(completion)
+        if found is None:
+            return 0.0
+        return 1.0 if unwrap(found).strip("(). ").upper() == letter.strip().upper() else 0.1
+
+    return [
+        score(completion, letter) for completion, letter in zip(completions, answer, strict=True)
+    ]
+
+
+def _splits(
+    name: str, dataset: str, revision: str | None, train: Rows | None, test: Rows | None
+) -> tuple[Any, Any]:
+    if (train is None) != (test is None):
+        raise TaskError(f"task {name!r}: give both train and test rows, or neither")
+    if train is not None:
+        return train, test
+    train, test = (load_split(name, dataset, None, split, revision) for split in ("train", "test"))
+    return train, test
+
+
+def _columns(name: str, rows: Any, wanted: Sequence[str]) -> list[list[Any]]:
+    found: list[list[Any]] = []
+    for row in rows:
+        missing = next((column for column in wanted if column not in row), None)
+        if missing is not None:
+            raise TaskError(f"task {name!r}: no column {missing!r}; found: {', '.join(row)}")
+        found.append([row[column] for column in wanted])
+    return found
+
+
+def _lettered(choices: Mapping[str, Sequence[str]]) -> str:
+    pairs = zip(choices["label"], choices["text"], strict=True)
+    return "\n".join(f"{label}) {text}" for label, text in pairs)
+
+
+def _prompt(question: str) -> str:
+    return PAPER_TEMPLATE.replace("{question}", question)

@@ -1,0 +1,17 @@
+"""Contracts for what users write themselves: subclass one in a test file and pytest runs its tests on your class.
+
+```
+from mtgrpo.testing import WeightingContract
+
+class TestMyWeighting(WeightingContract):
+    def make(self, tasks):
+        return MyWeighting(rate=0.1)
+```
+"""
+
+from __future__ import annotations
+
+from mtgrpo.testing.tasks import TaskContract
+from mtgrpo.testing.weightings import Signals, WeightingContract
+
+__all__ = ["Signals", "TaskContract", "WeightingContract"]

@@ -1,0 +1,60 @@
+"""The contract of tasks, for the tests of people who write one. Also `mtgrpo.testing.TaskContract`."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from itertools import islice
+from typing import ClassVar
+
+from mtgrpo.tasks.check import check_task
+from mtgrpo.tasks.task import Task
+
+
+class TaskContract(ABC):
+    """What every task must do.
+
+    ```python
+    class TestMyTask(TaskContract):
+        def make_task(self):
+            return my_task(size=3)
+    ```
+    """
+
+    num_rows: ClassVar[int] = 10
+    """Rows of each split that are looked at."""
+
+    @abstractmethod
+    def make_task(self) -> Task:
+        """A fresh task; called again for a second one that must be the same."""
+
+    def test_check_finds_no_problem(self) -> None:
+        """`mtgrpo.tasks.check_task` is content: oracle, empty and hostile completions, disjoint splits."""
+        assert check_task(self.make_task(), num_rows=self.num_rows) == []
+
+    def test_has_rows_to_evaluate_on(self) -> None:
+        """A task without test rows has no accuracy."""
+        assert len(self.make_task().test) > 0
+
+    def test_made_twice_is_the_same(self) -> None:
+        """Rows are a function of the arguments and the index, so that runs can be repeated and resumed."""
+        first, second = self.make_task(), self.make_task()
+        assert first.name == second.name
+        for a, b in ((first.train, second.train), (first.test, second.test)):
+            assert len(a) == len(b)
+            # From the back in the second one: a row must not depend on which rows were looked at before.
+            count = min(self.num_rows, len(a))
+            backwards = {i: b[i] for i in reversed(range(count))}
+            for i, row in enumerate(islice(a, count)):
+                assert json.dumps(row, sort_keys=True) == json.dumps(
+                    backwards[i], sort_keys=True
+                ), f"row {i}"
+
+    def test_scores_do_not_depend_on_company(self) -> None:
+        """A completion gets the same score alone and among others; groups are scored in one call."""
+        task = self.make_task()
+        rows = list(islice(task.test or task.train, self.num_rows))
+        completions = [task.oracle(row) if task.oracle else "" for row in rows]
+        together = task.score(rows, completions)
+        alone = [task.score([row], [text])[0] for row, text in zip(rows, completions, strict=True)]
+        assert together == alone

@@ -1,0 +1,143 @@
+# ruff: noqa: E402 - the path comes first
+"""Run by test_trl_decisions.py, alone or with torchrun: writes one file of JSON per process.
+
+Completions are a function of step, prompt and place in the group, so they do not depend on the process that makes them.
+"""
+
+import faulthandler
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+torch.set_num_threads(1)
+faulthandler.dump_traceback_later(300, exit=True)  # processes that wait for each other say where
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import GRPOConfig
+
+from mtgrpo import ImprovementAware, RatioPreservingSampler
+from mtgrpo.errors import StateError
+from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from tests.integrations.trl.toy import make_tasks
+
+model_path, folder, what = sys.argv[1], sys.argv[2], sys.argv[3]
+processes, process = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+GROUP = 4
+
+
+class Recorder(MultiTaskGRPOTrainer):
+    """Keeps each step's decisions; makes completions up."""
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        _, *rest = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        return ([self._made_up(ids, i % GROUP) for i, ids in enumerate(prompt_ids)], *rest)
+
+    def _made_up(self, prompt, place):
+        # The toy vocabulary begins with five special tokens, then the lower-case letters.
+        seed = f"{self.state.global_step} {list(prompt)} {place}".encode()
+        return [5 + byte % 40 for byte in hashlib.blake2b(seed, digest_size=6).digest()]
+
+    def roll_out(self, plan):
+        groups = super().roll_out(plan)
+        self.__dict__.setdefault("rows", {}).update(
+            {g.uid: row for g, (_, row) in zip(groups, plan, strict=True)}
+        )
+        return groups
+
+    def _choose_groups(self):
+        self.__dict__["rows"] = {}
+        slots = super()._choose_groups()
+        batch = self.mixer.batch
+        chosen = {
+            name: [self.rows[g.uid] for g in batch.groups if g.task == name]
+            for name in self.tasks.names
+        }
+        requests = [stats.num_groups for stats in batch.rounds]
+        self.__dict__.setdefault("decisions", []).append(
+            [self.mixer.weights(), batch.quotas, requests, chosen]
+        )
+        return slots
+
+
+def build(name, steps, **changes):
+    sampler = {
+        key: changes.pop(key) for key in ("keep_shares", "quotas", "shortfall") if key in changes
+    }
+    return Recorder(
+        AutoModelForCausalLM.from_pretrained(model_path),
+        make_tasks(),
+        args=GRPOConfig(
+            f"{folder}/{name}",
+            per_device_train_batch_size=8 * GROUP // processes,
+            num_generations=GROUP,
+            max_completion_length=6,
+            max_steps=steps,
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            report_to="none",
+            save_strategy="no",
+            disable_tqdm=True,
+        ),
+        weighting=ImprovementAware(improvement="rewards", weight_lr=0.3),
+        sampler=RatioPreservingSampler(**sampler),
+        processing_class=AutoTokenizer.from_pretrained(model_path, padding_side="left"),
+        **changes,
+    )
+
+
+def stopped(disturb):
+    """What a run says whose second process is disturbed after two steps."""
+
+    class Disturbed(Recorder):
+        def _choose_groups(self):
+            if self.mixer.step == 2 and process == 1:
+                disturb(self)
+            return super()._choose_groups()
+
+    trainer = build("disturbed", 4)
+    trainer.__class__ = Disturbed
+    try:
+        trainer.train()
+    except StateError as error:
+        return [trainer.mixer.step, str(error)]
+    return [trainer.mixer.step, "nothing"]
+
+
+def drift(trainer):
+    trainer.mixer.weighting._logits[0] += 1e-12
+
+
+def skip_a_prompt(trainer):
+    trainer.streams["hard"].draw(1)
+
+
+def leave_one_out(trainer):
+    begin = trainer.mixer.sampler.new_batch
+
+    def new_batch(*args):
+        batch = begin(*args)
+        select = batch._select
+        batch._select = lambda: (select(), batch._selected.pop())
+        return batch
+
+    trainer.mixer.sampler.new_batch = new_batch
+
+
+if what == "decisions":
+    shares = build("shares", 50)
+    shares.train()
+    anything = build("anything", 10, keep_shares=False)
+    anything.train()
+    discarded = sum(e.get("sampler/discarded", 0) for e in shares.state.log_history)
+    result = {"shares": shares.decisions, "anything": anything.decisions, "discarded": discarded}
+else:
+    result = {f.__name__: stopped(f) for f in (drift, skip_a_prompt, leave_one_out)}
+Path(folder, f"result-{process}.json").write_text(json.dumps(result))
+if processes > 1:
+    torch.distributed.destroy_process_group()

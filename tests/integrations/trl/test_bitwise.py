@@ -1,0 +1,73 @@
+"""Without a filter and with uniform weights the trainer is TRL's GRPOTrainer, bit for bit."""
+
+import pytest
+from datasets import Dataset
+from trl import GRPOTrainer
+
+from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+
+from .conftest import history, same_parameters, uniform
+from .toy import make_tasks
+
+
+class Recording(MultiTaskGRPOTrainer):
+    def roll_out(self, plan):
+        self.__dict__.setdefault("plans", []).extend(plan)
+        return super().roll_out(plan)
+
+
+def plain_rewards(tasks):
+    def score(completions, task, row):
+        return [
+            tasks[t].score([tasks[t].train[i]], [c])[0]
+            for c, t, i in zip(completions, task, row, strict=True)
+        ]
+
+    def reward(completions, task, row, **kwargs):
+        return [s.reward for s in score(completions, task, row)]
+
+    def accuracy(completions, task, row, **kwargs):
+        return [s.accuracy for s in score(completions, task, row)]
+
+    return [reward, accuracy]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"per_device_train_batch_size": 16, "gradient_accumulation_steps": 2},
+        {
+            "per_device_train_batch_size": 8,
+            "gradient_accumulation_steps": 2,
+            "steps_per_generation": 4,
+            "num_iterations": 2,
+            "beta": 0.05,
+            "max_steps": 6,
+        },
+        {"scale_rewards": "batch", "loss_type": "grpo"},
+        {"steps_per_generation": 1, "gradient_accumulation_steps": 2, "max_steps": 2},
+    ],
+    ids=["default", "accumulation", "reuse-and-kl", "batch-scaling", "two-batches-per-update"],
+)
+def test_equals_plain_grpo(lab, changes):
+    tasks = make_tasks()
+    ours = lab.trainer(tasks, Recording, uniform(), **changes)
+    ours.train()
+    rows = [{"prompt": tasks[t].train[i]["prompt"], "task": t, "row": i} for t, i in ours.plans]
+    rows += [rows[0]] * (
+        120 - len(rows)
+    )  # as long as the trainer's clock, so that epochs are the same too
+    plain = GRPOTrainer(
+        lab.model(),
+        reward_funcs=plain_rewards(tasks),
+        args=lab.config(**changes, shuffle_dataset=False, reward_weights=[1.0, 0.0]),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=lab.tokenizer(),
+    )
+    plain.train()
+    assert same_parameters(ours, plain)
+    assert len(history(plain)) == changes.get("max_steps", 3)
+    for mine, theirs in zip(history(ours), history(plain), strict=True):
+        assert {k: mine[k] for k in theirs} == theirs
+        assert any(value != 0 for name, value in theirs.items() if name == "grad_norm")

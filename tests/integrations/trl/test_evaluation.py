@@ -1,0 +1,195 @@
+"""Accuracy per task: right, the same for the same parameters, and without a trace in training."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from mtgrpo.errors import ConfigError, RewardError
+from mtgrpo.integrations.trl.evaluation import EvaluationTable, RepeatedInOrder, separate_randomness
+from mtgrpo.runlog import RunLog, read_run
+from mtgrpo.tasks import Scoring, Task, TaskSet
+
+from .conftest import history, same_parameters
+from .toy import make_tasks
+
+
+def task_figures(metrics: dict) -> dict:
+    return {k: v for k, v in metrics.items() if k.startswith("eval_task")}
+
+
+def test_evaluating_never_changes_training(lab):
+    quiet = lab.trainer(max_steps=4)
+    quiet.train()
+    changes = {
+        "eval_strategy": "steps",
+        "eval_steps": 1,
+        "eval_on_start": True,
+        "per_device_eval_batch_size": 4,
+    }
+    watched = lab.trainer(max_steps=4, **changes)
+    watched.evaluate()
+    watched.train()
+    assert same_parameters(quiet, watched)
+    skip = ("eval_",)
+    assert history(quiet) == [e for e in history(watched, skip=skip) if "loss" in e]
+    assert quiet.mixer.state_dict() == watched.mixer.state_dict()
+    assert sum("eval_tasks/worst_accuracy" in e for e in watched.state.log_history) == 5
+
+
+def test_the_same_draws_every_time_and_for_every_run(lab):
+    first, second = lab.trainer(), lab.trainer(seed=7)
+    metrics = first.evaluate()
+    assert (
+        task_figures(metrics) == task_figures(first.evaluate()) == task_figures(second.evaluate())
+    )
+    other = lab.trainer(arguments={"eval_seed": 5}).evaluate()
+    assert task_figures(metrics) != task_figures(other)
+    assert "eval_loss" not in metrics
+
+
+@pytest.mark.parametrize("batch", [4, 20, 64])
+def test_figures_are_those_of_the_texts(lab, batch):
+    seen = []
+    trainer = lab.trainer(per_device_eval_batch_size=batch, num_generations_eval=2)
+    compute = trainer.scores.compute
+
+    def spy(inputs, completions, environments, *, timed):
+        assert not timed  # time metrics are those of training
+        compute(inputs, completions, environments, timed=timed)
+        seen.extend(
+            (r["mtgrpo_task"], r["mtgrpo_row"], c) for r, c in zip(inputs, completions, strict=True)
+        )
+
+    trainer.scores.compute = spy
+    metrics = trainer.evaluate()
+    tasks = make_tasks()
+    assert len(seen) == 3 * 6 * 2
+    accuracies = {}
+    for task in tasks:
+        means = []
+        for i in range(6):
+            texts = [text for name, row, text in seen if (name, row) == (task.name, i)]
+            means.append(sum(s.accuracy for s in task.score([task.test[i]] * 2, texts)) / 2)
+        accuracies[task.name] = sum(means) / 6
+        assert metrics[f"eval_task/{task.name}/accuracy"] == pytest.approx(accuracies[task.name])
+        assert metrics[f"eval_task/{task.name}/std_error"] == pytest.approx(
+            np.std(means, ddof=1) / math.sqrt(6)
+        )
+        assert trainer.evaluation[task.name].num_prompts == 6
+    assert metrics["eval_tasks/worst_accuracy"] == pytest.approx(min(accuracies.values()))
+    assert metrics["eval_tasks/mean_accuracy"] == pytest.approx(sum(accuracies.values()) / 3)
+
+
+def test_batches_must_hold_whole_groups(lab):
+    trainer = lab.trainer(per_device_eval_batch_size=6)
+    with pytest.raises(ConfigError, match="cannot hold whole groups of 4 samples"):
+        trainer.evaluate()
+    with pytest.raises(ConfigError, match="test rows come from the tasks"):
+        trainer.evaluate(eval_dataset=[{"prompt": "x"}])
+
+
+def test_run_log(lab, tmp_path):
+    tasks = make_tasks()
+    with RunLog.create(tmp_path / "run", tasks.names) as log:
+        trainer = lab.trainer(
+            tasks,
+            arguments={"run_log": log},
+            eval_strategy="steps",
+            eval_steps=2,
+            max_steps=4,
+            logging_steps=2,
+        )
+        trainer.evaluate()
+        trainer.train()
+        trainer.save_model()
+    run = read_run(tmp_path / "run")
+    assert [m.step for m in run.metrics] == [2, 4]
+    assert run.metrics[-1].rollouts == trainer.num_rollouts
+    assert (
+        run.metrics[-1].values["task/hard/weight"]
+        == trainer.state.log_history[-2 - 1]["task/hard/weight"]
+    )
+    assert [e.step for e in run.evaluations] == [0, 2, 4]
+    assert run.evaluations[-1].num_samples == 4
+    assert run.evaluations[-1].accuracies == {n: r.accuracy for n, r in trainer.evaluation.items()}
+    samples = [c for c in run.completions if c.step == 4]
+    assert {(c.task, c.kept) for c in samples} >= {("hard", True), ("hard", False), ("easy", True)}
+    assert len(samples) == len({(c.task, c.kept) for c in samples})
+    for sample in samples:
+        row = next(r for r in tasks[sample.task].train if r["prompt"] == sample.prompt)
+        assert tasks[sample.task].score([row], [sample.completion])[0] == pytest.approx(
+            (sample.reward, sample.accuracy)
+        )
+
+
+def task(name, **scoring):
+    return Task(name, [], [{"prompt": "?"}], lambda **columns: [], scoring=Scoring(**scoring))
+
+
+TWO = TaskSet(task("a"), task("b"))
+
+
+def test_table_leaves_out_copies_that_pad_the_last_batch():
+    table = EvaluationTable(TWO, num_samples=2)
+    table.add([(0, 0), (0, 0), (1, 0), (1, 0)], [(1.0, 1.0), (0.0, 0.0), (0.5, 0.0), (0.5, 1.0)])
+    table.add([(0, 1), (0, 1), (0, 0), (0, 0)], [(1.0, 1.0), (1.0, 1.0), (9.0, 1.0), (9.0, 1.0)])
+    results = table.results()
+    assert (results["a"].accuracy, results["a"].reward, results["a"].num_prompts) == (0.75, 0.75, 2)
+    assert results["a"].std_error == pytest.approx(0.25)
+    assert (results["b"].accuracy, results["b"].std_error) == (0.5, 0.0)
+
+
+def test_order_repeats_each_prompt():
+    sampler = RepeatedInOrder(3, 2)
+    assert list(sampler) == [0, 0, 1, 1, 2, 2]
+    assert len(sampler) == 6
+
+
+def test_randomness_is_put_back():
+    def draws():
+        return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
+
+    random.seed(3), np.random.seed(3), torch.manual_seed(3)  # noqa: NPY002
+    expected = draws(), draws()
+    random.seed(3), np.random.seed(3), torch.manual_seed(3)  # noqa: NPY002
+    first = draws()
+    inside = []
+    for _ in range(2):
+        with separate_randomness(11, torch.device("cpu")):
+            inside.append(draws())
+    with pytest.raises(KeyError), separate_randomness(11, torch.device("cpu")):
+        raise KeyError
+    assert (first, draws()) == expected
+    assert inside[0] == inside[1]
+
+
+def test_accuracies_prompt_by_prompt_are_in_the_order_of_the_rows():
+    table = EvaluationTable(TWO, num_samples=2)
+    table.add([(1, 0), (0, 1), (0, 1), (0, 0)], [(1.0, 1.0), (0.1, 0.0), (1.0, 1.0), (1.0, 1.0)])
+    table.add(
+        [(0, 0), (1, 0), (1, 0)], [(1.0, 1.0), (0.0, 0.0), (1.0, 1.0)]
+    )  # the last one is padding
+    results = table.results()
+    assert results["a"].prompt_accuracies == (1.0, 0.5)
+    assert results["b"].prompt_accuracies == (0.5,)
+
+
+def test_prompts_that_could_not_be_scored_are_left_out_up_to_the_limit():
+    nan = math.nan
+    table = EvaluationTable(
+        TaskSet(task("a", on_error="drop", max_dropped_rate=0.4)), num_samples=2
+    )
+    scores = [(1.0, 1.0), (1.0, 1.0), (nan, nan), (nan, nan), (0.0, 0.0), (0.0, 0.0)]
+    table.add([(0, 0), (0, 0), (0, 1), (0, 1), (0, 2), (0, 2)], scores)
+    result = table.results()["a"]
+    assert (result.accuracy, result.reward, result.num_prompts) == (0.5, 0.5, 2)
+    assert result.prompt_accuracies[::2] == (1.0, 0.0)
+    assert math.isnan(result.prompt_accuracies[1])
+    table.add([(0, 3), (0, 3)], [(nan, nan), (nan, nan)])
+    with pytest.raises(
+        RewardError, match=r"task 'a': 2 of 4 test prompts could not be scored.*allows 1"
+    ):
+        table.results()

@@ -1,0 +1,140 @@
+"""Adapters, chat prompts, environments and tools."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import trl
+
+from mtgrpo import RatioPreservingSampler, Uniform
+from mtgrpo.errors import ConfigError
+from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.tasks import Task, TaskSet
+
+from .conftest import history, same_parameters
+from .toy import make_tasks
+
+
+def test_peft(lab):
+    peft = pytest.importorskip("peft")
+
+    def build():
+        lora = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"])
+        changes = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4, "beta": 0.05}
+        return lab.trainer(arguments={"peft_config": lora}, **changes)
+
+    whole, resumed = build(), build()
+    frozen = {name: p.clone() for name, p in whole.model.named_parameters() if not p.requires_grad}
+    whole.train()
+    assert frozen
+    assert all(
+        torch.equal(p, frozen[name]) for name, p in whole.model.named_parameters() if name in frozen
+    )
+    assert all(entry["grad_norm"] > 0 for entry in history(whole))
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-2")
+    assert same_parameters(whole, resumed)
+
+
+def test_bf16_and_checkpointing_which_trl_switches_on(lab):
+    trainer = lab.trainer(gradient_checkpointing=True, bf16=True, max_steps=2)
+    trainer.train()
+    assert history(trainer)[-1]["grad_norm"] > 0
+
+
+class Room:
+    """An environment whose observation is part of the prompt and which remembers what happened."""
+
+    num_resets = 0
+
+    def reset(self, secret, **row):
+        type(self).num_resets += 1
+        self.secret = secret
+        return f" secret {secret}"
+
+    def knock(self, times: int) -> str:
+        """Knock.
+
+        Args:
+            times: How often.
+
+        Returns:
+            An answer.
+        """
+        return "come in" * times
+
+
+class Garden(Room):
+    num_resets = 0
+
+
+def chat_tasks() -> TaskSet:
+    def reward(prompts, completions, secret, environments, **columns):
+        assert [e.secret for e in environments] == secret
+        return [float(c[-1]["content"][:1].lower() < "n") for c in completions]
+
+    def rows(name, environment):
+        return [
+            {
+                "prompt": [{"role": "user", "content": f"{name} {i}"}],
+                "environment": environment,
+                "secret": f"{name}{i}",
+            }
+            for i in range(12)
+        ]
+
+    return TaskSet(
+        Task("in", rows("in", "room"), rows("test", "room")[:2], reward),
+        Task("out", rows("out", "garden"), [], reward),
+    )
+
+
+def test_environments_run_once_per_rollout_and_their_observations_are_trained_on(lab):
+    prompts = []
+
+    class Spy(MultiTaskGRPOTrainer):
+        def _replay(self, rows):
+            output = super()._replay(rows)
+            ids = output["prompt_ids"][output["prompt_mask"].bool()]
+            prompts.append(self.processing_class.decode(ids))
+            return output
+
+    tokenizer = lab.tokenizer()
+    template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
+    tokenizer.chat_template = template.read_text()
+    tokenizer.add_special_tokens({"eos_token": "<|im_end|>"})
+    arguments = {
+        "environment_factory": {"room": Room, "garden": Garden},
+        "weighting": Uniform(),
+        "sampler": RatioPreservingSampler(max_resamples=3),
+    }
+    trainer = Spy(
+        lab.model(),
+        chat_tasks(),
+        args=lab.config(per_device_train_batch_size=16, max_steps=2, per_device_eval_batch_size=4),
+        processing_class=tokenizer,
+        **arguments,
+    )
+    trainer.train()
+    assert Room.num_resets + Garden.num_resets == trainer.num_rollouts
+    assert all("secret" in text for text in prompts)
+    assert trainer.environment_factories is not None
+    resets = Room.num_resets
+    assert "eval_task/in/accuracy" in trainer.evaluate()
+    assert Room.num_resets == resets + 2 * 4
+
+
+def test_chat_prompts(lab):
+    tokenizer = lab.tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(20)]
+    vowels = make_tasks()["medium"]
+    chat = Task("chat", rows, rows[:2], vowels.reward)
+    trainer = MultiTaskGRPOTrainer(
+        lab.model(), TaskSet(chat), args=lab.config(max_steps=1), processing_class=tokenizer
+    )
+    trainer.train()
+    assert "eval_task/chat/accuracy" in trainer.evaluate()
+    with pytest.raises(
+        ConfigError, match="'chat' are chat messages, those of task 'medium' are texts"
+    ):
+        lab.trainer(TaskSet(chat, vowels))

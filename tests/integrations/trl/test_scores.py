@@ -1,0 +1,135 @@
+"""Rewards that fail stop the run with the task and the prompt, and what cannot work is refused at the start."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mtgrpo import ImprovementAware, RatioPreservingSampler
+from mtgrpo.errors import ConfigError, RewardError, ShortfallError
+from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.integrations.trl import setup as trl_setup
+from mtgrpo.tasks import Task, TaskSet
+
+from .toy import hopeless_tasks, make_tasks, rows
+
+
+def raises(prompts, completions, **columns):
+    raise KeyError("answer")
+
+
+FAULTS = {
+    "raises": (raises, "raised KeyError"),
+    "nan": (lambda prompts, completions, **c: [float("nan")] * len(completions), "returned nan"),
+    "none": (lambda prompts, completions, **c: [None] * len(completions), "returned None"),
+    "too-few": (lambda prompts, completions, **c: [1.0], r"1 values for \d+ completions"),
+    "a-number": (lambda prompts, completions, **c: 1.0, "returned no sequence"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_failing_reward_names_task_and_prompt_and_leaves_the_checkpoint(lab, fault):
+    function, message = FAULTS[fault]
+    good, calls = make_tasks()["medium"], []
+
+    def reward(prompts, completions, **columns):
+        calls.append(len(completions))
+        if len(calls) > 2:  # in the second step
+            return function(prompts, completions, **columns)
+        return good.reward(prompts=prompts, completions=completions, **columns)
+
+    tasks = TaskSet(make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward))
+    sampler = RatioPreservingSampler(max_resamples=0)
+    trainer = lab.trainer(
+        tasks,
+        arguments={"sampler": sampler},
+        save_strategy="steps",
+        save_steps=1,
+        save_total_limit=1,
+    )
+    with pytest.raises(RewardError, match=rf"task 'faulty', prompts? \d+.*{message}"):
+        trainer.train()
+    assert [p.name for p in Path(trainer.args.output_dir).glob("checkpoint-*")] != []
+    assert "mixer.json" in os.listdir(next(Path(trainer.args.output_dir).glob("checkpoint-*")))
+
+
+def test_shortfall_policy_fail(lab):
+    sampler = RatioPreservingSampler(max_resamples=1, shortfall="fail")
+    with pytest.raises(ShortfallError, match="8 of 8 groups missing after 2 rounds"):
+        lab.trainer(hopeless_tasks(), arguments={"sampler": sampler}).train()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"reward_funcs": [len]}, "reward_funcs was given"),
+        ({"train_dataset": []}, "train_dataset was given"),
+        ({"eval_dataset": []}, "eval_dataset was given"),
+        ({"tasks": ["easy"]}, "tasks is a list; a TaskSet is needed"),
+        ({"task_reward": "loss"}, "unknown task_reward 'loss'"),
+        (
+            {"surrogate": "median", "weighting": ImprovementAware(improvement="surrogate")},
+            "unknown form 'median'",
+        ),
+    ],
+)
+def test_wrong_arguments_are_refused_before_a_model_is_loaded(lab, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        MultiTaskGRPOTrainer(
+            "no/such-model", **{"tasks": make_tasks(), "args": lab.config(), **arguments}
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reward_weights": [1.0]}, r"args\.reward_weights was given"),
+        ({"num_generations": 1}, "num_generations=1; .*at least 2"),
+        ({"generation_batch_size": 30}, "30 completions do not divide into whole groups of 4"),
+    ],
+)
+def test_wrong_config_is_refused_before_a_model_is_loaded(lab, changes, message):
+    args = lab.config()
+    for name, value in changes.items():
+        setattr(args, name, value)
+    with pytest.raises(ConfigError, match=message):
+        MultiTaskGRPOTrainer("no/such-model", make_tasks(), args=args)
+
+
+def test_improvements_need_whole_updates(lab):
+    args = lab.config(steps_per_generation=1, gradient_accumulation_steps=2)
+    with pytest.raises(ConfigError, match="no multiple of gradient_accumulation_steps=2"):
+        MultiTaskGRPOTrainer(
+            "no/such-model",
+            make_tasks(),
+            args=args,
+            weighting=ImprovementAware(improvement="surrogate"),
+        )
+
+
+def test_evaluation_without_test_rows(lab):
+    with pytest.raises(ConfigError, match="eval_strategy='steps', but no task has test rows"):
+        lab.trainer(
+            hopeless_tasks(), eval_strategy="steps", eval_steps=1, per_device_eval_batch_size=4
+        )
+    trainer = lab.trainer(hopeless_tasks())
+    with pytest.raises(ConfigError, match="no task has test rows"):
+        trainer.evaluate()
+
+
+def test_tasks_without_training_rows_are_only_evaluated(lab):
+    tasks = make_tasks()
+    unseen = Task("unseen", [], rows("unseen", 3), tasks["medium"].reward)
+    trainer = lab.trainer(TaskSet(tasks["easy"], unseen), max_steps=1)
+    trainer.train()
+    assert trainer.mixer.tasks == ("easy",)
+    assert set(trainer.evaluate()) >= {"eval_task/unseen/accuracy", "eval_task/easy/accuracy"}
+    only = lab.trainer(TaskSet(unseen), max_steps=1)
+    assert "eval_task/unseen/accuracy" in only.evaluate()
+    with pytest.raises(ConfigError, match="no task has rows to train on"):
+        only.train()
+
+
+def test_default_arguments_are_trls(monkeypatch):
+    monkeypatch.setattr(trl_setup, "GRPOConfig", lambda output_dir: output_dir)
+    assert trl_setup.default_args("some/Model-3B") == "Model-3B-GRPO"

@@ -1,0 +1,91 @@
+"""``data.mtgrpo`` of a verl configuration; needs neither verl nor torch."""
+
+from __future__ import annotations
+
+import pytest
+
+from mtgrpo import presets
+from mtgrpo.errors import ConfigError
+from mtgrpo.integrations.verl.settings import VerlSettings, make_mixer, read_settings
+
+
+def test_an_empty_section_is_the_default_method():
+    settings = read_settings({})
+    assert settings == VerlSettings()
+    mixer = make_mixer(settings, ["a", "b"], batch_size=4, seed=1)
+    assert mixer.tasks == ("a", "b")
+    assert mixer.batch_size == 4
+    assert type(mixer.weighting) is type(presets.get("mt_grpo").make_weighting())
+    assert mixer.task_reward == "accuracy"
+
+
+def test_preset_variant_and_changes_reach_the_mixer():
+    values = {
+        "preset": "mt_grpo",
+        "variant": "paper",
+        "setting": "nine_tasks",
+        "weighting": {"lam": 1.2, "improvement": "rewards"},
+        "sampler": {"max_resamples": 7},
+    }
+    mixer = make_mixer(read_settings(values), ["a", "b"], batch_size=4, seed=1)
+    assert mixer.weighting.lam == 1.2
+    assert mixer.weighting.improvement_clip == 0.2
+    assert mixer.sampler.max_resamples == 7
+    assert mixer.sampler.quotas == "multinomial"
+    assert mixer.task_reward == "reward"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"presett": "dapo"}, r"data.mtgrpo: unknown key 'presett' \(did you mean 'preset'\?\)"),
+        ({"correct_at": "high"}, "data.mtgrpo.correct_at: 'high' is text; a number is needed"),
+        ({"poll_interval": 0}, "poll_interval=0.0.*above 0"),
+        ([], r"data.mtgrpo: \[\]; a mapping is needed"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(values, message):
+    with pytest.raises(ConfigError, match=message):
+        read_settings(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"preset": "dappo"},
+            r"data.mtgrpo: preset: unknown name 'dappo' \(did you mean 'dapo'\?\)",
+        ),
+        ({"variant": "paper"}, r"one more forward pass.*set weighting: \{improvement: rewards\}"),
+        ({"weighting": {"lam": -1.0}}, "data.mtgrpo: .*lam=-1.0"),
+        ({"sampler": {"group_filter": "loose"}}, "data.mtgrpo: .*unknown filter 'loose'"),
+        (
+            {"preset": "balanced", "sampler": {"max_staleness": 1}},
+            r"max_staleness=1 .*sampler: \{max_staleness: 0\}",
+        ),
+    ],
+)
+def test_methods_that_cannot_work_are_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        make_mixer(read_settings(values), ["a", "b"], batch_size=4, seed=0)
+
+
+@pytest.mark.parametrize("variant", presets.VARIANTS)
+@pytest.mark.parametrize("name", presets.NAMES)
+def test_every_preset_makes_a_mixer(name, variant):
+    values = {"preset": name, "variant": variant}
+    if presets.get(name, variant=variant).weighting["rule"] == "improvement_aware":
+        values["weighting"] = {"improvement": "rewards"}
+    if presets.get(name, variant=variant).sampler["max_staleness"]:
+        values["sampler"] = {"max_staleness": 0}
+    mixer = make_mixer(read_settings(values), ["a", "b", "c"], batch_size=6, seed=0)
+    assert sum(mixer.weights().values()) == pytest.approx(1.0)
+
+
+def test_what_verl_cannot_do_of_a_preset_is_said(caplog):
+    values = {"preset": "balanced", "sampler": {"max_staleness": 0}}
+    make_mixer(read_settings(values), ["a", "b"], batch_size=4, seed=0)
+    assert "without loss_shares and prompt_memory" in caplog.text
+    caplog.clear()
+    make_mixer(read_settings({"preset": "mt_grpo"}), ["a", "b"], batch_size=4, seed=0)
+    assert caplog.text == ""

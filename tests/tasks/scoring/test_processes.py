@@ -1,0 +1,194 @@
+"""Rewards in processes of their own: the same scores as in this one, and every way to fail ends in one clear error."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from mtgrpo.errors import RewardError, TaskError
+from mtgrpo.tasks import Scoring, Task, TaskSet, build_task, each
+from mtgrpo.tasks.scoring.processes import Call, RewardProcesses
+from mtgrpo.tasks.scoring.recipe import import_path, reward_recipe
+from mtgrpo.tasks.scoring.scorer import Item, Scorer
+
+from . import slow_rewards
+
+ROW = {"prompt": "p", "answer": "yes"}
+APART = Scoring(num_processes=1)
+
+
+def make(reward=slow_rewards.naughty, **scoring) -> Task:
+    return Task("t", [ROW], [], reward, scoring=Scoring(**{"num_processes": 1, **scoring}))
+
+
+def items(*completions: str, index: int = 0, row=ROW) -> list[Item]:
+    return [Item("t", row, index, text) for text in completions]
+
+
+def scored(task: Task, *completions: str):
+    scorer = Scorer(TaskSet(task))
+    try:
+        return scorer.score(items(*completions))
+    finally:
+        scorer.close()
+
+
+@pytest.mark.parametrize(
+    "reward", [slow_rewards.length, slow_rewards.one, each(slow_rewards.by_hand)]
+)
+def test_scores_are_those_of_this_process(reward):
+    task = make(reward)
+    texts = ["yes", "no", "", "\ud800 \x00 \u2028 ünï", "x" * 300_000]
+    assert scored(task, *texts) == task.score([ROW] * 5, texts)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        ("raise", r"reward function .*naughty raised KeyError: 'answer'"),
+        ("NaN", "returned nan"),
+        ("None", "returned None"),
+        ("too few", "1 values for 2 completions"),
+        ("exit", "raised SystemExit"),
+        ("die", r"its process ended in the middle of the call \(exit code 3\)"),
+        ("crash", r"its process ended in the middle of the call \(signal 11\)"),
+    ],
+)
+def test_failures_name_task_and_prompt(act, message):
+    with pytest.raises(RewardError, match=rf"^task 't', prompts? 0.*{message}"):
+        scored(make(), act, "fine")
+
+
+@pytest.mark.parametrize("act", ["sleep", "sleep in C"])
+def test_a_reward_that_hangs_is_stopped_and_the_next_call_is_fine(act):
+    scorer = Scorer(TaskSet(make(timeout_s=0.5)))
+    assert [s.reward for s in scorer.score(items("fine"))] == [1.0]  # the start does not count
+    begin = time.monotonic()
+    with pytest.raises(RewardError, match=r"task 't', prompt 7: no answer within timeout_s=0\.5 s"):
+        scorer.score(items(act, index=7))
+    assert (
+        time.monotonic() - begin < 60.0
+    )  # on a machine that does much else; the reward sleeps for 600 s
+    assert [s.reward for s in scorer.score(items("fine"))] == [1.0]
+    scorer.close()
+
+
+def test_several_at_a_time_and_in_order():
+    scorer = Scorer(TaskSet(make(num_processes=3)))
+    groups = [
+        items(act, "x", index=i) for i, act in enumerate(["nap", "pid", "nap", "pid", "fine"])
+    ]
+    scores = scorer.score([item for group in groups for item in group])
+    assert [s.reward for s in scores[::2]][::2] == [1.0, 1.0, 1.0]
+    assert os.getpid() not in {s.reward for s in scores}
+    metrics = scorer.take_metrics()
+    assert metrics["task/t/reward_time_s"] >= 0.6
+    assert 0.3 <= metrics["task/t/reward_time_p95_s"] <= metrics["task/t/reward_time_s"]
+    assert scorer.take_metrics() == {}
+    scorer.close()
+
+
+def test_what_a_reward_prints_does_not_get_between(capfd):
+    assert [s.reward for s in scored(make(), "print", "x")] == [1.0, 1.0]
+    assert "{" * 1000 in capfd.readouterr().err
+
+
+def test_processes_end_with_their_owner_and_are_not_disturbed_by_ctrl_c():
+    processes = RewardProcesses([make()])
+    pid = int(processes.run([Call("t", ROW, ["pid"], 0)])[0].scores[0].reward)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+    assert int(processes.run([Call("t", ROW, ["pid"], 0)])[0].scores[0].reward) == pid
+    os.kill(pid, signal.SIGKILL)  # the system's memory killer, say
+    time.sleep(0.05)
+    assert processes.run([Call("t", ROW, ["fine"], 0)])[0].error == ""
+    other = int(processes.run([Call("t", ROW, ["pid"], 0)])[0].scores[0].reward)
+    assert other != pid
+    del processes
+    with pytest.raises(ProcessLookupError):
+        os.kill(other, 0)
+
+
+OWNER = """
+import sys
+from mtgrpo.tasks import Scoring, Task, TaskSet
+from mtgrpo.tasks.scoring.scorer import Item, Scorer
+from tests.tasks.scoring import slow_rewards
+row = {"prompt": "p"}
+scorer = Scorer(TaskSet(Task("t", [row], [], slow_rewards.naughty, scoring=Scoring(num_processes=1))))
+print(int(scorer.score([Item("t", row, 0, "pid")])[0].reward), flush=True)
+scorer.score([Item("t", row, 0, "sleep in C")])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's parent-death signal")
+def test_processes_of_a_killed_trainer_die_in_the_middle_of_a_call():
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True)
+    pid = int(owner.stdout.readline())
+    owner.kill()
+    owner.communicate()
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+    pytest.fail("the reward process is still there")
+
+
+def test_rewards_that_only_exist_here_are_refused_at_once():
+    for reward in (lambda **columns: [], each(lambda text, row: 0.0)):
+        with pytest.raises(
+            TaskError, match=r"another process cannot import.*at the top of a module"
+        ):
+            Scorer(TaskSet(make(reward)))
+
+
+def test_rows_that_json_cannot_hold_are_refused():
+    scorer = Scorer(TaskSet(make()))
+    with pytest.raises(
+        TaskError, match=r"task 't', prompt 3: the row cannot be sent.*a object.*num_processes: 0"
+    ):
+        scorer.score(items("x", index=3, row={"prompt": "p", "environment": object()}))
+    scorer.close()
+
+
+def test_recipes_lead_back_to_the_same_function(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "def f(prompts, completions, **columns):\n    return [2.0] * len(completions)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "a"}\n')
+    entry = {"rows": str(rows), "name": "t", "reward": "mine.py:f", "scoring": {"num_processes": 1}}
+    task = build_task(entry, "tasks[0]")[0]
+    assert task.scoring == APART
+    assert reward_recipe(task) == {"function": f"{tmp_path}/mine.py:f", "each": False}
+    assert [s.reward for s in scored(task, "x")] == [2.0]
+    assert import_path(slow_rewards.one) == "tests.tasks.scoring.slow_rewards:one"
+    assert reward_recipe(make(each(slow_rewards.by_hand))) == {
+        "function": "tests.tasks.scoring.slow_rewards:by_hand",
+        "each": True,
+    }
+
+
+def test_a_reward_inside_a_closure_is_made_again_from_its_entry():
+    pytest.importorskip("reasoning_gym")
+    entry = {
+        "reasoning_gym": "basic_arithmetic",
+        "num_train": 3,
+        "num_test": 2,
+        "scoring": {"num_processes": 1},
+    }
+    task = replace(build_task(entry, "tasks[0]")[0], name="t")
+    assert reward_recipe(task)["task"] == "t"
+    named = build_task({**entry, "name": "t"}, "tasks[0]")[0]
+    scorer = Scorer(TaskSet(named))
+    row = named.train[1]
+    assert [s.accuracy for s in scorer.score(items(named.oracle(row), "no", row=row))] == [1.0, 0.0]
+    scorer.close()
