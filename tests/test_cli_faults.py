@@ -124,7 +124,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
         f"interrupted; continue with the same command and --resume (from step {step};"
         in " ".join(printed.split())
     )
-    assert checkpoints.problem(run / "checkpoints" / f"checkpoint-{step}") == ""
+    assert checkpoints.defect(run / "checkpoints" / f"checkpoint-{step}") == ""
     assert status(run) == "interrupted"
     assert not (run / ".lock").exists()
     assert train(folder, name, "--resume") == 0

@@ -48,10 +48,10 @@ def test_two_rounds_by_hand():
         C: {"all_wrong": 2},
     }
     # Measured before the filter: b has 6 groups of .275, one of 0 and one of 1.
-    assert batch.totals().means("reward") == pytest.approx(
+    assert batch.totals().mean_rewards() == pytest.approx(
         {A: 0.275, B: 2.65 / 8, C: (7 * 0.275 + 2 * 0.05) / 9}
     )
-    assert batch.totals().means("accuracy") == pytest.approx({A: 0.25, B: 2.5 / 8, C: 1.75 / 9})
+    assert batch.totals().mean_accuracies() == pytest.approx({A: 0.25, B: 2.5 / 8, C: 1.75 / 9})
     assert [r.num_groups for r in batch.rounds] == [{A: 5, B: 3, C: 2}, {B: 5, C: 7}]
 
 
@@ -197,8 +197,8 @@ def test_unscorable_completions():
     assert batch.dropped[A] == {"unscorable": 2, "all_wrong": 1}
     assert batch.totals().num_groups == {A: 4}
     assert batch.totals().num_scored == {A: 3}
-    assert batch.totals().means("reward") == pytest.approx({A: 0.5})  # 1, .5 and 0
-    assert batch.totals().means("accuracy") == pytest.approx({A: 0.5})
+    assert batch.totals().mean_rewards() == pytest.approx({A: 0.5})  # 1, .5 and 0
+    assert batch.totals().mean_accuracies() == pytest.approx({A: 0.5})
     reloaded = new_batch(2)
     reloaded.load_state_dict(json.loads(json.dumps(batch.state_dict(), allow_nan=False)))
     assert str(reloaded.groups) == str(batch.groups)

@@ -88,7 +88,7 @@ def test_rewards_are_measured_before_the_filter():
 def test_task_reward_and_observe():
     weighting = Recorder()
     mixer = step_by_hand(weighting=weighting, task_reward="reward", observe="round")
-    rounds = [stats.means("reward") for stats in mixer.batch.rounds]
+    rounds = [stats.mean_rewards() for stats in mixer.batch.rounds]
     mixer.update()
     assert weighting.signals["task_rewards"] == rounds
     assert len(rounds) >= 2

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from mtgrpo.core.filters import gauge, keep_all, lenient
+from mtgrpo.core.filters import informative_filter, keep_all, lenient
 from mtgrpo.core.prompt_memory import LEAST_CHANCE, MOST_PROMPTS, PromptMemory, fair_mean
 from mtgrpo.core.prompts import PromptStream, remember_groups
 from mtgrpo.core.types import Draw, Group
@@ -198,12 +198,12 @@ def test_groups_are_remembered_as_the_filter_sees_them():
         Group("a", (0.0, 0.0)),  # not drawn from the stream
         Group("b", (0.0, 0.0), draw=Draw(3)),
     ]
-    remember_groups(streams, groups, gauge(keep_all))
+    remember_groups(streams, groups, informative_filter(keep_all))
     assert [streams["a"].memory.predicted(row) for row in range(5)] == [0.0, 1.0, None, None, None]
     assert streams["a"].memory.end_step().asked == 3
     remember_groups(streams, groups[:1], lenient)
     assert streams["a"].memory.predicted(0) is None
-    assert gauge(lenient) is lenient
+    assert informative_filter(lenient) is lenient
 
 
 def test_without_a_memory_the_stream_is_what_it_was():

@@ -21,8 +21,8 @@ def test_by_hand():
     stats.add("b", NAN, NAN)
     assert stats.num_groups == {"a": 6, "b": 1}
     assert stats.num_scored == {"a": 4}
-    assert stats.means("reward") == {"a": pytest.approx(2.5 / 4)}
-    assert stats.means("accuracy") == {"a": pytest.approx(1.75 / 4)}
+    assert stats.mean_rewards() == {"a": pytest.approx(2.5 / 4)}
+    assert stats.mean_accuracies() == {"a": pytest.approx(1.75 / 4)}
 
 
 def test_by_hand_with_prompts_passed_over():
@@ -33,8 +33,8 @@ def test_by_hand_with_prompts_passed_over():
         "a", NAN, NAN, draw=Draw(2, skipped_wrong=7)
     )  # could not be scored: as if it had never been drawn
     # Asked: .5 and .25 / .25 = 1, mean .75; of 5 prompts 2 were asked: their share is 1 / 4.
-    assert stats.means("accuracy") == {"a": pytest.approx(0.75 / 4 + 3 / 4 * 2 / 3)}
-    assert stats.means("reward") == {"a": pytest.approx((0.5 + 2.0) / 2 / 4 + 3 / 4 * 2 / 3)}
+    assert stats.mean_accuracies() == {"a": pytest.approx(0.75 / 4 + 3 / 4 * 2 / 3)}
+    assert stats.mean_rewards() == {"a": pytest.approx((0.5 + 2.0) / 2 / 4 + 3 / 4 * 2 / 3)}
 
 
 def test_merging_is_counting_together_and_the_state_is_json():
@@ -74,6 +74,6 @@ def test_the_mean_of_steps_is_that_of_all_prompts(num_groups):
                 if seen > 3 * size:
                     asked.append(accuracy - rates.mean())
             if seen > 3 * size:
-                means.append(stats.means("accuracy")["a"] - rates.mean())
+                means.append(stats.mean_accuracies()["a"] - rates.mean())
     assert abs(np.mean(means)) < 3.5 * np.std(means) / len(means) ** 0.5
     assert abs(np.mean(asked)) > 0.03, "the plain mean would do as well"

@@ -11,7 +11,7 @@ import pytest
 
 from mtgrpo.errors import StateError
 from mtgrpo.runlog import checkpoints, save_state
-from mtgrpo.runlog.checkpoints import SEAL_FILE, newest, problem, rotate, seal, set_aside, writing
+from mtgrpo.runlog.checkpoints import SEAL_FILE, defect, newest, rotate, seal, set_aside, writing
 
 
 def write(folder: Path, step: int, *, sealed: bool = True) -> Path:
@@ -69,7 +69,7 @@ def test_damage_is_found_and_the_last_good_one_named(damage, tmp_path):
     good, bad = write(tmp_path, 6), write(tmp_path, 9)
     assert newest(tmp_path).path == bad
     damage(bad)
-    assert DAMAGE[damage] in problem(bad)
+    assert DAMAGE[damage] in defect(bad)
     found = newest(tmp_path)
     assert found.path == good
     assert list(found.unusable) == [bad]
@@ -98,16 +98,16 @@ def test_what_came_after_the_seal_does_not_matter_and_temporary_files_never_do(t
     seal(path)
     (path / ".mixer.json.x.tmp").unlink()
     (path / "README.md").write_text("a model card")
-    assert problem(path) == ""
+    assert defect(path) == ""
 
 
 def test_large_files_are_checked_by_size(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "HASHED_BYTES", 10)
     path = write(tmp_path, 9)
     change(path)
-    assert problem(path) == ""
+    assert defect(path) == ""
     shorten(path)
-    assert "has 50 bytes" in problem(path)
+    assert "has 50 bytes" in defect(path)
 
 
 def test_setting_aside_deletes_only_what_nobody_can_use(tmp_path):

@@ -105,7 +105,7 @@ def get_filter(group_filter: str | GroupFilter) -> GroupFilter:
     return FILTERS[group_filter]
 
 
-def gauge(group_filter: GroupFilter) -> GroupFilter:
+def informative_filter(group_filter: GroupFilter) -> GroupFilter:
     """What says whether groups carry a gradient: the filter itself or, where every group is kept, the default one."""
     return informative if group_filter is keep_all else group_filter
 

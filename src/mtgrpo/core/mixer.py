@@ -11,6 +11,7 @@ import numpy as np
 from mtgrpo.core.advantages import mean_abs_advantage
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.report import StepReport
+from mtgrpo.core.round_stats import RoundStats
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import State, check_task_names
 from mtgrpo.core.weightings.base import GroupCounts, TaskWeighting, check_same_tasks
@@ -102,6 +103,9 @@ class TaskMixer:
         self._batch = self.sampler.new_batch(self.weighting.weight_array(), self.step, self._rng)
         return self._batch
 
+    def _task_rewards(self, stats: RoundStats) -> dict[str, float]:
+        return stats.mean_rewards() if self.task_reward == "reward" else stats.mean_accuracies()
+
     def update(
         self, improvements: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None
     ) -> None:
@@ -121,7 +125,7 @@ class TaskMixer:
             raise StateError(f"step {self.step}: update() without a batch; call new_batch() first")
         groups = batch.groups  # refuses an unfinished batch
         total = batch.totals()
-        self._accuracy.update(total.means("accuracy"))
+        self._accuracy.update(total.mean_accuracies())
         weights = self.weighting.weights()
         advantages = None
         if self.weighting.uses_advantages:
@@ -133,7 +137,7 @@ class TaskMixer:
             improvements = {}  # nothing was trained on: no improvement, rather than a missing one
         rounds = batch.rounds if self.observe == "round" else [total]
         self.weighting.update(
-            task_rewards=[stats.means(self.task_reward) for stats in rounds],
+            task_rewards=[self._task_rewards(stats) for stats in rounds],
             improvements=improvements,
             mean_abs_advantages=advantages,
             counts=GroupCounts(

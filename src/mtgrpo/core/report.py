@@ -90,7 +90,7 @@ class StepReport:
 
     def metrics(self) -> dict[str, float]:
         """Flat figures for a logger; docs/metrics.md has a line for each."""
-        rewards, accuracies = self.totals.means("reward"), self.totals.means("accuracy")
+        rewards, accuracies = self.totals.mean_rewards(), self.totals.mean_accuracies()
         num_groups = max(1, sum(self.realized.values()))
         num_quota = 1 if self.quotas is None else max(1, sum(self.quotas.values()))
         metrics: dict[str, float] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -62,13 +62,19 @@ class RoundStats:
             for task, value in theirs.items():
                 mine[task] = mine.get(task, 0) + value
 
-    def means(self, quantity: str) -> dict[str, float]:
-        """Mean ``"reward"`` or ``"accuracy"`` of the tasks that had any groups, over all their prompts.
+    def mean_rewards(self) -> dict[str, float]:
+        """Mean reward of the tasks that had any groups, over all their prompts; see `mean_accuracies`."""
+        return self._means(self.reward_sum)
 
-        Where prompts were passed over, the mean is an unbiased estimate from those asked, see `fair_mean`; with few
-        groups it may lie outside the range of the values.
+    def mean_accuracies(self) -> dict[str, float]:
+        """Mean accuracy of the tasks that had any groups, over all their prompts.
+
+        Where prompts were passed over, the mean is an unbiased estimate from those asked, see
+        `fair_mean`; with few groups it may lie outside the range of the values.
         """
-        sums = self.reward_sum if quantity == "reward" else self.accuracy_sum
+        return self._means(self.accuracy_sum)
+
+    def _means(self, sums: Mapping[str, float]) -> dict[str, float]:
         return {
             task: fair_mean(
                 sums[task],

@@ -10,7 +10,7 @@ from mtgrpo.config import RunConfig, load_config, parse_config
 from mtgrpo.errors import RunError, StateError
 from mtgrpo.runlog import read_run
 from mtgrpo.runlog.checkpoints import SEAL_FILE, newest, set_aside
-from mtgrpo.runlog.files import explained
+from mtgrpo.runlog.files import os_errors_as
 from mtgrpo.tasks import TaskSet
 
 # Keys of a configuration that may differ when a run is resumed: how long it goes on and how closely it is watched.
@@ -21,7 +21,7 @@ RESUMABLE_OF_TASK = frozenset({"scoring"})
 
 def finished_summary(out: Path, config: RunConfig) -> dict[str, Any] | None:
     """The summary of a run that has nothing left to do, None otherwise."""
-    with explained(out, "read"):
+    with os_errors_as(out, "read"):
         if not (out / "summary.json").is_file():
             return None
     run = read_run(out)

@@ -230,7 +230,7 @@ def _trainer(job: Job, log: RunLog | None, display: Display) -> Any:
     told: dict[str, str] = {}
 
     def on_step(step: int, report: StepReport) -> None:
-        for name, accuracy in report.totals.means("accuracy").items():
+        for name, accuracy in report.totals.mean_accuracies().items():
             share = report.totals.num_scored[name] / (report.totals.num_scored[name] + SMOOTHING)
             smoothed[name] = smoothed.get(name, accuracy) + share * (
                 accuracy - smoothed.get(name, accuracy)

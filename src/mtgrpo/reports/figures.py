@@ -16,7 +16,7 @@ import numpy as np
 from mtgrpo.errors import require
 from mtgrpo.reports.compare import Spread
 from mtgrpo.reports.curves import AccuracyCurves, Floats, StepCurves, running_mean
-from mtgrpo.runlog.files import explained
+from mtgrpo.runlog.files import os_errors_as
 
 require("matplotlib", "report")
 
@@ -238,7 +238,7 @@ def save(
         RunError: The folder cannot be written.
     """
     directory, written = Path(folder), []
-    with explained(directory, "written"), drawing():
+    with os_errors_as(directory, "written"), drawing():
         directory.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             for suffix in suffixes:

@@ -24,7 +24,7 @@ from mtgrpo.reports.curves import (
 )
 from mtgrpo.reports.samples import samples_section
 from mtgrpo.runlog import Run, read_run
-from mtgrpo.runlog.files import explained, write_text
+from mtgrpo.runlog.files import os_errors_as, write_text
 
 __all__ = ["write_comparison", "write_report"]
 
@@ -282,7 +282,7 @@ def _settings(run: Run) -> str:
             parts.append(page.paragraph(f"{name} is not in the run directory."))
             continue
         file = run.path / name
-        with explained(file, "read"):
+        with os_errors_as(file, "read"):
             written = file.read_text(encoding="utf-8", errors="replace")
         if name.endswith(".json"):
             written = json.dumps(content, indent=2, ensure_ascii=False)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mtgrpo.errors import MtgrpoError, StateError
 from mtgrpo.runlog import load_state, save_state
-from mtgrpo.runlog.files import explained
+from mtgrpo.runlog.files import os_errors_as
 
 SEAL_FILE = "checkpoint.json"
 HASHED_BYTES = 64 * 2**20
@@ -77,7 +77,7 @@ def seal(checkpoint: Path) -> None:
         StateError: The list cannot be written, or a file cannot be read.
     """
     files: dict[str, dict[str, object]] = {}
-    with explained(checkpoint, "sealed", StateError):
+    with os_errors_as(checkpoint, "sealed", StateError):
         for path in _files(checkpoint):
             size = path.stat().st_size
             files[path.relative_to(checkpoint).as_posix()] = {"bytes": size}
@@ -88,14 +88,14 @@ def seal(checkpoint: Path) -> None:
     save_state(checkpoint / SEAL_FILE, {"files": files})
 
 
-def problem(checkpoint: Path) -> str:
+def defect(checkpoint: Path) -> str:
     """What is wrong with a checkpoint, in words; empty when it is whole."""
     seal_file = checkpoint / SEAL_FILE
     if not seal_file.is_file():
         return _NO_SEAL
     try:
         listed = load_state(seal_file)["files"]
-        with explained(checkpoint, "read", StateError):
+        with os_errors_as(checkpoint, "read", StateError):
             for name, entry in listed.items():
                 path = checkpoint / name
                 if not path.is_file():
@@ -114,7 +114,7 @@ def newest(folder: Path) -> Newest:
     """The newest whole checkpoint in a folder, and the newer ones that are not."""
     unusable: dict[Path, str] = {}
     for path in reversed(_checkpoints(folder)):
-        wrong = problem(path)
+        wrong = defect(path)
         if not wrong:
             return Newest(path, unusable)
         unusable[path] = wrong
@@ -138,7 +138,7 @@ def set_aside(path: Path) -> None:
     Raises:
         StateError: It cannot be moved.
     """
-    with explained(path, "set aside", StateError):
+    with os_errors_as(path, "set aside", StateError):
         if not (path / SEAL_FILE).exists() and not (path / "trainer_state.json").exists():
             shutil.rmtree(path)
             return
@@ -175,7 +175,7 @@ def _reason(error: Exception, checkpoint: Path) -> str:
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Oldest first."""
-    with explained(folder, "read", StateError):
+    with os_errors_as(folder, "read", StateError):
         found = [
             p
             for p in folder.glob(_PREFIX + "*")

@@ -15,7 +15,9 @@ from mtgrpo.errors import MtgrpoError, RunError
 
 
 @contextlib.contextmanager
-def explained(path: Path, doing: str, error_class: type[MtgrpoError] = RunError) -> Iterator[None]:
+def os_errors_as(
+    path: Path, doing: str, error_class: type[MtgrpoError] = RunError
+) -> Iterator[None]:
     """Turn an `OSError` (disk full, permission denied, ...) into one clear line about `path`."""
     try:
         yield
@@ -67,7 +69,7 @@ def write_text(path: Path, text: str, error_class: type[MtgrpoError] = RunError)
     Raises:
         RunError: (or `error_class`) The file cannot be written; the old one is untouched.
     """
-    with explained(path, "written", error_class):
+    with os_errors_as(path, "written", error_class):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
@@ -107,7 +109,7 @@ def read_json(path: Path) -> Any:
     Raises:
         RunError: Unreadable or not JSON.
     """
-    with explained(path, "read"):
+    with os_errors_as(path, "read"):
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -121,7 +123,7 @@ def read_json(path: Path) -> Any:
 def append_line(path: Path, value: Mapping[str, Any]) -> None:
     """Append one object as one line, whole: when the disk fills up half way, the half line is taken back."""
     line = (json.dumps(plain(value, path.name), allow_nan=False) + "\n").encode("ascii")
-    with explained(path, "written"), open(path, "ab", buffering=0) as file:
+    with os_errors_as(path, "written"), open(path, "ab", buffering=0) as file:
         start = file.seek(0, os.SEEK_END)
         try:
             rest = line
@@ -138,7 +140,7 @@ def read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
     Raises:
         RunError: Unreadable, or a line that is not the last is damaged.
     """
-    with explained(path, "read"):
+    with os_errors_as(path, "read"):
         try:
             raw = path.read_bytes()
         except FileNotFoundError:
@@ -168,7 +170,7 @@ def keep_lines(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
         return
     lines = read_lines(path)
     text = b"".join(line + b"\n" for line, value in lines if wanted(value))
-    with explained(path, "read"):
+    with os_errors_as(path, "read"):
         unchanged = path.read_bytes() == text
     if not unchanged:
         write_text(path, text.decode("utf-8"))

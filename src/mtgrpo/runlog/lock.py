@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mtgrpo.errors import RunError
-from mtgrpo.runlog.files import explained
+from mtgrpo.runlog.files import os_errors_as
 
 try:
     import fcntl
@@ -35,7 +35,7 @@ class Lock:
         """
         mine = _identity(os.getpid())
         while True:
-            with explained(self.path, "locked"), open(self.path, "a+", encoding="utf-8") as file:
+            with os_errors_as(self.path, "locked"), open(self.path, "a+", encoding="utf-8") as file:
                 _guard(file)
                 if os.fstat(file.fileno()).st_nlink == 0:
                     continue  # its holder removed it while we waited

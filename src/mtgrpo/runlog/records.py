@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtgrpo.errors import RunError, require
-from mtgrpo.runlog.files import explained, read_json, read_lines
+from mtgrpo.runlog.files import os_errors_as, read_json, read_lines
 from mtgrpo.runlog.lock import locked_by_live_process
 
 FILES = ("run.json", "config.yaml", "metrics.jsonl", "evaluations.jsonl")
@@ -108,7 +108,7 @@ class Run:
     def checkpoints(self) -> dict[int, Path]:
         """Checkpoint directories by step, oldest first."""
         prefix = "checkpoint-"
-        with explained(self.path, "read"):
+        with os_errors_as(self.path, "read"):
             found = [
                 (p.name.removeprefix(prefix), p)
                 for p in (self.path / "checkpoints").glob(prefix + "*")
@@ -124,7 +124,7 @@ def is_run(path: Path) -> bool:
     Raises:
         RunError: It may not be looked into.
     """
-    with explained(path, "read"):
+    with os_errors_as(path, "read"):
         return any((path / name).is_file() for name in FILES)
 
 
@@ -258,7 +258,7 @@ def _config(path: Path) -> Mapping[str, Any]:
         return {}
     yaml = require("yaml", "cli")
     try:
-        with explained(path, "read"):
+        with os_errors_as(path, "read"):
             value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None

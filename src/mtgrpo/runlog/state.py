@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtgrpo.errors import RunError, StateError
-from mtgrpo.runlog.files import explained, plain, write_text
+from mtgrpo.runlog.files import os_errors_as, plain, write_text
 
 FORMAT, VERSION = "mtgrpo-state", 1
 
@@ -42,7 +42,7 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     file = Path(path)
     fix = "use another checkpoint"
-    with explained(file, "read", StateError):
+    with os_errors_as(file, "read", StateError):
         raw = file.read_bytes()
     try:
         record = json.loads(raw)

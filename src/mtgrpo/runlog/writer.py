@@ -13,9 +13,9 @@ from mtgrpo.errors import RunError, require
 from mtgrpo.runlog.environment import describe_environment
 from mtgrpo.runlog.files import (
     append_line,
-    explained,
     is_litter,
     keep_lines,
+    os_errors_as,
     plain,
     read_lines,
     write_json,
@@ -56,7 +56,7 @@ class RunLog:
             RunError: The directory holds something else, a run that went further, or a live process's run.
         """
         directory = Path(path)
-        with explained(directory, "made"):
+        with os_errors_as(directory, "made"):
             directory.mkdir(parents=True, exist_ok=True)
             entries = sorted(
                 p.name for p in directory.iterdir() if p.name != ".lock" and not is_litter(p)
@@ -69,14 +69,14 @@ class RunLog:
         lock = _lock(directory)
         try:
             steps = len(read_lines(directory / "metrics.jsonl"))
-            with explained(directory, "read"):
+            with os_errors_as(directory, "read"):
                 has_checkpoint = any((directory / "checkpoints").glob("*"))
             if steps or has_checkpoint:
                 raise RunError(
                     f"{directory}: already holds a run of {steps} logged steps; "
                     "resume it (--resume), or choose another output directory"
                 )
-            with explained(directory, "emptied"):
+            with os_errors_as(directory, "emptied"):
                 for name in (*LINES, "summary.json"):
                     (directory / name).unlink(missing_ok=True)
             write_json(
@@ -119,7 +119,7 @@ class RunLog:
         """
         for name in LINES:
             keep_lines(self.path / name, lambda line: _step(line) <= step)
-        with explained(self.path, "emptied"):
+        with os_errors_as(self.path, "emptied"):
             (self.path / "summary.json").unlink(missing_ok=True)
         self._restore_clock()
 

@@ -10,7 +10,7 @@ import numpy as np
 from mtgrpo import presets
 from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.config import RunConfig
-from mtgrpo.core.filters import FILTERS, gauge
+from mtgrpo.core.filters import FILTERS, informative_filter
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import TaskWeighting
@@ -113,12 +113,12 @@ def _run(
         batch = mixer.new_batch()
         while request := batch.ask():
             groups = policy.draw(request)
-            sets.note(groups, gauge(mixer.sampler.group_filter))
+            sets.note(groups, informative_filter(mixer.sampler.group_filter))
             batch.tell(groups)
         mixer.update(policy.learn(batch.groups, updates_per_step, surrogate))
         report = mixer.report
         assert report is not None  # update() has just made it
-        means = report.totals.means("accuracy")
+        means = report.totals.mean_accuracies()
         num_trained = max(1, sum(report.realized.values()))
         passed_over = sets.end_step()
         for k, task in enumerate(tasks):

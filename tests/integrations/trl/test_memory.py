@@ -83,11 +83,11 @@ def test_the_accuracy_that_is_logged_is_that_of_all_prompts(lab):
     for group in (group for groups in last for group in groups):
         corrected.add(group.task, group.mean_reward, group.mean_accuracy, draw=group.draw)
     entry = history(trainer)[-1]
-    for task, mean in corrected.means("accuracy").items():
+    for task, mean in corrected.mean_accuracies().items():
         assert entry[f"task/{task}/accuracy"] == pytest.approx(mean)
     # `easy` has two prompts in three that are always right: at least .67 in the long run, whatever is asked.
     assert (
-        sum(r.totals.means("accuracy").get("easy", 1.0) for r in steps[4:]) / len(steps[4:]) > 0.67
+        sum(r.totals.mean_accuracies().get("easy", 1.0) for r in steps[4:]) / len(steps[4:]) > 0.67
     )
 
 

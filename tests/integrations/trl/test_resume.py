@@ -11,7 +11,7 @@ from mtgrpo import ImprovementAware
 from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl import check_resume
 from mtgrpo.runlog import checkpoints
-from mtgrpo.runlog.checkpoints import problem, seal
+from mtgrpo.runlog.checkpoints import defect, seal
 from mtgrpo.tasks import TaskSet
 
 from .conftest import history, same_parameters
@@ -139,7 +139,7 @@ def test_the_only_checkpoint_stays_until_the_next_is_whole(lab, monkeypatch):
         StateError, match=r"checkpoint-2: cannot be written \(No space left.*last good one is .*-1"
     ):
         trainer.train()
-    assert problem(folder / "checkpoint-1") == ""
+    assert defect(folder / "checkpoint-1") == ""
     assert trainer.args.save_total_limit == 1
 
 

@@ -207,7 +207,7 @@ class RolloutReplayTrainer(LossShareTrainer):
         given = (model, input_ids, attention_mask, logits_to_keep, *args)
         found = super()._get_per_token_logps_and_entropies(*given, **kwargs)
         if self.meter is not None:
-            self.meter.saw(given, kwargs, found[0])
+            self.meter.record(given, kwargs, found[0])
         return found
 
     # ---- the loss ------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ class RunLogWriter:
         self._seen: dict[int | str, dict[str, Any]] = {}  # one completion per group of the step
         self._samples: list[dict[str, Any]] = []
 
-    def saw(
+    def record(
         self, groups: Sequence[Group], prompts: Sequence[Any], completions: Sequence[Any]
     ) -> None:
         """Take note of a round: prompts and completions row by row, groups in the same order."""

@@ -19,7 +19,7 @@ from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
 from mtgrpo.errors import ConfigError, StateError
 from mtgrpo.runlog import load_state
-from mtgrpo.runlog.checkpoints import instead_of, problem
+from mtgrpo.runlog.checkpoints import defect, instead_of
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 
@@ -168,7 +168,9 @@ def families(tasks: TaskSet) -> dict[str, str]:
     return {name: family for name, family in pairs if family}
 
 
-def clock(streams: Iterable[PromptStream], batch_size: int, most: int = 2**20) -> Dataset:
+def placeholder_dataset(
+    streams: Iterable[PromptStream], batch_size: int, most: int = 2**20
+) -> Dataset:
     """A dataset without content for TRL's loader: an epoch is as many groups as there are rows to train on."""
     size = min(sum(stream.size for stream in streams), most)
     return Dataset.from_dict({"prompt": [""] * (max(1, -(-size // batch_size)) * batch_size)})
@@ -209,7 +211,7 @@ def read_state(checkpoint: str | Path) -> dict[str, Any]:
             f"{checkpoint}: no {STATE_FILE}; a checkpoint written by MultiTaskGRPOTrainer is needed; "
             "start a new run from these weights with model=, instead of resuming"
         )
-    if wrong := problem(Path(checkpoint)):
+    if wrong := defect(Path(checkpoint)):
         raise StateError(f"{checkpoint}: {wrong}; {instead_of(Path(checkpoint))}")
     return load_state(path)
 

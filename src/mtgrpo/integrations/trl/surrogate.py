@@ -68,7 +68,9 @@ class SurrogateMeter:
         finally:
             self._inputs = None
 
-    def saw(self, args: tuple[Any, ...], kwargs: dict[str, Any], log_probs: torch.Tensor) -> None:
+    def record(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], log_probs: torch.Tensor
+    ) -> None:
         """Keep a forward pass of the loss: its arguments and the log-probabilities it found, shape (rows, tokens)."""
         if self._inputs is not None:
             self._forwards.append(_Forward(self._inputs, args, kwargs, log_probs.detach()))

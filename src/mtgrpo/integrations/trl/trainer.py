@@ -25,7 +25,7 @@ from typing import Any
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
-from mtgrpo.core.filters import gauge
+from mtgrpo.core.filters import informative_filter
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.prompts import PromptStream, remember_groups
 from mtgrpo.core.report import StepReport
@@ -170,7 +170,9 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
             model,
             reward_funcs=reward_functions,
             args=args,
-            train_dataset=trl_setup.clock(self.streams.values(), self.mixer.batch_size),
+            train_dataset=trl_setup.placeholder_dataset(
+                self.streams.values(), self.mixer.batch_size
+            ),
             eval_dataset=test_rows if len(test_rows) else None,
             processing_class=processing_class,
             callbacks=[callback, *(callbacks or [])],
@@ -211,7 +213,9 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
                 groups += new
                 spare += beyond
             groups = in_order(groups, plan_round(request, 1))  # whatever the number of processes is
-            remember_groups(self.streams, groups, gauge(self.mixer.sampler.group_filter))
+            remember_groups(
+                self.streams, groups, informative_filter(self.mixer.sampler.group_filter)
+            )
             batch.tell(groups)
         for group in spare:  # one process alone would not have drawn them yet
             assert group.draw is not None
@@ -260,7 +264,7 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         self, groups: Sequence[Group], prompts: Sequence[Any], completions: Sequence[Any]
     ) -> None:
         if self._writer is not None:
-            self._writer.saw(groups, prompts, completions)
+            self._writer.record(groups, prompts, completions)
 
     def _loss_targets(self) -> Mapping[str, float]:
         batch = self.mixer.batch

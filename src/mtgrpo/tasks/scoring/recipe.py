@@ -40,7 +40,7 @@ def reward_recipe(task: Task) -> Recipe:
     )
 
 
-def cooked(recipe: Recipe, name: str) -> RewardFunction:
+def reward_from_recipe(recipe: Recipe, name: str) -> RewardFunction:
     """The reward function of a recipe.
 
     Raises:

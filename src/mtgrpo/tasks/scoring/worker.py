@@ -15,7 +15,7 @@ import time
 from typing import Any, BinaryIO
 
 from mtgrpo.errors import MissingExtra, MtgrpoError
-from mtgrpo.tasks.scoring.recipe import cooked
+from mtgrpo.tasks.scoring.recipe import reward_from_recipe
 from mtgrpo.tasks.task import Task
 
 HEADER = 8
@@ -53,7 +53,7 @@ def main() -> None:
         try:
             if task is None:
                 name = message["name"]
-                reward = cooked(message["recipe"], name)
+                reward = reward_from_recipe(message["recipe"], name)
                 task = Task(name, [{"prompt": ""}], [], reward, correct_at=message["correct_at"])
                 answer: dict[str, Any] = {"ready": True}
             else:
