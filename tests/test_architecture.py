@@ -27,15 +27,16 @@ NAMES = [str(path.relative_to(SOURCE)) for path in FILES]
 ALLOWED = {
     "errors": (),
     "core": ("core", "errors"),
-    "tasks": ("tasks", "core.types", "errors", "tiny"),
+    "values": ("errors",),
+    "tasks": ("tasks", "core.types", "errors", "tiny", "values"),
     "tiny": ("tiny", "tasks", "core.types", "errors"),
     "runlog": ("runlog", "core.metrics", "errors"),
     "evidence": ("evidence", "runlog", "core.metrics", "errors"),
     "reports": ("reports", "evidence", "runlog", "core.metrics", "errors"),
-    "integrations": ("integrations", "core", "tasks", "runlog", "errors"),
-    "build": ("core", "errors"),
+    "integrations": ("integrations", "core", "tasks", "runlog", "errors", "values"),
+    "build": ("core", "errors", "values"),
     "presets": ("build", "core", "errors"),
-    "testing": ("core", "tasks", "errors"),
+    "testing": ("testing", "core", "tasks", "errors"),
 }
 # Where a configuration meets an engine.
 COMPOSITION = {
