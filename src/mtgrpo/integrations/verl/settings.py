@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtgrpo.build import build_sampler, build_weighting, check_type
+from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.config import RunConfig
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.values import check_type
 
 WHERE = "data.mtgrpo"
 logger = logging.getLogger(__name__)
