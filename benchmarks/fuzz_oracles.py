@@ -23,12 +23,12 @@ SIGNS = {
     "]": ")",
 }
 COMMANDS = {"times": "*", "cdot": "*", "ast": "*", "div": "/"}
-FRACTIONS = ("frac", "dfrac", "tfrac")
+FRACTIONS = ("frac", "dfrac", "tfrac", "cfrac")
 LONGEST = 3_000
 """No right expression of a few numbers is longer, spaces apart; deep nesting would take the square of its length."""
 MOST_IN_A_BOX = 20_000
 """Characters; the scorers' own bounds are lower."""
-PLAIN_TEXT = ("text", "textbf", "textit", "textrm", "mathrm", "mathbf", "mathit", "mathsf")
+PLAIN_TEXT = ("text", "mbox", "textbf", "textit", "textrm", "mathrm", "mathbf", "mathit", "mathsf")
 
 
 class Unreadable(Exception):
@@ -114,7 +114,8 @@ def same_words(completion: str, answer: str) -> bool:
 def right_expression(expression: str, numbers: Sequence[int], target: Fraction | int) -> bool:
     """Whether an expression has the value and uses exactly the numbers; a result may follow after ``=``."""
     try:
-        left, equals, result = " ".join(shown(expression).split()).partition("=")
+        plain = " ".join(shown(expression).split()).removesuffix(".")
+        left, equals, result = plain.partition("=")
         if len(left) > LONGEST:
             return False
         if equals and number(result) != target:
@@ -152,6 +153,9 @@ def lex(text: str) -> list[str]:
             i += 1
         elif c in SIGNS:
             tokens.append(SIGNS[c])
+            i += 1
+        elif c in "xX" and not text[i - 1 : i].isalpha() and not text[i + 1 : i + 2].isalpha():
+            tokens.append("*")
             i += 1
         elif c == "\\":
             j = i + 1

@@ -23,6 +23,8 @@ TIMEOUT_S = 5.0
 """Processor time, in seconds, that one comparison may take."""
 MEMORY_BYTES = 4 * 1024**3
 """Address space of the process."""
+_DIGITS = 30
+_ROUNDING = 1e-12  # decimals are read as floats
 _CODE = "from mtgrpo.tasks.answers.math_equal import main; main()"
 _READY = "ready"
 
@@ -135,6 +137,28 @@ def _compare(library: Any, reference: str, answer: str) -> bool:
             library.parse(rf"\boxed{{{text}}}", extraction_config=config, parsing_timeout=None)
             for text in (reference, answer)
         )
-        return bool(library.verify(gold, given, timeout_seconds=None))
+        return bool(library.verify(gold, given, timeout_seconds=None)) and _close(gold, given)
     except (Exception, RecursionError, MemoryError):  # sympy raises whatever a text makes it raise
         return False
+
+
+def _close(gold: list[Any], given: list[Any]) -> bool:
+    """False for what math-verify takes for equal and is not.
+
+    It rounds numbers, so that 1/2^98 is 1/2^99, and compares equations by their solutions, so that
+    two without any are the same.
+    """
+    sympy: Any = require("sympy", "math")
+    a, b = gold[0], given[0]
+
+    if isinstance(a, sympy.Eq) and isinstance(b, sympy.Eq):
+        ratio = sympy.simplify((a.lhs - a.rhs) / (b.lhs - b.rhs))
+        return bool(ratio.is_number) or bool(sympy.solve(a, a.free_symbols))
+
+    numbers = isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)
+    if not numbers or a.free_symbols or b.free_symbols:
+        return True
+
+    difference = abs(sympy.N(a.doit() - b.doit(), _DIGITS))
+    size = max(abs(sympy.N(a.doit(), _DIGITS)), abs(sympy.N(b.doit(), _DIGITS)))
+    return bool(difference <= size * _ROUNDING)
