@@ -9,39 +9,55 @@ read as LaTeX alone.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, final
 
 from mtgrpo.errors import RewardError, require
 
 TIMEOUT_S = 5.0
-"""Processor time, in seconds, that one comparison may take."""
+"""Processor time, in seconds, that the comparisons of one answer may take together."""
 MEMORY_BYTES = 4 * 1024**3
 """Address space of the process."""
 _DIGITS = 30
 _ROUNDING = 1e-12  # decimals are read as floats
 _CODE = "from mtgrpo.tasks.answers.math_equal import main; main()"
 _READY = "ready"
+_TOO_HARD = (-signal.SIGPROF, -signal.SIGSEGV, -signal.SIGABRT)  # out of time, stack or memory
+_LAST_WORDS_S = 2.0
 
 
-def math_equal(reference: str, answer: str) -> bool:
-    """Whether math-verify takes two answers, the contents of boxes, to be equal.
+def comparisons() -> Callable[[str, str], bool]:
+    """A function that says whether math-verify takes two texts, contents of boxes, to be equal.
 
-    Args:
-        reference: The right answer.
-        answer: Any text. It is bounded in time and memory, not in length.
+    Its arguments are the right one and any other, which is bounded in time and memory, not in
+    length. All calls of one function share `TIMEOUT_S`; when it is used up, nothing is equal.
 
     Raises:
         MissingExtra: math-verify is not installed.
-        RewardError: Its process does not start.
+        RewardError: Its process does not start (in a call).
     """
     require("math_verify", "math")
-    return _JUDGE.ask(reference, answer)
+    left = TIMEOUT_S
+
+    def equal(reference: str, answer: str) -> bool:
+        nonlocal left
+        if left <= 0.0:
+            return False
+
+        verdict, seconds = _JUDGE.ask(reference, answer, left)
+        left -= seconds
+        return verdict
+
+    return equal
 
 
 @final
@@ -53,26 +69,49 @@ class _Judge:
         self._process: subprocess.Popen[str] | None = None
         self._owner = 0
 
-    def ask(self, reference: str, answer: str) -> bool:
+    def ask(self, reference: str, answer: str, seconds: float) -> tuple[bool, float]:
+        """Whether two texts are equal, and the processor time, of at most `seconds`, it took."""
+        question = json.dumps([reference, answer, seconds]) + "\n"
         with self._lock:
-            # A forked process must not share the pipes.
-            if self._process is None or self._owner != os.getpid():
-                self._process = self._start()
-                self._owner = os.getpid()
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
+            reply, code = self._reply(question)
+            if not reply and code not in _TOO_HARD:
+                reply, _ = self._reply(question)  # killed by someone else: the question stands
 
-            try:
-                self._process.stdin.write(json.dumps([reference, answer]) + "\n")
-                self._process.stdin.flush()
-                reply = self._process.stdout.readline()
-            except BrokenPipeError:
-                reply = ""
+        if not reply:
+            return False, seconds
+        equal, used = json.loads(reply)
+        return equal, used
 
-            if not reply:
+    def close(self) -> None:
+        """End the process, if it is ours and runs."""
+        with self._lock:
+            if self._process is not None and self._owner == os.getpid():
+                self._process.kill()
                 _end(self._process)
-                self._process = None
-            return reply.strip() == "true"
+            self._process = None
+
+    def _reply(self, question: str) -> tuple[str, int]:
+        """The process's line, or an empty one and the exit code of a process that has ended."""
+        # A forked process must not share the pipes.
+        if self._process is None or self._owner != os.getpid():
+            self._process = self._start()
+            self._owner = os.getpid()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+
+        try:
+            self._process.stdin.write(question)
+            self._process.stdin.flush()
+            reply = self._process.stdout.readline()
+        except BrokenPipeError:
+            reply = ""
+        if reply.endswith("\n"):
+            return reply, 0
+
+        _end(self._process)
+        code = self._process.returncode
+        self._process = None
+        return "", code
 
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", _CODE]
@@ -91,8 +130,12 @@ class _Judge:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait()
+    try:
+        process.wait(_LAST_WORDS_S)  # its pipe is closed: it has ended, or is about to
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             try:
@@ -102,13 +145,14 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 _JUDGE = _Judge()
+atexit.register(_JUDGE.close)
 
 
 def main() -> None:
     """Answer pairs from stdin, a line of JSON each, until it is closed."""
     import resource
-    import signal
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the trainer; it closes the pipe
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     logging.disable(logging.CRITICAL)
     library: Any = require("math_verify", "math")
@@ -119,14 +163,16 @@ def main() -> None:
     sys.stdout.flush()
 
     for line in sys.stdin:
-        reference, answer = json.loads(line)
+        reference, answer, seconds = json.loads(line)
 
         # SIGPROF is not handled: the kernel ends the process.
-        signal.setitimer(signal.ITIMER_PROF, TIMEOUT_S)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        start = time.process_time()
         equal = _compare(library, reference, answer)
+        used = time.process_time() - start
         signal.setitimer(signal.ITIMER_PROF, 0)
 
-        sys.stdout.write(json.dumps(equal) + "\n")
+        sys.stdout.write(json.dumps([equal, used]) + "\n")
         sys.stdout.flush()
 
 

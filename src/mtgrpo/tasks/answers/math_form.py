@@ -43,7 +43,7 @@ def same_answer(reference: str, answer: str, equal: Equal) -> bool:
 
     Args:
         reference: The right answer.
-        answer: Any text; its length bounds the time and the number of comparisons.
+        answer: Any text; its length and `MAX_PARTS` bound the number of comparisons.
         equal: Whether two expressions without such structure are equal.
     """
     reference, answer = tidy(reference), tidy(answer)

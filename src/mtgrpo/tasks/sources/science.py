@@ -12,7 +12,7 @@ from typing import Any
 from mtgrpo.errors import TaskError, require
 from mtgrpo.tasks.answers.boxed import last_boxed
 from mtgrpo.tasks.answers.latex import unwrap
-from mtgrpo.tasks.answers.math_equal import math_equal
+from mtgrpo.tasks.answers.math_equal import comparisons
 from mtgrpo.tasks.answers.math_form import same_answer
 from mtgrpo.tasks.sources.hub import load_split
 from mtgrpo.tasks.sources.reasoning_gym import PAPER_TEMPLATE
@@ -77,7 +77,7 @@ def math_reward(
             return 0.0
 
         same_text = unwrap(given) == unwrap(reference)
-        return 1.0 if same_text or same_answer(reference, given, math_equal) else 0.1
+        return 1.0 if same_text or same_answer(reference, given, comparisons()) else 0.1
 
     return [
         score(completion, reference)
