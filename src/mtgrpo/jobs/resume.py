@@ -99,7 +99,7 @@ def checkpoint_to_resume(
     Raises:
         StateError: It is of other tasks; or there are checkpoints, and all of them are damaged.
     """
-    from mtgrpo.integrations.trl.setup import check_resume
+    from mtgrpo.integrations.trl.checkpoints import check_resume
 
     found = newest(out / "checkpoints")
     finished = {

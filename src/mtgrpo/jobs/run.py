@@ -296,7 +296,7 @@ def _rows(trainer: Any) -> dict[str, dict[str, float]]:
             "std_error": result.std_error,
             "num_prompts": result.num_prompts,
         }
-        for name, result in trainer.evaluation.items()
+        for name, result in trainer.evaluation.results.items()
     }
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -16,14 +15,11 @@ from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig
 
 from mtgrpo.core.prompts import PromptStream
-from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
-from mtgrpo.errors import ConfigError, StateError
-from mtgrpo.runlog import load_state
-from mtgrpo.runlog.checkpoints import defect, instead_of
+from mtgrpo.core.weightings.base import TaskWeighting
+from mtgrpo.errors import ConfigError
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 
-STATE_FILE = "mixer.json"
 WHERE = "MultiTaskGRPOTrainer"
 
 logger = logging.getLogger("mtgrpo")
@@ -197,40 +193,3 @@ def check_evaluation(
             f"processes cannot hold whole groups of {num_samples} samples; make their product a multiple of "
             f"{num_samples}"
         )
-
-
-def read_state(checkpoint: str | Path) -> dict[str, Any]:
-    """The mixer's part of a checkpoint, once the whole of it is known to be sound.
-
-    Raises:
-        StateError: There is none, or the checkpoint is unfinished or damaged; names the last good one.
-    """
-    path = Path(checkpoint) / STATE_FILE
-    if not path.is_file():
-        raise StateError(
-            f"{checkpoint}: no {STATE_FILE}; a checkpoint written by MultiTaskGRPOTrainer is needed; "
-            "start a new run from these weights with model=, instead of resuming"
-        )
-    if wrong := defect(Path(checkpoint)):
-        raise StateError(f"{checkpoint}: {wrong}; {instead_of(Path(checkpoint))}")
-    return load_state(path)
-
-
-def check_resume(path: str | Path, tasks: TaskSet) -> None:
-    """Check that a checkpoint fits the tasks, before a model is loaded.
-
-    Args:
-        path: A ``checkpoint-<step>`` directory.
-        tasks: The tasks to resume with.
-
-    Raises:
-        StateError: No state of ours, a damaged one, or one of other tasks, rows or order.
-    """
-    state = read_state(path)
-    check_same_tasks(str(path), state["mixer"]["tasks"], trained_names(tasks))
-    for name, stream in state["streams"].items():
-        if stream["size"] != len(tasks[name].train):
-            raise StateError(
-                f"{path}: task {name!r} had {stream['size']} training rows, now {len(tasks[name].train)}; "
-                "resume with the same rows"
-            )
