@@ -23,7 +23,7 @@ from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, p
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.setup import WHERE, Schedule, warn_about_shares
 from mtgrpo.integrations.trl.slots import Slot, training_slots
-from mtgrpo.tasks.policy import DropLimit
+from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.scoring.scorer import Scorer
 
 

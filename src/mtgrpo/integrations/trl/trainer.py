@@ -48,7 +48,7 @@ from mtgrpo.integrations.trl.slots import mark_rows, share_out
 from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.integrations.trl.surrogate import SurrogateMeter
 from mtgrpo.runlog import RunLog
-from mtgrpo.tasks.policy import DropLimit
+from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.task_set import TaskSet
 
 __all__ = ["MultiTaskGRPOTrainer", "check_resume"]
@@ -246,7 +246,15 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         if self.replay.rewards is not None:
             return self.replay.rewards
 
-        self.scores.compute(inputs, completions, self.environments, timed=self.replay.collects)
+        collects, schedule = self.replay.collects, self.schedule
+        self.scores.compute(
+            inputs,
+            completions,
+            self.environments,
+            group_size=schedule.group_size if collects else schedule.eval_group_size,
+            first=self.accelerator.process_index * len(inputs),
+            timed=collects,
+        )
         # TRL reads the columns' names from the first row; ours differ from task to task and are not needed any more.
         bare = [{"prompt": row.get("prompt")} for row in inputs]
         rewards = super()._calculate_rewards(bare, prompts, completions, completion_ids_list)
