@@ -35,7 +35,8 @@ ALLOWED = {
     "reports": ("reports", "evidence", "runlog", "core.metrics", "errors"),
     "integrations": ("integrations", "core", "tasks", "runlog", "errors", "values"),
     "build": ("core", "errors", "values"),
-    "presets": ("build", "core", "errors"),
+    "presets": ("build", "preset_tables", "core", "errors"),
+    "preset_tables": (),
     "testing": ("testing", "core", "tasks", "errors"),
 }
 # Where a configuration meets an engine.

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.config import RunConfig
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.errors import ConfigError, unknown
@@ -96,21 +95,20 @@ def make_mixer(
         run = RunConfig(
             tasks=(), batch_size=batch_size, **{k: getattr(settings, k) for k in shared}
         ).resolved()
-        weighting = build_weighting(run.weighting)
-        sampler = build_sampler(run.sampler)
     except ConfigError as error:
         raise ConfigError(f"{WHERE}: {error}") from None
-    if weighting.uses_improvements:
+    method = run.method
+    if method.weighting.uses_improvements:
         raise ConfigError(
             f"{WHERE}: the weighting wants improvements measured by one more forward pass per policy update, for which "
             "verl has no place; set weighting: {improvement: rewards}"
         )
-    if staleness := sampler.bank.max_staleness:
+    if staleness := method.sampler.max_staleness:
         raise ConfigError(
             f"{WHERE}: the sampler's max_staleness={staleness} keeps surplus groups for later steps, for whose "
             "log-probabilities verl has no place; set sampler: {max_staleness: 0}"
         )
-    missing = [key for key in ("loss_shares", "prompt_memory") if getattr(run, key)]
+    missing = [key for key in ("loss_shares", "prompt_memory") if getattr(method, key)]
     if missing:
         logger.warning(
             "%s: preset %r without %s, for which verl has no place",
@@ -118,14 +116,4 @@ def make_mixer(
             run.preset,
             " and ".join(missing),
         )
-    assert run.task_reward is not None  # both are filled in by resolved()
-    assert run.observe is not None
-    return TaskMixer(
-        tasks,
-        batch_size=batch_size,
-        weighting=weighting,
-        sampler=sampler,
-        task_reward=run.task_reward,
-        observe=run.observe,
-        seed=seed,
-    )
+    return method.make_mixer(tasks, batch_size=batch_size, seed=seed)
