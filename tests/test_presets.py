@@ -143,9 +143,7 @@ def fill_with(mixer: TaskMixer, rewards: tuple[float, ...]) -> list[int]:
 def test_a_step_that_accepts_nothing_uses_up_its_rounds_of_3b_and_ends(
     name: str, variant: str, setting: str
 ) -> None:
-    mixer = presets.get(name, variant=variant, setting=setting).make_mixer(
-        ["a", "b"], batch_size=8
-    )
+    mixer = presets.get(name, variant=variant, setting=setting).make_mixer(["a", "b"], batch_size=8)
     assert fill_with(mixer, (0.0, 0.0)) == [24] * SAMPLERS[variant, setting][2]
     # Groups of 0.1 throughout have no gradient; only the released lenient filter keeps them.
     mixer.update()
@@ -174,7 +172,11 @@ def test_signals_of_the_variants() -> None:
         worst = weighting_of("worst_task", variant)
         assert worst["reward_scale"] == {"paper": 1.0, "released": 0.2}[variant]
         assert worst["eta"] == 0.0
-        assert weighting_of("sec_grpo", variant) == {"rule": "sec", "alpha": 0.5, "temperature": 0.2}
+        assert weighting_of("sec_grpo", variant) == {
+            "rule": "sec",
+            "alpha": 0.5,
+            "temperature": 0.2,
+        }
 
 
 def test_clips_follow_the_method() -> None:

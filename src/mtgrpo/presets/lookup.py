@@ -1,15 +1,4 @@
-"""The named methods and settings of the paper, each complete and printable.
-
-A preset is looked up by (name, variant, setting):
-
-* name: what the field calls the method (`NAMES`);
-* variant: ``paper`` follows the pseudo-code, ``released`` the published code where it differs,
-  ``default`` has the same weights and roles with this library's own estimates, quotas and rounds;
-* setting: ``three_tasks`` or ``nine_tasks``, the two experiments with published hyper-parameters.
-
-``balanced`` is this library's own method, not the paper's: one and the same in every variant and
-setting. docs/paper-map.md lists every difference between the variants and where it is implemented.
-"""
+"""Name, variant and setting -> method."""
 
 from __future__ import annotations
 
@@ -22,7 +11,7 @@ from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.core.method import Method
 from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.errors import ConfigError, unknown
-from mtgrpo.preset_tables import (
+from mtgrpo.presets.tables import (
     BALANCED_SAMPLER,
     BALANCED_WEIGHTING,
     CONSTANT_WEIGHTINGS,
@@ -31,8 +20,6 @@ from mtgrpo.preset_tables import (
     TABLES,
     Spec,
 )
-
-__all__ = ["NAMES", "SETTINGS", "VARIANTS", "get", "nearest_setting", "weighting"]
 
 VARIANTS = tuple(TABLES)
 

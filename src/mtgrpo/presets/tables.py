@@ -1,7 +1,7 @@
 """What each variant of a preset makes of its parts, as literal tables.
 
-A recipe of `mtgrpo.presets` names a weighting and a sampler; the tables of a variant have their
-arguments. docs/paper-map.md says where each number comes from.
+A recipe names a weighting and a sampler; the tables of a variant have their arguments.
+docs/paper-map.md says where each number comes from.
 """
 
 from __future__ import annotations
