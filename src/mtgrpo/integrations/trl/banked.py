@@ -1,8 +1,9 @@
-"""Groups that wait for a later step: trained on with the log-probabilities of the policy that generated them.
+"""Groups that wait for a later step, and are trained on as what they are: of an earlier policy.
 
-The importance ratio of a token is that of the policy being trained over the policy that generated it. TRL knows one
-generating policy a batch, the current one. A batch with banked groups has several: those log-probabilities are computed
-once for the groups that go to the bank, travel with their rows, and take TRL's place wherever it uses its own.
+The importance ratio of a token is that of the policy being trained over the policy that generated
+it. TRL knows one generating policy a batch, the current one. A batch with banked groups has
+several: those log-probabilities are computed once for the groups that go to the bank, travel with
+their rows, and take TRL's place wherever it uses its own.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class BankedGroups:
         tasks: Rows of a checkpoint are looked up here.
 
     Attributes:
-        owners: The process that generated each group of this step, or of the bank, by the group's number.
+        owners: The process that generated each group of this step, or of the bank, by the group's
+            number.
     """
 
     def __init__(self, mixer: TaskMixer, tasks: TaskSet) -> None:
@@ -58,11 +60,12 @@ class BankedGroups:
     def record_surplus(
         self, batch: Batch, log_probs: Callable[[Sequence[RecordedRow]], list[torch.Tensor]]
     ) -> None:
-        """Note the log-probabilities of groups that go to the bank, while their policy is still the current one.
+        """Note the log-probabilities of groups that go to the bank, while their policy is current.
 
         Args:
             batch: Finished.
-            log_probs: Those of rows' completions under the current policy, tensors of shape (tokens,).
+            log_probs: Those of rows' completions under the current policy, tensors of shape
+                (tokens,).
         """
         if not self.keeps:
             return
@@ -91,8 +94,8 @@ class BankedGroups:
     def of_the_sampler(self, log_probs: torch.Tensor) -> torch.Tensor:
         """Log-probabilities to be compared with what vLLM sampled from, shape (rows, tokens).
 
-        TRL's first question for rows that are replayed is this one, and the current policy is the wrong one for those
-        of the bank. At other times `log_probs` are passed through.
+        TRL's first question for rows that are replayed is this one, and the current policy is the
+        wrong one for those of the bank. At other times `log_probs` are passed through.
         """
         if self._recorded is None:
             return log_probs
@@ -114,7 +117,7 @@ class BankedGroups:
             self._loss_inputs = None
 
     def fill(self, log_probs: torch.Tensor) -> None:
-        """Within `ratios`: fresh rows have the log-probabilities of the loss itself, so that their ratio is 1."""
+        """Within `ratios`: fresh rows get the loss's own log-probabilities; their ratio is 1."""
         if self._loss_inputs is not None:
             old = self._loss_inputs[OLD]  # (rows, tokens)
             self._loss_inputs[OLD] = torch.where(old.isnan(), log_probs.detach(), old)
@@ -162,7 +165,7 @@ class BankedGroups:
 
 
 def check_bank(trainer: Any, mixer: TaskMixer, tasks: TaskSet) -> None:
-    """Refuse to keep groups where log-probabilities of earlier policies are not to be had, or not used.
+    """Refuse to keep groups where log-probabilities of earlier policies do not work.
 
     Args:
         trainer: TRL's, complete.
@@ -190,6 +193,6 @@ def check_bank(trainer: Any, mixer: TaskMixer, tasks: TaskSet) -> None:
     for reason, is_so in switches.items():
         if is_so:
             raise ConfigError(
-                f"{WHERE}: max_staleness={staleness} keeps surplus groups for later steps, which does not work "
-                f"here, because {reason}; set the sampler's max_staleness=0"
+                f"{WHERE}: max_staleness={staleness} keeps surplus groups for later steps, "
+                f"which does not work here, because {reason}; set the sampler's max_staleness=0"
             )

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from transformers import TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mtgrpo.core.weightings.base import check_same_tasks
 from mtgrpo.errors import StateError
-from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.saved_rollouts import buffer_file, load_buffer, save_buffer
 from mtgrpo.integrations.trl.setup import trained_names
 from mtgrpo.integrations.trl.step import TrainingStep
@@ -25,8 +25,9 @@ class BatchInUse(NamedTuple):
     """How far TRL is with its generation batch.
 
     Attributes:
-        forward_passes: Of TRL's ``_step``: those since its start.
-        slices: The batch as TRL keeps it, in the inputs of its forward passes; None when it has none.
+        forward_passes: TRL's ``_step``: forward passes since its first batch.
+        slices: The batch as TRL keeps it, in the inputs of its forward passes; None when it has
+            none.
     """
 
     forward_passes: int
@@ -37,22 +38,19 @@ class TrainerCheckpoints:
     """Makes TRL's checkpoints whole and complete.
 
     Args:
-        step: Has the mixer.
-        banked: Groups that wait for a later step.
+        step: Has the mixer, and the groups that wait for a later step.
         tasks: A checkpoint of other tasks is refused.
-        cycle: Forward passes from one generation batch to the next.
     """
 
-    def __init__(
-        self, step: TrainingStep, banked: BankedGroups, tasks: TaskSet, cycle: int
-    ) -> None:
-        self.step, self.banked, self.tasks, self.cycle = step, banked, tasks, cycle
+    def __init__(self, step: TrainingStep, tasks: TaskSet) -> None:
+        self.step, self.banked, self.tasks = step, step.banked, tasks
+        self.cycle = step.schedule.cycle
 
     # ---- writing -------------------------------------------------------------------------------
     @contextmanager
     def writing(
         self,
-        folder: Path,
+        output_dir: str,
         args: TrainingArguments,
         state: TrainerState,
         accelerator: Any,
@@ -61,15 +59,16 @@ class TrainerCheckpoints:
         """While TRL writes its part: ours comes before it, the seal after it.
 
         Args:
-            folder: The checkpoint's.
+            output_dir: The run's directory of checkpoints.
             args: TRL's; say how many checkpoints are kept and whether this process writes.
-            state: TRL's; knows the best checkpoint.
+            state: TRL's; knows the step and the best checkpoint.
             accelerator: accelerate's.
             batch: What is saved of it in the middle of a generation batch; TRL alone would lose it.
 
         Raises:
             StateError: It cannot be written; names the last good one.
         """
+        folder = Path(output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
         with checkpoints.writing(folder):
             (folder / checkpoints.SEAL_FILE).unlink(missing_ok=True)  # of an earlier attempt
 
@@ -80,7 +79,8 @@ class TrainerCheckpoints:
             if args.should_save:
                 save_state(folder / STATE_FILE, self.state_dict(batch.forward_passes))
 
-            # TRL deletes the oldest checkpoint before this one is known to be whole: that is done here, after it.
+            # TRL deletes the oldest checkpoint before this one is known to be whole: that is done
+            # here, after it.
             limit, args.save_total_limit = args.save_total_limit, None
             try:
                 yield
@@ -104,14 +104,15 @@ class TrainerCheckpoints:
         }
 
     # ---- reading -------------------------------------------------------------------------------
-    def restore(self, folder: Path, accelerator: Any) -> BatchInUse:
+    def restore(self, checkpoint: str | Path, accelerator: Any) -> BatchInUse:
         """Take up a checkpoint. Returns where TRL stood in its generation batch.
 
         Raises:
-            StateError: As `check_resume`, or it was written in the middle of a batch that is used otherwise now.
+            StateError: As `check_resume`, or it was written in the middle of a batch that is used
+                otherwise now.
         """
-        check_resume(folder, self.tasks)
-        state = read_state(folder)
+        check_resume(checkpoint, self.tasks)
+        folder, state = Path(checkpoint), read_state(checkpoint)
         self.step.load_state_dict(state)
         self.banked.load_state_dict(state, folder, accelerator)
 
@@ -120,8 +121,9 @@ class TrainerCheckpoints:
 
         if state["cycle"] != self.cycle:
             raise StateError(
-                f"{folder}: written in the middle of a generation batch used {state['cycle']} times, now "
-                f"{self.cycle}; resume with the same steps_per_generation and num_iterations"
+                f"{folder}: written in the middle of a generation batch used {state['cycle']} "
+                f"times, now {self.cycle}; resume with the same steps_per_generation and "
+                "num_iterations"
             )
         slices = load_buffer(buffer_file(folder, accelerator.process_index), accelerator.device)
         return BatchInUse(int(state["forward_passes"]), slices)
@@ -131,13 +133,14 @@ def read_state(checkpoint: str | Path) -> dict[str, Any]:
     """The mixer's part of a checkpoint, once the whole of it is known to be sound.
 
     Raises:
-        StateError: There is none, or the checkpoint is unfinished or damaged; names the last good one.
+        StateError: There is none, or the checkpoint is unfinished or damaged; names the last good
+            one.
     """
     folder = Path(checkpoint)
     if not (folder / STATE_FILE).is_file():
         raise StateError(
-            f"{checkpoint}: no {STATE_FILE}; a checkpoint written by MultiTaskGRPOTrainer is needed; "
-            "start a new run from these weights with model=, instead of resuming"
+            f"{checkpoint}: no {STATE_FILE}; a checkpoint written by MultiTaskGRPOTrainer is "
+            "needed; start a new run from these weights with model=, instead of resuming"
         )
     if defect := checkpoints.defect(folder):
         raise StateError(f"{checkpoint}: {defect}; {checkpoints.instead_of(folder)}")
@@ -159,8 +162,9 @@ def check_resume(path: str | Path, tasks: TaskSet) -> None:
     check_same_tasks(str(path), state["mixer"]["tasks"], trained_names(tasks))
 
     for name, stream in state["streams"].items():
-        if stream["size"] != len(tasks[name].train):
+        size = len(tasks[name].train)
+        if stream["size"] != size:
             raise StateError(
-                f"{path}: task {name!r} had {stream['size']} training rows, now {len(tasks[name].train)}; "
+                f"{path}: task {name!r} had {stream['size']} training rows, now {size}; "
                 "resume with the same rows"
             )

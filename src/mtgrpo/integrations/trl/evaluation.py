@@ -20,7 +20,7 @@ from mtgrpo.tasks.task_set import TaskSet
 
 
 class TestRows(torch.utils.data.Dataset[dict[str, Any]]):
-    """The test rows of all tasks, one task after the other; rows are made when they are asked for."""
+    """The test rows of all tasks, one task after the other; made when they are asked for."""
 
     __test__ = False  # no test class, whatever pytest thinks of the name
 
@@ -57,10 +57,10 @@ class TaskResult:
         accuracy: Mean over prompts of the mean over samples, in [0, 1].
         reward: The same of the reward.
         num_prompts: Prompts evaluated; those that could not be scored are left out.
-        std_error: Standard error of `accuracy`; prompts are the independent units, their samples are not.
-            0 with a single prompt.
-        prompt_accuracies: Mean over samples for each prompt, in the order of the test rows: for paired comparisons;
-            NaN for one that could not be scored.
+        std_error: Standard error of `accuracy`; prompts are the independent units, their samples
+            are not. 0 with a single prompt.
+        prompt_accuracies: Mean over samples for each prompt, in the order of the test rows: for
+            paired comparisons; NaN for one that could not be scored.
     """
 
     accuracy: float
@@ -75,7 +75,8 @@ class EvaluationTable:
 
     Args:
         tasks: Rows are told apart by the number of their task and of their row.
-        num_samples: Completions per prompt. More of a prompt are copies with which the last batch was padded.
+        num_samples: Completions per prompt. More of a prompt are copies with which the last batch
+            was padded.
     """
 
     def __init__(self, tasks: TaskSet, num_samples: int) -> None:
@@ -83,7 +84,12 @@ class EvaluationTable:
         self._scores: dict[tuple[int, int], list[tuple[float, float]]] = {}
 
     def add(self, rows: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> None:
-        """Take in a batch of all processes: (task number, row number) and (reward, accuracy) per completion."""
+        """Take in a batch of all processes.
+
+        Args:
+            rows: Task number and row number of each completion.
+            scores: Reward and accuracy of each completion.
+        """
         for (task, row), (reward, accuracy) in zip(rows, scores, strict=True):
             samples = self._scores.setdefault((task, row), [])
             if len(samples) < self.num_samples:
@@ -115,8 +121,9 @@ def _result(task: Task, prompts: Sequence[tuple[float, float]]) -> TaskResult:
     allowed = task.scoring.max_dropped_rate
     if failed > allowed * len(prompts):
         raise RewardError(
-            f"task {task.name!r}: {failed} of {len(prompts)} test prompts could not be scored; max_dropped_rate "
-            f"{allowed:g} allows {math.floor(allowed * len(prompts))}; mend the reward and resume"
+            f"task {task.name!r}: {failed} of {len(prompts)} test prompts could not be scored; "
+            f"max_dropped_rate {allowed:g} allows {math.floor(allowed * len(prompts))}; "
+            "correct the reward and resume"
         )
 
     reward, accuracy = (math.fsum(column) / n for column in zip(*scored, strict=True))
@@ -143,7 +150,9 @@ def result_metrics(results: Mapping[str, TaskResult]) -> dict[str, float]:
 
 
 class TaskEvaluation:
-    """TRL's evaluation, turned into one result per task: the same rows and draws each time, no trace in training.
+    """TRL's evaluation, turned into one result per task.
+
+    Rows and draws are the same each time, and training goes on as if nothing had happened.
 
     Args:
         tasks: Their test rows are evaluated.
@@ -151,11 +160,14 @@ class TaskEvaluation:
         seed: Seed of the evaluation's own randomness.
 
     Attributes:
+        rows: The test rows for TRL; None where no task has any.
         results: Those of the last evaluation, by task; empty before the first.
     """
 
     def __init__(self, tasks: TaskSet, num_samples: int, seed: int) -> None:
         self.tasks, self.num_samples, self.seed = tasks, num_samples, seed
+        rows = TestRows(tasks)
+        self.rows: Any = rows if len(rows) else None
         self.results: dict[str, TaskResult] = {}
         self._numbers = {name: k for k, name in enumerate(tasks.names)}
         self._table: EvaluationTable | None = None

@@ -10,21 +10,24 @@ import torch
 from mtgrpo.core.loss_shares import LossShares, balance_loss
 from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_NUMBERS
 
-# Loss types whose normaliser is a completion's own length; in all others each token counts the same.
+# Loss types whose normaliser is a completion's own length; in all others each token counts the
+# same.
 PER_COMPLETION = ("grpo", "sapo")
 
 
 class TaskLossShares:
     """Knows, and may set, the tasks' shares of the loss.
 
-    Shares hold for a generation batch, for which quotas are drawn and over which TRL's own default loss is
-    normalised; its policy updates share one factor per task. Factors per update would be computed from a few rows of
-    a task, whose noise they would carry into the gradient, and could do nothing for a task that an update misses.
+    Shares hold for a generation batch, for which quotas are drawn and over which TRL's own default
+    loss is normalised; its policy updates share one factor per task. Factors per update would be
+    computed from a few rows of a task, whose noise they would carry into the gradient, and could do
+    nothing for a task that an update misses.
 
     Args:
         names: Task names, in the order of their numbers.
         loss_type: TRL's.
-        exact: Whether advantages are scaled so that the shares are the targets; else they are only measured.
+        exact: Whether advantages are scaled so that the shares are the targets; else they are only
+            measured.
     """
 
     def __init__(self, names: Sequence[str], loss_type: str, *, exact: bool) -> None:
@@ -66,7 +69,8 @@ class TaskLossShares:
     def _sums(
         self, parts: Sequence[Mapping[str, Any]], accelerator: Any
     ) -> tuple[dict[str, float], dict[str, float]]:
-        # Rows and masses of each task's groups that carry a gradient, over all forward passes and processes.
+        # Rows and masses of each task's groups that carry a gradient, over all forward passes and
+        # processes.
         sums = torch.zeros(
             (2, len(self.names)), dtype=torch.float64, device=accelerator.device
         )  # (rows and masses, tasks)
@@ -105,7 +109,7 @@ class TaskLossShares:
 
 
 def loss_masses(part: Mapping[str, Any], loss_type: str) -> torch.Tensor:
-    """What each row of a forward pass weighs in TRL's loss, up to a factor that all rows share; shape (rows,)."""
+    """What each row of a forward pass weighs in TRL's loss, up to one factor; shape (rows,)."""
     mask = part["completion_mask"]  # (rows, tokens)
     mask = mask * part["tool_mask"] if "tool_mask" in part else mask
     tokens = mask.sum(-1).double()  # (rows,)

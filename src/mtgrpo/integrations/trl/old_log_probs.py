@@ -1,12 +1,13 @@
-"""Log-probabilities of the policy that generated a row: computed as TRL computes them, and put in TRL's place."""
+"""Log-probabilities of the policy that generated a row, computed as TRL does, for TRL to use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
+from trl.models.utils import disable_gradient_checkpointing
 
 from mtgrpo.integrations.trl.rollouts import RecordedRow, token_ids
 
@@ -16,12 +17,12 @@ OLD = "old_per_token_logps"  # TRL's name
 def with_recorded(
     output: dict[str, Any], recorded: Sequence[torch.Tensor | None]
 ) -> dict[str, Any]:
-    """TRL's batch, in which rows of the bank have the log-probabilities that were recorded of them."""
+    """TRL's batch, in which rows of the bank have their recorded log-probabilities."""
     if all(values is None for values in recorded):
         return output
 
-    # With one update per batch TRL computes none: its ratio is 1. So it is for rows that have NaN here, see
-    # `BankedGroups.fill`, at no forward pass.
+    # With one update per batch TRL computes none: its ratio is 1. So it is for rows that have NaN
+    # here, see `BankedGroups.fill`, at no forward pass.
     ids = output["completion_ids"]  # (rows, tokens)
     nothing = ids.new_full(ids.shape, torch.nan, dtype=torch.float32)
     output[OLD] = put_recorded(recorded, output.get(OLD, nothing))
@@ -29,7 +30,7 @@ def with_recorded(
 
 
 def put_recorded(recorded: Sequence[torch.Tensor | None], into: torch.Tensor) -> torch.Tensor:
-    """Rows of `into`, shape (rows, tokens), replaced by what was recorded; completions are padded on the right."""
+    """Rows of `into`, shape (rows, tokens), replaced by what was recorded; padded on the right."""
     result = into.clone()
     for i, values in enumerate(recorded):
         if values is not None:
@@ -38,18 +39,17 @@ def put_recorded(recorded: Sequence[torch.Tensor | None], into: torch.Tensor) ->
     return result
 
 
-def completion_log_probs(
-    rows: Sequence[RecordedRow],
-    forward: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor],
-    device: torch.device,
-) -> list[torch.Tensor]:
-    """Log-probabilities of the rows' completions, tensors of shape (tokens,) on the CPU.
+def completion_log_probs(rows: Sequence[RecordedRow], trainer: Any) -> list[torch.Tensor]:
+    """Log-probabilities of the rows' completions under the current policy.
+
+    They are computed as TRL computes them: same method, mode, precision and number of rows at once.
 
     Args:
         rows: With their tokens.
-        forward: TRL's, of token ids and mask, both of shape (rows, prompt and completion tokens), and the number of
-            completion columns.
-        device: Of the model.
+        trainer: TRL's.
+
+    Returns:
+        A tensor of shape (tokens,) for each row, on the CPU.
     """
     prompts: list[torch.Tensor] = []
     completions: list[torch.Tensor] = []
@@ -58,14 +58,26 @@ def completion_log_probs(
         prompts.append(torch.tensor(prompt))
         completions.append(torch.tensor(completion))
 
-    prompt_ids, prompt_mask = _padded(prompts, "left", device)
-    ids, mask = _padded(completions, "right", device)
-    log_probs = forward(
-        torch.cat([prompt_ids, ids], 1), torch.cat([prompt_mask, mask], 1), ids.size(1)
-    ).cpu()  # (rows, completion tokens)
+    device = trainer.accelerator.device
+    prompt_ids, prompt_mask = _padded(prompts, "left", device)  # (rows, prompt tokens)
+    ids, mask = _padded(completions, "right", device)  # (rows, completion tokens)
+
+    model, args = trainer.model, trainer.args
+    with (
+        torch.no_grad(),
+        disable_gradient_checkpointing(model, args.gradient_checkpointing_kwargs),
+    ):
+        log_probs, *_ = trainer._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([prompt_ids, ids], 1),
+            torch.cat([prompt_mask, mask], 1),
+            ids.size(1),
+            batch_size=args.per_device_train_batch_size,
+        )  # (rows, completion tokens)
 
     return [
-        values[: len(tokens)].clone() for values, tokens in zip(log_probs, completions, strict=True)
+        values[: len(tokens)].clone()
+        for values, tokens in zip(log_probs.cpu(), completions, strict=True)
     ]
 
 

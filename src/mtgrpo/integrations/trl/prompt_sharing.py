@@ -1,4 +1,4 @@
-"""The opt-in of a trainer to compute a prompt once for all its completions: in generation and in the loss."""
+"""The opt-in to compute a prompt once for all its completions: in generation and in the loss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 class PromptSharing:
     """Computes each prompt of a batch once, if it is `on`.
 
-    Samples keep their distribution and log-probabilities differ by rounding; the draws of a seed are others.
+    Samples keep their distribution and log-probabilities differ by rounding; the draws of a seed
+    are others.
 
     Attributes:
         on: Whether it is used.

@@ -1,8 +1,7 @@
-"""The seam in TRL: roll out with its own method, leave once the rewards are known, replay on the chosen rows."""
+"""The seam in TRL: its own method rolls out, is left early, and runs again on the chosen rows."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,11 +43,11 @@ class _Playback:
 
 
 class RolloutReplay:
-    """Uses TRL's own `_generate_and_score_completions` twice: for a round's rows, and for the chosen ones.
+    """Runs TRL's `_generate_and_score_completions` on a round's rows, then on the chosen ones.
 
-    *Collect*: it runs on a round's rows and is left by an exception when the rewards of all processes are known; no
-    log-probabilities are computed meanwhile. *Replay*: it runs on the chosen rows, `_generate` and
-    `_calculate_rewards` return what was recorded.
+    *Collect*: it runs on a round's rows and is left by an exception when the rewards of all
+    processes are known; no log-probabilities are computed meanwhile. *Replay*: it runs on the
+    chosen rows, `_generate` and `_calculate_rewards` return what was recorded.
 
     Args:
         tasks: Their training rows are rolled out.
@@ -72,8 +71,6 @@ class RolloutReplay:
         first_uid: int,
         method: Callable[[list[dict[str, Any]]], Any],
         accelerator: Any,
-        reward_weights: torch.Tensor,
-        *,
         observed: bool = False,
     ) -> RolledOut:
         """One group per (task, training row), in order.
@@ -83,7 +80,6 @@ class RolloutReplay:
             first_uid: Number of the first group; the others follow.
             method: TRL's `_generate_and_score_completions`.
             accelerator: accelerate's.
-            reward_weights: Weight of each reward column, shape (columns,).
             observed: Whether an environment's observations are part of the prompts.
         """
         share = len(plan) // accelerator.num_processes
@@ -92,7 +88,7 @@ class RolloutReplay:
 
         collected = self._collect(inputs, method)
         assert collected.rewards is not None  # set just before _RoundDone
-        rewards = collected.rewards  # (rows of all processes, columns)
+        rewards = collected.rewards  # (rows of all processes, reward and accuracy)
 
         if observed:
             inputs = _with_observations(inputs, collected.prompts)
@@ -104,15 +100,13 @@ class RolloutReplay:
             for row, generation, values in zip(inputs, generations, own, strict=True)
         ]
 
-        totals = (rewards * reward_weights.to(rewards.device)).nansum(1)  # (rows,)
-        totals = totals.masked_fill(rewards[:, 0].isnan(), math.nan).view(-1, size).tolist()
-        accuracies = rewards[:, 1].view(-1, size).tolist()  # (groups, rows of it)
+        by_group = rewards.view(len(plan), size, -1).tolist()
         groups: list[Group] = []
-        for g, (task, _) in enumerate(plan):
+        for g, ((task, _), scores) in enumerate(zip(plan, by_group, strict=True)):
             place = (g - first) * size
             payload = rows[place : place + size] if first <= g < first + share else None
-            uid = first_uid + g
-            groups.append(Group(task, tuple(totals[g]), tuple(accuracies[g]), uid, payload))
+            columns = zip(*scores, strict=True)  # rewards and accuracies of the group
+            groups.append(Group(task, *columns, uid=first_uid + g, payload=payload))
 
         return RolledOut(groups, collected.prompts, collected.completions)
 
@@ -171,14 +165,14 @@ class RolloutReplay:
 
     @property
     def rewards(self) -> torch.Tensor | None:
-        """Rewards of all processes' played rows, shape (rows, columns); None while none are played."""
+        """Rewards of all processes' rows that are played, shape (rows, columns); else None."""
         return None if self._playback is None else self._playback.rewards
 
 
 def _with_observations(
     inputs: Sequence[dict[str, Any]], prompts: Sequence[Any]
 ) -> list[dict[str, Any]]:
-    """What an environment observed is part of the prompt now, and its images are in the generation."""
+    """The rows with the prompts that environments added to; images are in the generation."""
     rows: list[dict[str, Any]] = []
     for row, prompt in zip(inputs, prompts, strict=True):
         others = {name: value for name, value in row.items() if name not in ("image", "images")}
@@ -188,7 +182,7 @@ def _with_observations(
 
 @contextmanager
 def environments_done(trainer: Any) -> Iterator[None]:
-    """Inside, the trainer has no environments: they ran while rows were collected, and are not reset again."""
+    """Inside, the trainer has no environments: they ran already, and are not reset again."""
     factories, trainer.environment_factories = trainer.environment_factories, None
     trainer.environments = None
     try:
@@ -198,6 +192,6 @@ def environments_done(trainer: Any) -> Iterator[None]:
 
 
 def no_log_probs(input_ids: torch.Tensor, num_completion: int) -> tuple[Any, ...]:
-    """What takes the place of log-probabilities that nobody reads: zeros of shape (rows, tokens)."""
+    """In place of log-probabilities that nobody reads: zeros of shape (rows, tokens)."""
     shape = (len(input_ids), num_completion)
     return input_ids.new_zeros(shape, dtype=torch.float32), None, None

@@ -1,4 +1,4 @@
-"""Rollouts between TRL's generation and TRL's loss: recorded row by row, planned and asked for round by round."""
+"""Rollouts between TRL's generation and its loss: recorded by row, planned by round."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from mtgrpo.core.types import Group
 
 TASK_KEY = "mtgrpo_task"
 ROW_KEY = "mtgrpo_row"
-# Keys of what each row carries in the batch that TRL slices into minibatches, tensors of shape (rows,):
+# Keys of what each row carries in the batch that TRL slices into minibatches, tensors of shape
+# (rows,):
 TASK_NUMBERS = "mtgrpo_task_numbers"
 """The number of its task; -1 marks a row that only fills up the batch."""
 LOSS_FACTORS = "mtgrpo_loss_factors"
@@ -28,8 +29,8 @@ class RecordedRow:
         generation: Its part of what `_generate` returned, field by field.
         rewards: Its reward columns.
         trains: False for a row that only fills up the batch.
-        old_log_probs: Log-probabilities of the completion's tokens under the policy that generated it, a tensor of
-            shape (tokens,); None while that is the current policy.
+        old_log_probs: Log-probabilities of the completion's tokens under the policy that generated
+            it, a tensor of shape (tokens,); None while that is the current policy.
     """
 
     inputs: dict[str, Any]
@@ -43,7 +44,8 @@ class RolledOut(NamedTuple):
     """What came of one call of TRL's generation.
 
     Attributes:
-        groups: One group per prompt, those of all processes; payloads are there on the process that made them.
+        groups: One group per prompt, those of all processes; payloads are there on the process that
+            made them.
         prompts: This process's prompts, row by row.
         completions: This process's completions, row by row.
     """
@@ -54,7 +56,7 @@ class RolledOut(NamedTuple):
 
 
 def input_row(task: str, index: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's row as it travels through TRL. The prompt is copied: some versions edit it in place."""
+    """A task's row as it travels through TRL, with a copy of its prompt: some versions edit it."""
     return {**row, "prompt": copy.deepcopy(row["prompt"]), TASK_KEY: task, ROW_KEY: index}
 
 
@@ -131,7 +133,8 @@ def generation_from_json(record: Sequence[Any]) -> tuple[Any, ...]:
 def plan_round(request: Mapping[str, int], multiple: int) -> list[str]:
     """The task of each prompt to roll out, interleaved: every stretch has about the round's shares.
 
-    The round is padded to a multiple of the number of processes with prompts of the task that needs most.
+    The round is padded to a multiple of the number of processes with prompts of the task that needs
+    most.
     """
     counts = dict(request)
     neediest = max(counts, key=lambda task: counts[task])

@@ -1,4 +1,4 @@
-"""Rollouts that a checkpoint keeps: the batch it finds half used, and the groups that wait for a later step.
+"""Rollouts that a checkpoint keeps: the batch in use, and the groups that wait for a later step.
 
 Both are saved by each process for its own part, so that resuming is exact at every step.
 """
@@ -35,7 +35,7 @@ def buffer_file(checkpoint: Path, process: int) -> Path:
 
 
 def save_buffer(path: Path, slices: Sequence[Mapping[str, Any]]) -> None:
-    """Write the slices of a generation batch: tensors as they are, lists of numbers and None as text."""
+    """Write the slices of a batch: tensors as they are, lists of numbers and None as text."""
     tensors: dict[str, torch.Tensor] = {}
     others: list[dict[str, Any]] = []
 
@@ -81,7 +81,7 @@ def bank_file(checkpoint: Path, process: int) -> Path:
 
 
 def save_groups(path: Path, groups: Sequence[Group]) -> None:
-    """Write the groups' rows: log-probabilities bit for bit, the rest as JSON, prompts as the number of their row."""
+    """Write the groups' rows: log-probabilities bit for bit, prompts by number, others as JSON."""
     records: list[dict[str, Any]] = []
     log_probs: list[torch.Tensor] = []
 

@@ -1,4 +1,4 @@
-"""The places of a training batch: which groups fill them, on which process, and what marks their rows."""
+"""The places of a training batch: which groups fill them, on which process, how rows are marked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Slot(NamedTuple):
 
 
 def training_slots(batch: Batch, size: int, owners: Mapping[int | str, int]) -> list[Slot]:
-    """Exactly `size` slots in the order of generation; missing groups are filled up without a signal.
+    """Exactly `size` slots in the order of generation, filled up without a signal where need be.
 
     Raises:
         StateError: There is no group to fill up with.
@@ -51,13 +51,14 @@ def training_slots(batch: Batch, size: int, owners: Mapping[int | str, int]) -> 
     return sorted(slots, key=lambda slot: slot.group.uid)
 
 
-def share_out(slots: Sequence[Slot], num_processes: int, process: int) -> list[list[RecordedRow]]:
-    """This process's equal part of the slots, as rows.
+def share_out(slots: Sequence[Slot], accelerator: Any) -> list[RecordedRow]:
+    """The rows of this process's equal part of the slots, group by group.
 
     Only groups of which a process has too many travel.
     """
-    quota = len(slots) // num_processes
-    own = [[slot for slot in slots if slot.owner == r] for r in range(num_processes)]
+    processes, process = accelerator.num_processes, accelerator.process_index
+    quota = len(slots) // processes
+    own = [[slot for slot in slots if slot.owner == r] for r in range(processes)]
     mine = [_rows(slot) for slot in own[process][:quota]]
 
     if any(len(part) > quota for part in own):
@@ -65,7 +66,7 @@ def share_out(slots: Sequence[Slot], num_processes: int, process: int) -> list[l
         start = sum(max(0, quota - len(part)) for part in own[:process])
         mine += travelling[start : start + quota - len(mine)]
 
-    return mine
+    return [row for group in mine for row in group]
 
 
 def _rows(slot: Slot) -> list[RecordedRow]:
@@ -73,7 +74,8 @@ def _rows(slot: Slot) -> list[RecordedRow]:
     if slot.trains:
         return rows
 
-    # Equal rewards give advantage 0; of equal rewards only 0 and 1 have a mean that is exact in floating point.
+    # Equal rewards give advantage 0; of equal rewards only 0 and 1 have a mean that is exact in
+    # floating point.
     level = rows[0].rewards
     is_equal = all(row.rewards == level for row in rows)
     if not is_equal or any(value not in (0.0, 1.0) for value in level):
@@ -103,6 +105,6 @@ def mark_rows(
 
 
 def carries_gradient(advantages: torch.Tensor, group_size: int) -> torch.Tensor:
-    """1 for the rows of groups whose advantages are not all zero, 0 for the others; shape (rows,)."""
+    """1 for rows of groups whose advantages are not all zero, 0 for the others; shape (rows,)."""
     groups = advantages.reshape(len(advantages) // group_size, -1)  # (groups, rows of it x tokens)
     return (groups != 0).any(1).repeat_interleave(group_size).to(torch.float32)

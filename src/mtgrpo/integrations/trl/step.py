@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from mtgrpo.core.filters import informative_filter
-from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.method import Method
 from mtgrpo.core.prompts import PromptStream, remember_groups
 from mtgrpo.core.report import StepReport
 from mtgrpo.core.types import Group, State
@@ -21,10 +21,18 @@ from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.evaluation import TaskEvaluation
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
-from mtgrpo.integrations.trl.setup import WHERE, Schedule, warn_about_shares
+from mtgrpo.integrations.trl.setup import (
+    WHERE,
+    Schedule,
+    families,
+    make_streams,
+    trained_names,
+    warn_about_shares,
+)
 from mtgrpo.integrations.trl.slots import Slot, training_slots
 from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.scoring.scorer import Scorer
+from mtgrpo.tasks.task_set import TaskSet
 
 
 class Engine(Protocol):
@@ -47,7 +55,7 @@ class Engine(Protocol):
         ...
 
     def log_probs(self, rows: Sequence[RecordedRow]) -> list[torch.Tensor]:
-        """Log-probabilities of the rows' completions under the current policy, of shape (tokens,)."""
+        """Those of the rows' completions under the current policy, tensors of shape (tokens,)."""
         ...
 
     def measure_improvements(self) -> dict[str, float]:
@@ -63,37 +71,48 @@ class TrainingStep:
     """Fills generation batches and moves the task weights, at the moments that TRL's loop gives.
 
     Args:
-        mixer: Decides what is rolled out and trained on.
-        streams: Prompts of each trained task.
+        tasks: What is trained on.
+        method: How.
         schedule: TRL's batch arithmetic.
-        banked: Who generated which group.
+        engine: Generates and scores.
         scorer: Says why a group could not be scored.
-        drop_limit: Stops the run when too many groups cannot be scored.
-        writer: Of the run directory, on the main process.
+        seed: Seed of the mixer's and the prompts' randomness.
+        writer: Writes to the run directory; on the main process only.
         on_mixer_step: Called as ``on_mixer_step(step, report)`` when a step is closed.
 
     Attributes:
-        engine: The trainer; set before the first step.
+        mixer: Decides what is rolled out and trained on.
+        streams: Prompts of each trained task.
+        banked: Knows who generated which group.
+        drop_limit: Stops the run when too many groups cannot be scored.
         improvements: I_k of the open step, one mapping per policy update.
         figures: Figures of the open step that the mixer does not know.
     """
 
-    engine: Engine
-
     def __init__(
         self,
-        mixer: TaskMixer,
-        streams: Mapping[str, PromptStream],
+        tasks: TaskSet,
+        method: Method,
         schedule: Schedule,
-        banked: BankedGroups,
+        engine: Engine,
         scorer: Scorer,
-        drop_limit: DropLimit,
+        *,
+        seed: int,
         writer: RunLogWriter | None = None,
         on_mixer_step: Callable[[int, StepReport], None] | None = None,
     ) -> None:
-        self.mixer, self.streams, self.schedule, self.banked = mixer, streams, schedule, banked
-        self.scorer, self.drop_limit = scorer, drop_limit
+        self.schedule, self.engine, self.scorer = schedule, engine, scorer
         self.writer, self.on_mixer_step = writer, on_mixer_step
+        self.mixer = method.make_mixer(
+            trained_names(tasks),
+            batch_size=schedule.batch_size,
+            families=families(tasks),
+            seed=seed,
+        )
+        self.streams = make_streams(tasks, seed, remember=method.prompt_memory)
+        self.banked = BankedGroups(self.mixer, tasks)
+        self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
+
         self.improvements: list[dict[str, float]] = []
         self.figures: dict[str, float] = {}
         self._num_discarded_rollouts = 0
@@ -106,7 +125,7 @@ class TrainingStep:
 
     # ---- filling a batch -----------------------------------------------------------------------
     def choose_groups(self) -> list[Slot]:
-        """Roll out as needed and say which groups fill the generation batch; the same on every process."""
+        """Roll out as needed, and choose the groups of the batch; the same on every process."""
         if self.mixer.batch is not None:  # several generation batches in one policy update
             self.close()
         self.banked.begin_step()
@@ -139,7 +158,7 @@ class TrainingStep:
     def _answer(
         self, request: Mapping[str, int], spare: Sequence[Group]
     ) -> tuple[list[Group], list[Group]]:
-        """The groups of a request, in the order that one process alone would have them, and those to spare."""
+        """The groups of a request, in the order of one process alone, and those to spare."""
         groups, spare = take(spare, request)
 
         missing = Counter(request)
@@ -159,8 +178,8 @@ class TrainingStep:
         plan = [(name, draw.row) for name, draw in zip(names, draws, strict=True)]
         self._agree("the prompts to roll out", request=dict(request), prompts=plan)
 
-        # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by itself, and
-        # shared prompts are meant for models for which memory is no concern.
+        # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by
+        # itself, and shared prompts are meant for models for which memory is no concern.
         at_once = len(plan) if self.engine.generates_whole_rounds else self.mixer.batch_size
         groups: list[Group] = []
         for start in range(0, len(plan), at_once):
@@ -194,7 +213,8 @@ class TrainingStep:
             self.streams[group.task].put_back([group.draw])
 
     def _agree(self, what: str, **decision: Any) -> None:
-        # Before anything is done about it: better an error than processes that wait for each other for ever.
+        # Before anything is done about it: better an error than processes that wait for each other
+        # for ever.
         step, weights = self.mixer.step, self.mixer.weighting.weight_array()
         decision = {"step": step, "weights": weights, **decision}
         check_agreement(self.engine.accelerator, what, decision)
@@ -220,7 +240,8 @@ class TrainingStep:
 
     def end_policy_update(self) -> None:
         """After each optimizer step, before it is logged and saved."""
-        # One mapping per policy update, empty when nothing is measured: some rules move the weights once for each.
+        # One mapping per policy update, empty when nothing is measured: some rules move the weights
+        # once for each.
         self.improvements.append(self.engine.measure_improvements())
         if self.mixer.batch is not None and self.engine.batch_is_used_up:
             self.close()
@@ -262,7 +283,7 @@ class TrainingStep:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where the saved step stood; payloads of waiting groups are the bank's to restore.
+        """Continue where the saved step stood; `banked` restores what groups hold.
 
         Raises:
             StateError: It was saved with other tasks, rows, settings or a different batch size.

@@ -1,4 +1,4 @@
-"""How much one policy update improved each task: the change of the clipped surrogate on the minibatch just used."""
+"""How much one policy update improved each task: the change of the clipped surrogate."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ class SurrogateMeter:
     """Measures I_k with one more forward pass per minibatch, and none before the step.
 
     For a sequence with tokens t, ratio ``w_t = pi(t) / pi_old(t)`` and advantage A the surrogate is
-    ``mean_t min(w_t A, clip(w_t, 1 - eps_low, 1 + eps_high) A)``, without KL and entropy terms and whatever the
+    ``mean_t min(w_t A, clip(w_t, 1 - eps_low, 1 + eps_high) A)``, without KL and entropy terms and
+        whatever the
     loss type. The log-probabilities before the step are those of the loss itself.
 
     Args:
         names: Task names, in the order of the numbers.
-        form: ``"mean"``: change of the mean over the task's sequences (paper). ``"sum"``: sum of the changes
-            (released code), which grows with the task's share of the minibatch.
+        form: ``"mean"``: change of the mean over the task's sequences (paper). ``"sum"``: sum of
+            the changes (released code), which grows with the task's share of the minibatch.
         epsilon_low: Lower clip distance.
         epsilon_high: Upper clip distance.
         level: TRL's ``importance_sampling_level``: ``"token"`` or ``"sequence"``.
@@ -89,24 +90,26 @@ class SurrogateMeter:
     @torch.no_grad()
     def measure(
         self,
-        forward: Callable[..., torch.Tensor],
-        reduce: Callable[[torch.Tensor], torch.Tensor],
+        forward: Callable[..., tuple[torch.Tensor, ...]],
+        reduce: Callable[..., torch.Tensor],
     ) -> dict[str, float]:
-        """I_k of the optimizer step just done, for the tasks that were in its minibatch; empty if switched off.
+        """I_k of the optimizer step just done, of the tasks in its minibatch; empty if off.
 
         Args:
-            forward: Log-probabilities for the arguments of a kept forward pass, with the parameters as they are now.
-            reduce: Sum of a tensor over the processes.
+            forward: TRL's method; returns log-probabilities of shape (rows, tokens) and more.
+            reduce: accelerate's.
 
         Raises:
-            StateError: The loss computed no log-probabilities through TRL's method (a fused loss kernel, say).
+            StateError: The loss computed no log-probabilities through TRL's method (a fused loss
+                kernel, say).
         """
         if not self.on:
             return {}
         if not self._forwards:
             raise StateError(
-                "surrogate improvement: the loss computed no log-probabilities that could be compared; "
-                "switch fused losses (use_liger_kernel, use_liger_loss) off, or use improvement='rewards'"
+                "surrogate improvement: the loss computed no log-probabilities that could be "
+                "compared; switch fused losses (use_liger_kernel, use_liger_loss) off, or use "
+                "improvement='rewards'"
             )
 
         kept, self._forwards = self._forwards, []
@@ -121,19 +124,22 @@ class SurrogateMeter:
             sums[0].index_add_(0, numbers[known], change[known].double())
             sums[1].index_add_(0, numbers[known], torch.ones_like(change[known]).double())
 
-        total, count = reduce(sums).tolist()
+        total, count = reduce(sums, reduction="sum").tolist()
         improvements: dict[str, float] = {}
         for k, name in enumerate(self.names):
             if count[k] > 0:
                 improvements[name] = total[k] / count[k] if self.form == "mean" else total[k]
         return improvements
 
-    def _change(self, part: _Forward, forward: Callable[..., torch.Tensor]) -> torch.Tensor:
+    def _change(
+        self, part: _Forward, forward: Callable[..., tuple[torch.Tensor, ...]]
+    ) -> torch.Tensor:
         """How much the surrogate of each sequence changed, shape (rows,)."""
         plain = {name: False if name in EXTRAS else value for name, value in part.kwargs.items()}
-        before, after = part.log_probs, forward(*part.args, **plain)  # (rows, tokens)
+        before, after = part.log_probs, forward(*part.args, **plain)[0]  # (rows, tokens)
 
-        # First use of the rollouts: the ratio is 1. NaN marks such rows beside others, see `banked`.
+        # First use of the rollouts: the ratio is 1. NaN marks such rows beside others, see
+        # `banked`.
         old = part.inputs.get(OLD)
         old = before if old is None else torch.where(old.isnan(), before, old)
 

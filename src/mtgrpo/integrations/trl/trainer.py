@@ -1,20 +1,15 @@
 """Multi-task GRPO with TRL: `MultiTaskGRPOTrainer` in place of ``trl.GRPOTrainer``.
 
-How it works ("rollout replay"). TRL's data loader is only a clock. When TRL wants a generation batch, the mixer asks
-for prompts, TRL's own `_generate_and_score_completions` rolls them out and is left as soon as the rewards are known,
-until the mixer has its groups. Then the same method runs once more on exactly those groups, with their completions
-and rewards played back, so that padding, masks, advantages, losses and metrics are TRL's own.
+"Rollout replay": what TRL's data loader yields is ignored. The mixer asks for prompts, TRL's own
+`_generate_and_score_completions` rolls them out and is left with the rewards, until the mixer has
+its groups. Then it runs on exactly those, with completions and rewards played back: padding, masks,
+advantages, losses and metrics are TRL's own. The trainer has parts, which own their state; here
+stands only which part TRL meets at which hook.
 """
 
-# ruff: noqa: E402 - the check comes first
 # TRL exports lazily, which pyright cannot see.
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
-
-from mtgrpo.errors import require
-
-require("torch", "trl")
-require("trl", "trl")
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,20 +18,15 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
-from trl.models.utils import disable_gradient_checkpointing
 
-from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.prompts import PromptStream
+from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
-from mtgrpo.core.sampler import RatioPreservingSampler
-from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
 from mtgrpo.integrations.trl import setup as trl_setup
-from mtgrpo.integrations.trl.banked import BankedGroups, check_bank
+from mtgrpo.integrations.trl.banked import check_bank
 from mtgrpo.integrations.trl.callback import StepCallback
 from mtgrpo.integrations.trl.checkpoints import BatchInUse, TrainerCheckpoints, check_resume
-from mtgrpo.integrations.trl.evaluation import RepeatedInOrder, TaskEvaluation, TestRows
+from mtgrpo.integrations.trl.evaluation import RepeatedInOrder, TaskEvaluation
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.old_log_probs import completion_log_probs, with_recorded
 from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
@@ -46,12 +36,8 @@ from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
 from mtgrpo.integrations.trl.slots import mark_rows, share_out
 from mtgrpo.integrations.trl.step import TrainingStep
-from mtgrpo.integrations.trl.surrogate import SurrogateMeter
 from mtgrpo.runlog import RunLog
-from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.task_set import TaskSet
-
-__all__ = ["MultiTaskGRPOTrainer", "check_resume"]
 
 
 class MultiTaskGRPOTrainer(GRPOTrainer):
@@ -62,25 +48,22 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         tasks: Rows and rewards. Tasks without training rows are only evaluated.
         args: TRL's own `GRPOConfig`, with TRL's meaning. A generation batch holds
             ``generation_batch_size / num_generations`` groups: the mixer's batch size B.
-        weighting: Rule for the task weights; default `ImprovementAware()`.
-        sampler: Rule for filling a batch; default `RatioPreservingSampler()`.
-        task_reward: What drives the weights: ``"accuracy"`` or ``"reward"``.
-        observe: ``"step"`` or ``"round"``, see `TaskMixer`.
-        surrogate: Form of the improvement for weightings that use it: ``"mean"`` (paper) or ``"sum"`` (released).
-        loss_shares: Scale advantages so that each task's share of the loss is its share of the quotas, whatever the
-            lengths of its completions and its shortfall. See `mtgrpo.core.loss_shares` and docs/trl.md.
-        prompt_memory: Ask prompts again rarely whose last groups were all right or all wrong; what is measured of the
-            tasks stays unbiased. See `mtgrpo.core.prompt_memory` and docs/trl.md.
-        share_prompts: Compute each prompt once for all its completions, in generation and in the loss: faster for
-            small models, the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
-        eval_seed: Of the evaluation's own randomness: evaluating never changes training, and runs are compared on
-            the same draws.
-        run_log: Where metrics, evaluations and completions are written, besides TRL's ``report_to``.
-        on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is closed.
+        method: What is trained on, and how the task weights move: a `Method`, or the name of a
+            preset, such as ``"balanced"``. Default: `ImprovementAware` weights and a
+            `RatioPreservingSampler`. Its clip is used where `args` leaves ``epsilon`` and
+            ``epsilon_high`` at TRL's defaults.
+        share_prompts: Compute each prompt once for all its completions, in generation and in the
+            loss: faster for small models, the same distribution, but other draws than TRL's for a
+            seed. See docs/trl.md.
+        eval_seed: Seed of the evaluation's own randomness: evaluating never changes training, and
+            runs are compared on the same draws.
+        run_log: Where metrics, evaluations and completions go, besides TRL's ``report_to``.
+        on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is
+            closed.
         processing_class: Tokenizer; by default the model's own.
-        callbacks: Of transformers.
+        callbacks: Passed to TRL, as are the following.
         optimizers: Optimizer and scheduler of the policy; by default what `args` says.
-        quantization_config: Passed to TRL, as are the following.
+        quantization_config: How the model is quantized.
         peft_config: Adapter to train.
         tools: Functions the model may call.
         rollout_func: Custom generation.
@@ -93,19 +76,17 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         ConfigError: Arguments that cannot work, before a model is loaded.
     """
 
+    accelerator: Any
+    model: Any
+    _buffered_inputs: Any
+
     def __init__(
         self,
         model: Any,
         tasks: TaskSet,
         *,
         args: GRPOConfig | None = None,
-        weighting: TaskWeighting | None = None,
-        sampler: RatioPreservingSampler | None = None,
-        task_reward: str = "accuracy",
-        observe: str = "step",
-        surrogate: str = "mean",
-        loss_shares: bool = False,
-        prompt_memory: bool = False,
+        method: Method | str | None = None,
         share_prompts: bool = False,
         eval_seed: int = 1234,
         run_log: RunLog | None = None,
@@ -123,65 +104,40 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         eval_dataset: None = None,
     ) -> None:
         args = trl_setup.default_args(model) if args is None else args
-        weighting = weighting or ImprovementAware()
-        schedule = trl_setup.make_schedule(args)
+        self.method = method = trl_setup.find_method(method)
+        args = trl_setup.with_clip(args, method)
+        self.schedule = schedule = trl_setup.make_schedule(args)
         trl_setup.check_arguments(
-            tasks, args, schedule, weighting, reward_funcs, train_dataset, eval_dataset
+            tasks, args, schedule, method.weighting, reward_funcs, train_dataset, eval_dataset
         )
-        self.tasks, self.schedule = tasks, schedule
-        self.mixer = TaskMixer(
-            trl_setup.trained_names(tasks),
-            batch_size=schedule.batch_size,
-            weighting=weighting,
-            sampler=sampler,
-            task_reward=task_reward,
-            observe=observe,
-            families=trl_setup.families(tasks),
-            seed=args.seed,
-        )
-        self.streams = {
-            task.name: PromptStream(task.name, len(task.train), args.seed, remember=prompt_memory)
-            for task in tasks
-            if len(task.train)
-        }
 
         is_main = args.process_index == 0
-        self.writer = RunLogWriter(run_log) if run_log is not None and is_main else None
+        self.tasks = tasks
         self.scores = TaskScores(tasks)
+        self.step = TrainingStep(
+            tasks,
+            method,
+            schedule,
+            engine=self,
+            scorer=self.scores.scorer,
+            seed=args.seed,
+            writer=RunLogWriter(run_log) if run_log is not None and is_main else None,
+            on_mixer_step=on_mixer_step if is_main else None,
+        )
+        self.mixer, self.streams, self.banked = self.step.mixer, self.step.streams, self.step.banked
         self.replay = RolloutReplay(tasks, schedule.group_size)
         self.sharing = PromptSharing()
-        self.banked = BankedGroups(self.mixer, tasks)
-        self.shares = TaskLossShares(tasks.names, args.loss_type, exact=loss_shares)
-        self.meter = SurrogateMeter(
-            tasks.names,
-            surrogate,
-            epsilon_low=args.epsilon,
-            epsilon_high=args.epsilon if args.epsilon_high is None else args.epsilon_high,
-            level=args.importance_sampling_level,
-            on=weighting.uses_improvements,
-        )
+        self.shares = TaskLossShares(tasks.names, args.loss_type, exact=method.loss_shares)
+        self.meter = trl_setup.make_meter(tasks, args, method)
         self.evaluation = TaskEvaluation(tasks, schedule.eval_group_size, eval_seed)
-        self.step = TrainingStep(
-            self.mixer,
-            self.streams,
-            schedule,
-            self.banked,
-            self.scores.scorer,
-            DropLimit({task.name: task.scoring for task in tasks}),
-            self.writer,
-            on_mixer_step if is_main else None,
-        )
-        self.step.engine = self
-        self.checkpoints = TrainerCheckpoints(self.step, self.banked, tasks, schedule.cycle)
+        self.checkpoints = TrainerCheckpoints(self.step, tasks)
 
-        test_rows: Any = TestRows(tasks)
-        reward_functions: list[Any] = [self.scores.reward, self.scores.accuracy]
         super().__init__(
             model,
-            reward_funcs=reward_functions,
+            reward_funcs=self.scores.functions,
             args=args,
             train_dataset=trl_setup.placeholder_dataset(self.streams.values(), schedule.batch_size),
-            eval_dataset=test_rows if len(test_rows) else None,
+            eval_dataset=self.evaluation.rows,
             processing_class=processing_class,
             callbacks=[StepCallback(self.step), *(callbacks or [])],
             optimizers=optimizers,
@@ -214,8 +170,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        # While collecting, most rows will not be trained on; an evaluation has no loss. With vLLM, TRL's metrics of
-        # an evaluation compare these numbers with vLLM's, so they must be real.
+        # While collecting, most rows will not be trained on; an evaluation has no loss. With vLLM,
+        # TRL's metrics of an evaluation compare these numbers with vLLM's, so they must be real.
         if self.replay.collects or (self.evaluation.is_running and not self.use_vllm):
             return no_log_probs(input_ids, logits_to_keep)
 
@@ -235,10 +191,9 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
 
         if self.model.training and self._buffered_inputs is not before:
             targets = self.step.loss_targets()
-            # `inputs` is one of the buffered ones.
             figures = self.shares.settle(self._buffered_inputs, targets, self.accelerator)
             self.step.figures |= figures
-        return inputs
+        return inputs  # one of those buffered
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
@@ -247,15 +202,12 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             return self.replay.rewards
 
         collects, schedule = self.replay.collects, self.schedule
+        size = schedule.group_size if collects else schedule.eval_group_size
+        first = self.accelerator.process_index * len(inputs)
         self.scores.compute(
-            inputs,
-            completions,
-            self.environments,
-            group_size=schedule.group_size if collects else schedule.eval_group_size,
-            first=self.accelerator.process_index * len(inputs),
-            timed=collects,
+            inputs, completions, self.environments, group_size=size, first=first, timed=collects
         )
-        # TRL reads the columns' names from the first row; ours differ from task to task and are not needed any more.
+        # TRL reads the columns' names from the first row; ours differ from task to task.
         bare = [{"prompt": row.get("prompt")} for row in inputs]
         rewards = super()._calculate_rewards(bare, prompts, completions, completion_ids_list)
         rewards = mark_unscored(rewards)
@@ -284,42 +236,32 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             return super()._generate_and_score_completions(inputs)
 
         slots = self.step.choose_groups()
-        processes, process = self.accelerator.num_processes, self.accelerator.process_index
-        groups = share_out(slots, processes, process)
-        return self._replay([row for group in groups for row in group])
+        return self._replay(share_out(slots, self.accelerator))
 
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         with self.meter.recording(inputs):  # before scaling: I_k is the paper's
             inputs = self.shares.scaled(inputs)
 
             with self.banked.ratios(inputs) as inputs:
-                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+                return super().compute_loss(model, inputs, *args, **kwargs)
 
-    def prediction_step(
-        self,
-        model: Any,
-        inputs: Any,
-        prediction_loss_only: bool,
-        ignore_keys: list[str] | None = None,
-    ) -> Any:
-        # TRL would compute a loss as well: one more forward pass for a number that says nothing about a task.
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        # TRL would compute a loss as well: one more pass for a number that says nothing of a task.
         self._prepare_inputs(inputs)
         return None, None, None
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(
-            self._get_output_dir(trial=trial), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        )
         batch = BatchInUse(self._step, self._buffered_inputs)
+        folder = self._get_output_dir(trial)
         with self.checkpoints.writing(folder, self.args, self.state, self.accelerator, batch):
             super()._save_checkpoint(model, trial)
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self._restore(checkpoint)
+            self._step, self._buffered_inputs = self.checkpoints.restore(
+                checkpoint, self.accelerator
+            )
 
     # ---- transformers' methods, in its order ---------------------------------------------------
     def evaluate(
@@ -331,11 +273,12 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         """Accuracy on all test rows of all tasks, `num_generations_eval` samples each.
 
         Returns:
-            TRL's figures and ``eval_task/<name>/accuracy|reward|std_error``, ``eval_tasks/worst_accuracy`` and
-            ``eval_tasks/mean_accuracy``. The results per task are in `evaluation.results`.
+            TRL's figures and ``eval_task/<name>/accuracy|reward|std_error``,
+            ``eval_tasks/worst_accuracy`` and ``eval_tasks/mean_accuracy``; `evaluation.results`
+            has those of the tasks as objects.
 
         Raises:
-            ConfigError: A dataset was given, there are no test rows, or batches would cut prompts apart.
+            ConfigError: A dataset was given, test rows are missing, or batches cut prompts apart.
         """
         trl_setup.check_evaluation(self.args, self.schedule, eval_dataset, self.eval_dataset)
         return super().evaluate(None, ignore_keys, metric_key_prefix)
@@ -365,15 +308,10 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         return self._step % self.schedule.cycle == 0
 
     def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
-        """One group per (task, training row), in order, generated and scored by TRL's own method."""
-        rolled_out = self.replay.roll_out(
-            plan,
-            first_uid,
-            super()._generate_and_score_completions,
-            self.accelerator,
-            self.reward_weights,
-            observed=self.environment_factories is not None,
-        )
+        """One group per (task, training row), in order, by TRL's own method."""
+        method = super()._generate_and_score_completions
+        observed = self.environment_factories is not None
+        rolled_out = self.replay.roll_out(plan, first_uid, method, self.accelerator, observed)
         self._pending_extra_logs.clear()  # logged again on replay, for the rows that are trained on
         return rolled_out
 
@@ -393,28 +331,12 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         return with_recorded(output, recorded)
 
     def log_probs(self, rows: Sequence[RecordedRow]) -> list[torch.Tensor]:
-        """Log-probabilities of the rows' completions under the current policy, as TRL computes them."""
-
-        def forward(ids: torch.Tensor, mask: torch.Tensor, num_completion: int) -> torch.Tensor:
-            size = self.args.per_device_train_batch_size
-            return self._get_per_token_logps_and_entropies(
-                self.model, ids, mask, num_completion, batch_size=size
-            )[0]
-
-        kwargs = self.args.gradient_checkpointing_kwargs
-        with torch.no_grad(), disable_gradient_checkpointing(self.model, kwargs):
-            return completion_log_probs(rows, forward, self.accelerator.device)
+        """Those of the rows' completions under the current policy, tensors of shape (tokens,)."""
+        return completion_log_probs(rows, self)
 
     def measure_improvements(self) -> dict[str, float]:
         """I_k of the optimizer step just done; empty when it is not measured."""
-
-        def forward(*args: Any, **kwargs: Any) -> torch.Tensor:
-            return self._get_per_token_logps_and_entropies(*args, **kwargs)[0]
-
-        def reduce(sums: torch.Tensor) -> torch.Tensor:
-            return self.accelerator.reduce(sums, reduction="sum")
-
-        return self.meter.measure(forward, reduce)
+        return self.meter.measure(self._get_per_token_logps_and_entropies, self.accelerator.reduce)
 
     def log_step(self, metrics: Mapping[str, float]) -> None:
         """Hand a closed step's figures to TRL's log."""
@@ -423,10 +345,6 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
 
     # ---- resuming ------------------------------------------------------------------------------
     def restore_finished(self, checkpoint: str | Path) -> None:
-        """Take up the counts of a run's last checkpoint, where no step is left; the model was loaded from it."""
-        self._restore(checkpoint)
-        self.state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
-
-    def _restore(self, checkpoint: str | Path) -> None:
-        batch = self.checkpoints.restore(Path(checkpoint), self.accelerator)
-        self._step, self._buffered_inputs = batch.forward_passes, batch.slices
+        """Take up the counts of a run's last checkpoint; the model was loaded from it."""
+        self._step, self._buffered_inputs = self.checkpoints.restore(checkpoint, self.accelerator)
+        self.state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
