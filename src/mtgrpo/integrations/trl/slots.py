@@ -51,14 +51,19 @@ def training_slots(batch: Batch, size: int, owners: Mapping[int | str, int]) -> 
     return sorted(slots, key=lambda slot: slot.group.uid)
 
 
-def share_out(slots: Sequence[Slot], accelerator: Any) -> list[RecordedRow]:
-    """The rows of this process's equal part of the slots, group by group.
+def own_rows(slots: Sequence[Slot], accelerator: Any) -> list[RecordedRow]:
+    """The rows of this process's equal part of the slots, group by group."""
+    groups = share_out(slots, accelerator.num_processes, accelerator.process_index)
+    return [row for group in groups for row in group]
+
+
+def share_out(slots: Sequence[Slot], num_processes: int, process: int) -> list[list[RecordedRow]]:
+    """The rows of each group in a process's equal part of the slots.
 
     Only groups of which a process has too many travel.
     """
-    processes, process = accelerator.num_processes, accelerator.process_index
-    quota = len(slots) // processes
-    own = [[slot for slot in slots if slot.owner == r] for r in range(processes)]
+    quota = len(slots) // num_processes
+    own = [[slot for slot in slots if slot.owner == r] for r in range(num_processes)]
     mine = [_rows(slot) for slot in own[process][:quota]]
 
     if any(len(part) > quota for part in own):
@@ -66,7 +71,7 @@ def share_out(slots: Sequence[Slot], accelerator: Any) -> list[RecordedRow]:
         start = sum(max(0, quota - len(part)) for part in own[:process])
         mine += travelling[start : start + quota - len(mine)]
 
-    return [row for group in mine for row in group]
+    return mine
 
 
 def _rows(slot: Slot) -> list[RecordedRow]:

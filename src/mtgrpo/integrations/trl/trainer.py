@@ -34,7 +34,7 @@ from mtgrpo.integrations.trl.replay import RolloutReplay, environments_done, no_
 from mtgrpo.integrations.trl.rollouts import TASK_KEY, RecordedRow, RolledOut
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
-from mtgrpo.integrations.trl.slots import mark_rows, share_out
+from mtgrpo.integrations.trl.slots import mark_rows, own_rows
 from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.runlog import RunLog
 from mtgrpo.tasks.task_set import TaskSet
@@ -236,7 +236,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             return super()._generate_and_score_completions(inputs)
 
         slots = self.step.choose_groups()
-        return self._replay(share_out(slots, self.accelerator))
+        return self._replay(own_rows(slots, self.accelerator))
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         with self.meter.recording(inputs):  # before scaling: I_k is the paper's
