@@ -30,7 +30,7 @@ from transformers import TrainerCallback
 
 from mtgrpo.config import load_config
 from mtgrpo.integrations.trl import prompt_sharing as trl_sharing
-from mtgrpo.jobs import run as job
+from mtgrpo.integrations.trl.job import make_trainer
 from mtgrpo.jobs.setup import prepare
 
 NUM_STEPS, NUM_WARM_UP, NUM_RUNS = 8, 2, 5
@@ -101,7 +101,8 @@ def run(way: str) -> tuple[list[float], dict[str, float], float, int]:
             f"output={folder}/run",
         ]
         changes += ["evaluation.every=0", f"share_prompts={'false' if way == 'trl' else 'true'}"]
-        trainer = job._trainer(prepare(load_config("demo", changes).resolved()), None, job.Silent())
+        job = prepare(load_config("demo", changes))
+        trainer = make_trainer(job.run, job.model, job.tasks, job.trl)
         timer = Timer()
         for method, section in TIMED.items():
             timer.wrap(trainer, method, section)

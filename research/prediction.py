@@ -16,7 +16,7 @@ import numpy as np
 
 from mtgrpo.core.quotas import Floats
 from mtgrpo.evidence import StudyResults, load_results
-from mtgrpo.jobs.study import load_experiment, run_path
+from mtgrpo.jobs.experiment import load_experiment, run_path
 from mtgrpo.runlog import read_run
 from mtgrpo.simulation import fit, simulate
 from mtgrpo.tasks import build_tasks
@@ -42,29 +42,29 @@ def main() -> None:
     ]
     methods: dict[str, list[float]] = {}
     for method in results.finished_methods:
-        config = experiment.config(method, 0, Path("runs"))
+        run = experiment.run(method, 0, Path("runs"))
         ends = [
             simulate(
                 world,
-                config.preset,
-                variant=config.variant,
-                setting=config.setting,
+                run.preset,
+                variant=run.variant,
+                setting=run.setting,
                 weighting=experiment.methods[method].get("weighting"),
-                steps=config.steps,
-                batch_size=config.batch_size,
-                group_size=config.group_size,
-                updates_per_step=config.updates_per_step,
+                steps=run.steps,
+                batch_size=run.batch_size,
+                group_size=run.group_size,
+                updates_per_step=run.updates_per_step,
                 seed=seed,
             )
             for world in worlds
             for seed in range(NUM_SEEDS)
         ]
-        runs = results.of(method)
+        trained = results.of(method)
         methods[method] = [
             float(np.mean([end.worst_accuracy[-1] for end in ends])),
-            float(np.mean([run.worst[-1] for run in runs])),
+            float(np.mean([run.worst[-1] for run in trained])),
             float(np.mean([end.mean_accuracy[-1] for end in ends])),
-            float(np.mean([run.mean[-1] for run in runs])),
+            float(np.mean([run.mean[-1] for run in trained])),
         ]
         print(method, *(f"{100 * value:.1f}" for value in methods[method]), flush=True)
     found = {of: correlation(results, methods, of) for of in ("worst", "mean")}
