@@ -7,7 +7,7 @@ without it. An ``__init__`` that only hands names on is a face: who imports a na
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -133,3 +133,20 @@ def _reachable(graph: Mapping[str, set[str]], node: str) -> Iterator[str]:
     for other in graph[node]:
         yield other
         yield from _reachable(graph, other)
+
+
+def drawing(rooms: Mapping[str, set[str]], floors: Sequence[Sequence[str]]) -> str:
+    """The rooms as a Mermaid flowchart, top floor first, without the arrows that a longer way implies."""
+    arrows = without_detours(rooms)
+    lines = ["flowchart TD"]
+    for floor in reversed(floors):
+        for room in floor:
+            below = " & ".join(shown(other) for other in sorted(arrows[room]))
+            if below:
+                lines.append(f"  {shown(room)} --> {below}")
+    return "\n".join(lines)
+
+
+def shown(room: str) -> str:
+    """A room's name on a page."""
+    return {"__init__": "mtgrpo", "__main__": "main"}.get(room, room)
