@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtgrpo.errors import ConfigError, MtgrpoError, require
+from mtgrpo.errors import ConfigError, MtgrpoError
 from mtgrpo.runlog import Run, read_run
 from mtgrpo.simulation.fitting import fit, fit_errors
 from mtgrpo.simulation.loop import simulate
@@ -15,7 +15,7 @@ from mtgrpo.simulation.result import SimulationResult
 from mtgrpo.simulation.sweeps import Sweep, sweep
 from mtgrpo.simulation.world import World
 from mtgrpo.tasks.specs import build_task
-from mtgrpo.yaml_text import parse_yaml
+from mtgrpo.yaml_text import read_yaml
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,7 @@ def _world(name: str) -> World:
     path = Path(name)
     if not path.is_file():
         return World.named(name)
-    yaml = require("yaml", "cli")
-    try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    return World.from_dict(values)
+    return World.from_dict(read_yaml(path))
 
 
 def _sweep_values(text: str) -> tuple[str, list[float]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from mtgrpo import presets
-from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.config import RunConfig
 from mtgrpo.core.filters import FILTERS, informative_filter
 from mtgrpo.core.mixer import TaskMixer
@@ -56,7 +55,7 @@ def simulate(
         ConfigError: Any value that cannot work.
     """
     setting = setting or ("three_tasks" if len(world.tasks) <= 6 else "nine_tasks")
-    config = RunConfig(
+    run = RunConfig(
         tasks=[{"name": name} for name in world.names],
         preset=preset,
         variant=variant,
@@ -69,22 +68,15 @@ def simulate(
         updates_per_step=updates_per_step,
         prompt_memory=prompt_memory,
     ).resolved()
-    method = presets.get(preset, variant=variant, setting=setting)
-    mixer = TaskMixer(
-        world.names,
-        batch_size=batch_size,
-        weighting=weighting
-        if isinstance(weighting, TaskWeighting)
-        else build_weighting(config.weighting),
-        sampler=sampler
-        if isinstance(sampler, RatioPreservingSampler)
-        else build_sampler(config.sampler),
-        task_reward=method.task_reward,
-        observe=method.observe,
-        seed=seed,
-    )
+    method = run.method
+    if isinstance(weighting, TaskWeighting):
+        method = replace(method, weighting=weighting)
+    if isinstance(sampler, RatioPreservingSampler):
+        method = replace(method, sampler=sampler)
+    mixer = method.make_mixer(world.names, batch_size=batch_size, seed=seed)
+
     remember = prompt_memory or (
-        bool(config.prompt_memory) and any(task.num_prompts for task in world.tasks)
+        method.prompt_memory and any(task.num_prompts for task in world.tasks)
     )
     sets = PromptSets(world, seed, remember)
     policy = ToyPolicy(world, group_size, np.random.default_rng([seed, 1]), sets)

@@ -177,23 +177,25 @@ def _placed(common: dict[str, Any], parameter: str, value: Value) -> dict[str, A
     """The argument of `simulate` that sets this parameter."""
     if parameter in ARGUMENTS:
         return {parameter: value}
-    method = presets.get(common["preset"], variant=common["variant"], setting=common["setting"])
+    method = presets.get(
+        common["preset"], variant=common["variant"], setting=common["setting"]
+    ).as_dict()
     outer, _, inner = parameter.partition(".")
     if inner:
-        nested = method.sampler.get(outer)
+        nested = method["sampler"].get(outer)
         if isinstance(nested, dict) and inner in nested:
             return {"sampler": {outer: {inner: value}}}
-    elif parameter in method.weighting and parameter != "rule":
+    elif parameter in method["weighting"] and parameter != "rule":
         return {"weighting": {parameter: value}}
-    elif parameter in method.sampler:
+    elif parameter in method["sampler"]:
         return {"sampler": {parameter: value}}
     nested_names = [
-        f"{o}.{i}" for o, spec in method.sampler.items() if isinstance(spec, dict) for i in spec
+        f"{o}.{i}" for o, spec in method["sampler"].items() if isinstance(spec, dict) for i in spec
     ]
     allowed = [
         *ARGUMENTS,
-        *(name for name in method.weighting if name != "rule"),
-        *method.sampler,
+        *(name for name in method["weighting"] if name != "rule"),
+        *method["sampler"],
         *nested_names,
     ]
     raise ConfigError(
