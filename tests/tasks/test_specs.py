@@ -104,7 +104,10 @@ def test_kinds_from_reasoning_gym():
             "test_fraction: 'x' is text; a number",
         ),
         ({"reasoning_gym": "countdown", "chat": 1}, "chat: 1 is a whole number; true or false"),
-        ({"reasoning_gym": "countdown", "parameters": [1]}, r"parameters: \[1\] is a list; a mapping"),
+        (
+            {"reasoning_gym": "countdown", "parameters": [1]},
+            r"parameters: \[1\] is a list; a mapping",
+        ),
         (
             {"reasoning_gym": "countdown", "parameters": {"name": "a"}},
             "write it beside 'parameters'",

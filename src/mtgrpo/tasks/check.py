@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from mtgrpo.core.types import TOLERANCE, all_equal, at_least
 from mtgrpo.errors import MissingExtra, MtgrpoError
+from mtgrpo.tasks.own_copy import own_copy
 from mtgrpo.tasks.scores import Completion, Row, Score
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet, prompt_key
@@ -87,14 +89,14 @@ def _check_row(task: Task, row: Row, again: Row, index: int, report: Callable[[s
         return task.score([row], [completion], [index])[0]
 
     reward, accuracy = score("")
-    if accuracy > 0.0 or reward > 0.0:
+    if max(reward, accuracy) > TOLERANCE:
         report(
             f"an empty completion has reward {reward:g} and accuracy {accuracy:g}; both should be 0"
         )
 
     if task.oracle is not None:
         try:
-            answer = task.oracle(row)
+            answer = task.oracle(own_copy(row))
         except Exception as error:
             report(f"the oracle raised {type(error).__name__}: {error}")
         else:
@@ -104,7 +106,7 @@ def _check_row(task: Task, row: Row, again: Row, index: int, report: Callable[[s
         return
     for completion in HOSTILE_COMPLETIONS:
         try:
-            if score(completion) != score(completion):
+            if not same_score(score(completion), score(completion)):
                 report(f"scored differently the second time: {completion[:40]!r}")
         except MissingExtra:
             raise
@@ -112,8 +114,13 @@ def _check_row(task: Task, row: Row, again: Row, index: int, report: Callable[[s
             report(f"completion {completion[:40]!r}: {error}")
 
 
+def same_score(first: Score, second: Score) -> bool:
+    """Whether two scores are the same, within `mtgrpo.core.types.TOLERANCE`."""
+    return all(all_equal(pair) for pair in zip(first, second, strict=True))
+
+
 def _check_oracle(answer: str, score: Score, report: Callable[[str], None]) -> None:
-    if score.accuracy < 1.0:
+    if not at_least(score.accuracy, 1.0):
         report(
             f"the oracle's completion has reward {score.reward:g} and accuracy "
             f"{score.accuracy:g}: {answer!r}"

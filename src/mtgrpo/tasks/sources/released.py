@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from mtgrpo.errors import TaskError, did_you_mean
+from mtgrpo.tasks.columns import whole_number, whole_numbers
 from mtgrpo.tasks.sources.paper import FAMILIES, LEVELS
 from mtgrpo.tasks.sources.read_rows import RowSource, read_rows, require_column
 from mtgrpo.tasks.task import Task
@@ -99,13 +100,16 @@ def _row(family: str, row: Mapping[str, Any], where: str) -> dict[str, Any]:
             )
         return {"prompt": prompt, "answer": truth["target"]}
 
+    at = f"{where}: reward_model.ground_truth"
     try:
-        numbers = [int(number) for number in str(truth["numbers"]).split(",")]
-        return {"prompt": prompt, "numbers": numbers, "target": int(truth["target"])}
-    except (KeyError, TypeError, ValueError) as error:
+        return {
+            "prompt": prompt,
+            "numbers": whole_numbers(truth["numbers"], "numbers"),
+            "target": whole_number(truth["target"], "target"),
+        }
+    except (KeyError, TaskError) as error:
         raise TaskError(
-            f"{where}: reward_model.ground_truth is {dict(truth)!r}; target and numbers such as "
-            "'8,73,96' are needed"
+            f"{at} is {dict(truth)!r}; target and numbers such as '8,73,96' are needed"
         ) from error
 
 
