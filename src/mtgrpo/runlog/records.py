@@ -103,6 +103,11 @@ class Run:
     in_use: bool
 
     @property
+    def name(self) -> str:
+        """Name of the directory, also where the path is ``"."``."""
+        return self.path.resolve().name
+
+    @property
     def status(self) -> str:
         """``finished``, ``interrupted`` or ``failed``; without a summary, running or killed."""
         if status := self.summary.get("status"):
