@@ -7,8 +7,6 @@ The tables are literal; nothing registers itself by being imported.
 from __future__ import annotations
 
 import inspect
-import numbers
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +25,7 @@ from mtgrpo.core.weightings import (
     Uniform,
 )
 from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.values import check_type
 
 WEIGHTINGS: Mapping[str, type[TaskWeighting]] = {
     "balanced": Balanced,
@@ -93,27 +92,6 @@ def complete_sampler(spec: Mapping[str, Any], where: str = "sampler") -> dict[st
     return full
 
 
-def check_type(value: Any, annotation: Any, where: str) -> Any:
-    """`value` if it fits the annotation (ints pass as floats, numpy's numbers as Python's, lists as sequences).
-
-    Raises:
-        ConfigError: It does not fit; the message names `where`, the value and the type.
-    """
-    if not _fits(value, annotation):
-        raise ConfigError(
-            f"{where}: {value!r} is {_kind(value)}; {_type_name(annotation)} is needed"
-            + _number_hint(value, annotation)
-        )
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return value
-    # numpy's numbers become Python's, which YAML and JSON can write
-    return (
-        float(value)
-        if annotation is float or not isinstance(value, numbers.Integral)
-        else int(value)
-    )
-
-
 def _choose(spec: Any, key: str, table: Mapping[str, Any], where: str) -> Any:
     cls = _look_up(spec, key, table, where)
     return _construct(cls, {k: v for k, v in spec.items() if k != key}, where)
@@ -156,77 +134,3 @@ def _parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
 
 def _defaults(cls: type[Any]) -> dict[str, Any]:
     return {n: p.default for n, p in _parameters(cls).items() if p.default is not p.empty}
-
-
-def _fits(value: Any, annotation: Any) -> bool:
-    origin = typing.get_origin(annotation)
-    if annotation is Any:
-        return True
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(annotation))
-    if annotation is type(None):
-        return value is None
-    if annotation is float:
-        return isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if annotation is int:
-        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if annotation in (str, bool):
-        return isinstance(value, annotation)
-    container = origin or annotation
-    if not isinstance(container, type):
-        return True
-    if issubclass(container, Mapping):
-        return isinstance(value, Mapping)
-    if container in (list, tuple) or container.__name__ == "Sequence":
-        inner = typing.get_args(annotation)
-        return isinstance(value, list | tuple) and all(_fits(v, inner[0]) for v in value if inner)
-    if container.__name__ == "Callable":
-        return callable(value)
-    return isinstance(value, container)
-
-
-def _kind(value: Any) -> str:
-    names = {
-        str: "text",
-        bool: "true/false",
-        int: "a whole number",
-        float: "a number",
-        type(None): "empty",
-    }
-    if isinstance(value, Mapping):
-        return "a mapping"
-    return names.get(
-        type(value), "a list" if isinstance(value, list | tuple) else type(value).__name__
-    )
-
-
-def _type_name(annotation: Any) -> str:
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_type_name(a) for a in typing.get_args(annotation))
-    names = {
-        str: "text",
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        type(None): "null",
-    }
-    if annotation in names:
-        return names[annotation]
-    container = origin or annotation
-    if isinstance(container, type) and issubclass(container, Mapping):
-        return "a mapping"
-    if container in (list, tuple) or getattr(container, "__name__", "") == "Sequence":
-        inner = typing.get_args(annotation)
-        return f"a list of {_type_name(inner[0]).removeprefix('a ')}s" if inner else "a list"
-    return getattr(container, "__name__", str(annotation))
-
-
-def _number_hint(value: Any, annotation: Any) -> str:
-    if isinstance(value, str) and annotation in (float, int):
-        try:
-            float(value)
-        except ValueError:
-            return ""
-        return "; no quotes"
-    return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,11 @@ from mtgrpo import presets
 from mtgrpo.build import (
     build_sampler,
     build_weighting,
-    check_type,
     complete_sampler,
     complete_weighting,
 )
 from mtgrpo.errors import ConfigError, require, unknown
+from mtgrpo.values import parse_dataclass
 from mtgrpo.yaml_text import parse_yaml
 
 CONFIGS_DIR = Path(__file__).parent / "configs"
@@ -237,7 +236,7 @@ def parse_config(values: Mapping[str, Any], where: str) -> RunConfig:
         ConfigError: As `load_config`; `where` is named.
     """
     try:
-        return _parse(RunConfig, values, where).resolved()
+        return parse_dataclass(RunConfig, values, where).resolved()
     except ConfigError as error:
         text = str(error)
         raise ConfigError(text if text.startswith(where) else f"{where}: {text}") from None
@@ -272,35 +271,6 @@ def _find(source: str) -> Path:
             unknown(source, "configuration: no such file, nor a shipped one named", source, shipped)
         )
     return path
-
-
-def _parse(cls: type[Any], values: Any, where: str) -> Any:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}: {values!r}; a mapping of keys to values is needed")
-    hints = typing.get_type_hints(cls)
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in hints:
-            raise ConfigError(unknown(where, "key", key, hints))
-        place = f"{where}: {key}"
-        section = next(
-            (t for t in (hints[key], *typing.get_args(hints[key])) if dataclasses.is_dataclass(t)),
-            None,
-        )
-        if section is not None and not (value is None and section is not hints[key]):
-            arguments[key] = _parse(typing.cast("type[Any]", section), value, place)
-        else:
-            arguments[key] = check_type(value, hints[key], place)
-    missing = [
-        f.name
-        for f in dataclasses.fields(cls)
-        if f.name not in arguments
-        and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ConfigError(f"{where}: the key {missing[0]!r} is missing")
-    return cls(**arguments)
 
 
 def _assign(values: dict[str, Any], override: str, yaml: Any) -> None:

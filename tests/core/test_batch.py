@@ -84,8 +84,8 @@ def test_pieces_and_another_order_give_the_same_counts():
     assert {g.uid for g in pieces.groups + pieces.surplus} == {
         g.uid for g in whole.groups + whole.surplus
     }
-    for quantity in ("reward", "accuracy"):
-        assert pieces.totals().means(quantity) == pytest.approx(whole.totals().means(quantity))
+    for means in ("mean_rewards", "mean_accuracies"):
+        assert getattr(pieces.totals(), means)() == pytest.approx(getattr(whole.totals(), means)())
 
 
 def test_refused_groups_leave_the_batch_as_it_was():

@@ -33,6 +33,12 @@ TABLE = [
     ((0,), (), "unscorable", "all_wrong", "constant_reward", "all_wrong"),
     ((1,), (), "unscorable", "all_correct", "constant_reward", "all_correct"),
     ((0.1,), (), "unscorable", "all_wrong", "constant_reward", KEEP),
+    # Sums that are meant to be equal, and an accuracy of 0 that a subtraction gave.
+    ((0.7 + 0.2 + 0.1, 1), (), "all_correct", "all_correct", "constant_reward", "all_correct"),
+    ((0.1 + 0.2, 0.3), (1, 0), "constant_reward", "constant_reward", "constant_reward", KEEP),
+    ((0.1, 0.3), (-2.8e-17, 0), "all_wrong", "all_wrong", KEEP, KEEP),
+    ((0.1 + 0.2 - 0.3, 0), (), "all_wrong", "all_wrong", "constant_reward", "all_wrong"),
+    ((0, 1), (0.3, 0.1 + 0.2), "constant_accuracy", "all_wrong", KEEP, KEEP),
     # NaN: completions that could not be scored do not count.
     ((N, N), (), "unscorable", "unscorable", "unscorable", "unscorable"),
     ((N, 0, 1), (), KEEP, KEEP, KEEP, KEEP),

@@ -238,7 +238,7 @@ def test_states_of_other_tasks_rows_and_versions_are_refused():
     other.streams["hard"] = PromptStream("hard", 51, 3)
     with pytest.raises(StateError, match="saved size 50, now 51"):
         other.load_state_dict(state)
-    with pytest.raises(StateError, match="give it the same"):
+    with pytest.raises(StateError, match="both need the same tasks in the same order"):
         RolloutLedger(mixer, {})
-    with pytest.raises(StateError, match="without a batch"):
+    with pytest.raises(StateError, match="no batch is open; next_prompt"):
         make().settle({})

@@ -33,6 +33,7 @@ def test_relative_change_needs_the_same_tasks_and_no_zero():
 def test_first_reached():
     assert first_reached([10, 20, 30], [0.1, 0.5, 0.4], 0.4) == 20
     assert first_reached([10, 20, 30], [0.1, 0.5, 0.4], 0.5) == 20
+    assert first_reached([10, 20], [0.1, 0.3 - 1e-12], 0.3) == 20  # rounding does not decide
     assert first_reached([10, 20], [0.1, 0.2], 0.3) is None
     assert first_reached([], [], 0.3) is None
     with pytest.raises(ValueError, match="shorter"):

@@ -3,7 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from mtgrpo.core.types import Group, check_task_names
+from mtgrpo.core.types import (
+    TOLERANCE,
+    Group,
+    all_equal,
+    as_accuracy,
+    at_least,
+    check_task_names,
+)
 from mtgrpo.errors import ConfigError
 
 NAN = math.nan
@@ -46,6 +53,38 @@ def test_an_unscorable_completion_is_left_out_of_every_mean():
 def test_numbers_that_are_not_finite_are_refused(rewards, accuracies):
     with pytest.raises(ConfigError, match=r"group of task 'zebra'.*must be finite"):
         Group("zebra", rewards, accuracies)
+
+
+@pytest.mark.parametrize("reward", [0.7 + 0.2 + 0.1, sum([0.1] * 10), 1 - 1e-7])
+def test_rounding_does_not_decide_whether_a_completion_is_correct(reward):
+    assert reward < 1
+    assert Group("a", (reward, 0.9)).accuracies == (1.0, 0.0)
+
+
+def test_numbers_are_compared_within_one_tolerance():
+    assert at_least(float(np.float32(0.9)), 0.9)
+    assert not at_least(0.9 - 2 * TOLERANCE, 0.9)
+    # Of a large number float32 keeps seven digits.
+    assert at_least(float(np.float32(123456.7)) - 0.05, 123456.7)
+    assert not at_least(123456.0, 123456.7)
+    assert all_equal([0.7 + 0.2 + 0.1, 1.0, float(np.float32(0.9)) + 0.1])
+    assert not all_equal([0.0, 2 * TOLERANCE])
+
+
+def test_an_accuracy_is_rounded_into_its_range():
+    group = Group("a", (0.0, 0.5, 1.0, NAN), (-2.8e-17, 0.5, 1 + 1e-9, 7.0))
+    assert group.accuracies[:3] == (0.0, 0.5, 1.0)
+    assert math.isnan(group.accuracies[3])
+    assert str(as_accuracy(-2.8e-17)) == "0.0"
+    assert as_accuracy(-2 * TOLERANCE) is as_accuracy(1.1) is as_accuracy(NAN) is None
+
+
+@pytest.mark.parametrize("accuracy", [-0.1, 1.1, 40.0])
+def test_accuracies_are_in_range(accuracy):
+    with pytest.raises(
+        ConfigError, match=rf"group of task 'zebra'.*accuracy {accuracy}; .*\[0, 1\]"
+    ):
+        Group("zebra", (0.0, 1.0), (0.0, accuracy))
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mtgrpo.core.described import Described
 from mtgrpo.core.quotas import Floats, Ints
 from mtgrpo.core.types import State
 from mtgrpo.errors import ConfigError, unknown
 
 
-class AcceptanceEstimate(ABC):
+class AcceptanceEstimate(Described, ABC):
     """One rate per task, fed with the counts of each round. Starts optimistic: every rate is 1."""
 
     @abstractmethod
@@ -23,7 +24,7 @@ class AcceptanceEstimate(ABC):
     def observe(self, generated: Ints, accepted: Ints) -> None:
         """Take in a round: groups generated and accepted per task. Tasks without groups keep their rate."""
 
-    def end_step(self) -> None:  # noqa: B027 - most estimates have nothing to do here
+    def end_step(self) -> None:
         """Called by the mixer when a step is closed."""
 
     @abstractmethod

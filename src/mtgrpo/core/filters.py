@@ -4,6 +4,8 @@ GRPO's advantage is ``(reward - mean) / std`` within a group, so a group of equa
 (a zero-gradient group). Filtering on the *shaped* reward alone lets groups through in which every
 completion is wrong and only the format differs; training on those has destroyed policies in other systems.
 `informative`, the default, therefore asks that correctness varies and that the reward varies too.
+
+Numbers are compared within `mtgrpo.core.types.TOLERANCE`: rewards are sums, and rounding decides nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from mtgrpo.core.types import Group, Verdict
+from mtgrpo.core.types import TOLERANCE, Group, Verdict, all_equal, at_least
 from mtgrpo.errors import ConfigError, unknown
 
 GroupFilter: TypeAlias = Callable[[Group], Verdict]
@@ -33,12 +35,12 @@ def informative(group: Group) -> Verdict:
     accuracies, rewards = _scorable(group)
     if len(rewards) < 2:
         return _UNSCORABLE
-    low = min(accuracies)
-    if low == max(accuracies):
-        return _ALL_CORRECT if low >= 1.0 else _ALL_WRONG if low <= 0.0 else _SAME_ACCURACY
-    if min(rewards) == max(rewards):
-        return _CONSTANT
-    return _KEEP
+
+    if all_equal(accuracies):
+        if at_least(accuracies[0], 1.0):
+            return _ALL_CORRECT
+        return _ALL_WRONG if accuracies[0] <= TOLERANCE else _SAME_ACCURACY
+    return _CONSTANT if all_equal(rewards) else _KEEP
 
 
 def strict(group: Group) -> Verdict:
@@ -49,12 +51,13 @@ def strict(group: Group) -> Verdict:
     accuracies, rewards = _scorable(group)
     if not accuracies:
         return _UNSCORABLE
-    num_correct = sum(a >= 1.0 for a in accuracies)
+
+    num_correct = sum(at_least(a, 1.0) for a in accuracies)
     if num_correct == 0:
         return _ALL_WRONG
     if num_correct == len(accuracies):
         return _ALL_CORRECT
-    return _CONSTANT if min(rewards) == max(rewards) else _KEEP
+    return _CONSTANT if all_equal(rewards) else _KEEP
 
 
 def lenient(group: Group) -> Verdict:
@@ -62,7 +65,7 @@ def lenient(group: Group) -> Verdict:
     _, rewards = _scorable(group)
     if not rewards:
         return _UNSCORABLE
-    return _CONSTANT if min(rewards) == max(rewards) else _KEEP
+    return _CONSTANT if all_equal(rewards) else _KEEP
 
 
 def released_lenient(group: Group) -> Verdict:
@@ -73,9 +76,10 @@ def released_lenient(group: Group) -> Verdict:
     _, rewards = _scorable(group)
     if not rewards:
         return _UNSCORABLE
-    if all(r >= 1.0 for r in rewards):
+
+    if all(at_least(r, 1.0) for r in rewards):
         return _ALL_CORRECT
-    return _ALL_WRONG if all(r <= 0.0 for r in rewards) else _KEEP
+    return _ALL_WRONG if max(rewards) <= TOLERANCE else _KEEP
 
 
 def keep_all(group: Group) -> Verdict:

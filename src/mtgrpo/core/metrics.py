@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mtgrpo.core.types import at_least
 from mtgrpo.errors import ConfigError
 
 
@@ -39,8 +40,11 @@ def relative_change(accuracies: Mapping[str, float], baseline: Mapping[str, floa
 def first_reached(
     costs: Sequence[float], values: Sequence[float], threshold: float
 ) -> float | None:
-    """The cost (steps, rollouts, seconds) of the first evaluation at or above `threshold`; None if never."""
-    return next((c for c, v in zip(costs, values, strict=True) if v >= threshold), None)
+    """The cost (steps, rollouts, seconds) of the first evaluation that reaches `threshold`, or None."""
+    for cost, value in zip(costs, values, strict=True):
+        if at_least(value, threshold):
+            return cost
+    return None
 
 
 def filtered_shares(

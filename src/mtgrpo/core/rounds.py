@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from mtgrpo.core.described import Described
 from mtgrpo.core.quotas import Floats, Ints
 from mtgrpo.errors import ConfigError
 
@@ -49,7 +50,7 @@ class RoundView:
         return np.maximum(self.quotas - self.accepted, 0)
 
 
-class RoundPlanner(ABC):
+class RoundPlanner(Described, ABC):
     """A rule for the size and make-up of a round."""
 
     @abstractmethod

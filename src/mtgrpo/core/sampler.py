@@ -10,6 +10,7 @@ from mtgrpo.core import quotas as quota_rules
 from mtgrpo.core.acceptance import AcceptanceEstimate, CountedAcceptance
 from mtgrpo.core.bank import SurplusBank
 from mtgrpo.core.batch import Batch
+from mtgrpo.core.described import Described
 from mtgrpo.core.filters import GroupFilter, get_filter
 from mtgrpo.core.quotas import Floats, Ints
 from mtgrpo.core.rounds import NeededRounds, RoundPlanner
@@ -20,7 +21,7 @@ QUOTA_RULES = ("systematic", "multinomial", "released")
 SHORTFALL_POLICIES = ("surplus", "smaller", "fail")
 
 
-class RatioPreservingSampler:
+class RatioPreservingSampler(Described):
     """Fills each batch with the shares the weights ask for, counted after zero-gradient groups are dropped.
 
     A step's quotas come from the weights; rounds of prompts are asked for until every quota is met by accepted
@@ -77,12 +78,14 @@ class RatioPreservingSampler:
             )
         self.quotas = quotas
         self.rounds = rounds or NeededRounds()
+        self.group_filter_ = group_filter
         self.group_filter = get_filter(group_filter)
         self.acceptance = acceptance or CountedAcceptance()
         self.max_resamples = max_resamples
         self.shortfall = shortfall
         self.keep_shares = keep_shares
         self.shares_from_step = shares_from_step
+        self.max_staleness = max_staleness
         self.bank = SurplusBank(max_staleness)
         self.max_prompts_per_group = max_prompts_per_group
         self._tasks: tuple[str, ...] = ()

@@ -12,6 +12,31 @@ from mtgrpo.errors import ConfigError
 # What `state_dict` returns and `load_state_dict` takes: a tree that `json.dumps` writes as it is.
 State: TypeAlias = "dict[str, Any]"
 
+TOLERANCE = 1e-6
+"""How far apart two numbers count as equal, per unit of the larger one's size and at least per 1.
+
+Rewards are sums and float32 numbers: .7 + .2 + .1 is meant to be 1, and float32's .9 to be .9. A
+difference this small is no gradient either: GRPO divides by the spread within a group plus 1e-4.
+"""
+
+
+def at_least(value: float, threshold: float) -> bool:
+    """Whether `value` reaches `threshold`, within `TOLERANCE`."""
+    return value >= threshold - TOLERANCE * max(1.0, abs(threshold))
+
+
+def all_equal(values: Sequence[float]) -> bool:
+    """Whether the numbers, at least one, are the same within `TOLERANCE`."""
+    low, high = min(values), max(values)
+    return low == high or high - low <= TOLERANCE * max(1.0, abs(low), abs(high))
+
+
+def as_accuracy(value: float) -> float | None:
+    """`value` as a number in [0, 1]; None where it is outside by more than `TOLERANCE`, or NaN."""
+    if -TOLERANCE <= value <= 1.0 + TOLERANCE:
+        return min(max(float(value), 0.0), 1.0)
+    return None
+
 
 class Verdict(NamedTuple):
     """What a filter says of a group.
@@ -71,8 +96,9 @@ class Group:
         task: The task the prompt belongs to.
         rewards: One number per completion, the quantity that is trained on. NaN marks a completion that
             could not be scored; it is left out of every statistic, whatever its accuracy.
-        accuracies: One number in [0, 1] per completion, the quantity that is reported and filtered on.
-            Left empty, a completion counts as correct from a reward of 1.
+        accuracies: One number in [0, 1] per completion, the quantity that is reported and filtered
+            on; what is outside by no more than `TOLERANCE` is taken for 0 or 1. Left empty, a
+            completion counts as correct from a reward of 1.
         uid: The engine's identifier of the group. It is kept in the mixer's state, so that a resumed engine
             can hand the payloads back (`Batch.attach`). Must be unique within a batch for that.
         payload: Whatever the engine needs to train on the group. Never looked at, never saved.
@@ -88,28 +114,24 @@ class Group:
 
     def __post_init__(self) -> None:
         rewards = tuple(float(r) for r in self.rewards)
-        object.__setattr__(self, "rewards", rewards)
-        if len(self.accuracies) == 0:
-            accuracies = tuple(r if math.isnan(r) else float(r >= 1.0) for r in rewards)
-        else:
+        if len(self.accuracies) > 0:
             accuracies = tuple(float(a) for a in self.accuracies)
+        else:
+            accuracies = tuple(r if math.isnan(r) else float(at_least(r, 1.0)) for r in rewards)
+
         if not rewards or len(rewards) != len(accuracies):
             raise ConfigError(
                 f"group of task {self.task!r}: {len(rewards)} rewards and {len(accuracies)} accuracies; "
                 "both need one number per completion, and at least one completion"
             )
-        if not math.isfinite(
-            sum(rewards) + sum(accuracies)
-        ):  # one sum, as groups are made by the thousand
-            for reward, accuracy in zip(rewards, accuracies, strict=True):
-                if math.isinf(reward) or (not math.isfinite(accuracy) and not math.isnan(reward)):
-                    raise ConfigError(
-                        f"group of task {self.task!r}: a completion of reward {reward} and accuracy {accuracy}; both "
-                        "must be finite numbers; give the reward as NaN when a completion could not be scored"
-                    )
-            accuracies = tuple(
-                math.nan if math.isnan(r) else a for r, a in zip(rewards, accuracies, strict=True)
-            )
+
+        # Groups are made by the thousand: completions are looked at one by one only where needed.
+        are_finite = math.isfinite(sum(rewards) + sum(accuracies))
+        if not are_finite or min(accuracies) < 0.0 or max(accuracies) > 1.0:
+            pairs = zip(rewards, accuracies, strict=True)
+            accuracies = tuple(_checked_accuracy(self.task, r, a) for r, a in pairs)
+
+        object.__setattr__(self, "rewards", rewards)
         object.__setattr__(self, "accuracies", accuracies)
 
     def with_payload(self, payloads: Mapping[int | str, Any]) -> Group:
@@ -125,6 +147,23 @@ class Group:
     def mean_accuracy(self) -> float:
         """Mean accuracy of the completions that could be scored; NaN when none could."""
         return _mean(self.accuracies)
+
+
+def _checked_accuracy(task: str, reward: float, accuracy: float) -> float:
+    if math.isnan(reward):
+        return math.nan
+
+    checked = as_accuracy(accuracy)
+    if math.isinf(reward) or not math.isfinite(accuracy):
+        raise ConfigError(
+            f"group of task {task!r}: a completion of reward {reward} and accuracy {accuracy}; both "
+            "must be finite numbers; give the reward as NaN when a completion could not be scored"
+        )
+    if checked is None:
+        raise ConfigError(
+            f"group of task {task!r}: a completion of accuracy {accuracy}; it must be in [0, 1]"
+        )
+    return checked
 
 
 def _mean(values: Sequence[float]) -> float:

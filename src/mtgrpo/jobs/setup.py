@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mtgrpo import tiny
-from mtgrpo.build import build_weighting, check_type
+from mtgrpo.build import build_weighting
 from mtgrpo.config import RunConfig
 from mtgrpo.errors import ConfigError, require, unknown
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
+from mtgrpo.values import check_type
 
 NUMBERS = (int, float, int | None, float | None)
 

@@ -10,10 +10,10 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from mtgrpo.build import check_type
 from mtgrpo.core.quotas import Floats
 from mtgrpo.core.types import check_task_names
 from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.values import check_type
 
 NUM_PROMPTS = 64  # quantiles that stand for a task's prompts; 64 put the mean accuracy within .001 of the integral
 

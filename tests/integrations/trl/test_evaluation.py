@@ -56,9 +56,9 @@ def test_figures_are_those_of_the_texts(lab, batch):
     trainer = lab.trainer(per_device_eval_batch_size=batch, num_generations_eval=2)
     compute = trainer.scores.compute
 
-    def spy(inputs, completions, environments, *, timed):
+    def spy(inputs, completions, environments, *, timed, **groups):
         assert not timed  # time metrics are those of training
-        compute(inputs, completions, environments, timed=timed)
+        compute(inputs, completions, environments, timed=timed, **groups)
         seen.extend(
             (r["mtgrpo_task"], r["mtgrpo_row"], c) for r, c in zip(inputs, completions, strict=True)
         )

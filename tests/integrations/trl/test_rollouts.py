@@ -1,5 +1,6 @@
 """Planning, recording and sharing out rollouts, without a model."""
 
+import math
 from collections import Counter
 
 import pytest
@@ -21,6 +22,7 @@ from mtgrpo.integrations.trl.rollouts import (
     training_slots,
 )
 from mtgrpo.integrations.trl.scores import TaskScores
+from mtgrpo.tasks import Scoring, Task, TaskSet
 
 from .toy import make_tasks
 
@@ -147,6 +149,24 @@ def test_every_process_gets_its_part_and_every_group_is_trained_on_once(owners, 
         assert [rows[0].inputs["uid"] for rows in part][: len(stay)] == stay
 
 
+@pytest.mark.parametrize("first", [0, 3])
+def test_groups_of_one_row_are_dropped_one_by_one(first):
+    def fails_for_few(prompts, completions, **columns):
+        if "bad" in completions:
+            raise ValueError("bad")
+        return [1.0] * len(completions)
+
+    only = [{"prompt": "p"}]
+    task = Task("a", only, [], fails_for_few, scoring=Scoring(on_error="drop"))
+    scores = TaskScores(TaskSet(task))
+    texts = ["x", "x", "x", "x", "bad", "x", "x", "x", "x"]
+    inputs = [input_row("a", 0, only[0]) for _ in texts]
+
+    scores.compute(inputs, texts, None, group_size=3, first=first, timed=False)
+    rewards = scores.reward(texts, texts)
+    assert [math.isnan(reward) for reward in rewards] == [False] * 3 + [True] * 3 + [False] * 3
+
+
 def test_mixed_batches_are_scored_by_their_tasks_in_one_call_each():
     tasks = make_tasks()
     scores = TaskScores(tasks)
@@ -156,7 +176,7 @@ def test_mixed_batches_are_scored_by_their_tasks_in_one_call_each():
     ]
     right = tasks["hard"].train[1]["target"]
     logged = {}
-    scores.compute(inputs, ["abAB", right, "AB", "e"], None, timed=False)
+    scores.compute(inputs, ["abAB", right, "AB", "e"], None, group_size=1, timed=False)
     rewards = scores.reward([""] * 4, [""] * 4, log_extra=logged.__setitem__)
     assert rewards == [0.5, 1.0, 0.0, 1.0]
     assert scores.accuracy([""] * 4, [""] * 4) == [1.0, 1.0, 0.0, 1.0]

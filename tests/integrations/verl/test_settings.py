@@ -39,9 +39,9 @@ def test_preset_variant_and_changes_reach_the_mixer():
     ("values", "message"),
     [
         ({"presett": "dapo"}, r"data.mtgrpo: unknown key 'presett' \(did you mean 'preset'\?\)"),
-        ({"correct_at": "high"}, "data.mtgrpo.correct_at: 'high' is text; a number is needed"),
+        ({"correct_at": "high"}, "data.mtgrpo: correct_at: 'high' is text; a number is needed"),
         ({"poll_interval": 0}, "poll_interval=0.0.*above 0"),
-        ([], r"data.mtgrpo: \[\]; a mapping is needed"),
+        ([], r"data.mtgrpo: \[\]; a mapping of keys to values is needed"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(values, message):

@@ -26,7 +26,7 @@ def make(reward=slow_rewards.naughty, **scoring) -> Task:
 
 
 def items(*completions: str, index: int = 0, row=ROW) -> list[Item]:
-    return [Item("t", row, index, text) for text in completions]
+    return [Item("t", row, index, text, index) for text in completions]
 
 
 def scored(task: Task, *completions: str):
@@ -120,8 +120,8 @@ from mtgrpo.tasks.scoring.scorer import Item, Scorer
 from tests.tasks.scoring import slow_rewards
 row = {"prompt": "p"}
 scorer = Scorer(TaskSet(Task("t", [row], [], slow_rewards.naughty, scoring=Scoring(num_processes=1))))
-print(int(scorer.score([Item("t", row, 0, "pid")])[0].reward), flush=True)
-scorer.score([Item("t", row, 0, "sleep in C")])
+print(int(scorer.score([Item("t", row, 0, "pid", 0)])[0].reward), flush=True)
+scorer.score([Item("t", row, 0, "sleep in C", 0)])
 """
 
 

@@ -1,6 +1,8 @@
 """The generators: the same every time, disjoint, right, and as hard to guess as they say."""
 
+import hashlib
 import itertools
+import json
 import subprocess
 import sys
 
@@ -25,6 +27,16 @@ FIRST = {
 @pytest.mark.parametrize(("where", "prompt"), FIRST.items())
 def test_a_problem_is_fixed_by_its_seed_and_index(where, prompt):
     assert problem(*where, "train", 0, 0).prompt == prompt
+
+
+def test_rows_are_those_the_model_was_made_for():
+    """The embedded model, its profile and the recorded studies belong to exactly these rows."""
+    rows = [
+        [list(task.train), list(task.test)]
+        for task in [*tiny_tasks(num_train=60, num_test=30), *tiny_tasks(num_train=20, seed=7)]
+    ]
+    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    assert digest == "e09c1a691659ac58b38646701a2fcf16facf5a8517631fa169f1b3511c7f1e9f"
 
 
 @pytest.mark.parametrize(("family", "level"), NINE)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from mtgrpo.core.described import Described
 from mtgrpo.core.quotas import Floats
 from mtgrpo.core.types import State, check_task_names
 from mtgrpo.errors import ConfigError, StateError, unknown
@@ -31,7 +32,7 @@ class GroupCounts:
     trained: TaskValues = field(default_factory=dict[str, float])
 
 
-class TaskWeighting(ABC):
+class TaskWeighting(Described, ABC):
     """Task weights z on the simplex, moved by what the tasks earn.
 
     A weighting is made without tasks and bound to them once, by the mixer or by hand:
@@ -209,7 +210,7 @@ class TaskWeighting(ABC):
     def _start(self, num_tasks: int) -> None:
         """Set up the state for that many tasks."""
 
-    def _count(self, generated: Floats, informative: Floats, trained: Floats) -> None:  # noqa: B027 - few need it
+    def _count(self, generated: Floats, informative: Floats, trained: Floats) -> None:
         """The groups behind the signals of the `_update` that follows; each of shape (K,)."""
 
     @abstractmethod
@@ -231,7 +232,7 @@ class TaskWeighting(ABC):
         """Restore what `_state` returned."""
 
 
-class TaskRewardEstimate:
+class TaskRewardEstimate(Described):
     """Moving average of J_k: ``J <- ema J + (1 - ema) observed``; tasks not observed keep theirs.
 
     Args:

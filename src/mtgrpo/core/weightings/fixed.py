@@ -46,14 +46,14 @@ class Fixed(TaskWeighting):
             raise ConfigError(
                 f"Fixed: weights {dict(weights)}; they must be non-negative with a positive, finite sum"
             )
-        self.given = dict(weights)
+        self.weights_ = dict(weights)
 
     def _start(self, num_tasks: int) -> None:
-        if set(self.given) != set(self._tasks):
+        if set(self.weights_) != set(self._tasks):
             raise ConfigError(
-                f"Fixed: weights for {sorted(self.given)}, tasks {sorted(self._tasks)}; give one each"
+                f"Fixed: weights for {sorted(self.weights_)}, tasks {sorted(self._tasks)}; give one each"
             )
-        z = np.array([self.given[name] for name in self._tasks], dtype=np.float64)
+        z = np.array([self.weights_[name] for name in self._tasks], dtype=np.float64)
         self._z = z / z.sum()
 
     def _update(

@@ -58,6 +58,8 @@ class ImprovementAware(TaskWeighting):
         if updates not in UPDATES:
             raise ConfigError(unknown("ImprovementAware", "updates", updates, UPDATES))
         self.lam, self.improvement_clip = lam, improvement_clip
+        self.weight_lr, self.weight_decay, self.optimizer = weight_lr, weight_decay, optimizer
+        self.reward_ema, self.reward_start = reward_ema, reward_start
         self.improvement, self.updates = improvement, updates
         self.uses_improvements = improvement == "surrogate"
         self._optimizer = LogitOptimizer(optimizer, weight_lr, weight_decay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mtgrpo.core.described import Described
 from mtgrpo.core.quotas import Floats
 from mtgrpo.core.types import State
 from mtgrpo.errors import ConfigError, unknown
@@ -11,7 +12,7 @@ from mtgrpo.errors import ConfigError, unknown
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
 
-class LogitOptimizer:
+class LogitOptimizer(Described):
     """Gradient descent on the logits xi.
 
     Args:

@@ -50,7 +50,9 @@ class Regularized(TaskWeighting):
             )
         if updates not in UPDATES:
             raise ConfigError(unknown("Regularized", "updates", updates, UPDATES))
+        self.eta, self.weight_lr, self.optimizer = eta, weight_lr, optimizer
         self.reward_scale, self.updates = reward_scale, updates
+        self.reward_ema, self.reward_start = reward_ema, reward_start
         self._optimizer = LogitOptimizer(optimizer, weight_lr, eta)
         self._reward = TaskRewardEstimate(reward_ema, reward_start)
 

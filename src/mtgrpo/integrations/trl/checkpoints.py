@@ -17,7 +17,7 @@ from mtgrpo.integrations.trl.evaluation_loop import TaskEvaluationTrainer
 from mtgrpo.integrations.trl.saved_rollouts import buffer_file, load_buffer, save_buffer
 from mtgrpo.integrations.trl.setup import check_resume
 from mtgrpo.runlog import checkpoints, save_state
-from mtgrpo.tasks.policy import DropLimit
+from mtgrpo.tasks.scoring.drop_limit import DropLimit
 
 
 class CheckpointTrainer(TaskEvaluationTrainer):

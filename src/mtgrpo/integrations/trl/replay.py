@@ -174,7 +174,15 @@ class RolloutReplayTrainer(LossShareTrainer):
     ) -> Any:
         if self._phase == "replay":
             return self._playback.rewards
-        self.scores.compute(inputs, completions, self.environments, timed=self._phase == "collect")
+        collects = self._phase == "collect"
+        self.scores.compute(
+            inputs,
+            completions,
+            self.environments,
+            group_size=self.schedule.group_size if collects else self.schedule.eval_group_size,
+            first=self.accelerator.process_index * len(inputs),
+            timed=collects,
+        )
         # TRL reads the columns' names from the first row; ours differ from task to task and are not needed any more.
         bare = [{"prompt": row.get("prompt")} for row in inputs]
         rewards = mark_unscored(

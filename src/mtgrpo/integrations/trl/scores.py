@@ -36,9 +36,19 @@ class TaskScores:
         completions: Sequence[Completion],
         environments: Sequence[Any] | None,
         *,
+        group_size: int,
+        first: int = 0,
         timed: bool,
     ) -> None:
-        """Score a batch. `timed`: whether it counts for the step's reward times.
+        """Score a batch.
+
+        Args:
+            inputs: The row of each completion, as it travels through TRL; groups one after the other.
+            completions: What the model wrote.
+            environments: The environment of each completion, if there are any.
+            group_size: Completions of one prompt.
+            first: Place of the first completion among those of all processes: a process may begin within a group.
+            timed: Whether this counts for the step's reward times.
 
         Raises:
             RewardError: A reward failed, under a policy that does not drop its group; names task and row.
@@ -48,7 +58,8 @@ class TaskScores:
             columns = {k: v for k, v in row.items() if k not in (TASK_KEY, ROW_KEY)}
             if environments is not None:  # the column that TRL's own reward functions get
                 columns["environments"] = environments[i]
-            items.append(Item(row[TASK_KEY], columns, row[ROW_KEY], completion))
+            group = (first + i) // group_size
+            items.append(Item(row[TASK_KEY], columns, row[ROW_KEY], completion, group))
         self._names = [item.task for item in items]
         self._scores = self.scorer.score(items, timed=timed)
 

@@ -51,7 +51,7 @@ from mtgrpo.integrations.trl.scores import TaskScores
 from mtgrpo.integrations.trl.setup import check_resume
 from mtgrpo.integrations.trl.surrogate import SurrogateMeter
 from mtgrpo.runlog import RunLog
-from mtgrpo.tasks.policy import DropLimit
+from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.task_set import TaskSet
 
 __all__ = ["MultiTaskGRPOTrainer", "check_resume"]

@@ -1,10 +1,9 @@
-"""verl's replay buffer over a mixer: which finished groups a step trains on, and what is rolled out meanwhile."""
+"""verl's replay buffer over a mixer: the groups a step trains on, and what to roll out for them."""
 
-# verl has an environment of its own: the one that types are checked in does not have it.
+# verl has an environment of its own, and the one that types are checked in does not have it.
 # pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUntypedBaseClass=false
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Set
 from typing import Any
@@ -17,7 +16,7 @@ from mtgrpo.core.batch import Batch
 from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.types import Group
 from mtgrpo.errors import ConfigError, StateError
-from mtgrpo.integrations.verl.groups import read_groups, session_of
+from mtgrpo.integrations.verl.groups import Rollouts, columns, read_groups, session_of, uid_of
 from mtgrpo.integrations.verl.settings import WHERE, VerlSettings
 
 TRAIN = "train"  # verl's name for the partition that is trained on
@@ -32,10 +31,11 @@ class MultiTaskReplayBuffer(ReplayBuffer):
     Args:
         trainer_mode: ``"sync"`` or ``"colocate_async"``.
         trainer_config: verl's section of that mode.
-        max_off_policy_threshold: How many model versions a group may span (``colocate_async``); None: any number.
+        max_off_policy_threshold: Model versions that a group may span (``colocate_async``); None
+            sets no limit.
         max_off_policy_strategy: ``"drop"`` gives up older groups, ``"wait"`` uses them.
         sampler_kwargs: Refused: settings belong into ``data.mtgrpo``.
-        refill_fn: The trainer's method that fetches that many prompts and has them rolled out.
+        refill_fn: The trainer's method that fetches a number of prompts and has them rolled out.
 
     Raises:
         ConfigError: Another mode, or arguments that would be ignored.
@@ -52,12 +52,14 @@ class MultiTaskReplayBuffer(ReplayBuffer):
     ) -> None:
         if trainer_mode not in MODES:
             raise ConfigError(
-                f"trainer.v1.trainer_mode={trainer_mode}; MultiTaskReplayBuffer works with: {', '.join(MODES)}"
+                f"trainer.v1.trainer_mode={trainer_mode}; MultiTaskReplayBuffer works with: "
+                f"{', '.join(MODES)}"
             )
         if sampler_kwargs:
             raise ConfigError(
                 f"trainer.v1.sampler.sampler_kwargs={sampler_kwargs}; settings belong into {WHERE}"
             )
+
         super().__init__(
             trainer_mode=trainer_mode,
             trainer_config=trainer_config,
@@ -67,17 +69,15 @@ class MultiTaskReplayBuffer(ReplayBuffer):
             refill_fn=refill_fn,
         )
         self._settings = VerlSettings()
-        self._arrived: dict[
-            int, Group
-        ] = {}  # finished and not told yet, by ticket; their uid is verl's
-        self._seen: set[str] = (
-            set()
-        )  # uids of finished groups that were read and are still in the queue
+        # Finished groups that were not told yet, by ticket; a group's uid is verl's.
+        self._arrived: dict[int, Group] = {}
+        # uids of finished groups that were read and are still in the queue.
+        self._seen: set[str] = set()
 
     def sample(
         self, global_steps: int, partition_id: str, batch_size: int
     ) -> tuple[Any, dict[str, Any]]:
-        """The groups to train on in this step, and its figures. Validation is verl's own.
+        """The groups to train on in this step, and its metrics. Validation is verl's own.
 
         Args:
             global_steps: verl's step, from 1 on.
@@ -86,68 +86,81 @@ class MultiTaskReplayBuffer(ReplayBuffer):
 
         Raises:
             ConfigError: The configuration cannot work, found at the first step.
-            StateError: The checkpoint that was resumed does not hold the mixer's state of this step.
+            StateError: The checkpoint that was resumed lacks the mixer's state of this step.
             RewardError: Too many groups failed.
         """
         if partition_id != TRAIN:
             return super().sample(global_steps, partition_id, batch_size)
+
         ledger = self._find_ledger(global_steps, batch_size)
-        while not ledger.done:
-            if ledger.num_queued:
-                self.refill_fn(ledger.num_queued)
-            self._wait_for(ledger, global_steps)
-            asked = ledger.asked
-            ledger.settle(self._arrived)
-            for number in asked:
-                self._arrived.pop(number, None)
-            assert ledger.mixer.batch is not None
-            self._clear(self._useless(ledger.mixer.batch))
-        batch = ledger.mixer.batch
-        assert batch is not None
+        self._fill(ledger, global_steps)
+
+        batch = ledger.batch
         selected = [str(group.uid) for group in batch.groups] or [self._zero_gradient(batch)]
         metrics = ledger.close()
-        waiting = {str(group.uid) for group in self._arrived.values()}
-        if self.trainer_mode == "sync":
+
+        if self.trainer_mode == "sync":  # nothing is carried over
             self._drain()
-            waiting = set()
             self._arrived.clear()
             ledger.discard_ahead()
+
+        waiting = {str(group.uid) for group in self._arrived.values()}
         self._clear(self._seen - set(selected) - waiting)
         self._seen &= waiting
         return self._materialize_batch(TRAIN, selected, self._in_order(selected)), metrics
 
     def _find_ledger(self, global_steps: int, batch_size: int) -> RolloutLedger:
-        trainer = getattr(self.refill_fn, "__self__", None)
-        dataset = getattr(trainer, "train_dataset", None)
+        """The ledger of the trainer's dataset, once it is known to fit this step."""
+        trainer: Any = getattr(self.refill_fn, "__self__", None)
+        dataset: Any = getattr(trainer, "train_dataset", None)
         ledger = getattr(dataset, "ledger", None)
         if not isinstance(ledger, RolloutLedger):
             raise ConfigError(
-                f"data.custom_cls: the training data are a {type(dataset).__name__}; MultiTaskReplayBuffer needs "
-                "data.custom_cls.path=pkg://mtgrpo.integrations.verl data.custom_cls.name=MultiTaskDataset"
+                f"data.custom_cls: the training data are a {type(dataset).__name__}; "
+                "MultiTaskReplayBuffer needs data.custom_cls.path=pkg://mtgrpo.integrations.verl "
+                "data.custom_cls.name=MultiTaskDataset"
             )
-        self._settings = dataset.settings  # pyright: ignore[reportOptionalMemberAccess]
+
+        self._settings = dataset.settings
         self.poll_interval = self._settings.poll_interval
-        _check(trainer.config)  # pyright: ignore[reportOptionalMemberAccess]
+        _check_config(trainer.config)
+
         if batch_size != ledger.mixer.batch_size:
             raise ConfigError(
-                f"verl asks for {batch_size} groups a step, data.train_batch_size is {ledger.mixer.batch_size}; "
-                "they must be equal"
+                f"verl asks for {batch_size} groups a step, data.train_batch_size is "
+                f"{ledger.mixer.batch_size}; they must be equal"
             )
         if ledger.mixer.step != global_steps - 1:
             raise StateError(
-                f"verl is at step {global_steps}, the mixer has closed {ledger.mixer.step}; the checkpoint's data.pt "
-                "was not written by MultiTaskDataset; to start from its weights set trainer.resume_mode=disable and "
-                "actor_rollout_ref.model.path"
+                f"verl is at step {global_steps}, the mixer has closed {ledger.mixer.step}; the "
+                "checkpoint's data.pt was not written by MultiTaskDataset; to start from its "
+                "weights set trainer.resume_mode=disable and actor_rollout_ref.model.path"
             )
         return ledger
 
-    # ---- finished groups -----------------------------------------------------------------------------------
-    def _wait_for(self, ledger: RolloutLedger, global_steps: int) -> None:
+    # ---- filling the batch ---------------------------------------------------------------------
+    def _fill(self, ledger: RolloutLedger, global_steps: int) -> None:
+        """Round by round, until the batch is final."""
+        while not ledger.done:
+            if ledger.num_queued:
+                self.refill_fn(ledger.num_queued)
+
+            self._wait_for_round(ledger, global_steps)
+
+            asked = ledger.asked
+            ledger.settle(self._arrived)
+            for number in asked:
+                self._arrived.pop(number, None)
+
+            self._clear(self._useless(ledger.batch))
+
+    def _wait_for_round(self, ledger: RolloutLedger, global_steps: int) -> None:
         """Until all asked groups are here, or nothing is on its way that could still bring them."""
         last_note = time.time()
         while True:
             self._sync_metadata_from_transfer_queue()
             self._take_in(ledger, global_steps)
+
             on_the_way = self.pending_keys[TRAIN] or self.running_keys[TRAIN]
             if ledger.asked <= self._arrived.keys() or not on_the_way:
                 return
@@ -157,45 +170,59 @@ class MultiTaskReplayBuffer(ReplayBuffer):
         """Read what has finished since the last look; clear what cannot be used."""
         failed = self.failure_keys[TRAIN]
         new = (self.finished_keys[TRAIN] - self._seen) | failed
-        found = read_groups(
-            [key for key in self.partitions[TRAIN] if key.split("_")[0] in new],
-            TRAIN,
-            self._settings,
-        )
-        useless: set[str] = set()
+        keys = [key for key in self.partitions[TRAIN] if uid_of(key) in new]
+        groups = self._read(keys)
+
+        useless = set[str]()
         for uid in sorted(new):
-            rollouts = found.get(uid)
+            rollouts = groups.get(uid)
             task = None if rollouts is None else ledger.task(rollouts.ticket)
+
             if rollouts is None or task is None:
                 useless.add(uid)
-            elif uid in failed or not all(map(math.isfinite, rollouts.rewards)):
+            elif uid in failed or not rollouts.is_finite:
                 useless.add(uid)
                 ledger.give_up([rollouts.ticket], "failed")
             else:
-                self._arrived[rollouts.ticket] = Group(
-                    task, rollouts.rewards, rollouts.accuracies, uid
-                )
+                group = Group(task, rollouts.rewards, rollouts.accuracies, uid)
+                self._arrived[rollouts.ticket] = group
                 self._seen.add(uid)
-        for number, group in list(self._arrived.items()):  # those of earlier steps grow old too
-            if self._is_stale(str(group.uid), global_steps):
-                useless.add(str(group.uid))
-                del self._arrived[number]
-                ledger.give_up([number], "stale")
+
+        useless |= self._give_up_stale(ledger, global_steps)
         self._clear(useless)
 
-    def _is_stale(self, uid: str, global_steps: int) -> bool:
-        if (
-            self.trainer_mode == "sync"
-            or self.max_off_policy_threshold is None
-            or self.max_off_policy_strategy != "drop"
-        ):
-            return False
-        return (
-            global_steps - self.prompt_global_steps[TRAIN][uid] + 1 > self.max_off_policy_threshold
-        )
+    def _read(self, keys: list[str]) -> dict[str, Rollouts]:
+        if not keys:
+            return {}
 
+        data = transfer_queue.kv_batch_get(
+            keys=keys, partition_id=TRAIN, select_fields=columns(self._settings)
+        )
+        return read_groups(keys, data, self._settings)
+
+    def _give_up_stale(self, ledger: RolloutLedger, global_steps: int) -> set[str]:
+        """Give up groups that have become too old, those of earlier steps included; their uids."""
+        stale = [
+            (number, str(group.uid))
+            for number, group in self._arrived.items()
+            if self._is_stale(str(group.uid), global_steps)
+        ]
+        for number, _ in stale:
+            del self._arrived[number]
+        ledger.give_up([number for number, _ in stale], "stale")
+        return {uid for _, uid in stale}
+
+    def _is_stale(self, uid: str, global_steps: int) -> bool:
+        most = self.max_off_policy_threshold
+        if self.trainer_mode == "sync" or most is None:
+            return False
+        if self.max_off_policy_strategy != "drop":
+            return False
+        return global_steps - self.prompt_global_steps[TRAIN][uid] + 1 > most
+
+    # ---- clearing the queue --------------------------------------------------------------------
     def _useless(self, batch: Batch) -> set[str]:
-        """Dropped groups; the best one stays, in case that nothing else is left to train on."""
+        """Dropped groups. The best one stays, in case that nothing else is left to train on."""
         dropped = [str(group.uid) for group in batch.padding(batch.num_generated)]
         return self._seen & set(dropped[1:])
 
@@ -204,45 +231,47 @@ class MultiTaskReplayBuffer(ReplayBuffer):
         self._seen -= uids
 
     def _drain(self) -> None:
-        """Wait for prompts beyond the batch and clear them: on-policy training cannot use them any more."""
+        """Wait for prompts beyond the batch and clear them: on-policy training cannot use them."""
         last_note = time.time()
         while self.pending_keys[TRAIN] or self.running_keys[TRAIN]:
             last_note = self._wait_for_next_poll(TRAIN, last_note)
             self._sync_metadata_from_transfer_queue()
         self._clear((self.finished_keys[TRAIN] | self.failure_keys[TRAIN]) - self._seen)
 
-    # ---- the batch -----------------------------------------------------------------------------------------
+    # ---- the batch -----------------------------------------------------------------------------
     def _zero_gradient(self, batch: Batch) -> str:
-        """A dropped group for a step without any other: verl has to train on something. Its rewards become equal."""
+        """A dropped group with its rewards made equal: verl has to train on something."""
         uid = str(batch.padding(1)[0].uid)
-        keys = [key for key in self.partitions[TRAIN] if key.split("_")[0] == uid]
+        keys = [key for key in self.partitions[TRAIN] if uid_of(key) == uid]
+
         data = transfer_queue.kv_batch_get(
             keys=keys, partition_id=TRAIN, select_fields=["rm_scores"]
         )
-        data["rm_scores"] = torch.zeros_like(data["rm_scores"])
+        data["rm_scores"] = torch.zeros_like(data["rm_scores"])  # (completions, tokens)
         transfer_queue.kv_batch_put(keys=keys, partition_id=TRAIN, fields=data)
         return uid
 
     def _in_order(self, selected: list[str]) -> dict[str, dict[str, Any]]:
-        """The rows of these groups, group by group: verl keeps this order, and rows arrive in any."""
+        """The rows of these groups, group by group: verl keeps this order; rows arrive in any."""
         place = {uid: i for i, uid in enumerate(selected)}
         rows = [
-            (place[key.split("_")[0]], *session_of(key), key)
+            (place[uid_of(key)], *session_of(key), key)
             for key in self.partitions[TRAIN]
-            if key.split("_")[0] in place
+            if uid_of(key) in place
         ]
         return {key: self.partitions[TRAIN][key] for *_, key in sorted(rows)}
 
 
-def _check(config: Any) -> None:
+def _check_config(config: Any) -> None:
     reward_model = config.reward.reward_model
     if reward_model.enable and not reward_model.enable_resource_pool:
         raise ConfigError(
-            "reward.reward_model: colocated, so rewards come after sampling, but the mixer needs them before; use rule "
-            "rewards, or set reward.reward_model.enable_resource_pool=True"
+            "reward.reward_model: colocated, so rewards come after sampling, but the mixer needs "
+            "them before; use rule rewards, or set "
+            "reward.reward_model.enable_resource_pool=True"
         )
     if config.algorithm.filter_groups.enable:
         raise ConfigError(
-            "algorithm.filter_groups.enable=True would be ignored, as the mixer filters groups; set it to False and "
-            f"choose {WHERE}.sampler.group_filter"
+            "algorithm.filter_groups.enable=True would be ignored, as the mixer filters groups; "
+            f"set it to False and choose {WHERE}.sampler.group_filter"
         )

@@ -17,15 +17,17 @@ TASKS_FILE = "tasks.json"
 SPLITS = ("train", "test")
 
 
+# ---- writing -----------------------------------------------------------------------------------
 def write_rows(specs: Sequence[Mapping[str, Any]], folder: str | Path) -> dict[str, dict[str, int]]:
     """Write ``train.parquet``, ``test.parquet`` and ``tasks.json``, which `compute_score` reads.
 
-    Each row has verl's columns: ``data_source`` (the task's name), ``prompt`` (chat messages), ``ability`` (the
-    task's family), ``reward_model`` whose ``ground_truth`` is the task's own row as JSON, and ``extra_info`` with
-    ``index`` and ``split``.
+    Each row has verl's columns: ``data_source`` (the task's name), ``prompt`` (chat messages),
+    ``ability`` (the task's family), ``reward_model`` whose ``ground_truth`` is the task's own row
+    as JSON, and ``extra_info`` with ``index`` and ``split``.
 
     Args:
-        specs: Task descriptions as in a configuration's ``tasks``; docs/writing-a-task.md lists the kinds.
+        specs: Task descriptions as in a configuration's ``tasks``; docs/writing-a-task.md lists
+            the kinds.
         folder: Made if it is not there; files of the same names are replaced.
 
     Returns:
@@ -41,64 +43,79 @@ def write_rows(specs: Sequence[Mapping[str, Any]], folder: str | Path) -> dict[s
 
     tasks = build_tasks(specs, "tasks")
     tasks.check_disjoint()
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    schema = pa.schema(
-        [
-            ("data_source", pa.string()),
-            ("prompt", pa.list_(message)),
-            ("ability", pa.string()),
-            ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
-            ("extra_info", pa.struct([("index", pa.int64()), ("split", pa.string())])),
-        ]
-    )
+
     folder = Path(folder)
+    described = {"tasks": plain(list(specs), TASKS_FILE)}
+    write_text(folder / TASKS_FILE, json.dumps(described, indent=1) + "\n")
+
+    schema = _schema()
+
     counts: dict[str, dict[str, int]] = {task.name: dict.fromkeys(SPLITS, 0) for task in tasks}
-    write_text(
-        folder / TASKS_FILE, json.dumps({"tasks": plain(list(specs), TASKS_FILE)}, indent=1) + "\n"
-    )
     for split in SPLITS:
         with pq.ParquetWriter(folder / f"{split}.parquet", schema) as writer:
             for task in tasks:  # one row group per task, so that a task at a time is in memory
                 rows = list(_verl_rows(task, split))
                 counts[task.name][split] = len(rows)
+
                 if rows:
                     writer.write_table(pa.Table.from_pylist(rows, schema=schema))
     return counts
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    reward_model = pa.struct([("style", pa.string()), ("ground_truth", pa.string())])
+    extra_info = pa.struct([("index", pa.int64()), ("split", pa.string())])
+    return pa.schema(
+        [
+            ("data_source", pa.string()),
+            ("prompt", pa.list_(message)),
+            ("ability", pa.string()),
+            ("reward_model", reward_model),
+            ("extra_info", extra_info),
+        ]
+    )
 
 
 def _verl_rows(task: Task, split: str) -> Iterator[dict[str, Any]]:
     rows = task.train if split == "train" else task.test
     for i in range(len(rows)):
         row = rows[i]
-        prompt = row["prompt"]
-        messages = (
-            [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-        )
-        for message in messages:
-            if not isinstance(message.get("content"), str):
-                raise TaskError(
-                    f"task {task.name!r}, {split} row {i}: a message whose content is no text; verl's Parquet rows "
-                    "hold texts, so write such a data set yourself and give data.mtgrpo.task_key its task column"
-                )
+        where = f"task {task.name!r}, {split} row {i}"
+
         yield {
             "data_source": task.name,
-            "prompt": [{"role": m["role"], "content": m["content"]} for m in messages],
+            "prompt": _messages(row["prompt"], where),
             "ability": task.family or task.name,
-            "reward_model": {
-                "style": "rule",
-                "ground_truth": _dump(row, f"task {task.name!r}, {split} row {i}"),
-            },
+            "reward_model": {"style": "rule", "ground_truth": _to_json(row, where)},
             "extra_info": {"index": i, "split": split},
         }
 
 
-def _dump(row: Mapping[str, Any], where: str) -> str:
+def _messages(prompt: Any, where: str) -> list[dict[str, str]]:
+    """A prompt as chat messages whose contents are texts."""
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+
+    for message in prompt:
+        if not isinstance(message.get("content"), str):
+            raise TaskError(
+                f"{where}: a message whose content is no text; verl's Parquet rows hold texts, so "
+                "write such a data set yourself and give data.mtgrpo.task_key its task column"
+            )
+    return [{"role": message["role"], "content": message["content"]} for message in prompt]
+
+
+def _to_json(row: Mapping[str, Any], where: str) -> str:
     try:
         return json.dumps(dict(row), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise TaskError(f"{where}: {error}; columns must be what JSON can hold") from None
 
 
+# ---- scoring -----------------------------------------------------------------------------------
 def compute_score(
     data_source: str,
     solution_str: str,
@@ -126,9 +143,9 @@ def compute_score(
         RewardError: The task's reward raised, or returned no finite number.
         ConfigError: No readable ``tasks.json``, or none of its tasks has that name.
     """
-    score = read_tasks(tasks)[data_source].score(
-        [json.loads(ground_truth)], [solution_str], [extra_info["index"]]
-    )[0]
+    task = read_tasks(tasks)[data_source]
+    row = json.loads(ground_truth)
+    (score,) = task.score([row], [solution_str], [extra_info["index"]])
     return {"score": score.reward, "acc": score.accuracy}
 
 
@@ -144,7 +161,7 @@ def read_tasks(folder: str) -> TaskSet:
         specs = json.loads(path.read_text(encoding="utf-8"))["tasks"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}); give the folder that write_rows wrote, as seen "
-            "from every node"
+            f"{path}: cannot be read ({type(error).__name__}: {error}); give the folder that "
+            "write_rows wrote, as seen from every node"
         ) from None
     return build_tasks(specs, str(path))

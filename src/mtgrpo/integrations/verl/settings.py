@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtgrpo.build import build_sampler, build_weighting, check_type
+from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.config import RunConfig
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.weightings import TaskWeighting
+from mtgrpo.errors import ConfigError
+from mtgrpo.values import parse_dataclass
 
 WHERE = "data.mtgrpo"
 logger = logging.getLogger(__name__)
@@ -26,14 +28,14 @@ class VerlSettings:
     Attributes:
         preset: Method, a name in `mtgrpo.presets.NAMES`.
         variant: ``default``, ``paper`` or ``released``.
-        setting: Published setting the preset's hyper-parameters come from.
+        setting: Published setting that the preset's hyper-parameters come from.
         weighting: Changes to the preset's weighting.
         sampler: Changes to the preset's sampler.
         task_reward: What J_k is, ``accuracy`` or ``reward``; null takes the preset's.
-        observe: J_k is observed once a ``step`` or once a ``round``; null takes the preset's.
+        observe: When J_k is observed, once a ``step`` or once a ``round``; null takes the preset's.
         task_key: Column with the task's name; null takes verl's ``data.reward_fn_key``.
-        accuracy_key: Key under which the reward function returns the accuracy, in [0, 1]; null counts a
-            completion as correct from a reward of `correct_at` on.
+        accuracy_key: Key under which the reward function returns the accuracy, in [0, 1]; null
+            counts a completion as correct from a reward of `correct_at` on.
         correct_at: See `accuracy_key`.
         poll_interval: Seconds between looks at the queue of finished groups.
     """
@@ -55,22 +57,15 @@ def read_settings(values: Any) -> VerlSettings:
     """Settings from plain values, checked.
 
     Raises:
-        ConfigError: No mapping, an unknown key, or a value of the wrong type; names the key.
+        ConfigError: No mapping, an unknown key, or a value that cannot be; names the key.
     """
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{WHERE}: {values!r}; a mapping is needed, such as {{preset: mt_grpo}}")
-    hints = typing.get_type_hints(VerlSettings)
-    for key in values:
-        if key not in hints:
-            raise ConfigError(unknown(WHERE, "key", key, hints))
-    settings = VerlSettings(
-        **{k: check_type(v, hints[k], f"{WHERE}.{k}") for k, v in values.items()}
-    )
-    if not (0 < settings.poll_interval < math.inf and math.isfinite(settings.correct_at)):
+    settings = parse_dataclass(VerlSettings, values, WHERE)
+    if not 0 < settings.poll_interval < math.inf:
         raise ConfigError(
-            f"{WHERE}: poll_interval={settings.poll_interval}, correct_at={settings.correct_at}; both must be finite "
-            "and poll_interval above 0"
+            f"{WHERE}: poll_interval={settings.poll_interval}; a finite time above 0 s is needed"
         )
+    if not math.isfinite(settings.correct_at):
+        raise ConfigError(f"{WHERE}: correct_at={settings.correct_at}; it must be finite")
     return settings
 
 
@@ -83,40 +78,25 @@ def make_mixer(
         settings: From `read_settings`.
         tasks: Task names, in the order of the data.
         batch_size: Groups per step, verl's ``data.train_batch_size``.
-        seed: Of all the mixer's randomness.
+        seed: Seed of all the mixer's randomness.
 
     Raises:
         ConfigError: A value that cannot work, or a weighting that verl cannot feed.
     """
-    shared = {f.name for f in dataclasses.fields(RunConfig)} & {
-        f.name for f in dataclasses.fields(VerlSettings)
-    }
+    ours = {field.name for field in dataclasses.fields(VerlSettings)}
+    theirs = {field.name for field in dataclasses.fields(RunConfig)}
+    shared = {name: getattr(settings, name) for name in ours & theirs}
+
     try:
-        run = RunConfig(
-            tasks=(), batch_size=batch_size, **{k: getattr(settings, k) for k in shared}
-        ).resolved()
+        run = RunConfig(tasks=(), batch_size=batch_size, **shared).resolved()
         weighting = build_weighting(run.weighting)
         sampler = build_sampler(run.sampler)
     except ConfigError as error:
         raise ConfigError(f"{WHERE}: {error}") from None
-    if weighting.uses_improvements:
-        raise ConfigError(
-            f"{WHERE}: the weighting wants improvements measured by one more forward pass per policy update, for which "
-            "verl has no place; set weighting: {improvement: rewards}"
-        )
-    if staleness := sampler.bank.max_staleness:
-        raise ConfigError(
-            f"{WHERE}: the sampler's max_staleness={staleness} keeps surplus groups for later steps, for whose "
-            "log-probabilities verl has no place; set sampler: {max_staleness: 0}"
-        )
-    missing = [key for key in ("loss_shares", "prompt_memory") if getattr(run, key)]
-    if missing:
-        logger.warning(
-            "%s: preset %r without %s, for which verl has no place",
-            WHERE,
-            run.preset,
-            " and ".join(missing),
-        )
+
+    _check_supported(weighting, sampler)
+    _say_what_is_missing(run)
+
     assert run.task_reward is not None  # both are filled in by resolved()
     assert run.observe is not None
     return TaskMixer(
@@ -128,3 +108,27 @@ def make_mixer(
         observe=run.observe,
         seed=seed,
     )
+
+
+def _check_supported(weighting: TaskWeighting, sampler: RatioPreservingSampler) -> None:
+    if weighting.uses_improvements:
+        raise ConfigError(
+            f"{WHERE}: the weighting wants improvements measured by one more forward pass per "
+            "policy update, for which verl has no place; set weighting: {improvement: rewards}"
+        )
+    if staleness := sampler.bank.max_staleness:
+        raise ConfigError(
+            f"{WHERE}: the sampler's max_staleness={staleness} keeps surplus groups for later "
+            "steps, for whose log-probabilities verl has no place; set sampler: {max_staleness: 0}"
+        )
+
+
+def _say_what_is_missing(run: RunConfig) -> None:
+    missing = [name for name in ("loss_shares", "prompt_memory") if getattr(run, name)]
+    if missing:
+        logger.warning(
+            "%s: preset %r without %s, for which verl has no place",
+            WHERE,
+            run.preset,
+            " and ".join(missing),
+        )

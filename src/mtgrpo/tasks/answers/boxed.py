@@ -14,10 +14,10 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 def last_boxed(text: str, most: int = MAX_ANSWER) -> str | None:
     r"""The content of the last ``\boxed{...}`` of `text`, or None when that is not parsable.
 
-    Only the last box counts, on whatever line it stands: a model is scored by what it says last. It is parsable when
-    its braces balance and it holds 1 to `most` characters that are not all space. An empty, endless or unclosed
-    last box is no answer, even when an earlier one was fine. Of a box in a box the inner one counts. Escaped braces
-    (``\{``) are not counted.
+    Only the last box counts, on whatever line it stands: a model is scored by what it says last.
+    The box is parsable when its braces balance and it holds 1 to `most` characters that are not
+    all space. An empty, endless or unclosed last box is no answer, even when an earlier one was
+    fine. If a box stands in a box, the inner one counts. Escaped braces (``\{``) do not count.
 
     The time is linear in the length of the text.
     """
@@ -26,17 +26,20 @@ def last_boxed(text: str, most: int = MAX_ANSWER) -> str | None:
         start = box.end()
     if start < 0:
         return None
+
     # One character of content too many, and the closing brace cannot come in time.
     window = text[start : start + most + 1]
+
     depth = 1
     for token in _BRACE.finditer(window):
         if token.group() == "{":
             depth += 1
         elif token.group() == "}":
             depth -= 1
-            if depth == 0:
-                content = window[: token.start()]
-                return content if content.strip() else None
+
+        if depth == 0:
+            content = window[: token.start()]
+            return content if content.strip() else None
     return None
 
 

@@ -1,4 +1,4 @@
-"""What models wrap an answer in. Every function is total and meant for short texts (`boxed.MAX_ANSWER`)."""
+"""What models wrap an answer in. Every function is total; texts are short (`boxed.MAX_ANSWER`)."""
 
 from __future__ import annotations
 
@@ -11,54 +11,67 @@ _SILENT = re.compile(
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf)\s?\{([^{}]*)\}")
 _FRACTION = re.compile(r"\\[dt]?frac(?![a-zA-Z])")
 _OPERATORS = {
-    r"\times": "*", r"\cdot": "*", r"\ast": "*", r"\div": "/", "×": "*", "·": "*", "∗": "*", "⋅": "*",
-    "÷": "/", "∕": "/", "−": "-", "–": "-", "[": "(", "]": ")",
+    r"\times": "*", r"\cdot": "*", r"\ast": "*", r"\div": "/",
+    "×": "*", "·": "*", "∗": "*", "⋅": "*", "÷": "/", "∕": "/", "−": "-", "–": "-",
+    "[": "(", "]": ")",
 }  # fmt: skip
 _MAX_FRACTIONS = 64
 
 
 def unwrap(text: str) -> str:
-    r"""`text` without dollar signs, ``\( \)``, ``\left``, ``\text{...}`` and spacing; white space collapsed."""
+    r"""`text` without dollar signs, ``\( \)``, ``\left``, ``\text{...}`` and runs of spaces."""
     text = text.replace("$", " ").strip()  # by a space: 1$2 is not 12
     for start, end in (("\\(", "\\)"), ("\\[", "\\]")):
         if len(text) >= 4 and text.startswith(start) and text.endswith(end):
             text = text[2:-2]
-    text = _TEXT.sub(r" \1 ", _SILENT.sub(" ", text.replace("~", " ")))
+
+    text = text.replace("~", " ")
+    text = _SILENT.sub(" ", text)
+    text = _TEXT.sub(r" \1 ", text)
     return " ".join(text.split())
 
 
 def as_arithmetic(text: str) -> str:
-    r"""`text` with plain operators: ``\times`` is ``*``, ``\frac{a}{b}`` is ``((a)/(b))``, a bracket a parenthesis.
+    r"""`text` with plain operators: ``\times`` is ``*``, ``\frac{a}{b}`` is ``((a)/(b))``.
 
-    What is not known stays as it is, for the parser to refuse. Braces outside of ``\frac`` stay too: LaTeX does not
-    show them, so they group nothing.
+    Brackets become parentheses. What is not known stays as it is, for the parser to refuse. Braces
+    outside of ``\frac`` stay too: LaTeX does not show them, so they group nothing.
     """
     text = unwrap(text)
+
     for latex, plain in _OPERATORS.items():
-        # A command ends where its letters end: `\timesheet` is no product, `\times3` is.
-        text = re.sub(re.escape(latex) + (r"(?![a-zA-Z])" if latex[0] == "\\" else ""), plain, text)
+        pattern = re.escape(latex)
+        if latex[0] == "\\":
+            pattern += r"(?![a-zA-Z])"  # a command: `\timesheet` is no product, `\times3` is
+        text = re.sub(pattern, plain, text)
+
     for _ in range(_MAX_FRACTIONS):
         commands = list(_FRACTION.finditer(text))
         if not commands:
             break
+
         last = commands[-1]  # has no fraction inside
         middle = _braced(text, last.end())
         end = _braced(text, middle)
         if end < 0:
             break
-        top, bottom = text[last.end() : middle].strip()[1:-1], text[middle:end].strip()[1:-1]
+
+        top = text[last.end() : middle].strip()[1:-1]
+        bottom = text[middle:end].strip()[1:-1]
         text = f"{text[: last.start()]}(({top})/({bottom})){text[end:]}"
     return text
 
 
 def _braced(text: str, start: int) -> int:
-    """The position after the braces that open at `start` (after spaces), or -1 when there are none."""
+    """The position after the braces that open at `start` (after spaces), or -1 without any."""
     if start < 0:
         return -1
+
     while start < len(text) and text[start].isspace():
         start += 1
     if start >= len(text) or text[start] != "{":
         return -1
+
     depth = 0
     for i in range(start, len(text)):
         depth += (text[i] == "{") - (text[i] == "}")

@@ -1,9 +1,10 @@
 """Whether two answers in LaTeX are equal, decided by math-verify in a process of its own.
 
-sympy can be made to compute for hours (``9^{9^{9}}``), in C, where Python's signal handlers are never reached, so that
-the library's own time limit does not hold. The process is killed by the kernel when it has used its time or its
-memory, and a killed comparison is "not equal". Numbers in text without LaTeX go through sympy's `parse_expr`, which
-evaluates Python; here every answer is read as LaTeX alone.
+sympy can be made to compute for hours (``9^{9^{9}}``), in C, where Python's signal handlers are
+never reached, so that the library's own time limit does not hold. The kernel kills the process
+when it has used its time or its memory, and a killed comparison is "not equal". math-verify hands
+numbers in text without LaTeX to sympy's `parse_expr`, which evaluates Python; here every answer is
+read as LaTeX alone.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def math_equal(reference: str, answer: str) -> bool:
     """Whether math-verify takes two answers, the contents of boxes, to be equal.
 
     Args:
-        reference: The right one.
+        reference: The right answer.
         answer: Any text. It is bounded in time and memory, not in length.
 
     Raises:
@@ -52,18 +53,20 @@ class _Judge:
 
     def ask(self, reference: str, answer: str) -> bool:
         with self._lock:
-            if (
-                self._process is None or self._owner != os.getpid()
-            ):  # a forked process must not share the pipes
-                self._process, self._owner = self._start(), os.getpid()
+            # A forked process must not share the pipes.
+            if self._process is None or self._owner != os.getpid():
+                self._process = self._start()
+                self._owner = os.getpid()
             assert self._process.stdin is not None
             assert self._process.stdout is not None
+
             try:
                 self._process.stdin.write(json.dumps([reference, answer]) + "\n")
                 self._process.stdin.flush()
                 reply = self._process.stdout.readline()
             except BrokenPipeError:
                 reply = ""
+
             if not reply:
                 _end(self._process)
                 self._process = None
@@ -75,10 +78,12 @@ class _Judge:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
+
         if process.stdout.readline().strip() != _READY:
             _end(process)
             raise RewardError(
-                f"math-verify: its process ended at once with exit code {process.returncode}; see stderr"
+                "math-verify: its process ended at once with exit code "
+                f"{process.returncode}; see stderr"
             )
         return process
 
@@ -105,18 +110,20 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     logging.disable(logging.CRITICAL)
     library: Any = require("math_verify", "math")
-    _compare(
-        library, r"\frac{1}{2}", "0.5"
-    )  # the first comparison loads a parser: not on anybody's time
+
+    # The first comparison loads a parser, which should not count against an answer's time.
+    _compare(library, r"\frac{1}{2}", "0.5")
     sys.stdout.write(_READY + "\n")
     sys.stdout.flush()
+
     for line in sys.stdin:
         reference, answer = json.loads(line)
-        signal.setitimer(
-            signal.ITIMER_PROF, TIMEOUT_S
-        )  # SIGPROF, unhandled: the kernel ends the process
+
+        # SIGPROF is not handled: the kernel ends the process.
+        signal.setitimer(signal.ITIMER_PROF, TIMEOUT_S)
         equal = _compare(library, reference, answer)
         signal.setitimer(signal.ITIMER_PROF, 0)
+
         sys.stdout.write(json.dumps(equal) + "\n")
         sys.stdout.flush()
 

@@ -1,9 +1,9 @@
-"""The rewards of the paper's task families: 1.0 right, 0.1 wrong but with a parsable boxed answer, 0.0 otherwise.
+"""The rewards of the paper's task families: 1 right, 0.1 wrong in a parsable box, 0 otherwise.
 
-Both are pure and total: any text gives a `Score`, in time linear in its length, and never an exception. What counts
-as the answer, and as parsable, is `mtgrpo.tasks.answers.boxed.last_boxed`'s to say. Source: arXiv 2602.05547, appendix on
-tasks; the released code's own versions evaluate model text and misread it in ways that tests/tasks/answers/test_rewards.py
-lists.
+Both are pure and total: any text gives a `Score`, in time linear in its length, and never an
+exception. `mtgrpo.tasks.answers.boxed.last_boxed` decides what counts as the answer. Source: arXiv
+2602.05547, appendix on tasks; the released code's own versions evaluate model text and misread it
+in ways that tests/tasks/answers/test_rewards.py lists.
 """
 
 from __future__ import annotations
@@ -34,18 +34,21 @@ def score_countdown(text: str, numbers: Sequence[int], target: int) -> Score:
     answer = last_boxed(text)
     if answer is None:
         return NO_ANSWER
+
     expression, equals, result = as_arithmetic(answer).partition("=")
     if equals and result.strip() != str(target):
         return WRONG
+
     try:
         value, used = evaluate(expression)
     except NotArithmetic:
         return WRONG
-    return CORRECT if value == target and sorted(used) == sorted(numbers) else WRONG
+    right = value == target and sorted(used) == sorted(numbers)
+    return CORRECT if right else WRONG
 
 
 def score_exact(text: str, answer: str) -> Score:
-    """Score an answer that must be the given text, whatever its case, white space and LaTeX wrappers.
+    """Score an answer that must be the given text; case, spacing and LaTeX wrappers do not count.
 
     Args:
         text: The completion.
@@ -54,8 +57,10 @@ def score_exact(text: str, answer: str) -> Score:
     Returns:
         `CORRECT`, `WRONG` or `NO_ANSWER`.
     """
-    found = last_boxed(text)
-    if found is None:
+    given = last_boxed(text)
+    if given is None:
         return NO_ANSWER
-    plain = unwrap(found).casefold()
-    return CORRECT if plain and plain == unwrap(answer).casefold() else WRONG
+
+    plain = unwrap(given).casefold()
+    right = bool(plain) and plain == unwrap(answer).casefold()
+    return CORRECT if right else WRONG

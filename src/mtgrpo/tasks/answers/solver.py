@@ -15,9 +15,7 @@ MAX_SOLVED = 6
 
 _Value: TypeAlias = "int | Fraction"
 _Table: TypeAlias = "dict[_Value, str]"
-_TABLE_SIZE = (
-    3  # subsets up to this size are enumerated in full; larger ones are searched backwards
-)
+_TABLE_SIZE = 3  # subsets up to this size are listed in full; larger ones are searched backwards
 
 
 def solve_countdown(numbers: Sequence[int], target: int) -> str | None:
@@ -30,10 +28,12 @@ def solve_countdown(numbers: Sequence[int], target: int) -> str | None:
     """
     if not 1 <= len(numbers) <= MAX_SOLVED:
         return None
+
+    everything = tuple(range(len(numbers)))
     for fractions in (False, True):
-        found = _Search(numbers, fractions).find(tuple(range(len(numbers))), target)
-        if found is not None:
-            return found
+        expression = _Search(numbers, fractions).find(everything, target)
+        if expression is not None:
+            return expression
     return None
 
 
@@ -41,7 +41,7 @@ def countdown_oracle(row: Row) -> str:
     r"""A right completion of a row with the columns ``numbers`` and ``target``.
 
     Raises:
-        ValueError: the row has no solution.
+        ValueError: The row has no solution.
     """
     solution = solve_countdown(row["numbers"], row["target"])
     if solution is None:
@@ -53,22 +53,24 @@ class _Search:
     """Finds expressions over subsets of the numbers, given as sorted tuples of positions."""
 
     def __init__(self, numbers: Sequence[int], fractions: bool) -> None:
-        self.numbers, self.fractions = numbers, fractions
+        self.numbers = numbers
+        self.fractions = fractions
         self.tables: dict[tuple[int, ...], _Table] = {}
 
     def find(self, subset: tuple[int, ...], target: _Value) -> str | None:
         if len(subset) <= _TABLE_SIZE:
             return self.table(subset).get(target)
+
         for small, rest in self.splits(subset):
             for value, text in self.table(small).items():
                 for needed, join in self.needed(value, target):
-                    found = self.find(rest, needed)
-                    if found is not None:
-                        return join(text, found)
+                    expression = self.find(rest, needed)
+                    if expression is not None:
+                        return join(text, expression)
         return None
 
     def splits(self, subset: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """Every way to part the subset in two, the smaller part first; small differences of size first."""
+        """Every way to part the subset in two, the smaller part first, even splits first."""
         for size in range(len(subset) // 2, 0, -1):
             for small in combinations(subset, size):
                 yield small, tuple(i for i in subset if i not in small)
@@ -80,6 +82,7 @@ class _Search:
         yield target - a, lambda x, y: f"({x} + {y})"
         yield a - target, lambda x, y: f"({x} - {y})"
         yield target + a, lambda x, y: f"({y} - {x})"
+
         if a != 0 and (b := self.divide(target, a)) is not None:
             yield b, lambda x, y: f"({x} * {y})"
         if target != 0 and a != 0 and (b := self.divide(a, target)) is not None:
@@ -91,9 +94,11 @@ class _Search:
         """Every value the subset can make, with one expression for each."""
         if subset in self.tables:
             return self.tables[subset]
+
         made: _Table = {}
         if len(subset) == 1:
             made[self.numbers[subset[0]]] = str(self.numbers[subset[0]])
+
         for small, rest in self.splits(subset):
             for a, x in self.table(small).items():
                 for b, y in self.table(rest).items():
@@ -101,10 +106,12 @@ class _Search:
                     made.setdefault(a - b, f"({x} - {y})")
                     made.setdefault(b - a, f"({y} - {x})")
                     made.setdefault(a * b, f"({x} * {y})")
+
                     if b != 0 and (c := self.divide(a, b)) is not None:
                         made.setdefault(c, f"({x} / {y})")
                     if a != 0 and (c := self.divide(b, a)) is not None:
                         made.setdefault(c, f"({y} / {x})")
+
         self.tables[subset] = made
         return made
 

@@ -1,4 +1,4 @@
-"""Scoring batches of several tasks: in this process or in others, under each task's policy, with the time it took."""
+"""Scoring batches of several tasks: here or in other processes, under each task's policy, timed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from itertools import groupby
 from typing import NamedTuple, final
 
 from mtgrpo.errors import RewardError
@@ -18,7 +17,8 @@ logger = logging.getLogger("mtgrpo")
 
 UNSCORED = Score(math.nan, math.nan)
 """What the completions of a dropped group get: no reward."""
-_LOGGED = 5  # failures per task that are logged in full; all are counted
+
+_MAX_LOGGED = 5  # failures per task that are logged in full; all are counted
 
 
 class Item(NamedTuple):
@@ -27,14 +27,17 @@ class Item(NamedTuple):
     Attributes:
         task: Name of its task.
         row: Its row.
-        row_index: The number of the row; neighbours with one number and task are a group.
+        row_index: The number that names the row in messages.
         completion: What the model wrote.
+        group: Number of its group, unique among the groups of a task in a call. Two groups may
+            have the same row.
     """
 
     task: str
     row: Row
     row_index: int
     completion: Completion
+    group: int
 
 
 @final
@@ -45,7 +48,7 @@ class Scorer:
         tasks: Their `Task.scoring` says how.
 
     Raises:
-        TaskError: the reward of a task that asks for processes cannot be had in another process.
+        TaskError: a task asks for processes, but no other process can get its reward.
     """
 
     def __init__(self, tasks: TaskSet) -> None:
@@ -55,87 +58,99 @@ class Scorer:
         self._reasons: dict[str, str] = {}
         self._num_failed: dict[str, int] = {}
 
+    def __repr__(self) -> str:
+        return f"Scorer({', '.join(map(repr, self._tasks.names))})"
+
     def score(self, items: Sequence[Item], *, timed: bool = True) -> list[Score]:
-        """Score completions; groups must be together.
+        """Score completions.
 
         Args:
-            items: Completions of any tasks.
+            items: Completions of any tasks, in any order.
             timed: Whether the time goes into `take_metrics`.
 
         Returns:
-            One `Score` per item; NaN and NaN for a group that could not be scored and whose task says ``"drop"``.
+            One `Score` per item. Both numbers are NaN for a group that could not be scored and
+            whose task says ``"drop"``.
 
         Raises:
             RewardError: a reward failed and its task says ``"fail"``; names task and prompt.
             TaskError: a row cannot be used or sent.
         """
-        places: dict[str, list[int]] = {}
-        for i, item in enumerate(items):
-            places.setdefault(item.task, []).append(i)
         scores: list[Score] = [UNSCORED] * len(items)
         seconds: dict[str, list[float]] = {}
-        apart: list[tuple[Call, list[int]]] = []
-        for name, where in places.items():
+        calls: list[Call] = []
+        places: list[list[int]] = []
+
+        for name, groups in _groups_by_task(items).items():
             seconds[name] = []
+
             if self._tasks[name].scoring.num_processes:
-                apart += _groups(items, where)
+                calls += [_call([items[i] for i in group]) for group in groups]
+                places += groups
                 continue
+
             start = time.perf_counter()
-            found = self._score_here(items, name, where)
+            self._score_here(name, items, groups, scores)
             seconds[name].append(time.perf_counter() - start)
-            for i, score in zip(where, found, strict=True):
-                scores[i] = score
-        outcomes = self._processes.run([call for call, _ in apart]) if apart else []
-        for (call, where), outcome in zip(apart, outcomes, strict=True):
+
+        outcomes = self._processes.run(calls) if calls else []
+        for call, group, outcome in zip(calls, places, outcomes, strict=True):
             seconds[call.task].append(outcome.seconds)
+
             if outcome.scores is None:
                 self._failed(call.task, failure(call, outcome))
                 continue
-            for i, score in zip(where, outcome.scores, strict=True):
+            for i, score in zip(group, outcome.scores, strict=True):
                 scores[i] = score
+
         if timed:
             for name, values in seconds.items():
                 self._seconds.setdefault(name, []).extend(values)
         return scores
 
-    def _score_here(self, items: Sequence[Item], name: str, where: Sequence[int]) -> list[Score]:
+    def _score_here(
+        self, name: str, items: Sequence[Item], groups: Sequence[list[int]], scores: list[Score]
+    ) -> None:
+        """Score a task's groups in this process, all in one call, and write the scores to their places."""
         task = self._tasks[name]
 
-        def scores_of(places: Sequence[int]) -> list[Score]:
+        def score(places: Sequence[int]) -> None:
             chosen = [items[i] for i in places]
-            return task.score(
-                [c.row for c in chosen],
-                [c.completion for c in chosen],
-                [c.row_index for c in chosen],
+            values = task.score(
+                [item.row for item in chosen],
+                [item.completion for item in chosen],
+                [item.row_index for item in chosen],
             )
+            for i, value in zip(places, values, strict=True):
+                scores[i] = value
 
         try:
-            return scores_of(where)
-        except RewardError as error:
+            score(sorted(i for group in groups for i in group))
+            return
+        except RewardError:
             if task.scoring.on_error == "fail":
-                raise error
-        found: dict[int, Score] = {}
-        for _, group in _groups(
-            items, where
-        ):  # again, group by group: only those that fail are left out
+                raise
+
+        # Again, group by group, so that only the groups that fail are left out.
+        for group in groups:
             try:
-                scores = scores_of(group)
+                score(group)
             except RewardError as error:
                 self._failed(name, error)
-                scores = [UNSCORED] * len(group)
-            found.update(zip(group, scores, strict=True))
-        return [found[i] for i in where]
 
     def _failed(self, name: str, error: RewardError) -> None:
         if self._tasks[name].scoring.on_error == "fail":
             raise error
+
         self._reasons[name] = str(error)
         count = self._num_failed[name] = self._num_failed.get(name, 0) + 1
-        if count <= _LOGGED:
-            more = (
-                "; further ones are only counted, in dropped/unscorable" if count == _LOGGED else ""
-            )
-            logger.warning("%s; the group is left out%s", error, more)
+        if count > _MAX_LOGGED:
+            return
+
+        more = ""
+        if count == _MAX_LOGGED:
+            more = "; further ones are only counted, in dropped/unscorable"
+        logger.warning("%s; the group is left out%s", error, more)
 
     def reason(self, name: str) -> str:
         """What went wrong last with a task's reward in this process."""
@@ -148,6 +163,7 @@ class Scorer:
             values.sort()
             metrics[f"task/{name}/reward_time_s"] = math.fsum(values)
             metrics[f"task/{name}/reward_time_p95_s"] = values[math.ceil(0.95 * len(values)) - 1]
+
         self._seconds = {}
         return metrics
 
@@ -156,13 +172,14 @@ class Scorer:
         self._processes.close()
 
 
-def _groups(items: Sequence[Item], where: Sequence[int]) -> list[tuple[Call, list[int]]]:
-    """The groups among a task's items: neighbours of one row."""
-    found: list[tuple[Call, list[int]]] = []
-    for index, group in groupby(where, key=lambda i: items[i].row_index):
-        members = list(group)
-        first = items[members[0]]
-        found.append(
-            (Call(first.task, first.row, [items[i].completion for i in members], index), members)
-        )
-    return found
+def _groups_by_task(items: Sequence[Item]) -> dict[str, list[list[int]]]:
+    """For each task the places of its groups' items, both in the order they come in."""
+    groups: dict[str, dict[int, list[int]]] = {}
+    for i, item in enumerate(items):
+        groups.setdefault(item.task, {}).setdefault(item.group, []).append(i)
+    return {name: list(places.values()) for name, places in groups.items()}
+
+
+def _call(group: Sequence[Item]) -> Call:
+    first = group[0]
+    return Call(first.task, first.row, [item.completion for item in group], first.row_index)

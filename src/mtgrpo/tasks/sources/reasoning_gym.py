@@ -27,13 +27,17 @@ from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import prompt_key
 
 PAPER_TEMPLATE = (
-    "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
-    "The assistant first thinks about the reasoning process in the mind and then provides the user with the answer.\n"
+    "A conversation between User and Assistant. The user asks a question, and the Assistant "
+    "solves it. The assistant first thinks about the reasoning process in the mind and then "
+    "provides the user with the answer.\n"
     "User: {question}\nAssistant: Let me solve this step by step."
 )
 """The paper's prompt for a base model, without chat template. (SPEC: arXiv 2602.05547, appendix on tasks.)"""
 
-TAGS_TEMPLATE = "{question}\n\nThink step by step, then give only the final answer between <answer> and </answer>."
+TAGS_TEMPLATE = (
+    "{question}\n\n"
+    "Think step by step, then give only the final answer between <answer> and </answer>."
+)
 """reasoning-gym's own answer format: unlike a box, tags can hold any brackets."""
 
 # Prompts that are also in the test split are re-drawn from a reserve of this many further indices.
@@ -61,9 +65,10 @@ def reasoning_gym_task(
 ) -> Task:
     r"""A task from one of reasoning-gym's datasets.
 
-    The reward is the dataset's own score of the answer, which is taken from the last ``\boxed{...}`` or
-    ``<answer>...</answer>``, whichever stands last; without an answer it is 0. Rows are generated on access; the test
-    split as a whole before the first row to train on, because no test prompt is trained on.
+    The reward is the dataset's own score of the answer, which is taken from the last
+    ``\boxed{...}`` or ``<answer>...</answer>``, whichever stands last; without an answer it is 0.
+    Rows are generated on access; the test split as a whole before the first row to train on,
+    because no test prompt is trained on.
 
     Args:
         dataset: reasoning-gym's name, such as ``"countdown"``.
@@ -80,7 +85,7 @@ def reasoning_gym_task(
         **dataset_parameters: Fields of the dataset's configuration, such as ``min_numbers=4``.
 
     Raises:
-        TaskError: the dataset, a parameter or a value is not known to reasoning-gym.
+        TaskError: reasoning-gym does not know the dataset, a parameter or a value.
         MissingExtra: reasoning-gym is not installed.
     """
     where = f"reasoning_gym_task({dataset!r})"
@@ -89,7 +94,9 @@ def reasoning_gym_task(
 
     def row_of(entry: Mapping[str, Any], index: int) -> Row:
         text = template.replace("{question}", str(entry["question"]))
-        return {"prompt": [{"role": "user", "content": text}] if chat else text, "index": index}
+        if chat:
+            return {"prompt": [{"role": "user", "content": text}], "index": index}
+        return {"prompt": text, "index": index}
 
     source = Source(dataset, seed, num_train, num_test, row_of, dataset_parameters)
 
@@ -97,6 +104,10 @@ def reasoning_gym_task(
         return source.score(text, int(row["index"]))
 
     score.__qualname__ = f"reasoning_gym.{dataset}"
+
+    def oracle(row: Row) -> str:
+        return source.oracle(int(row["index"]))
+
     return Task(
         name=name if name is not None else dataset,
         train=source.train,
@@ -106,7 +117,7 @@ def reasoning_gym_task(
         floor=floor,
         family=family if family is not None else dataset,
         level=level,
-        oracle=None if dataset in NO_REFERENCE else lambda row: source.oracle(int(row["index"])),
+        oracle=None if dataset in NO_REFERENCE else oracle,
     )
 
 
@@ -127,7 +138,7 @@ class Source:
         test: Rows to test on.
 
     Raises:
-        TaskError: as for `reasoning_gym_task`.
+        TaskError: As for `reasoning_gym_task`.
     """
 
     def __init__(
@@ -145,17 +156,19 @@ class Source:
         self._num_train = check_count(f"{where}: num_train", num_train)
         self._num_test = check_count(f"{where}: num_test", num_test)
         self._row_of = row_of
+
         if dataset in HASH_DEPENDENT and os.environ.get("PYTHONHASHSEED", "random") == "random":
             warnings.warn(
-                f"{where}: reasoning-gym makes other rows of it in every process; to get the same ones again, start "
-                "Python with the environment variable PYTHONHASHSEED=0",
+                f"{where}: reasoning-gym makes other rows of it in every process; to get the same "
+                "ones again, start Python with the environment variable PYTHONHASHSEED=0",
                 stacklevel=3,
             )
-        # reasoning-gym seeds entry i with seed + i, so that neighbouring seeds would share all but one entry.
+
+        # reasoning-gym seeds entry i with seed + i: neighbouring seeds would share almost all.
         self._seed = check_count(f"{where}: seed", seed) * 1_000_003 % (2**32 - 2**24)
-        self._dataset = _create(
-            where, dataset, self._seed, num_test + num_train + _RESERVE, parameters
-        )
+        size = num_test + num_train + _RESERVE
+        self._dataset = _create(where, dataset, self._seed, size, parameters)
+
         self._test_prompts: frozenset[str] | None = None
         self.entry = Cached(self._entry, 4096)
         self.test = GeneratedRows(num_test, self._row, num_test)
@@ -170,11 +183,13 @@ class Source:
         answer = extract_answer(text)
         if answer is None:
             return 0.0
+
         entry = copy.deepcopy(self.entry(index))  # some scorers write into it
         name = self._name_of(entry)
         answer = vetted(name, answer, entry)
         if answer is None:
             return 0.0
+
         with _own_randomness(self._seed + index):
             try:
                 return float(self._dataset.score_answer(answer, entry))
@@ -184,15 +199,14 @@ class Source:
                 return 0.0
 
     def oracle(self, index: int) -> str:
-        """A right completion for the entry of that index; no answer at all when the dataset brings none."""
+        """A right completion for the entry of that index; empty when the dataset brings none."""
         entry = self.entry(index)
         answer = reference_answer(self._name_of(entry), entry)
         return "" if answer is None else as_completion(answer)
 
     def _name_of(self, entry: Mapping[str, Any]) -> str:
-        return str(
-            entry["metadata"].get("source_dataset", self._dataset_name)
-        )  # a composite has several
+        # A composite has several.
+        return str(entry["metadata"].get("source_dataset", self._dataset_name))
 
     def _entry(self, index: int) -> Mapping[str, Any]:
         with _own_randomness(self._seed + index):
@@ -205,16 +219,22 @@ class Source:
         """Row i to train on: its own entry, or the first of the reserve's that is not in the test split."""
         if self._test_prompts is None:
             self._test_prompts = frozenset(prompt_key(row["prompt"]) for row in self.test)
+
         reserve = self._num_test + self._num_train
         for attempt in range(_RESERVE + 1):
-            index = self._num_test + i if attempt == 0 else reserve + (i + attempt) % _RESERVE
+            if attempt == 0:
+                index = self._num_test + i
+            else:
+                index = reserve + (i + attempt) % _RESERVE
+
             row = self._row(index)
             if prompt_key(row["prompt"]) not in self._test_prompts:
                 return row
+
         raise TaskError(
-            f"{self._where}: {_RESERVE + 1:,} draws for train row {i} all gave prompts of the test split "
-            f"({len(self._test_prompts)} different ones); the dataset is too small; use fewer test prompts "
-            "(num_test) or parameters with more variety"
+            f"{self._where}: {_RESERVE + 1:,} draws for train row {i} all gave prompts of the test "
+            f"split ({len(self._test_prompts)} different ones); the dataset is too small; use fewer "
+            "test prompts (num_test) or parameters with more variety"
         )
 
 
@@ -230,12 +250,17 @@ def dataset_parameters(dataset: str) -> dict[str, Any]:
     Raises:
         TaskError: reasoning-gym has no such dataset.
     """
-    fields = dataclasses.fields(_config_class(f"reasoning_gym_task({dataset!r})", dataset))
-    made = (f for f in fields if f.name not in ("seed", "size"))
-    return {
-        f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
-        for f in made
-    }
+    config_class = _config_class(f"reasoning_gym_task({dataset!r})", dataset)
+
+    defaults: dict[str, Any] = {}
+    for field in dataclasses.fields(config_class):
+        if field.name in ("seed", "size"):
+            continue
+        if field.default_factory is dataclasses.MISSING:
+            defaults[field.name] = field.default
+        else:
+            defaults[field.name] = field.default_factory()
+    return defaults
 
 
 def _config_class(where: str, dataset: str) -> Any:
@@ -252,19 +277,18 @@ def _create(where: str, dataset: str, seed: int, size: int, parameters: Mapping[
         if key not in allowed:
             hint = "; set it by num_train and num_test" if key == "size" else ""
             raise TaskError(unknown(where, "parameter", key, allowed, most=40) + hint)
+
     values = dict(parameters)
     if dataset == "composite":
-        spec = require("reasoning_gym.composite", "reasoning-gym").DatasetSpec
-        values["datasets"] = [
-            spec(**cast("dict[str, Any]", each_)) if isinstance(each_, Mapping) else each_
-            for each_ in cast("list[Any]", values.get("datasets") or [])
-        ]
+        values["datasets"] = _specifications(values.get("datasets") or [])
+
+    dataset_class = require("reasoning_gym.factory", "reasoning-gym").DATASETS[dataset][0]
     try:
         with _own_randomness(seed):
             config = config_class(seed=seed, size=size, **values)
             if hasattr(config, "validate"):  # two of them have none
                 config.validate()
-            return require("reasoning_gym.factory", "reasoning-gym").DATASETS[dataset][0](config)
+            return dataset_class(config)
     except (AssertionError, ValueError, TypeError, KeyError) as error:
         given = ", ".join(f"{key}={value!r}" for key, value in parameters.items()) or "its defaults"
         raise TaskError(
@@ -272,14 +296,27 @@ def _create(where: str, dataset: str, seed: int, size: int, parameters: Mapping[
         ) from error
 
 
+def _specifications(datasets: list[Any]) -> list[Any]:
+    """The parts of a composite, as reasoning-gym wants them."""
+    specification = require("reasoning_gym.composite", "reasoning-gym").DatasetSpec
+    made: list[Any] = []
+    for part in datasets:
+        if isinstance(part, Mapping):
+            part = specification(**cast("dict[str, Any]", part))
+        made.append(part)
+    return made
+
+
 @contextmanager
 def _own_randomness(seed: int) -> Generator[None]:
-    """Some datasets draw from, and reseed, the global generators: give them their own and put ours back."""
-    ours, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
+    """Lend the global generators, which some datasets draw from and reseed, and put ours back."""
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()  # noqa: NPY002
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
+
     try:
         yield
     finally:
-        random.setstate(ours)
-        np.random.set_state(numpys)  # noqa: NPY002
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002

@@ -1,7 +1,7 @@
 r"""The tasks of the paper's third experiment that come from datasets: MATH and SciKnowEval.
 
-Both end in ``\boxed{...}`` and earn 1 when right, 0.1 when wrong in a box, 0 otherwise, as the generated tasks do. The
-experiment's ARC is ``{paper: arc, ...}``.
+Both end in ``\boxed{...}`` and earn 1 when right, 0.1 when wrong in a box, 0 otherwise, as the
+generated tasks do. The experiment's ARC is ``{paper: arc, ...}``.
 """
 
 from __future__ import annotations
@@ -41,37 +41,42 @@ def math_task(
 
     Args:
         name: The task's name.
-        dataset: Dataset on the Hugging Face Hub with splits train and test and the columns problem and answer.
-        revision: Its commit, tag or branch.
+        dataset: Dataset on the Hugging Face Hub with the splits train and test and the columns
+            problem and answer.
+        revision: Commit, tag or branch of the dataset.
         train: Rows with these columns, instead of the dataset's.
-        test: Likewise; both or none.
+        test: Rows to test on; given together with `train` or not at all.
 
     Raises:
-        TaskError: The dataset cannot be had, or lacks a column.
+        TaskError: The dataset cannot be loaded, or lacks a column.
         MissingExtra: math-verify, or datasets, is not installed.
     """
     require("math_verify", "math")
     splits = _splits(name, dataset, revision, train, test)
-    rendered = [
-        [
+
+    def rendered(rows: Any) -> list[dict[str, Any]]:
+        columns = _columns(name, rows, ("problem", "answer"))
+        return [
             {"prompt": _prompt(_MATH.format(problem=problem)), "answer": answer}
-            for problem, answer in _columns(name, rows, ("problem", "answer"))
+            for problem, answer in columns
         ]
-        for rows in splits
-    ]
-    return rows_task(name, rendered[0], test=rendered[1], reward=math_reward, family="math")
+
+    train_rows, test_rows = map(rendered, splits)
+    return rows_task(name, train_rows, test=test_rows, reward=math_reward, family="math")
 
 
 def math_reward(
     completions: Sequence[str], answer: Sequence[str], **columns: object
 ) -> list[float]:
-    """1 for an answer that math-verify takes to equal the reference, 0.1 for another boxed one, 0 otherwise."""
+    """1 for a boxed answer that equals the reference, 0.1 for another boxed one, 0 otherwise."""
 
     def score(completion: str, reference: str) -> float:
-        found = last_boxed(completion, MAX_MATH_ANSWER)
-        if found is None:
+        given = last_boxed(completion, MAX_MATH_ANSWER)
+        if given is None:
             return 0.0
-        return 1.0 if unwrap(found) == unwrap(reference) or math_equal(reference, found) else 0.1
+
+        same_text = unwrap(given) == unwrap(reference)
+        return 1.0 if same_text or math_equal(reference, given) else 0.1
 
     return [
         score(completion, reference)
@@ -94,27 +99,29 @@ def sciknoweval_task(
         domain: One of `DOMAINS`.
         name: The task's name; the domain in lower case by default.
         dataset: Dataset on the Hugging Face Hub with one split, test.
-        revision: Its commit, tag or branch.
+        revision: Commit, tag or branch of the dataset.
         test_fraction: Share of the questions to test on; the dataset has no split to train on.
         rows: Rows of the same form, instead of the dataset's.
 
     Raises:
-        TaskError: Unknown domain, no question in it, or the dataset cannot be had.
+        TaskError: The domain is unknown or has no question, or the dataset cannot be loaded.
         MissingExtra: datasets is not installed.
     """
     if domain not in DOMAINS:
         raise TaskError(f"SciKnowEval: unknown domain {domain!r}; allowed: {', '.join(DOMAINS)}")
+
     name = name or domain.lower()
-    given = load_split(name, dataset, None, "test", revision) if rows is None else rows
+    if rows is None:
+        rows = load_split(name, dataset, None, "test", revision)
+
+    rendered: list[dict[str, str]] = []
     wanted = ("domain", "question", "choices", "answerKey")
-    rendered = [
-        {
-            "prompt": _prompt(_CHOICE.format(question=question, choices=_lettered(choices))),
-            "answer": str(key),
-        }
-        for found, question, choices, key in _columns(name, given, wanted)
-        if found == domain and choices and key and choices.get("text")
-    ]
+    for row_domain, question, choices, key in _columns(name, rows, wanted):
+        if row_domain != domain or not choices or not key or not choices.get("text"):
+            continue
+        text = _CHOICE.format(question=question, choices=_lettered(choices))
+        rendered.append({"prompt": _prompt(text), "answer": str(key)})
+
     if not rendered:
         raise TaskError(
             f"task {name!r}: {dataset} has no multiple-choice question of the domain {domain!r}"
@@ -135,10 +142,12 @@ def choice_reward(
     """1 for the letter of the right choice in a box, 0.1 for anything else in a box, 0 otherwise."""
 
     def score(completion: str, letter: str) -> float:
-        found = last_boxed(completion)
-        if found is None:
+        given = last_boxed(completion)
+        if given is None:
             return 0.0
-        return 1.0 if unwrap(found).strip("(). ").upper() == letter.strip().upper() else 0.1
+
+        chosen = unwrap(given).strip("(). ").upper()
+        return 1.0 if chosen == letter.strip().upper() else 0.1
 
     return [
         score(completion, letter) for completion, letter in zip(completions, answer, strict=True)
@@ -152,18 +161,21 @@ def _splits(
         raise TaskError(f"task {name!r}: give both train and test rows, or neither")
     if train is not None:
         return train, test
-    train, test = (load_split(name, dataset, None, split, revision) for split in ("train", "test"))
-    return train, test
+
+    return (
+        load_split(name, dataset, None, "train", revision),
+        load_split(name, dataset, None, "test", revision),
+    )
 
 
 def _columns(name: str, rows: Any, wanted: Sequence[str]) -> list[list[Any]]:
-    found: list[list[Any]] = []
+    values: list[list[Any]] = []
     for row in rows:
-        missing = next((column for column in wanted if column not in row), None)
-        if missing is not None:
-            raise TaskError(f"task {name!r}: no column {missing!r}; found: {', '.join(row)}")
-        found.append([row[column] for column in wanted])
-    return found
+        for column in wanted:
+            if column not in row:
+                raise TaskError(f"task {name!r}: no column {column!r}; found: {', '.join(row)}")
+        values.append([row[column] for column in wanted])
+    return values
 
 
 def _lettered(choices: Mapping[str, Sequence[str]]) -> str:

@@ -1,14 +1,15 @@
-"""The nine tasks: a family and a level, as a `mtgrpo.tasks.Task`."""
+"""The nine tasks of the embedded model: a family and a level, as a `mtgrpo.tasks.Task`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, overload
 
 from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.tasks.answers.boxed import box
 from mtgrpo.tasks.answers.rewards import score_countdown, score_exact
-from mtgrpo.tasks.scores import Score, each
+from mtgrpo.tasks.scores import Row, Score, each
+from mtgrpo.tasks.sources.generated import GeneratedRows
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.tiny import arc, countdown, zebra
 from mtgrpo.tasks.tiny.problem import Problem, draw
@@ -33,9 +34,17 @@ def task_name(family: str, level: str) -> str:
 
 def problem(family: str, level: str, split: str, seed: int, index: int) -> Problem:
     """The problem with this number; see `mtgrpo.tasks.tiny.problem.draw`."""
-    return draw(
-        partial(_FAMILIES[family].make, level), task_name(family, level), split, seed, index
-    )
+    make = partial(_FAMILIES[family].make, level)
+    return draw(make, task_name(family, level), split, seed, index)
+
+
+def make_row(family: str, level: str, split: str, seed: int, index: int) -> Row:
+    """The problem with this number as a row: ``prompt``, ``answer``, countdown's also ``numbers`` and ``target``."""
+    made = problem(family, level, split, seed, index)
+    row: dict[str, object] = {"prompt": made.prompt, "answer": made.answer}
+    if made.numbers:
+        row |= {"numbers": list(made.numbers), "target": made.target}
+    return row
 
 
 def floor(family: str, level: str) -> float:
@@ -44,62 +53,34 @@ def floor(family: str, level: str) -> float:
     return _FAMILIES[family].FLOORS[level]
 
 
-class Rows(Sequence["dict[str, Any]"]):
-    """Rows of one split, made when they are asked for and kept."""
-
-    def __init__(self, family: str, level: str, split: str, length: int, seed: int) -> None:
-        self._where = (family, level, split, seed)
-        self._length = length
-        self._made: dict[int, dict[str, Any]] = {}
-
-    def __len__(self) -> int:
-        return self._length
-
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._length))]
-        if not -self._length <= index < self._length:
-            raise IndexError(f"row {index} of {self._length}")
-        index %= self._length
-        if index not in self._made:
-            made = problem(*self._where, index)
-            row: dict[str, Any] = {"prompt": made.prompt, "answer": made.answer}
-            if made.numbers:
-                row |= {"numbers": list(made.numbers), "target": made.target}
-            self._made[index] = row
-        return self._made[index]
-
-
-def score(text: str, row: Any) -> Score:
+def score(text: str, row: Row) -> Score:
     """1.0 for a right answer, 0.1 for a wrong one in its box, 0.0 for anything else."""
     if row.get("numbers"):
         return score_countdown(text, row["numbers"], row["target"])
     return score_exact(text, row["answer"])
 
 
-def oracle(row: Any) -> str:
+def oracle(row: Row) -> str:
     r"""A right completion: the answer in ``\boxed{}``."""
-    return f"\\boxed{{{row['answer']}}}"
+    return box(row["answer"])
 
 
 def tiny_task(
     family: str, level: str, *, num_train: int = 10_000, num_test: int = 200, seed: int = 0
 ) -> Task:
-    """One task.
+    """One task of the embedded model.
 
     Args:
         family: countdown, zebra or arc.
         level: easy, medium or hard.
-        num_train: Rows to train on; made on access.
-        num_test: Rows to evaluate on. No problem is ever in both splits, whatever the seed.
+        num_train: Number of rows to train on, each made when it is first looked at.
+        num_test: Number of rows to evaluate on. No problem is ever in both splits, whatever the
+            seed.
         seed: Names the data set.
 
     Returns:
-        The task ``<family>-<level>``. Rows have ``prompt`` and ``answer``, countdown's also ``numbers`` and ``target``.
+        The task ``<family>-<level>``. Rows have ``prompt`` and ``answer``, countdown's also
+        ``numbers`` and ``target``.
 
     Raises:
         ConfigError: there is no such family or level, or a number of rows is negative.
@@ -109,10 +90,15 @@ def tiny_task(
         raise ConfigError(
             f"task {name!r}: num_train={num_train}, num_test={num_test}; both must be 0 or more"
         )
+
+    def rows(split: str, length: int) -> GeneratedRows:
+        make = partial(make_row, family, level, split, seed)
+        return GeneratedRows(length, make, cache_size=length)
+
     return Task(
         name=name,
-        train=Rows(family, level, "train", num_train, seed),
-        test=Rows(family, level, "test", num_test, seed),
+        train=rows("train", num_train),
+        test=rows("test", num_test),
         reward=each(score),
         floor=floor(family, level),
         family=family,
@@ -129,10 +115,21 @@ def tiny_tasks(
     num_test: int = 200,
     seed: int = 0,
 ) -> list[Task]:
-    """Tasks of several families and levels, level by level; all nine by default. See `tiny_task`."""
+    """Tasks of several families and levels, level by level; all nine by default.
+
+    Args:
+        families: Families, in the order of the tasks within a level.
+        levels: Levels, in order.
+        num_train: Number of rows to train on, of each task.
+        num_test: Number of rows to evaluate on, of each task.
+        seed: Names the data set.
+    """
     families = tuple(families)
-    return [
-        tiny_task(family, level, num_train=num_train, num_test=num_test, seed=seed)
-        for level in levels
-        for family in families
-    ]
+
+    tasks: list[Task] = []
+    for level in levels:
+        for family in families:
+            tasks.append(
+                tiny_task(family, level, num_train=num_train, num_test=num_test, seed=seed)
+            )
+    return tasks

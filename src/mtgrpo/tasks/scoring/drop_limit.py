@@ -1,0 +1,78 @@
+"""How many groups of a task may fail before the run ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast, final
+
+from mtgrpo.errors import RewardError, StateError
+from mtgrpo.tasks.policy import Scoring
+
+WINDOW = 100
+"""Number of a task's last groups over which the share of dropped ones is measured."""
+
+
+@final
+class DropLimit:
+    """Ends a run in which too many groups of a task cannot be scored. It is the same on every process of a run.
+
+    Args:
+        policies: The scoring of each task; tasks whose first failure ends the run are not watched.
+    """
+
+    def __init__(self, policies: Mapping[str, Scoring]) -> None:
+        self._rates = {
+            name: scoring.max_dropped_rate
+            for name, scoring in policies.items()
+            if scoring.on_error == "drop"
+        }
+        self._last: dict[str, list[int]] = {name: [] for name in self._rates}
+
+    def __repr__(self) -> str:
+        return f"DropLimit({self._rates})"
+
+    def observe(self, outcomes: Iterable[tuple[str, bool]], reason: Callable[[str], str]) -> None:
+        """Count groups.
+
+        Args:
+            outcomes: For each group its task, and whether it was dropped because it could not be scored; in the
+                order of generation.
+            reason: Says for a task what went wrong last.
+
+        Raises:
+            RewardError: too many groups of a task were dropped.
+        """
+        for name, dropped in outcomes:
+            if name not in self._last:
+                continue
+
+            last = self._last[name]
+            last.append(int(dropped))
+            del last[:-WINDOW]
+
+            if sum(last) > self._rates[name] * WINDOW:
+                raise RewardError(
+                    f"task {name!r}: {sum(last)} of its last {len(last)} groups could not be scored; "
+                    f"max_dropped_rate {self._rates[name]:g} allows "
+                    f"{math.floor(self._rates[name] * WINDOW)} of {WINDOW}; "
+                    f"fix the reward and resume; last: {reason(name)}"
+                )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The outcomes of each task's last groups."""
+        return {name: list(last) for name, last in self._last.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned. The policies may have changed since.
+
+        Raises:
+            StateError: this is no such state.
+        """
+        for name, last in state.items():
+            if not isinstance(last, list):
+                raise StateError(
+                    f"dropped groups of task {name!r}: found {last!r}; a list is needed"
+                )
+            if name in self._last:
+                self._last[name] = [int(value) for value in cast("list[int]", last)]

@@ -1,0 +1,49 @@
+"""docs/design.md: its table of rooms, its picture and the places it names are those of the code."""
+
+from __future__ import annotations
+
+import re
+
+from .graph import drawing, import_graph, room_graph, shown
+from .house import FLOORS
+from .source import ROOT, SOURCE
+
+PAGE = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_rooms_is_that_of_the_house():
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| \S", PAGE, flags=re.MULTILINE)
+    rooms = [
+        (str(number), shown(room))
+        for number, floor in reversed(list(enumerate(FLOORS)))
+        for room in floor
+    ]
+    assert rows == rooms
+
+
+def test_the_picture_is_drawn_from_the_imports():
+    picture = drawing(room_graph(import_graph(SOURCE, "mtgrpo")), FLOORS)
+    (block,) = re.findall(r"```mermaid\n(.*?)\n?```", PAGE, flags=re.DOTALL)
+    assert block == picture, f"docs/design.md: put this between ```mermaid and ```:\n{picture}"
+
+
+def test_the_places_where_things_go_are_there():
+    section = PAGE.split("## Where things go\n")[1].split("\n## ")[0]
+    paths = re.findall(r"`((?:src|tests|docs)/[^`]+)`", section)
+    assert len(paths) > 20
+    for path in paths:
+        fixed = path.split("<")[0]  # <rule>.py and the like: the folder must be there
+        assert (ROOT / fixed).exists(), path
+
+
+def test_the_tables_things_are_registered_in_are_there():
+    section = PAGE.split("## Where things go\n")[1].split("\n## ")[0]
+    for table, file in {
+        "WEIGHTINGS": "build.py",
+        "PLANNERS": "build.py",
+        "ACCEPTANCES": "build.py",
+        "FILTERS": "core/filters.py",
+        "_KINDS": "tasks/specs.py",
+    }.items():
+        assert f"`{table}`" in section
+        assert re.search(rf"^{table}\b", (SOURCE / file).read_text(encoding="utf-8"), re.MULTILINE)
