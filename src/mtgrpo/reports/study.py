@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from mtgrpo.evidence import StudyResults
-from mtgrpo.evidence.tables import Table, all_tables
+from mtgrpo.evidence.table import Table
+from mtgrpo.evidence.tables import all_tables
 from mtgrpo.reports import page
 from mtgrpo.reports.figure_files import save
 from mtgrpo.reports.study_figures import study_figures

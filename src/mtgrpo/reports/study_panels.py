@@ -110,16 +110,20 @@ def _draw_dots(
     axes: Axes, methods: Sequence[str], values: Mapping[str, Sequence[float]], baseline: str
 ) -> None:
     """A row per method: its values as dots, in another colour for the baseline, and their mean."""
-    usual, special = colours(2)
+    for is_baseline, colour in zip((False, True), colours(2), strict=True):
+        x: list[float] = []
+        y: list[int] = []
+        for row, method in enumerate(methods):
+            if (method == baseline) is is_baseline:
+                x += values.get(method, ())
+                y += [row] * len(values.get(method, ()))
 
-    for y, method in enumerate(methods):
-        points = values.get(method, ())
-        if not len(points):
-            continue
+        axes.plot(x, y, "o", ms=3.5, color=colour, alpha=0.55, mew=0)
 
-        colour = special if method == baseline else usual
-        axes.plot(points, [y] * len(points), "o", ms=3.5, color=colour, alpha=0.55, mew=0)
-        axes.vlines(float(np.mean(points)), y - 0.3, y + 0.3, color=INK, lw=1.6)
+    rows = [row for row, method in enumerate(methods) if values.get(method)]
+    means = [float(np.mean(values[methods[row]])) for row in rows]
+    low, high = [row - 0.3 for row in rows], [row + 0.3 for row in rows]
+    axes.vlines(means, low, high, color=INK, lw=1.6)
 
 
 def _mean_curve(
