@@ -12,12 +12,13 @@ when each task is trained on exactly as many groups as its quota says.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mtgrpo import TaskMixer, presets
+from mtgrpo import presets
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import Uniform
 
@@ -58,8 +59,8 @@ def one_run(
 ) -> Any:
     """Per step: groups generated, rounds, whether the quotas were met, stale groups trained on."""
     names = [f"task-{k}" for k in range(len(rates))]
-    sampler = presets.get(preset, variant=variant, setting=setting).make_sampler()
-    mixer = TaskMixer(names, batch_size=batch_size, weighting=Uniform(), sampler=sampler, seed=seed)
+    method = replace(presets.get(preset, variant=variant, setting=setting), weighting=Uniform())
+    mixer = method.make_mixer(names, batch_size=batch_size, seed=seed)
     rng, of = np.random.default_rng([seed, 1]), dict(zip(names, rates, strict=True))
     shared = {(name, r): Group(name, r) for name in names for r in (MIXED, WRONG, RIGHT)}
     rows: list[tuple[float, ...]] = []

@@ -28,7 +28,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, T
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
 
-from mtgrpo import RatioPreservingSampler, Uniform, tiny
+from mtgrpo import Method, RatioPreservingSampler, Uniform, tiny
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import TaskSet
 
@@ -90,8 +90,7 @@ def run_ours(folder: str, tasks: TaskSet) -> tuple[Clock, Any]:
     trainer = Recording(
         tasks=tasks,
         args=config(folder),
-        weighting=Uniform(),
-        sampler=sampler,
+        method=Method(Uniform(), sampler),
         callbacks=[clock],
         **parts(),
     )

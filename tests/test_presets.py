@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from mtgrpo import presets
-from mtgrpo.build import complete_sampler, complete_weighting
-from mtgrpo.core.filters import released_lenient, strict
+from mtgrpo.build import build_sampler, build_weighting
+from mtgrpo.core.filters import keep_all, released_lenient, strict
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.rounds import NeededRounds, OversampledRounds
 from mtgrpo.core.types import Group
+from mtgrpo.core.weightings import ImprovementAware
 from mtgrpo.errors import ConfigError
+
+Config = dict[str, Any]
 
 ALL = [(n, v, s) for n in presets.NAMES for v in presets.VARIANTS for s in presets.SETTINGS]
 
@@ -19,40 +25,44 @@ ALL = [(n, v, s) for n in presets.NAMES for v in presets.VARIANTS for s in prese
 def test_every_preset_builds_is_complete_and_prints_every_value(
     name: str, variant: str, setting: str
 ) -> None:
-    preset = presets.get(name, variant=variant, setting=setting)
-    TaskMixer(
-        ["a", "b", "c"],
-        batch_size=8,
-        weighting=preset.make_weighting(),
-        sampler=preset.make_sampler(),
+    method = presets.get(name, variant=variant, setting=setting)
+    method.make_mixer(["a", "b", "c"], batch_size=8)
+    plain = method.as_dict()
+    again = replace(
+        method,
+        weighting=build_weighting(plain["weighting"]),
+        sampler=build_sampler(plain["sampler"]),
     )
-    assert complete_weighting(preset.weighting) == dict(preset.weighting)
-    assert complete_sampler(preset.sampler) == dict(preset.sampler)
-    text = str(preset)
-    for key in (*preset.weighting, *preset.sampler, "epsilon_high"):
+    assert again.as_dict() == plain
+    text = str(method)
+    for key in (*plain["weighting"], *plain["sampler"], "clip"):
         assert f"{key}: " in text
+
+
+def weighting_of(name: str, variant: str = "default", setting: str = "three_tasks") -> Config:
+    return presets.get(name, variant=variant, setting=setting).as_dict()["weighting"]
+
+
+def sampler_of(name: str, variant: str = "default", setting: str = "three_tasks") -> Config:
+    return presets.get(name, variant=variant, setting=setting).as_dict()["sampler"]
 
 
 def test_hyper_parameters_of_the_two_published_settings() -> None:
     three = presets.get("mt_grpo", variant="released", setting="three_tasks")
     nine = presets.get("mt_grpo", variant="released", setting="nine_tasks")
-    assert (three.weighting["improvement_clip"], three.weighting["weight_decay"]) == (0.1, 1e-5)
-    assert nine.weighting["weight_decay"] == 1e-4
-    assert (three.sampler["max_resamples"], nine.sampler["max_resamples"]) == (
-        9,
-        1,
-    )  # rounds, the first included
-    assert (three.sampler["shares_from_step"], nine.sampler["shares_from_step"]) == (0, 10)
-    assert three.sampler["rounds"]["max_inflation"] == 1.0
-    assert nine.sampler["rounds"]["max_inflation"] == 5.0
-    assert three.make_sampler().group_filter is strict
-    assert nine.make_sampler().group_filter is released_lenient
-    regularized = presets.get("mt_grpo_reg", variant="released", setting="three_tasks")
-    assert regularized.sampler["shares_from_step"] == 10
-    assert (
-        presets.get("mt_grpo", variant="paper", setting="three_tasks").sampler["max_resamples"]
-        == 10
-    )
+    assert isinstance(three.weighting, ImprovementAware)
+    assert isinstance(nine.weighting, ImprovementAware)
+    assert (three.weighting.improvement_clip, three.weighting.weight_decay) == (0.1, 1e-5)
+    assert nine.weighting.weight_decay == 1e-4
+    # Rounds, the first included.
+    assert (three.sampler.max_resamples, nine.sampler.max_resamples) == (9, 1)
+    assert (three.sampler.shares_from_step, nine.sampler.shares_from_step) == (0, 10)
+    assert sampler_of("mt_grpo", "released")["rounds"]["max_inflation"] == 1.0
+    assert sampler_of("mt_grpo", "released", "nine_tasks")["rounds"]["max_inflation"] == 5.0
+    assert three.sampler.group_filter is strict
+    assert nine.sampler.group_filter is released_lenient
+    assert sampler_of("mt_grpo_reg", "released")["shares_from_step"] == 10
+    assert sampler_of("mt_grpo", "paper")["max_resamples"] == 10
 
 
 # (variant, setting): quotas, filter, rounds allowed with the first, inflation cap, rho per, shares bind from step
@@ -78,7 +88,7 @@ def test_ratio_preserving_sampler_as_published(name: str, variant: str, setting:
     quotas, group_filter, rounds, cap, refill, per, start = SAMPLERS[variant, setting]
     if variant == "released" and name in ("mt_grpo_reg", "worst_task"):
         start = 10  # all regularised runs
-    assert presets.get(name, variant=variant, setting=setting).sampler == {
+    assert sampler_of(name, variant, setting) == {
         "quotas": quotas,
         "rounds": {
             "kind": "oversampled",
@@ -103,7 +113,7 @@ def test_dapo_fills_task_blind_with_the_same_filter_and_rounds(
     name: str, variant: str, setting: str
 ) -> None:
     _, group_filter, rounds, *_ = SAMPLERS[variant, setting]
-    sampler = presets.get(name, variant=variant, setting=setting).sampler
+    sampler = sampler_of(name, variant, setting)
     assert sampler["keep_shares"] is False
     assert (sampler["group_filter"], sampler["max_resamples"]) == (group_filter, rounds - 1)
     assert (sampler["rounds"]["oversampling"], sampler["rounds"]["max_inflation"]) == (3.0, 1.0)
@@ -112,11 +122,9 @@ def test_dapo_fills_task_blind_with_the_same_filter_and_rounds(
 @pytest.mark.parametrize(("variant", "setting"), SAMPLERS)
 @pytest.mark.parametrize("name", ["grpo", "sec_grpo", "grpo_iwu", "seq_grpo"])
 def test_plain_methods_train_on_the_first_draw(name: str, variant: str, setting: str) -> None:
-    preset = presets.get(name, variant=variant, setting=setting)
-    assert (preset.sampler["group_filter"], preset.sampler["max_resamples"]) == ("none", 0)
-    mixer = TaskMixer(
-        ["a", "b"], batch_size=8, weighting=preset.make_weighting(), sampler=preset.make_sampler()
-    )
+    method = presets.get(name, variant=variant, setting=setting)
+    assert (method.sampler.group_filter, method.sampler.max_resamples) == (keep_all, 0)
+    mixer = method.make_mixer(["a", "b"], batch_size=8)
     assert fill_with(mixer, (0.0, 0.0)) == [8]
     assert len(mixer.batch.groups) == 8  # type: ignore[union-attr]
 
@@ -135,10 +143,7 @@ def fill_with(mixer: TaskMixer, rewards: tuple[float, ...]) -> list[int]:
 def test_a_step_that_accepts_nothing_uses_up_its_rounds_of_3b_and_ends(
     name: str, variant: str, setting: str
 ) -> None:
-    preset = presets.get(name, variant=variant, setting=setting)
-    mixer = TaskMixer(
-        ["a", "b"], batch_size=8, weighting=preset.make_weighting(), sampler=preset.make_sampler()
-    )
+    mixer = presets.get(name, variant=variant, setting=setting).make_mixer(["a", "b"], batch_size=8)
     assert fill_with(mixer, (0.0, 0.0)) == [24] * SAMPLERS[variant, setting][2]
     # Groups of 0.1 throughout have no gradient; only the released lenient filter keeps them.
     mixer.update()
@@ -150,7 +155,7 @@ def test_signals_of_the_variants() -> None:
     def signals(variant: str, name: str = "mt_grpo") -> tuple[object, ...]:
         p = presets.get(name, variant=variant)
         keys = ("reward_ema", "reward_start", "updates", "optimizer")
-        return (p.task_reward, p.observe, p.surrogate, *(p.weighting[key] for key in keys))
+        return (p.task_reward, p.observe, p.surrogate, *(getattr(p.weighting, key) for key in keys))
 
     assert signals("paper") == ("reward", "step", "mean", 0.0, None, "step", "adamw")
     assert signals("released") == ("accuracy", "round", "sum", 0.5, 0.0, "minibatch", "adam")
@@ -161,20 +166,21 @@ def test_signals_of_the_variants() -> None:
     )
     assert signals("paper", "mt_grpo_reg") == signals("paper")
     for variant in ("paper", "released"):
-        iwu = presets.get("grpo_iwu", variant=variant).weighting
-        assert iwu == presets.get("mt_grpo", variant=variant).weighting
+        iwu = weighting_of("grpo_iwu", variant)
+        assert iwu == weighting_of("mt_grpo", variant)
         assert (iwu["improvement"], iwu["weight_lr"]) == ("surrogate", 0.025)
-        scale = presets.get("worst_task", variant=variant).weighting["reward_scale"]
-        assert scale == {"paper": 1.0, "released": 0.2}[variant]
-        assert presets.get("worst_task", variant=variant).weighting["eta"] == 0.0
-        sec = presets.get("sec_grpo", variant=variant).weighting
-        assert sec == {"rule": "sec", "alpha": 0.5, "temperature": 0.2}
+        worst = weighting_of("worst_task", variant)
+        assert worst["reward_scale"] == {"paper": 1.0, "released": 0.2}[variant]
+        assert worst["eta"] == 0.0
+        assert weighting_of("sec_grpo", variant) == {
+            "rule": "sec",
+            "alpha": 0.5,
+            "temperature": 0.2,
+        }
 
 
 def test_clips_follow_the_method() -> None:
-    clips = {
-        name: (presets.get(name).epsilon, presets.get(name).epsilon_high) for name in presets.NAMES
-    }
+    clips = {name: presets.get(name).clip for name in presets.NAMES}
     assert {name for name, clip in clips.items() if clip == (0.2, 0.2)} == {
         "grpo",
         "sec_grpo",
@@ -185,12 +191,26 @@ def test_clips_follow_the_method() -> None:
     } == {(0.2, 0.28)}
 
 
+def test_changes_are_made_to_single_arguments_or_to_whole_parts() -> None:
+    changed = presets.get(
+        "mt_grpo",
+        variant="paper",
+        weighting={"weight_lr": 0.1},
+        sampler={"rounds": {"oversampling": 2}, "acceptance": {"kind": "counted"}},
+    ).as_dict()
+    assert changed["weighting"] == {**weighting_of("mt_grpo", "paper"), "weight_lr": 0.1}
+    before = sampler_of("mt_grpo", "paper")
+    assert changed["sampler"]["rounds"] == {**before["rounds"], "oversampling": 2.0}
+    assert changed["sampler"]["acceptance"] == {"kind": "counted", "decay": 0.8, "prior": 2.0}
+    other = presets.get("mt_grpo", weighting={"rule": "sec", "alpha": 0.3}).as_dict()
+    assert other["weighting"] == {"rule": "sec", "alpha": 0.3, "temperature": 0.2}
+    assert other["sampler"] == sampler_of("mt_grpo")
+
+
 def test_planners_follow_the_variant() -> None:
-    assert isinstance(presets.get("mt_grpo").make_sampler().rounds, NeededRounds)
-    assert isinstance(
-        presets.get("mt_grpo", variant="paper").make_sampler().rounds, OversampledRounds
-    )
-    assert presets.get("dapo").make_sampler().keep_shares is False
+    assert isinstance(presets.get("mt_grpo").sampler.rounds, NeededRounds)
+    assert isinstance(presets.get("mt_grpo", variant="paper").sampler.rounds, OversampledRounds)
+    assert presets.get("dapo").sampler.keep_shares is False
 
 
 def test_weighting_is_bound_and_takes_overrides() -> None:

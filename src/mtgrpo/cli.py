@@ -278,12 +278,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 def _study(arguments: argparse.Namespace) -> int:
     require("rich", "cli")
-    from mtgrpo.config import parse_assignments
     from mtgrpo.console import StudyDisplay, study_table
     from mtgrpo.evidence import load_results
     from mtgrpo.evidence.tables import final_table
     from mtgrpo.jobs.study import collect, load_experiment, run_study, write_results
     from mtgrpo.reports.study import write_study_report
+    from mtgrpo.yaml_text import parse_assignments
 
     experiment = load_experiment(
         arguments.experiment,
@@ -312,6 +312,6 @@ def _presets(arguments: argparse.Namespace) -> int:
     from mtgrpo import presets
 
     for name in [arguments.name] if arguments.name else presets.NAMES:
-        preset = presets.get(name, variant=arguments.variant, setting=arguments.setting)
-        print(preset if arguments.name else f"{name:12} {preset.summary}")
+        method = presets.get(name, variant=arguments.variant, setting=arguments.setting)
+        print(method if arguments.name else f"{name:12} {method.summary}")
     return 0

@@ -11,7 +11,7 @@ from mtgrpo.errors import require
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mtgrpo.config import RunConfig
+    from mtgrpo.config import ResolvedRun
     from mtgrpo.evidence.table import Table as StudyTable
     from mtgrpo.jobs.study import Experiment
     from mtgrpo.simulation import SimulationResult
@@ -32,7 +32,7 @@ _console = Console(highlight=False)
 class TrainingDisplay:
     """A progress bar, one line per step, one table per evaluation; plain lines where there is no terminal."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: ResolvedRun) -> None:
         self._config = config
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtgrpo.config import ModelShape, RunConfig
+from mtgrpo.config import ModelShape, ResolvedRun
 from mtgrpo.plan import GIB, Plan, estimate_memory
 
 PROMPT_TOKENS = 512
@@ -29,7 +29,7 @@ def model_shape(model: str) -> ModelShape | None:
     )
 
 
-def describe_memory(config: RunConfig, plan: Plan, model: str) -> list[tuple[str, str]]:
+def describe_memory(config: ResolvedRun, plan: Plan, model: str) -> list[tuple[str, str]]:
     """Lines for the plan of a run: memory of one process, by use."""
     shape = model_shape(model) or config.model_shape
     if shape is None:

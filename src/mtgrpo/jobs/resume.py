@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mtgrpo.config import RunConfig, load_config, parse_config
+from mtgrpo.config import ResolvedRun, load_config, parse_config
 from mtgrpo.errors import RunError, StateError
 from mtgrpo.runlog import read_run
 from mtgrpo.runlog.checkpoints import SEAL_FILE, newest, set_aside
@@ -19,7 +19,7 @@ RESUMABLE = frozenset({"steps", "evaluation", "checkpoint", "threads", "output"}
 RESUMABLE_OF_TASK = frozenset({"scoring"})
 
 
-def finished_summary(out: Path, config: RunConfig) -> dict[str, Any] | None:
+def finished_summary(out: Path, config: ResolvedRun) -> dict[str, Any] | None:
     """The summary of a run that has nothing left to do, None otherwise."""
     with os_errors_as(out, "read"):
         if not (out / "summary.json").is_file():
@@ -56,7 +56,7 @@ def logged_evaluation(out: Path, step: int) -> dict[str, dict[str, float]]:
     }
 
 
-def check_same_run(out: Path, config: RunConfig) -> None:
+def check_same_run(out: Path, config: ResolvedRun) -> None:
     """Refuse to go on with a run that was started with another configuration.
 
     Raises:

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mtgrpo.build import build_sampler, build_weighting
-from mtgrpo.config import RunConfig
+from mtgrpo.config import ResolvedRun
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.core.report import StepReport
 from mtgrpo.errors import ConfigError, MtgrpoError, require
@@ -61,7 +60,7 @@ class Silent:
         """Nothing."""
 
 
-def evaluate(config: RunConfig, *, model: str | None = None) -> dict[str, Any]:
+def evaluate(config: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
     """Test accuracy per task of a model.
 
     Args:
@@ -85,7 +84,7 @@ def evaluate(config: RunConfig, *, model: str | None = None) -> dict[str, Any]:
 
 
 def train(
-    config: RunConfig, *, resume: bool = False, display: Display | None = None
+    config: ResolvedRun, *, resume: bool = False, display: Display | None = None
 ) -> dict[str, Any]:
     """Train, evaluating before and after; everything is in the run directory.
 
@@ -253,13 +252,7 @@ def _trainer(job: Job, log: RunLog | None, display: Display) -> Any:
             job.model,
             job.tasks,
             args=arguments,
-            weighting=build_weighting(config.weighting),
-            sampler=build_sampler(config.sampler),
-            task_reward=config.task_reward or "accuracy",
-            observe=config.observe or "step",
-            surrogate=config.surrogate or "mean",
-            loss_shares=bool(config.loss_shares),
-            prompt_memory=bool(config.prompt_memory),
+            method=config.method,
             share_prompts=not torch.cuda.is_available()
             if config.share_prompts is None
             else config.share_prompts,

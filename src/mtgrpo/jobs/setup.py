@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mtgrpo import tiny
-from mtgrpo.build import build_weighting
-from mtgrpo.config import RunConfig
+from mtgrpo.config import ResolvedRun
+from mtgrpo.core.weightings import Sequential
 from mtgrpo.errors import ConfigError, require, unknown
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.plan import Plan, make_plan
@@ -32,14 +32,14 @@ class Job:
         trl: Arguments of TRL's ``GRPOConfig``.
     """
 
-    config: RunConfig
+    config: ResolvedRun
     tasks: TaskSet
     plan: Plan
     model: str
     trl: Mapping[str, Any]
 
 
-def prepare(config: RunConfig) -> Job:
+def prepare(config: ResolvedRun) -> Job:
     """Check everything that can be checked without a model.
 
     Raises:
@@ -52,12 +52,12 @@ def prepare(config: RunConfig) -> Job:
         tasks = TaskSet(
             *(replace(t, test=[t.test[i] for i in range(min(limit, len(t.test)))]) for t in tasks)
         )
-    weighting = dict(config.weighting)
-    if weighting["rule"] == "sequential" and not weighting["phases"]:
-        weighting["phases"] = _families(tasks)
-        weighting["steps_per_phase"] = -(-config.steps // len(weighting["phases"]))
-    config = replace(config, weighting=weighting)
-    build_weighting(config.weighting).bind(tasks.names)
+    weighting = config.method.weighting
+    if isinstance(weighting, Sequential) and not weighting.phases:
+        phases = _families(tasks)
+        weighting = Sequential(phases, -(-config.steps // len(phases)))
+        config = replace(config, method=replace(config.method, weighting=weighting))
+    config.method.make_mixer(tasks.names, batch_size=config.batch_size)  # it fits the tasks
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     plan = make_plan(
         config, world_size=world_size, num_test_prompts=sum(len(t.test) for t in tasks)
@@ -73,7 +73,7 @@ def _families(tasks: TaskSet) -> list[list[str]]:
     return list(families.values())
 
 
-def _grpo_arguments(config: RunConfig, plan: Plan) -> dict[str, Any]:
+def _grpo_arguments(config: ResolvedRun, plan: Plan) -> dict[str, Any]:
     torch, trl = require("torch", "trl"), require("trl", "trl")
     on_cpu = not torch.cuda.is_available()
     updates, samples = config.updates_per_step, config.evaluation.samples_per_prompt
@@ -118,7 +118,7 @@ def _grpo_arguments(config: RunConfig, plan: Plan) -> dict[str, Any]:
     return {**defaults, **config.trl, **managed}
 
 
-def describe_job(config: RunConfig) -> dict[str, list[tuple[str, str]]]:
+def describe_job(config: ResolvedRun) -> dict[str, list[tuple[str, str]]]:
     """The resolved plan, in sections of lines, for ``--dry-run``. Loads no weights.
 
     Raises:
@@ -126,6 +126,7 @@ def describe_job(config: RunConfig) -> dict[str, list[tuple[str, str]]]:
     """
     job = prepare(config)
     config, plan = job.config, job.plan
+    method = config.method.as_dict()
     trained = {f.removeprefix("_"): str(v) for f, v in sorted(job.trl.items())}
     return {
         "run": [
@@ -136,8 +137,8 @@ def describe_job(config: RunConfig) -> dict[str, list[tuple[str, str]]]:
         "tasks": [
             (t.name, f"{len(t.train):,} train, {len(t.test):,} test rows") for t in job.tasks
         ],
-        "weighting": [(k, str(v)) for k, v in config.weighting.items()],
-        "sampler": [(k, str(v)) for k, v in config.sampler.items()],
+        "weighting": [(k, str(v)) for k, v in method["weighting"].items()],
+        "sampler": [(k, str(v)) for k, v in method["sampler"].items()],
         "batch": [
             ("steps", f"{config.steps:,} ({plan.optimizer_steps:,} policy updates)"),
             (

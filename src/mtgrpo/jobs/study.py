@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtgrpo.config import CONFIGS_DIR, RunConfig, parse_config
+from mtgrpo.config import CONFIGS_DIR, ResolvedRun, parse_config
 from mtgrpo.errors import ConfigError, RunError, require, unknown
 from mtgrpo.evidence import digest_run
 from mtgrpo.runlog import read_run
 from mtgrpo.runlog.lock import locked_by_live_process
-from mtgrpo.yaml_text import parse_yaml
+from mtgrpo.yaml_text import read_yaml
 
 EXPERIMENTS_DIR = CONFIGS_DIR / "experiments"
 KEYS = ("base", "methods", "seeds", "baseline", "thresholds")
@@ -47,7 +47,7 @@ class Experiment:
     baseline: str
     thresholds: tuple[float, ...]
 
-    def config(self, method: str, seed: int, output: Path) -> RunConfig:
+    def config(self, method: str, seed: int, output: Path) -> ResolvedRun:
         """The resolved configuration of one run."""
         values = {
             **self.base,
@@ -89,17 +89,13 @@ def load_experiment(
     Raises:
         ConfigError: Unreadable, unknown keys or methods, or a run configuration that cannot work.
     """
-    yaml = require("yaml", "cli")
     shipped = shipped_experiments()
     path = Path(source) if Path(source).is_file() else shipped.get(source)
     if path is None:
         raise ConfigError(
             unknown(source, "experiment: no such file, nor a shipped one named", source, shipped)
         )
-    try:
-        data = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    data = read_yaml(path)
     where = path.stem
     if (
         not isinstance(data, Mapping)
@@ -235,7 +231,7 @@ def is_finished(experiment: Experiment, output: Path, method: str, seed: int) ->
     )
 
 
-def _start(config: RunConfig, path: Path) -> subprocess.Popen[str]:
+def _start(config: ResolvedRun, path: Path) -> subprocess.Popen[str]:
     yaml = require("yaml", "cli")
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.parent / f"{path.name}.yaml"

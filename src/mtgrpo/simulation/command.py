@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtgrpo.errors import ConfigError, MtgrpoError, require
+from mtgrpo.errors import ConfigError, MtgrpoError
 from mtgrpo.runlog import Run, read_run
 from mtgrpo.simulation.fitting import fit, fit_errors
 from mtgrpo.simulation.loop import simulate
@@ -16,7 +16,7 @@ from mtgrpo.simulation.result import SimulationResult
 from mtgrpo.simulation.sweeps import Sweep, sweep
 from mtgrpo.simulation.world import World
 from mtgrpo.tasks.specs import build_task
-from mtgrpo.yaml_text import parse_yaml
+from mtgrpo.yaml_text import read_yaml
 
 
 @dataclass(frozen=True)
@@ -156,15 +156,7 @@ def _world(name: str) -> World:
     if not path.is_file():
         return World.named(name)
 
-    yaml = require("yaml", "cli")
-
-    try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: cannot be read: {reason}") from None
-
-    return World.from_dict(values)
+    return World.from_dict(read_yaml(path))
 
 
 def _sweep_values(text: str) -> tuple[str, list[float]]:

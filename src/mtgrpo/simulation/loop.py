@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from mtgrpo import presets
-from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.config import RunConfig
 from mtgrpo.core.filters import informative_filter
-from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.simulation.policy import ToyPolicy
@@ -59,38 +57,33 @@ def simulate(
     """
     setting = setting or nearest_setting(world)
 
-    config = RunConfig(
-        tasks=[{"name": name} for name in world.names],
-        preset=preset,
-        variant=variant,
-        setting=setting,
-        weighting=weighting if isinstance(weighting, Mapping) else {},
-        sampler=sampler if isinstance(sampler, Mapping) else {},
-        steps=steps,
-        batch_size=batch_size,
-        group_size=group_size,
-        updates_per_step=updates_per_step,
-        prompt_memory=prompt_memory,
-    ).resolved()
-
-    method = presets.get(preset, variant=variant, setting=setting)
-    if not isinstance(weighting, TaskWeighting):
-        weighting = build_weighting(config.weighting)
-    if not isinstance(sampler, RatioPreservingSampler):
-        sampler = build_sampler(config.sampler)
-
-    mixer = TaskMixer(
-        world.names,
-        batch_size=batch_size,
-        weighting=weighting,
-        sampler=sampler,
-        task_reward=method.task_reward,
-        observe=method.observe,
-        seed=seed,
+    method = (
+        RunConfig(
+            tasks=[{"name": name} for name in world.names],
+            preset=preset,
+            variant=variant,
+            setting=setting,
+            weighting=weighting if isinstance(weighting, Mapping) else {},
+            sampler=sampler if isinstance(sampler, Mapping) else {},
+            steps=steps,
+            batch_size=batch_size,
+            group_size=group_size,
+            updates_per_step=updates_per_step,
+            prompt_memory=prompt_memory,
+        )
+        .resolved()
+        .method
     )
 
+    if isinstance(weighting, TaskWeighting):
+        method = replace(method, weighting=weighting)
+    if isinstance(sampler, RatioPreservingSampler):
+        method = replace(method, sampler=sampler)
+
+    mixer = method.make_mixer(world.names, batch_size=batch_size, seed=seed)
+
     has_finite_sets = any(task.num_prompts for task in world.tasks)
-    remember = bool(prompt_memory or (config.prompt_memory and has_finite_sets))
+    remember = bool(prompt_memory or (method.prompt_memory and has_finite_sets))
     sets = PromptSets(world, seed, remember)
     policy = ToyPolicy(world, group_size, np.random.default_rng([seed, 1]), sets)
     record = Record(mixer, policy, steps)

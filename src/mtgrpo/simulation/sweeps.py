@@ -200,29 +200,22 @@ def _placed(common: dict[str, Any], parameter: str, value: Value) -> dict[str, A
     if parameter in ARGUMENTS:
         return {parameter: value}
 
-    method = presets.get(common["preset"], variant=common["variant"], setting=common["setting"])
+    variant, setting = common["variant"], common["setting"]
+    method = presets.get(common["preset"], variant=variant, setting=setting).as_dict()
+    weighting, sampler = method["weighting"], method["sampler"]
+    planners = {name: value for name, value in sampler.items() if isinstance(value, dict)}
 
     outer, _, inner = parameter.partition(".")
-    if inner:
-        nested = method.sampler.get(outer)
-        if isinstance(nested, dict) and inner in nested:
-            return {"sampler": {outer: {inner: value}}}
-    elif parameter in method.weighting and parameter != "rule":
+    if inner in planners.get(outer, {}):
+        return {"sampler": {outer: {inner: value}}}
+    if parameter in weighting and parameter != "rule":
         return {"weighting": {parameter: value}}
-    elif parameter in method.sampler:
+    if parameter in sampler:
         return {"sampler": {parameter: value}}
 
-    nested_names = [
-        f"{o}.{i}" for o, spec in method.sampler.items() if isinstance(spec, dict) for i in spec
-    ]
+    allowed = [*ARGUMENTS, *(name for name in weighting if name != "rule"), *sampler]
+    for name, planner in planners.items():
+        allowed += [f"{name}.{argument}" for argument in planner]
 
-    allowed = [
-        *ARGUMENTS,
-        *(name for name in method.weighting if name != "rule"),
-        *method.sampler,
-        *nested_names,
-    ]
-
-    raise ConfigError(
-        unknown(f"sweep of {common['preset']}", "parameter", parameter, allowed, most=40)
-    )
+    where = f"sweep of {common['preset']}"
+    raise ConfigError(unknown(where, "parameter", parameter, allowed, most=40))

@@ -85,6 +85,9 @@ class World:
         Raises:
             ConfigError: An unknown or missing key, or an impossible value.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"World: {values!r}; a mapping with the key 'tasks' is needed")
+
         tasks = values.get("tasks")
         if not isinstance(tasks, Sequence) or not all(isinstance(task, Mapping) for task in tasks):
             raise ConfigError(

@@ -20,7 +20,7 @@ faulthandler.dump_traceback_later(600, exit=True)  # processes that wait for eac
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
-from mtgrpo import ImprovementAware, RatioPreservingSampler
+from mtgrpo import ImprovementAware, Method, RatioPreservingSampler
 from mtgrpo.core.rounds import NeededRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl.banked import OLD
@@ -97,9 +97,11 @@ def build(name, max_steps=6, **changes):
             save_steps=3,
             disable_tqdm=True,
         ),
-        weighting=ImprovementAware(improvement="rewards", weight_lr=0.3),
-        sampler=RatioPreservingSampler(
-            max_staleness=2, rounds=NeededRounds(confidence=0.9, max_inflation=12.0)
+        method=Method(
+            ImprovementAware(improvement="rewards", weight_lr=0.3),
+            RatioPreservingSampler(
+                max_staleness=2, rounds=NeededRounds(confidence=0.9, max_inflation=12.0)
+            ),
         ),
         processing_class=AutoTokenizer.from_pretrained(model_path, padding_side="left"),
     )

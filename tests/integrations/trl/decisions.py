@@ -20,7 +20,7 @@ faulthandler.dump_traceback_later(300, exit=True)  # processes that wait for eac
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
-from mtgrpo import ImprovementAware, RatioPreservingSampler
+from mtgrpo import ImprovementAware, Method, RatioPreservingSampler
 from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from tests.integrations.trl.toy import make_tasks
@@ -84,8 +84,10 @@ def build(name, steps, **changes):
             save_strategy="no",
             disable_tqdm=True,
         ),
-        weighting=ImprovementAware(improvement="rewards", weight_lr=0.3),
-        sampler=RatioPreservingSampler(**sampler),
+        method=Method(
+            ImprovementAware(improvement="rewards", weight_lr=0.3),
+            RatioPreservingSampler(**sampler),
+        ),
         processing_class=AutoTokenizer.from_pretrained(model_path, padding_side="left"),
         **changes,
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 import trl
 
-from mtgrpo import RatioPreservingSampler, Uniform
+from mtgrpo import Method, RatioPreservingSampler, Uniform
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import Task, TaskSet
@@ -104,8 +104,7 @@ def test_environments_run_once_per_rollout_and_their_observations_are_trained_on
     tokenizer.add_special_tokens({"eos_token": "<|im_end|>"})
     arguments = {
         "environment_factory": {"room": Room, "garden": Garden},
-        "weighting": Uniform(),
-        "sampler": RatioPreservingSampler(max_resamples=3),
+        "method": Method(Uniform(), RatioPreservingSampler(max_resamples=3)),
     }
     trainer = Spy(
         lab.model(),

@@ -16,7 +16,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from mtgrpo import ImprovementAware, RatioPreservingSampler, Uniform
+from mtgrpo import ImprovementAware, Method, RatioPreservingSampler, Uniform
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl.loss_shares import LOSS_FACTORS
 from mtgrpo.integrations.trl.surrogate import TASK_NUMBERS
@@ -63,13 +63,13 @@ def build(
     memory=False,
     **changes,
 ):
-    arguments = {
-        "weighting": weighting,
-        "sampler": sampler,
-        "loss_shares": loss_shares,
-        "prompt_memory": memory,
-    }
-    return cls(tasks=make_tasks(), args=config(name, **changes), **arguments, **parts())
+    method = Method(
+        weighting or ImprovementAware(),
+        sampler or RatioPreservingSampler(),
+        loss_shares=loss_shares,
+        prompt_memory=memory,
+    )
+    return cls(tasks=make_tasks(), args=config(name, **changes), method=method, **parts())
 
 
 class Shares(MultiTaskGRPOTrainer):

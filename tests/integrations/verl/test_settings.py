@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mtgrpo import presets
+from mtgrpo.core.weightings import ImprovementAware
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.verl.settings import VerlSettings, make_mixer, read_settings
 
@@ -15,7 +16,7 @@ def test_an_empty_section_is_the_default_method():
     mixer = make_mixer(settings, ["a", "b"], batch_size=4, seed=1)
     assert mixer.tasks == ("a", "b")
     assert mixer.batch_size == 4
-    assert type(mixer.weighting) is type(presets.get("mt_grpo").make_weighting())
+    assert type(mixer.weighting) is type(presets.get("mt_grpo").weighting)
     assert mixer.task_reward == "accuracy"
 
 
@@ -74,9 +75,10 @@ def test_methods_that_cannot_work_are_refused(values, message):
 @pytest.mark.parametrize("name", presets.NAMES)
 def test_every_preset_makes_a_mixer(name, variant):
     values = {"preset": name, "variant": variant}
-    if presets.get(name, variant=variant).weighting["rule"] == "improvement_aware":
+    method = presets.get(name, variant=variant)
+    if isinstance(method.weighting, ImprovementAware):
         values["weighting"] = {"improvement": "rewards"}
-    if presets.get(name, variant=variant).sampler["max_staleness"]:
+    if method.sampler.max_staleness:
         values["sampler"] = {"max_staleness": 0}
     mixer = make_mixer(read_settings(values), ["a", "b", "c"], batch_size=6, seed=0)
     assert sum(mixer.weights().values()) == pytest.approx(1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from mtgrpo.core.batch import Batch
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.types import Group
 from mtgrpo.errors import StateError
+from mtgrpo.tasks.own_copy import own_copy
 
 TASK_KEY = "mtgrpo_task"
 ROW_KEY = "mtgrpo_row"
@@ -59,8 +59,8 @@ class Slot(NamedTuple):
 
 # ---- rows ------------------------------------------------------------------------------------------------------
 def input_row(task: str, index: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's row as it travels through TRL. The prompt is copied: some versions edit it in place."""
-    return {**row, "prompt": copy.deepcopy(row["prompt"]), TASK_KEY: task, ROW_KEY: index}
+    """A task's row as it travels through TRL. Copied: some versions and environments edit it in place."""
+    return {**own_copy(dict(row)), TASK_KEY: task, ROW_KEY: index}
 
 
 def split_generation(generation: Sequence[Any], num_rows: int) -> list[tuple[Any, ...]]:

@@ -4,6 +4,7 @@
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig
 
+from mtgrpo import presets
+from mtgrpo.core.method import Method
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
 from mtgrpo.errors import ConfigError, StateError
@@ -89,6 +92,35 @@ def default_args(model: Any) -> GRPOConfig:
     """TRL's own default: a run directory named after the model."""
     name = model if isinstance(model, str) else str(getattr(model.config, "_name_or_path", "model"))
     return GRPOConfig(f"{name.rstrip('/').rpartition('/')[2] or 'model'}-GRPO")
+
+
+def find_method(method: Method | str | None) -> Method:
+    """The method itself, the preset of that name, or the default.
+
+    Raises:
+        ConfigError: Something else, or an unknown name.
+    """
+    if method is None:
+        return Method()
+    if isinstance(method, str):
+        return presets.get(method)
+    if isinstance(method, Method):
+        return method
+    raise ConfigError(
+        f"{WHERE}: method is {method!r}; a Method is needed, or the name of a preset; "
+        "write method=Method(weighting, sampler)"
+    )
+
+
+def with_clip(args: GRPOConfig, method: Method) -> GRPOConfig:
+    """`args`, with the method's clip where they leave it at TRL's defaults."""
+    is_default = args.epsilon == GRPOConfig.epsilon and args.epsilon_high is None
+    if method.clip is None or not is_default:
+        return args
+
+    args = copy.copy(args)
+    args.epsilon, args.epsilon_high = method.clip
+    return args
 
 
 def check_arguments(

@@ -26,12 +26,10 @@ from transformers import TrainerCallback
 from trl import GRPOConfig
 
 from mtgrpo.core.filters import informative_filter
-from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.method import Method
 from mtgrpo.core.prompts import PromptStream, remember_groups
 from mtgrpo.core.report import StepReport
-from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group
-from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import setup as trl_setup
 from mtgrpo.integrations.trl.agreement import check_agreement
@@ -65,15 +63,9 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         tasks: Rows and rewards. Tasks without training rows are only evaluated.
         args: TRL's own `GRPOConfig`, with TRL's meaning. A generation batch holds
             ``generation_batch_size / num_generations`` groups: the mixer's batch size B.
-        weighting: Rule for the task weights; default `ImprovementAware()`.
-        sampler: Rule for filling a batch; default `RatioPreservingSampler()`.
-        task_reward: What drives the weights: ``"accuracy"`` or ``"reward"``.
-        observe: ``"step"`` or ``"round"``, see `TaskMixer`.
-        surrogate: Form of the improvement for weightings that use it: ``"mean"`` (paper) or ``"sum"`` (released).
-        loss_shares: Scale advantages so that each task's share of the loss is its share of the quotas, whatever the
-            lengths of its completions and its shortfall. See `mtgrpo.core.loss_shares` and docs/trl.md.
-        prompt_memory: Ask prompts again rarely whose last groups were all right or all wrong; what is measured of the
-            tasks stays unbiased. See `mtgrpo.core.prompt_memory` and docs/trl.md.
+        method: What is trained on, and how the task weights move: a `Method`, or the name of a preset, such as
+            ``"balanced"``. Default: `ImprovementAware` weights and a `RatioPreservingSampler`. Its clip is used where
+            `args` leaves ``epsilon`` and ``epsilon_high`` at TRL's defaults.
         share_prompts: Compute each prompt once for all its completions, in generation and in the loss: faster for
             small models, the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
         eval_seed: Of the evaluation's own randomness: evaluating never changes training, and runs are compared on
@@ -102,13 +94,7 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         tasks: TaskSet,
         *,
         args: GRPOConfig | None = None,
-        weighting: TaskWeighting | None = None,
-        sampler: RatioPreservingSampler | None = None,
-        task_reward: str = "accuracy",
-        observe: str = "step",
-        surrogate: str = "mean",
-        loss_shares: bool = False,
-        prompt_memory: bool = False,
+        method: Method | str | None = None,
         share_prompts: bool = False,
         eval_seed: int = 1234,
         run_log: RunLog | None = None,
@@ -126,23 +112,22 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         eval_dataset: None = None,
     ) -> None:
         args = trl_setup.default_args(model) if args is None else args
-        weighting = weighting or ImprovementAware()
+        self.method = method = trl_setup.find_method(method)
+        args = trl_setup.with_clip(args, method)
         self.schedule = trl_setup.make_schedule(args)
         trl_setup.check_arguments(
-            tasks, args, self.schedule, weighting, reward_funcs, train_dataset, eval_dataset
+            tasks, args, self.schedule, method.weighting, reward_funcs, train_dataset, eval_dataset
         )
-        self.mixer = TaskMixer(
+        self.mixer = method.make_mixer(
             trl_setup.trained_names(tasks),
             batch_size=self.schedule.batch_size,
-            weighting=weighting,
-            sampler=sampler,
-            task_reward=task_reward,
-            observe=observe,
             families=trl_setup.families(tasks),
             seed=args.seed,
         )
         self.streams = {
-            task.name: PromptStream(task.name, len(task.train), args.seed, remember=prompt_memory)
+            task.name: PromptStream(
+                task.name, len(task.train), args.seed, remember=method.prompt_memory
+            )
             for task in tasks
             if len(task.train)
         }
@@ -150,13 +135,13 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
         meter = SurrogateMeter(
             tasks.names,
-            surrogate,
+            method.surrogate,
             epsilon_low=args.epsilon,
             epsilon_high=args.epsilon if args.epsilon_high is None else args.epsilon_high,
             level=args.importance_sampling_level,
         )
-        self.meter = meter if weighting.uses_improvements else None
-        self.loss_shares = loss_shares
+        self.meter = meter if method.weighting.uses_improvements else None
+        self.loss_shares = method.loss_shares
         self.eval_seed, self.evaluation = eval_seed, {}
         self.on_mixer_step, self._writer = on_mixer_step, None
         self._owners = {}

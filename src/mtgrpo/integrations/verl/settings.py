@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.config import RunConfig
+from mtgrpo.core.method import Method
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.sampler import RatioPreservingSampler
-from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.errors import ConfigError
 from mtgrpo.values import parse_dataclass
 
@@ -89,46 +87,33 @@ def make_mixer(
 
     try:
         run = RunConfig(tasks=(), batch_size=batch_size, **shared).resolved()
-        weighting = build_weighting(run.weighting)
-        sampler = build_sampler(run.sampler)
     except ConfigError as error:
         raise ConfigError(f"{WHERE}: {error}") from None
 
-    _check_supported(weighting, sampler)
-    _say_what_is_missing(run)
-
-    assert run.task_reward is not None  # both are filled in by resolved()
-    assert run.observe is not None
-    return TaskMixer(
-        tasks,
-        batch_size=batch_size,
-        weighting=weighting,
-        sampler=sampler,
-        task_reward=run.task_reward,
-        observe=run.observe,
-        seed=seed,
-    )
+    _check_supported(run.method)
+    _say_what_is_missing(run.method)
+    return run.method.make_mixer(tasks, batch_size=batch_size, seed=seed)
 
 
-def _check_supported(weighting: TaskWeighting, sampler: RatioPreservingSampler) -> None:
-    if weighting.uses_improvements:
+def _check_supported(method: Method) -> None:
+    if method.weighting.uses_improvements:
         raise ConfigError(
             f"{WHERE}: the weighting wants improvements measured by one more forward pass per "
             "policy update, for which verl has no place; set weighting: {improvement: rewards}"
         )
-    if staleness := sampler.bank.max_staleness:
+    if staleness := method.sampler.max_staleness:
         raise ConfigError(
             f"{WHERE}: the sampler's max_staleness={staleness} keeps surplus groups for later "
             "steps, for whose log-probabilities verl has no place; set sampler: {max_staleness: 0}"
         )
 
 
-def _say_what_is_missing(run: RunConfig) -> None:
-    missing = [name for name in ("loss_shares", "prompt_memory") if getattr(run, name)]
+def _say_what_is_missing(method: Method) -> None:
+    missing = [name for name in ("loss_shares", "prompt_memory") if getattr(method, name)]
     if missing:
         logger.warning(
             "%s: preset %r without %s, for which verl has no place",
             WHERE,
-            run.preset,
+            method.name,
             " and ".join(missing),
         )
