@@ -18,15 +18,17 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtgrpo import presets
-from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.weightings import Sequential
 from tests.golden.engine import TASKS, ToyEngine
 
 FOLDER = Path(__file__).parent
@@ -72,34 +74,24 @@ def make(case: Case, seed: int = SEED) -> tuple[TaskMixer, ToyEngine]:
 
     All that is known here of how the library makes a method from its name is in this function.
     """
-    preset = presets.get(case.name, variant=case.variant, setting=case.setting)
+    method = presets.get(case.name, variant=case.variant, setting=case.setting)
     tasks = TASKS[case.setting]
     families = {task.name: task.family for task in tasks}
-    weighting = dict(preset.weighting)
 
-    if weighting["rule"] == "sequential":
+    if isinstance(method.weighting, Sequential):
         # One family after the other, as a job has it when nothing else is said.
         phases: dict[str, list[str]] = {}
 
         for task in tasks:
             phases.setdefault(task.family, []).append(task.name)
 
-        weighting["phases"] = list(phases.values())
-        weighting["steps_per_phase"] = -(-NUM_STEPS // len(phases))
+        weighting = Sequential(list(phases.values()), math.ceil(NUM_STEPS / len(phases)))
+        method = replace(method, weighting=weighting)
 
-    mixer = TaskMixer(
-        list(families),
-        batch_size=BATCH_SIZE,
-        weighting=build_weighting(weighting),
-        sampler=build_sampler(preset.sampler),
-        task_reward=preset.task_reward,
-        observe=preset.observe,
-        families=families,
-        seed=seed,
-    )
+    mixer = method.make_mixer(list(families), batch_size=BATCH_SIZE, families=families, seed=seed)
 
     # The presets that remember prompts also filter groups; the filter says which ones inform.
-    return mixer, ToyEngine(tasks, preset.prompt_memory, mixer.sampler.group_filter)
+    return mixer, ToyEngine(tasks, method.prompt_memory, mixer.sampler.group_filter)
 
 
 def run(
