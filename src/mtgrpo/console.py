@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mtgrpo.config import ResolvedRun
-    from mtgrpo.evidence.tables import Table as StudyTable
+    from mtgrpo.evidence.table import Table as StudyTable
     from mtgrpo.jobs.study import Experiment
     from mtgrpo.simulation import SimulationResult
     from mtgrpo.simulation.command import SimulationOutcome
