@@ -36,7 +36,7 @@ KNOWS: dict[str, tuple[str, ...]] = {
 
 # Where a configuration meets an engine.
 ALSO_KNOWS: dict[str, tuple[str, ...]] = {
-    "integrations/verl/settings.py": ("config",),
+    "integrations/verl/settings.py": ("presets",),
     "integrations/trl/setup.py": ("presets",),
     "integrations/trl/job.py": ("config", "plan", "presets"),
 }
