@@ -165,6 +165,14 @@ def test_groups_of_one_row_are_dropped_one_by_one(first):
     assert [math.isnan(reward) for reward in rewards] == [False] * 3 + [True] * 3 + [False] * 3
 
 
+def test_what_happens_to_an_input_row_does_not_reach_the_tasks():
+    row = {"prompt": [{"role": "user", "content": "p"}], "numbers": [3, 4]}
+    travels = input_row("a", 0, row)
+    travels["numbers"].pop()
+    travels["prompt"][0]["content"] = ""
+    assert row == {"prompt": [{"role": "user", "content": "p"}], "numbers": [3, 4]}
+
+
 def test_mixed_batches_are_scored_by_their_tasks_in_one_call_each():
     tasks = make_tasks()
     scores = TaskScores(tasks)

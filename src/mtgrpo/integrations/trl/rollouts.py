@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mtgrpo.core.types import Group
+from mtgrpo.tasks.own_copy import own_copy
 
 TASK_KEY = "mtgrpo_task"
 ROW_KEY = "mtgrpo_row"
@@ -56,8 +56,8 @@ class RolledOut(NamedTuple):
 
 
 def input_row(task: str, index: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's row as it travels through TRL, with a copy of its prompt: some versions edit it."""
-    return {**row, "prompt": copy.deepcopy(row["prompt"]), TASK_KEY: task, ROW_KEY: index}
+    """A task's row as it travels through TRL. Copied: TRL and environments may edit it in place."""
+    return {**own_copy(dict(row)), TASK_KEY: task, ROW_KEY: index}
 
 
 # ---- generations -------------------------------------------------------------------------------
