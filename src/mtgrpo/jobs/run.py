@@ -52,7 +52,10 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
         trainer = make_trainer(job.run, model, job.tasks, arguments)
         with contextlib.closing(trainer.scores.scorer):
             trainer.evaluate()
-    return {"title": f"test accuracy in %: {model}", "tasks": score_rows(trainer.evaluation.results)}
+    return {
+        "title": f"test accuracy in %: {model}",
+        "tasks": score_rows(trainer.evaluation.results),
+    }
 
 
 def train(
