@@ -6,6 +6,7 @@ import pytest
 
 from mtgrpo.evidence import load_results
 from mtgrpo.evidence import tables as t
+from mtgrpo.evidence.table import MISSING, Table
 from mtgrpo.reports.study import write_study_report
 
 from .conftest import record, study
@@ -27,7 +28,7 @@ def results():
     return load_results(value)
 
 
-def rows(table: t.Table) -> dict:
+def rows(table: Table) -> dict:
     return {row[0]: dict(zip(table.heads, row, strict=True)) for row in table.rows}
 
 
@@ -54,7 +55,7 @@ def test_paired_table(results):
 def test_thresholds_tasks_levels_sampling_and_forgetting(results):
     threshold = rows(t.threshold_table(results, 0.5))
     assert threshold["mt <b>|"]["reached by"] == "2 of 2"
-    assert threshold["dapo"]["rollouts"] == t.MISSING
+    assert threshold["dapo"]["rollouts"] == MISSING
     assert rows(t.task_table(results))["dapo"]["t0-hard"] == "25.0 (25.0 to 25.0)"
     levels = t.level_table(results)
     assert levels is not None

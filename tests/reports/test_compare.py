@@ -7,12 +7,11 @@ import pytest
 from mtgrpo.errors import ConfigError, RunError
 from mtgrpo.reports.compare import (
     change_against,
-    default_baseline,
     default_thresholds,
-    group_by_label,
     method_table,
     spread_over_seeds,
 )
+from mtgrpo.reports.grouping import default_baseline, group_by_label
 from mtgrpo.runlog import Run, RunLog, read_run
 
 

@@ -11,10 +11,9 @@ from mtgrpo.reports.curves import (
     accuracy_curves,
     cost_to_reach,
     running_mean,
-    shares_met_rate,
     step_curves,
-    task_table,
 )
+from mtgrpo.reports.task_rows import shares_met_rate, task_table
 from mtgrpo.runlog import Run, RunLog, read_run
 from tests.synthetic_run import write_synthetic_run
 

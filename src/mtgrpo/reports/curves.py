@@ -1,4 +1,4 @@
-"""Runs as tidy arrays: T evaluations or steps by K tasks. Missing values are NaN; nothing is interpolated."""
+"""Runs as tidy arrays: T evaluations or steps by K tasks. Missing is NaN, nothing interpolated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.runlog import Metrics, Run
 
 Floats = NDArray[np.float64]
-HEAD = ("step", "rollouts", "elapsed_s")
 
 
 @dataclass(frozen=True)
@@ -39,21 +38,21 @@ class AccuracyCurves:
     @property
     def worst(self) -> Floats:
         """Accuracy of the worst task measured, shape (T,)."""
-        return np.array(
-            [_finite(row).min() if _finite(row).size else np.nan for row in self.accuracy]
-        )
+        return np.array([_lowest(row) for row in self.accuracy])
 
     @property
     def mean(self) -> Floats:
         """Mean over the tasks measured, shape (T,)."""
-        return np.array(
-            [_finite(row).mean() if _finite(row).size else np.nan for row in self.accuracy]
-        )
+        return np.array([mean_known(row) for row in self.accuracy])
 
     @property
     def worst_index(self) -> list[int | None]:
         """Column of the worst task at each evaluation; None where nothing was measured."""
-        return [None if np.isnan(row).all() else int(np.nanargmin(row)) for row in self.accuracy]
+        columns: list[int | None] = []
+        for row in self.accuracy:
+            columns.append(None if np.isnan(row).all() else int(np.nanargmin(row)))
+
+        return columns
 
 
 @dataclass(frozen=True)
@@ -92,32 +91,6 @@ class StepCurves:
 
 
 @dataclass(frozen=True)
-class TaskRow:
-    """One task's line of the summary; NaN where it is not known. Standard errors treat evaluations as independent."""
-
-    task: str
-    before: float
-    before_error: float
-    after: float
-    after_error: float
-    acceptance_rate: float
-    final_weight: float
-    target_share: float
-    realized_share: float
-    num_generated: float
-
-    @property
-    def change(self) -> float:
-        """After minus before."""
-        return self.after - self.before
-
-    @property
-    def change_error(self) -> float:
-        """Standard error of `change`."""
-        return float(np.hypot(self.before_error, self.after_error))
-
-
-@dataclass(frozen=True)
 class Cost:
     """What it took to reach a threshold: the first evaluation at or above it."""
 
@@ -127,35 +100,39 @@ class Cost:
 
 
 def accuracy_curves(run: Run) -> AccuracyCurves:
-    """Test accuracy of the run's tasks; tasks that were only evaluated, not trained on, are left out."""
-    rows = run.evaluations
+    """Test accuracy of the run's tasks; tasks that were not trained on are left out."""
+    shape = (len(run.evaluations), len(run.tasks))
+    accuracy, std_error = np.full(shape, np.nan), np.full(shape, np.nan)
 
-    def columns(name: str) -> Floats:
-        cells = [
-            [getattr(e.tasks[t], name) if t in e.tasks else np.nan for t in run.tasks] for e in rows
-        ]
-        return np.array(cells, dtype=float).reshape(len(rows), len(run.tasks))
+    for t, evaluation in enumerate(run.evaluations):
+        for k, task in enumerate(run.tasks):
+            if task in evaluation.tasks:
+                accuracy[t, k] = evaluation.tasks[task].accuracy
+                std_error[t, k] = evaluation.tasks[task].std_error
 
-    steps, rollouts, seconds = (_array([getattr(e, name) for e in rows]) for name in HEAD)
     return AccuracyCurves(
-        run.tasks, steps, rollouts, seconds, columns("accuracy"), columns("std_error")
+        tasks=run.tasks,
+        steps=_array([e.step for e in run.evaluations]),
+        rollouts=_array([e.rollouts for e in run.evaluations]),
+        seconds=_array([e.elapsed_s for e in run.evaluations]),
+        accuracy=accuracy,
+        std_error=std_error,
     )
 
 
 def step_curves(run: Run) -> StepCurves:
     """The mixer's metrics of every logged step."""
     rows = run.metrics
-    steps, rollouts, seconds = (_array([getattr(m, name) for m in rows]) for name in HEAD)
 
     def task_metric(name: str) -> Floats:
-        cells = [[m.values.get(f"task/{t}/{name}", np.nan) for t in run.tasks] for m in rows]
-        return np.array(cells, dtype=float).reshape(len(rows), len(run.tasks))
+        columns = [_metric(rows, f"task/{task}/{name}") for task in run.tasks]
+        return np.array(columns, dtype=float).reshape(len(run.tasks), len(rows)).T
 
     return StepCurves(
         tasks=run.tasks,
-        steps=steps,
-        rollouts=rollouts,
-        seconds=seconds,
+        steps=_array([m.step for m in rows]),
+        rollouts=_array([m.rollouts for m in rows]),
+        seconds=_array([m.elapsed_s for m in rows]),
         weights=task_metric("weight"),
         target=task_metric("target_ratio"),
         realized=task_metric("realized_ratio"),
@@ -168,56 +145,35 @@ def step_curves(run: Run) -> StepCurves:
     )
 
 
-def task_table(run: Run) -> list[TaskRow]:
-    """Per task: first and last evaluation, acceptance over the whole run, final weight, mean shares.
-
-    With a single evaluation `after` is NaN: nothing is known to have changed.
-    """
-    accuracy, steps = accuracy_curves(run), step_curves(run)
-    num = len(accuracy.steps)
-    rows: list[TaskRow] = []
-    for k, task in enumerate(run.tasks):
-        weights = _finite(steps.weights[:, k])
-        rows.append(
-            TaskRow(
-                task=task,
-                before=float(accuracy.accuracy[0, k]) if num else np.nan,
-                before_error=float(accuracy.std_error[0, k]) if num else np.nan,
-                after=float(accuracy.accuracy[-1, k]) if num > 1 else np.nan,
-                after_error=float(accuracy.std_error[-1, k]) if num > 1 else np.nan,
-                acceptance_rate=_pooled(steps.acceptance[:, k], steps.generated[:, k]),
-                final_weight=float(weights[-1]) if weights.size else np.nan,
-                target_share=_mean(steps.target[:, k]),
-                realized_share=_mean(steps.realized[:, k]),
-                num_generated=float(_finite(steps.generated[:, k]).sum()),
-            )
-        )
-    return rows
-
-
-def shares_met_rate(run: Run) -> float:
-    """Fraction of steps whose trained groups equal the quotas; NaN when it was not logged."""
-    return _mean(step_curves(run).shares_met)
-
-
 def cost_to_reach(run: Run, threshold: float, *, of: str = "worst") -> Cost | None:
-    """Cost of the first evaluation whose ``"worst"`` or ``"mean"`` accuracy is at or above `threshold`, or None."""
+    """Cost of the first evaluation at or above a threshold; None when there is none.
+
+    Args:
+        run: The run.
+        threshold: In [0, 1].
+        of: Accuracy meant: of the ``"worst"`` task, or the ``"mean"`` of the tasks.
+    """
     curves = accuracy_curves(run)
     values = accuracy_of(curves, of).tolist()
     row = first_reached(range(len(values)), values, threshold)
     if row is None:
         return None
+
     i = int(row)
+
     return Cost(float(curves.steps[i]), float(curves.rollouts[i]), float(curves.seconds[i]))
 
 
 def running_mean(values: Floats, window: int) -> Floats:
     """Mean over the last `window` rows, NaN left out; shape as `values`, (T,) or (T, K)."""
     known = ~np.isnan(values)
-    sums, counts = np.where(known, values, 0.0).cumsum(axis=0), known.cumsum(axis=0).astype(float)
+    sums = np.where(known, values, 0.0).cumsum(axis=0)
+    counts = known.cumsum(axis=0).astype(float)
+
     if len(values) > window:
         sums = np.concatenate([sums[:window], sums[window:] - sums[:-window]])
         counts = np.concatenate([counts[:window], counts[window:] - counts[:-window]])
+
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
 
@@ -225,31 +181,30 @@ def accuracy_of(curves: AccuracyCurves, of: str) -> Floats:
     """The curve named ``"worst"`` or ``"mean"``."""
     if of not in ("worst", "mean"):
         raise ConfigError(f"accuracy of {of!r}; allowed: worst, mean")
+
     return curves.worst if of == "worst" else curves.mean
+
+
+def mean_known(values: Floats) -> float:
+    """Mean of the values that are known; NaN without any."""
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return float("nan")
+
+    return float(known.mean())
 
 
 def _metric(rows: Sequence[Metrics], name: str) -> Floats:
     return _array([m.values.get(name, np.nan) for m in rows])
 
 
-def _pooled(rates: Floats, counts: Floats) -> float:
-    """Mean of rates weighted by counts: the rate over the whole run."""
-    known = ~np.isnan(rates) & (counts > 0)
-    return (
-        float((rates[known] * counts[known]).sum() / counts[known].sum())
-        if known.any()
-        else _mean(rates)
-    )
-
-
 def _array(values: Sequence[float]) -> Floats:
     return np.array(values, dtype=float)
 
 
-def _finite(values: Floats) -> Floats:
-    return values[~np.isnan(values)]
+def _lowest(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return float("nan")
 
-
-def _mean(values: Floats) -> float:
-    known = _finite(values)
-    return float(known.mean()) if known.size else float("nan")
+    return float(known.min())

@@ -14,7 +14,8 @@ report.html, figures/
 ```
 """
 
-from mtgrpo.runlog.records import Completion, Evaluation, Metrics, Run, TaskEvaluation, read_run
+from mtgrpo.runlog.reading import read_run
+from mtgrpo.runlog.records import Completion, Evaluation, Metrics, Run, TaskEvaluation
 from mtgrpo.runlog.state import load_state, save_state
 from mtgrpo.runlog.writer import RunLog
 

@@ -1,8 +1,8 @@
-"""Whole checkpoints: sealed once everything in them is on disk, checked before anything in them is loaded.
+"""Whole checkpoints: sealed once all of it is on disk, checked before any of it is loaded.
 
-An engine writes a checkpoint file by file. A run that is killed meanwhile leaves some of them, and a failing disk can
-spoil any of them later. The seal is written last: it lists every file with its size, and the checksum of all but the
-largest.
+An engine writes a checkpoint file by file. A run that is killed meanwhile leaves only some of
+them, and a failing disk can spoil any of them later. The seal is written last: it lists every
+file with its size, and the checksum of all but the largest.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtgrpo.errors import MtgrpoError, StateError
-from mtgrpo.runlog import load_state, save_state
 from mtgrpo.runlog.files import os_errors_as
+from mtgrpo.runlog.state import load_state, save_state
 
 SEAL_FILE = "checkpoint.json"
 HASHED_BYTES = 64 * 2**20
-"""Larger files, weights and optimizer states of real models, are checked by their size: reading them takes minutes."""
+"""Larger files (weights and optimizer states of real models) are checked by size alone: reading
+them takes minutes."""
 _PREFIX = "checkpoint-"
 # What torch and safetensors say when a file cannot be written.
 _DISK = re.compile(
@@ -54,7 +55,7 @@ def checkpoint_step(path: Path) -> int:
 
 @contextmanager
 def writing(checkpoint: Path) -> Iterator[None]:
-    """Turn a full disk, a missing right and the like into one clear line, whichever library runs into it.
+    """Turn a full disk, a missing permission and the like into one clear line, in any library.
 
     Raises:
         StateError: The checkpoint cannot be written; says which one is left to go on from.
@@ -64,27 +65,35 @@ def writing(checkpoint: Path) -> Iterator[None]:
     except Exception as error:  # torch raises RuntimeError, safetensors a class of its own
         if not isinstance(error, OSError) and not _DISK.search(str(error)):
             raise
+
         raise StateError(
-            f"{checkpoint}: cannot be written ({_reason(error, checkpoint)}); make room, or mend the rights, and "
-            f"resume: {instead_of(checkpoint)}"
+            f"{checkpoint}: cannot be written ({_reason(error, checkpoint)}); "
+            f"make room, or fix the permissions, and resume: {instead_of(checkpoint)}"
         ) from error
 
 
 def seal(checkpoint: Path) -> None:
-    """Declare a checkpoint whole: make its files durable and list them. Nothing may be written into it afterwards.
+    """Declare a checkpoint whole: make its files durable and list them.
+
+    Nothing may be written into it afterwards.
 
     Raises:
         StateError: The list cannot be written, or a file cannot be read.
     """
     files: dict[str, dict[str, object]] = {}
+
     with os_errors_as(checkpoint, "sealed", StateError):
         for path in _files(checkpoint):
-            size = path.stat().st_size
-            files[path.relative_to(checkpoint).as_posix()] = {"bytes": size}
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
+
+            size = path.stat().st_size
+            entry: dict[str, object] = {"bytes": size}
             if size <= HASHED_BYTES:
-                files[path.relative_to(checkpoint).as_posix()]["sha256"] = _digest(path)
+                entry["sha256"] = _digest(path)
+
+            files[path.relative_to(checkpoint).as_posix()] = entry
+
     save_state(checkpoint / SEAL_FILE, {"files": files})
 
 
@@ -93,13 +102,16 @@ def defect(checkpoint: Path) -> str:
     seal_file = checkpoint / SEAL_FILE
     if not seal_file.is_file():
         return _NO_SEAL
+
     try:
         listed = load_state(seal_file)["files"]
+
         with os_errors_as(checkpoint, "read", StateError):
             for name, entry in listed.items():
                 path = checkpoint / name
                 if not path.is_file():
                     return f"{name} is missing"
+
                 size = path.stat().st_size
                 if size != entry["bytes"]:
                     return f"{name} has {size} bytes instead of {entry['bytes']}"
@@ -107,33 +119,37 @@ def defect(checkpoint: Path) -> str:
                     return f"{name} was changed or damaged"
     except MtgrpoError as error:
         return str(error)
+
     return ""
 
 
 def newest(folder: Path) -> Newest:
     """The newest whole checkpoint in a folder, and the newer ones that are not."""
     unusable: dict[Path, str] = {}
+
     for path in reversed(_checkpoints(folder)):
         wrong = defect(path)
         if not wrong:
             return Newest(path, unusable)
         unusable[path] = wrong
+
     return Newest(None, unusable)
 
 
 def instead_of(checkpoint: Path) -> str:
-    """Advice for whoever cannot use a checkpoint: the last good one beside it."""
+    """Advice where a checkpoint cannot be used: the last good one beside it."""
     good = newest(checkpoint.parent).path
-    return (
-        "there is no other whole one beside it" if good is None else f"the last good one is {good}"
-    )
+    if good is None:
+        return "there is no other whole one beside it"
+
+    return f"the last good one is {good}"
 
 
 def set_aside(path: Path) -> None:
-    """Take an unusable checkpoint out of the way of later ones, which would count it as one of theirs.
+    """Take an unusable checkpoint out of the way of later ones, which would count it among them.
 
-    One that the engine itself had not finished is of no use to anybody and deleted. Others keep their files under
-    another name: ``unusable-checkpoint-<step>``.
+    One that the engine itself did not finish is deleted. Others keep their files under another
+    name: ``unusable-checkpoint-<step>``.
 
     Raises:
         StateError: It cannot be moved.
@@ -142,10 +158,13 @@ def set_aside(path: Path) -> None:
         if not (path / SEAL_FILE).exists() and not (path / "trainer_state.json").exists():
             shutil.rmtree(path)
             return
-        target, number = path.with_name(f"unusable-{path.name}"), 1
+
+        target = path.with_name(f"unusable-{path.name}")
+        number = 1
         while target.exists():
             number += 1
             target = path.with_name(f"unusable-{path.name}-{number}")
+
         path.rename(target)
 
 
@@ -153,9 +172,9 @@ def rotate(folder: Path, keep: int, protected: Path | None = None) -> None:
     """Delete all but the newest `keep` checkpoints; call it once the newest is sealed.
 
     Args:
-        folder: Where they are.
-        keep: At least 1.
-        protected: One that is kept besides, such as the best.
+        folder: Folder of the checkpoints.
+        keep: How many stay, at least 1.
+        protected: A checkpoint that stays besides, such as the best.
     """
     for path in _checkpoints(folder)[:-keep]:
         if path != protected:
@@ -163,29 +182,33 @@ def rotate(folder: Path, keep: int, protected: Path | None = None) -> None:
 
 
 def _reason(error: Exception, checkpoint: Path) -> str:
-    """Why a write failed, in a few words; torch says of a full disk that a position is unexpected."""
-    plain = error.__cause__ if isinstance(error, MtgrpoError) else error
-    if reason := getattr(plain, "strerror", None):
+    """Why a write failed, in a few words."""
+    cause = error.__cause__ if isinstance(error, MtgrpoError) else error
+    if reason := getattr(cause, "strerror", None):
         return reason
+
+    # torch says of a full disk that a position is unexpected
     place = next(path for path in (checkpoint, *checkpoint.absolute().parents) if path.exists())
     if shutil.disk_usage(place).free < _FULL_BYTES:
         return os.strerror(errno.ENOSPC)
-    return " ".join(str(plain).split())[:200]
+
+    return " ".join(str(cause).split())[:200]
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """Oldest first."""
+    """Checkpoints in a folder, oldest first."""
+    checkpoints: list[Path] = []
+
     with os_errors_as(folder, "read", StateError):
-        found = [
-            p
-            for p in folder.glob(_PREFIX + "*")
-            if p.is_dir() and p.name.removeprefix(_PREFIX).isdecimal()
-        ]
-    return sorted(found, key=checkpoint_step)
+        for path in folder.glob(_PREFIX + "*"):
+            if path.is_dir() and path.name.removeprefix(_PREFIX).isdecimal():
+                checkpoints.append(path)
+
+    return sorted(checkpoints, key=checkpoint_step)
 
 
 def _files(checkpoint: Path) -> Iterator[Path]:
-    """Everything in a checkpoint but its seal and what a killed attempt at it left half written."""
+    """Everything in a checkpoint but its seal, and what a killed attempt left half written."""
     for path in sorted(checkpoint.rglob("*")):
         if path.is_file() and path.name != SEAL_FILE and not path.name.endswith(".tmp"):
             yield path

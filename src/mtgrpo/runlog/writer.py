@@ -22,7 +22,7 @@ from mtgrpo.runlog.files import (
     write_text,
 )
 from mtgrpo.runlog.lock import Lock
-from mtgrpo.runlog.records import as_text, is_run, read_mark
+from mtgrpo.runlog.reading import as_text, is_run, read_mark
 
 VERSION: Final = 1
 LINES: Final = ("metrics.jsonl", "evaluations.jsonl", "completions.jsonl")
@@ -37,7 +37,7 @@ class RunLog:
             log.write_environment(seed=config["seed"])
             log.log_metrics(step, rollouts, mixer.metrics())
 
-    Every line is whole on disk when its method returns. One process writes: on several ranks, rank 0.
+    Every line is whole when its method returns. One process writes: on several ranks, rank 0.
 
     Attributes:
         path: The run directory.
@@ -45,47 +45,47 @@ class RunLog:
     """
 
     def __init__(self, path: Path, tasks: tuple[str, ...], lock: Lock) -> None:
-        self.path, self.tasks, self._lock = path, tasks, lock
-        self._earlier_s, self._start = 0.0, time.monotonic()
+        self.path = path
+        self.tasks = tasks
+        self._lock = lock
+        self._earlier_s = 0.0
+        self._start = time.monotonic()
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], tasks: Sequence[str]) -> RunLog:
         """Start a run in a new or empty directory, or in one whose run never took a step.
 
         Raises:
-            RunError: The directory holds something else, a run that went further, or a live process's run.
+            RunError: The directory holds something else, a run that went further, or a run that
+                a live process writes.
         """
         directory = Path(path)
         with os_errors_as(directory, "made"):
             directory.mkdir(parents=True, exist_ok=True)
-            entries = sorted(
-                p.name for p in directory.iterdir() if p.name != ".lock" and not is_litter(p)
-            )
-        if entries and not is_run(directory):
+            names = sorted(p.name for p in directory.iterdir() if not is_litter(p))
+
+        others = [name for name in names if name != ".lock"]
+        if others and not is_run(directory):
             raise RunError(
-                f"{directory}: not empty and not a run (it holds {entries[0]!r}); "
+                f"{directory}: not empty and not a run (it holds {others[0]!r}); "
                 "choose a new directory for the output, or empty this one"
             )
+
         lock = _lock(directory)
+
         try:
-            steps = len(read_lines(directory / "metrics.jsonl"))
-            with os_errors_as(directory, "read"):
-                has_checkpoint = any((directory / "checkpoints").glob("*"))
-            if steps or has_checkpoint:
-                raise RunError(
-                    f"{directory}: already holds a run of {steps} logged steps; "
-                    "resume it (--resume), or choose another output directory"
-                )
+            _refuse_progress(directory)
+
             with os_errors_as(directory, "emptied"):
                 for name in (*LINES, "summary.json"):
                     (directory / name).unlink(missing_ok=True)
-            write_json(
-                directory / "run.json",
-                {"format": "mtgrpo-run", "version": VERSION, "tasks": list(tasks)},
-            )
+
+            mark = {"format": "mtgrpo-run", "version": VERSION, "tasks": list(tasks)}
+            write_json(directory / "run.json", mark)
         except BaseException:
             lock.release()
             raise
+
         return cls(directory, tuple(tasks), lock)
 
     @classmethod
@@ -93,14 +93,16 @@ class RunLog:
         """Open a run to go on with it; torn last lines are removed. Follow with `truncate_after`.
 
         Raises:
-            RunError: No run there, a damaged one, or a live process writes it.
+            RunError: There is no run, it is damaged, or a live process writes it.
         """
         directory = Path(path)
         if not is_run(directory):
             raise RunError(
                 f"{directory}: not a run directory; nothing to resume; start without --resume"
             )
+
         lock = _lock(directory)
+
         try:
             log = cls(directory, read_mark(directory), lock)
             for name in LINES:
@@ -109,30 +111,32 @@ class RunLog:
         except BaseException:
             lock.release()
             raise
+
         return log
 
     def truncate_after(self, step: int) -> None:
-        """Forget everything logged after a step, and the summary: the checkpoint of `step` is resumed.
+        """Forget the summary and all that was logged after a step: its checkpoint is resumed.
 
-        Lines of `step` itself stay. Steps, rollouts and values of the resumed log then equal those of a run that
-        was never interrupted; elapsed seconds go on from the last line kept.
+        Lines of `step` itself stay. Steps, rollouts and values of the resumed log then equal those
+        of a run that was never interrupted; elapsed seconds go on from the last line kept.
         """
         for name in LINES:
             keep_lines(self.path / name, lambda line: _step(line) <= step)
+
         with os_errors_as(self.path, "emptied"):
             (self.path / "summary.json").unlink(missing_ok=True)
+
         self._restore_clock()
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds of training: since the start, or since the resume plus those before the checkpoint."""
+        """Seconds of training: since the start or resume, plus those before the checkpoint."""
         return self._earlier_s + time.monotonic() - self._start
 
     def has_evaluation(self, step: int) -> bool:
-        """Whether an evaluation of this step is in the log; a run killed just before it evaluates again."""
-        return any(
-            line.get("step") == step for _, line in read_lines(self.path / "evaluations.jsonl")
-        )
+        """Whether the log has an evaluation of this step."""
+        lines = read_lines(self.path / "evaluations.jsonl")
+        return any(line.get("step") == step for _, line in lines)
 
     def log_metrics(
         self,
@@ -159,12 +163,12 @@ class RunLog:
             raise RunError(
                 f"metrics: the name {min(clash)!r} is the log's own; name the metric otherwise"
             )
+
         line = plain(values, "metrics")
-        odd = next(
-            (k for k, v in line.items() if v is not None and not isinstance(v, (int, float))), None
-        )
-        if odd is not None:
-            raise RunError(f"metrics: {odd!r} is {line[odd]!r}; a number is needed")
+        for name, value in line.items():
+            if value is not None and not isinstance(value, (int, float)):
+                raise RunError(f"metrics: {name!r} is {value!r}; a number is needed")
+
         append_line(self.path / "metrics.jsonl", {**head, **line})
 
     def log_evaluation(
@@ -181,18 +185,19 @@ class RunLog:
         Args:
             step: Steps done; 0 is before training.
             rollouts: Training completions generated so far.
-            tasks: Task name to ``{"accuracy", "reward", "num_prompts", "std_error"}``; accuracy in [0, 1]. An
-                optional ``"prompt_accuracies"`` lists it prompt by prompt, which paired comparisons need.
+            tasks: Task name to ``{"accuracy", "reward", "num_prompts", "std_error"}``; accuracy in
+                [0, 1]. An optional ``"prompt_accuracies"`` lists it prompt by prompt, which paired
+                comparisons need.
             num_samples: Completions per test prompt.
             elapsed_s: Seconds of training; None takes the log's own clock.
         """
-        missing = next((name for name, row in tasks.items() if "accuracy" not in row), None)
-        if missing is not None:
-            raise RunError(f"evaluation: task {missing!r} has no 'accuracy'")
+        for name, row in tasks.items():
+            if "accuracy" not in row:
+                raise RunError(f"evaluation: task {name!r} has no 'accuracy'")
+
         head = self._head(step, rollouts, elapsed_s)
-        append_line(
-            self.path / "evaluations.jsonl", {**head, "num_samples": num_samples, "tasks": tasks}
-        )
+        line = {**head, "num_samples": num_samples, "tasks": tasks}
+        append_line(self.path / "evaluations.jsonl", line)
 
     def log_completions(
         self, step: int, samples: Sequence[Mapping[str, Any]], *, max_per_task: int
@@ -201,12 +206,13 @@ class RunLog:
 
         Args:
             step: Steps done.
-            samples: ``{"task", "prompt", "completion", "reward", "accuracy", "kept"}`` each; `kept` says whether
-                its group was trained on. Prompts and completions are text or chat messages, written as text
-                (an image in a message becomes its description).
-            max_per_task: Most to write per task.
+            samples: ``{"task", "prompt", "completion", "reward", "accuracy", "kept"}`` each; `kept`
+                says whether its group was trained on. Prompts and completions are text or chat
+                messages, written as text (an image in a message becomes its description).
+            max_per_task: Most completions written per task.
         """
         written: dict[str, int] = {}
+
         for sample in samples:
             task = sample["task"]
             written[task] = written.get(task, 0) + 1
@@ -225,18 +231,16 @@ class RunLog:
     def write_environment(
         self, *, seed: int | None = None, extra: Mapping[str, Any] | None = None
     ) -> None:
-        """Write versions, machine, threads and git commit, with what the caller adds (accelerators, ...)."""
-        write_json(
-            self.path / "environment.json",
-            {**describe_environment(), "seed": seed, **(extra or {})},
-        )
+        """Write versions, machine, threads and git commit, with what the caller adds."""
+        environment = {**describe_environment(), "seed": seed, **(extra or {})}
+        write_json(self.path / "environment.json", environment)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write how the run ended; ``summary["status"]`` is ``finished``, ``interrupted`` or ``failed``."""
-        if summary.get("status") not in ("finished", "interrupted", "failed"):
-            raise RunError(
-                f"summary: status {summary.get('status')!r}; allowed: finished, interrupted, failed"
-            )
+        """Write how the run ended: ``"status"`` is ``finished``, ``interrupted`` or ``failed``."""
+        status = summary.get("status")
+        if status not in ("finished", "interrupted", "failed"):
+            raise RunError(f"summary: status {status!r}; allowed: finished, interrupted, failed")
+
         write_json(self.path / "summary.json", summary)
 
     def checkpoint_path(self, step: int) -> Path:
@@ -254,28 +258,50 @@ class RunLog:
         self.close()
 
     def _head(self, step: int, rollouts: int, elapsed_s: float | None) -> dict[str, Any]:
-        elapsed_s = self.elapsed_s if elapsed_s is None else elapsed_s
+        if elapsed_s is None:
+            elapsed_s = self.elapsed_s
         return {"step": step, "rollouts": rollouts, "elapsed_s": round(elapsed_s, 3)}
 
     def _restore_clock(self) -> None:
-        times = [
-            line.get("elapsed_s") for name in LINES[:2] for _, line in read_lines(self.path / name)
-        ]
-        self._earlier_s = float(max((t for t in times if isinstance(t, (int, float))), default=0.0))
+        self._earlier_s = 0.0
         self._start = time.monotonic()
+
+        for name in LINES[:2]:
+            for _, line in read_lines(self.path / name):
+                elapsed_s = line.get("elapsed_s")
+                if isinstance(elapsed_s, (int, float)):
+                    self._earlier_s = max(self._earlier_s, float(elapsed_s))
+
+
+def _refuse_progress(directory: Path) -> None:
+    """Refuse to start over in a run that took a step."""
+    steps = len(read_lines(directory / "metrics.jsonl"))
+    with os_errors_as(directory, "read"):
+        has_checkpoint = any((directory / "checkpoints").glob("*"))
+
+    if steps or has_checkpoint:
+        raise RunError(
+            f"{directory}: already holds a run of {steps} logged steps; "
+            "resume it (--resume), or choose another output directory"
+        )
 
 
 def _lock(directory: Path) -> Lock:
-    """Lock a run, and clear away what a killed process left half written; nobody else writes it now."""
+    """Lock a run, and clear away what a killed process left half written."""
     lock = Lock(directory / ".lock")
     lock.acquire()
+
     with contextlib.suppress(OSError):
         for path in directory.iterdir():
             if is_litter(path):
                 path.unlink()
+
     return lock
 
 
 def _step(line: Mapping[str, Any]) -> float:
     step = line.get("step")
-    return step if isinstance(step, (int, float)) else float("inf")
+    if not isinstance(step, (int, float)):
+        return float("inf")
+
+    return step

@@ -1,0 +1,106 @@
+"""From a run directory to the plain values that the results of a study keep of it."""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from mtgrpo.runlog import Evaluation, Metrics, Run
+
+NUM_POINTS = 15
+"""Points that a run's metrics are thinned to."""
+_KEPT_OF_TASKS = ("/weight", "/target_ratio", "/realized_ratio", "/acceptance_rate")
+_KEPT = ("sampler/rounds", "sampler/groups_generated", "sampler/shortfall")
+
+
+def digest_run(run: Run, updates_per_step: int = 1) -> dict[str, Any]:
+    """A run as plain values: every evaluation prompt by prompt, and its metrics thinned.
+
+    Args:
+        run: A finished run.
+        updates_per_step: Policy updates per step; logs count updates, results count steps.
+    """
+    rows = run.evaluations
+    tasks = list(rows[0].tasks) if rows else []
+
+    accuracy: dict[str, list[float]] = {}
+    prompts: dict[str, str] = {}
+    for task in tasks:
+        accuracy[task] = [round(row.tasks[task].accuracy, 5) for row in rows]
+        if packed := _pack(rows, task):
+            prompts[task] = packed
+
+    return {
+        "shares_met_rate": run.summary.get("shares_met_rate"),
+        "steps": [row.step / updates_per_step for row in rows],
+        "rollouts": [row.rollouts for row in rows],
+        "seconds": [round(row.elapsed_s, 1) for row in rows],
+        "accuracy": accuracy,
+        "prompts": prompts,
+        "series": _series(run, updates_per_step),
+    }
+
+
+def _series(run: Run, updates_per_step: int) -> dict[str, list[float | None]]:
+    """Means of the metrics worth keeping over stretches of steps."""
+    stride = max(1, math.ceil(len(run.metrics) / NUM_POINTS))
+    stretches = [run.metrics[i : i + stride] for i in range(0, len(run.metrics), stride)]
+
+    names: set[str] = set()
+    for line in run.metrics:
+        names.update(name for name in line.values if _is_kept(name))
+
+    series: dict[str, list[float | None]] = {
+        "step": [stretch[-1].step / updates_per_step for stretch in stretches]
+    }
+    for name in sorted(names):
+        series[name] = [_mean(stretch, name) for stretch in stretches]
+
+    return series
+
+
+def _is_kept(name: str) -> bool:
+    return name in _KEPT or name.endswith(_KEPT_OF_TASKS)
+
+
+def _mean(stretch: Sequence[Metrics], name: str) -> float | None:
+    known: list[float] = []
+    for line in stretch:
+        value = line.values.get(name, math.nan)
+        if not math.isnan(value):
+            known.append(value)
+
+    if not known:
+        return None
+
+    return round(sum(known) / len(known), 3)
+
+
+def _pack(rows: Sequence[Evaluation], task: str) -> str:
+    """How many samples of each test prompt were right, a digit each, prompt by prompt; compressed.
+
+    Empty where an evaluation lacks them or they are no whole numbers up to 9.
+    """
+    columns: list[list[int]] = []
+    for row in rows:
+        counts = [value * row.num_samples for value in row.tasks[task].prompt_accuracies]
+        if not counts or not all(map(_is_digit, counts)):
+            return ""
+
+        columns.append([round(count) for count in counts])
+
+    if len({len(column) for column in columns}) != 1:
+        return ""
+
+    digits = ""
+    for of_prompt in zip(*columns, strict=True):
+        digits += "".join(map(str, of_prompt))
+
+    return base64.b85encode(zlib.compress(digits.encode(), 9)).decode()
+
+
+def _is_digit(count: float) -> bool:
+    return abs(count - round(count)) < 1e-6 and 0 <= round(count) <= 9

@@ -1,0 +1,78 @@
+"""What the batches of a study cost, and whether they held the shares that were wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtgrpo.evidence.results import RunResult, StudyResults
+from mtgrpo.evidence.table import MISSING, Table
+
+HEADS = (
+    "method",
+    "groups generated",
+    "rounds",
+    "shortfall",
+    "steps with exact quotas, %",
+    "share error, points",
+    "acceptance rate, %",
+)
+NOTE = (
+    "Means per step. Share error: distance between the weights and the shares trained on, half the "
+    "sum over tasks of the absolute differences of their means over stretches of steps."
+)
+
+
+def sampling_table(results: StudyResults) -> Table:
+    """A row per method: groups and rounds a step, exact quotas, share error, acceptance rate."""
+    rows: list[tuple[str, ...]] = []
+
+    for method in results.finished_methods:
+        runs = results.of(method)
+        met = [run.shares_met_rate for run in runs if run.shares_met_rate is not None]
+
+        rows.append(
+            (
+                method,
+                _mean(runs, "sampler/groups_generated"),
+                _mean(runs, "sampler/rounds"),
+                _mean(runs, "sampler/shortfall"),
+                f"{100 * np.mean(met):.0f}" if met else MISSING,
+                f"{100 * np.mean([_share_error(run) for run in runs]):.1f}",
+                f"{100 * np.mean([_acceptance(run) for run in runs]):.0f}",
+            )
+        )
+
+    return Table("Sampling", HEADS, tuple(rows), NOTE)
+
+
+def _mean(runs: Sequence[RunResult], name: str) -> str:
+    values = [float(np.nanmean(run.series[name])) for run in runs if name in run.series]
+    if not values:
+        return MISSING
+
+    return f"{np.mean(values):.1f}"
+
+
+def _share_error(run: RunResult) -> float:
+    differences = 0.0
+    for task in run.tasks:
+        weight, realized = (run.series[f"task/{task}/{of}"] for of in ("weight", "realized_ratio"))
+        differences = differences + np.abs(weight - realized)  # (stretches,)
+
+    return float(np.nanmean(differences / 2))
+
+
+def _acceptance(run: RunResult) -> float:
+    """Mean over the tasks that were seen of their acceptance rates."""
+    rates: list[float] = []
+    for task in run.tasks:
+        points = run.series.get(f"task/{task}/acceptance_rate")
+        if points is not None and not np.isnan(points).all():
+            rates.append(float(np.nanmean(points)))
+
+    if not rates:
+        return float("nan")
+
+    return float(np.mean(rates))
