@@ -1,1 +1,0 @@
-"""Processes that work for this one: started, talked to, and ended with all they started."""
