@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from transformers import TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from mtgrpo.core.weightings.base import check_same_tasks
+from mtgrpo.core.types import check_same_tasks
 from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl.saved_rollouts import buffer_file, load_buffer, save_buffer
 from mtgrpo.integrations.trl.setup import trained_names
