@@ -73,7 +73,7 @@ def make_groups(names: Iterable[str], rng: np.random.Generator) -> list[Group]:
     lucky = (rng.random(len(names)) < 2 / 3).tolist()
 
     return [
-        Group(name, informative if luck else wrong) for name, luck in zip(names, lucky, strict=True)
+        Group.verified(name, informative if luck else wrong) for name, luck in zip(names, lucky, strict=True)
     ]
 
 

@@ -20,7 +20,9 @@ def new_batch(batch_size=10, weights=(0.5, 0.3, 0.2), **arguments) -> Batch:
 
 
 def told(batch: Batch, *rewards_of: tuple[str, tuple[float, ...]]) -> None:
-    batch.tell([Group(task, rewards, uid=i) for i, (task, rewards) in enumerate(rewards_of)])
+    batch.tell(
+        [Group.verified(task, rewards, uid=i) for i, (task, rewards) in enumerate(rewards_of)]
+    )
 
 
 A, B, C = TASKS
@@ -95,7 +97,7 @@ def test_refused_groups_leave_the_batch_as_it_was():
         return Verdict(True)
 
     batch = new_batch(group_filter=grumpy)
-    good = Group(A, MIXED)
+    good = Group.verified(A, MIXED)
     with pytest.raises(StateError, match=f"1 groups of task {A!r}, but 0 are outstanding"):
         batch.tell([good])  # before the first ask
     batch.ask()
@@ -103,8 +105,12 @@ def test_refused_groups_leave_the_batch_as_it_was():
     before = json.dumps(batch.state_dict())
     for groups, error, message in (
         ([good] * 5, StateError, f"5 groups of task {A!r}, but 4 are outstanding"),
-        ([good, Group("arc/1", MIXED)], ConfigError, "unknown task 'arc/1' .did you mean 'arc/1d'"),
-        ([good, Group(B, MIXED, uid="bad")], RuntimeError, "cannot judge"),
+        (
+            [good, Group.verified("arc/1", MIXED)],
+            ConfigError,
+            "unknown task 'arc/1' .did you mean 'arc/1d'",
+        ),
+        ([good, Group.verified(B, MIXED, uid="bad")], RuntimeError, "cannot judge"),
     ):
         with pytest.raises(error, match=message):
             batch.tell(groups)
@@ -126,7 +132,7 @@ def test_no_more_groups_after_the_end():
     batch = new_batch()
     fill(batch, Dice(RATES))
     with pytest.raises(StateError, match="0 are outstanding"):
-        batch.tell([Group(A, MIXED)])
+        batch.tell([Group.verified(A, MIXED)])
 
 
 def missing_c(policy: str) -> Batch:
@@ -217,7 +223,7 @@ def test_payloads_come_back_by_uid():
     batch = new_batch()
     while request := batch.ask():
         batch.tell(
-            Group(
+            Group.verified(
                 task,
                 MIXED if i % 2 else WRONG,
                 uid=f"{task} {i} {len(batch.rounds)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -32,6 +33,9 @@ class Batch:
         num_informative: Groups per task that passed the filter (without one: that would
             have).
         dropped: Groups dropped per task and reason.
+        num_varied: Groups per task that are not informative although their rewards vary.
+        highest_reward: The highest reward per task.
+        graded_rewards: All rewards per task of the groups of which only rewards are known.
     """
 
     def __init__(
@@ -63,6 +67,9 @@ class Batch:
         self.num_rollouts = 0
         self.num_informative: Counter[str] = Counter()
         self.dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.num_varied: Counter[str] = Counter()
+        self.highest_reward: dict[str, float] = {}
+        self.graded_rewards: defaultdict[str, list[float]] = defaultdict(list)
         self.num_predicted = self._predict()
 
     def _count(self, groups: Iterable[Group]) -> Ints:
@@ -197,6 +204,16 @@ class Batch:
     def _count_in(self, group: Group, count: int, is_informative: bool) -> None:
         self.num_rollouts += count * len(group.rewards)
         self.num_informative[group.task] += count * is_informative
+        if not is_informative and lenient(group).keep:
+            self.num_varied[group.task] += count
+
+        scored = [reward for reward in group.rewards if not math.isnan(reward)]
+        highest = max(scored, default=-math.inf)
+        self.highest_reward[group.task] = max(
+            highest, self.highest_reward.get(group.task, -math.inf)
+        )
+        if group.is_graded:
+            self.graded_rewards[group.task] += scored * count
         self.rounds[-1].add(group.task, group.mean_reward, group.mean_accuracy, count, group.draw)
 
     def _advance(self, told: Mapping[str, int], kept: Mapping[str, int]) -> None:
@@ -303,6 +320,10 @@ class Batch:
             "num_predicted": self.num_predicted,
             "num_informative": dict(self.num_informative),
             "dropped": {task: dict(reasons) for task, reasons in self.dropped.items()},
+            "num_varied": dict(self.num_varied),
+            # JSON has no infinity: a task of which nothing could be scored is left out.
+            "highest_reward": {t: r for t, r in self.highest_reward.items() if math.isfinite(r)},
+            "graded_rewards": dict(self.graded_rewards),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -330,3 +351,6 @@ class Batch:
         self.dropped = defaultdict(Counter)
         for task, reasons in state["dropped"].items():
             self.dropped[task] = Counter(reasons)
+        self.num_varied = Counter(state["num_varied"])
+        self.highest_reward = dict(state["highest_reward"])
+        self.graded_rewards = defaultdict(list, state["graded_rewards"])
