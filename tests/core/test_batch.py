@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtgrpo.core.batch import Batch
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group, Verdict
 from mtgrpo.errors import ConfigError, ShortfallError, StateError
@@ -130,7 +130,7 @@ def test_no_more_groups_after_the_end():
 
 
 def missing_c(policy: str) -> Batch:
-    batch = new_batch(shortfall=policy, max_resamples=1, rounds=OversampledRounds())
+    batch = new_batch(shortfall=policy, max_resamples=1, planner=OversampledRounds())
     dice = Dice({A: 1.0, B: 1.0, C: 0.0})
     fill(batch, dice)
     return batch
@@ -165,7 +165,7 @@ def test_shortfall_fail_says_what_is_missing_and_the_ways_out():
 
 
 def test_padding_prefers_groups_without_gradient():
-    batch = new_batch(4, (1.0, 0.0, 0.0), max_resamples=0, rounds=OversampledRounds(2))
+    batch = new_batch(4, (1.0, 0.0, 0.0), max_resamples=0, planner=OversampledRounds(2))
     batch.ask()
     nan = math.nan
     rewards = [
@@ -188,7 +188,7 @@ def test_padding_prefers_groups_without_gradient():
 
 
 def test_unscorable_completions():
-    batch = new_batch(2, (1.0, 0.0, 0.0), max_resamples=0, rounds=OversampledRounds(2))
+    batch = new_batch(2, (1.0, 0.0, 0.0), max_resamples=0, planner=OversampledRounds(2))
     batch.ask()
     nan = math.nan
     told(batch, (A, (nan, nan)), (A, (nan, 1.0)), (A, (nan, 1.0, 0.0)), (A, (0.0, 0.0)))

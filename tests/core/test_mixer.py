@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mtgrpo.core.acceptance import EmaAcceptance
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import SEC, ImprovementAware, Regularized, Uniform
@@ -392,7 +392,7 @@ def test_refuses():
 @pytest.mark.parametrize(("per", "fresh"), [("step", False), ("round", True)])
 def test_rounds_of_a_step_share_the_acceptance_rate_or_each_has_its_own(per, fresh):
     sampler = RatioPreservingSampler(
-        rounds=OversampledRounds(oversampling=1),
+        planner=OversampledRounds(oversampling=1),
         acceptance=EmaAcceptance(0.0, per),
         max_resamples=1,
     )
@@ -438,7 +438,7 @@ def test_sec_follows_the_groups_trained_on():
 
 def test_ten_thousand_tasks():
     tasks = [f"task {i}" for i in range(10_000)]
-    sampler = RatioPreservingSampler(rounds=OversampledRounds())
+    sampler = RatioPreservingSampler(planner=OversampledRounds())
     mixer, dice = TaskMixer(tasks, batch_size=64, sampler=sampler), Dice(dict.fromkeys(tasks, 0.5))
     for _ in range(3):
         batch = mixer.new_batch()

@@ -9,8 +9,8 @@ import pytest
 from mtgrpo.core.acceptance import CountedAcceptance, EmaAcceptance
 from mtgrpo.core.filters import get_filter
 from mtgrpo.core.metrics import filtered_shares
-from mtgrpo.core.quotas import GOLDEN_STEP
-from mtgrpo.core.rounds import NeededRounds, OversampledRounds
+from mtgrpo.core.planners import NeededRounds, OversampledRounds
+from mtgrpo.core.quota_rules import GOLDEN_STEP
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group, Verdict
 from mtgrpo.errors import ConfigError, ShortfallError, StateError
@@ -70,8 +70,8 @@ PLANNERS = {
 def test_every_batch_ends_within_budget_and_adds_up(pattern, planner, policy, quotas):
     group_filter = Hostile(pattern)
     sampler = RatioPreservingSampler(
-        quotas="systematic" if quotas == "none" else quotas,
-        rounds=PLANNERS[planner](),
+        quota_rule="systematic" if quotas == "none" else quotas,
+        planner=PLANNERS[planner](),
         group_filter=group_filter,
         max_resamples=4,
         shortfall=policy,
@@ -173,7 +173,7 @@ def test_a_task_gets_no_more_prompts_than_a_step_may_spend_on_it():
 
 def test_the_bank_serves_the_next_steps_and_nothing_is_lost():
     """Every informative group is trained on once, in the step of its birth or one that is near enough."""
-    sampler = RatioPreservingSampler(rounds=NeededRounds(0.9), max_staleness=2)
+    sampler = RatioPreservingSampler(planner=NeededRounds(0.9), max_staleness=2)
     born, used, generated, banked, expired = {}, set(), 0, 0, 0
     for step, batch in enumerate(fill_steps(sampler, RATES, 60)):
         assert batch.shortfall == 0
@@ -201,7 +201,7 @@ def test_the_bank_saves_groups_and_rounds():
         return sum(b.num_generated for b in batches), sum(len(b.rounds) for b in batches)
 
     groups, rounds = cost()
-    fewer_groups, fewer_rounds = cost(rounds=NeededRounds(0.9), max_staleness=2)
+    fewer_groups, fewer_rounds = cost(planner=NeededRounds(0.9), max_staleness=2)
     assert fewer_groups < 0.93 * groups
     assert fewer_rounds < 0.8 * rounds
     # No sampler can need less than this without keeping more for later.
@@ -210,7 +210,9 @@ def test_the_bank_saves_groups_and_rounds():
 
 def test_banked_groups_come_first_where_quotas_want_too_many():
     """The released rule's quotas may sum to more than the batch: what is left over must not begin a second life."""
-    sampler = RatioPreservingSampler(quotas="released", rounds=NeededRounds(0.9), max_staleness=1)
+    sampler = RatioPreservingSampler(
+        quota_rule="released", planner=NeededRounds(0.9), max_staleness=1
+    )
     too_many = 0
     for batch in fill_steps(sampler, RATES, 150):
         too_many += sum((batch.quotas or {}).values()) > 16 and len(batch.banked) > 0
@@ -242,7 +244,7 @@ def test_the_bank_in_the_state():
         return asked, (sampler.state_dict(), rng.bit_generator.state, dict(dice.serial))
 
     def make():
-        return RatioPreservingSampler(rounds=NeededRounds(0.9), max_staleness=2)
+        return RatioPreservingSampler(planner=NeededRounds(0.9), max_staleness=2)
 
     whole, end = run(make(), 12)
     first, state = run(make(), 5)
@@ -255,7 +257,7 @@ def test_the_bank_in_the_state():
 def test_task_blind_filling_lets_shares_drift():
     # SPEC section 1: equal weights at a = (.7, .5, .2) are trained on 50/36/14 %.
     sampler = RatioPreservingSampler(
-        rounds=OversampledRounds(max_inflation=1), keep_shares=False
+        planner=OversampledRounds(max_inflation=1), keep_shares=False
     ).bind(TASKS, 32)
     rng, dice, trained = np.random.default_rng(0), Dice(RATES), Counter[str]()
     for step in range(150):
@@ -275,7 +277,7 @@ def test_task_blind_filling_lets_shares_drift():
 def test_task_blind_filling_does_not_depend_on_the_order_of_telling():
     # An engine that hands groups in task by task, most of them surplus, must not train on the first task alone.
     sampler = RatioPreservingSampler(
-        group_filter="none", rounds=OversampledRounds(8), keep_shares=False
+        group_filter="none", planner=OversampledRounds(8), keep_shares=False
     )
     sampler.bind(TASKS, 32)
     rng, dice, trained = np.random.default_rng(0), Dice(RATES), Counter[str]()
@@ -289,7 +291,7 @@ def test_task_blind_filling_does_not_depend_on_the_order_of_telling():
 
 def test_released_quotas_above_the_batch_are_cut_at_random():
     sampler = RatioPreservingSampler(
-        quotas="released", group_filter="none", rounds=OversampledRounds()
+        quota_rule="released", group_filter="none", planner=OversampledRounds()
     )
     sampler.bind(TASKS, 32)
     rng, dice, cut, times = np.random.default_rng(0), Dice(RATES), Counter[str](), 0
@@ -360,7 +362,7 @@ def test_one_task_and_batches_of_one():
 def test_weights_of_zero_are_never_asked():
     for planner in PLANNERS.values():
         for keep_shares in (True, False):
-            sampler = RatioPreservingSampler(rounds=planner(), keep_shares=keep_shares).bind(
+            sampler = RatioPreservingSampler(planner=planner(), keep_shares=keep_shares).bind(
                 TASKS, 8
             )
             batch = sampler.new_batch(np.array([1.0, 0.0, 0.0]), 0, np.random.default_rng(0))
@@ -377,7 +379,7 @@ def test_state_of_another_estimate_is_refused():
 
 def test_refuses():
     for arguments, message in (
-        ({"quotas": "sistematic"}, "did you mean 'systematic'"),
+        ({"quota_rule": "sistematic"}, "did you mean 'systematic'"),
         ({"shortfall": "fill"}, "allowed: fail, smaller, surplus"),
         ({"group_filter": "informativ"}, "did you mean 'informative'"),
         ({"max_resamples": -1}, "max_resamples=-1"),

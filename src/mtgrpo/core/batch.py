@@ -11,8 +11,8 @@ import numpy as np
 from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.filters import lenient
 from mtgrpo.core.kept_groups import KeptGroups
+from mtgrpo.core.planners import RoundView
 from mtgrpo.core.round_stats import RoundStats
-from mtgrpo.core.rounds import RoundView
 from mtgrpo.core.types import Floats, Group, Ints, State
 from mtgrpo.errors import ConfigError, ShortfallError, StateError, unknown
 

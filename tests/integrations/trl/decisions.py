@@ -66,7 +66,9 @@ class Recorder(MultiTaskGRPOTrainer):
 
 def build(name, steps, **changes):
     sampler = {
-        key: changes.pop(key) for key in ("keep_shares", "quotas", "shortfall") if key in changes
+        key: changes.pop(key)
+        for key in ("keep_shares", "quota_rule", "shortfall")
+        if key in changes
     }
     return Recorder(
         AutoModelForCausalLM.from_pretrained(model_path),

@@ -222,7 +222,7 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
     def _run_round(self, request: Mapping[str, int]) -> list[Group]:
         """Roll out what is asked for; more, if it does not divide over the processes."""
         names = plan_round(request, self.accelerator.num_processes)
-        draws = [(name, self.streams[name].draws(1)[0]) for name in names]
+        draws = [(name, self.streams[name].draw(1)[0]) for name in names]
         plan = [(name, draw.row) for name, draw in draws]
         self._agree("the prompts to roll out", request=dict(request), prompts=plan)
         # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by itself, and
