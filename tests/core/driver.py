@@ -33,7 +33,7 @@ class Dice:
         self.serial[task] += 1
         rng = random.Random(f"{self.seed} {number} {task}")
         rewards = MIXED if rng.random() < self.rates[task] else rng.choice([WRONG, FORMAT, RIGHT])
-        return Group(task, tuple(rng.sample(rewards, 4)), uid=f"{task}#{number}")
+        return Group.verified(task, tuple(rng.sample(rewards, 4)), uid=f"{task}#{number}")
 
     def rollout(self, request: Mapping[str, int]) -> list[Group]:
         """All groups of a request, task by task."""

@@ -45,7 +45,7 @@ def test_every_mixer_has_parts_of_its_own() -> None:
     batch = first.new_batch()
     while request := batch.ask():
         batch.tell(
-            Group(task, (0.0, 1.0) if task == "a" else (0.0, 1.0, 1.0, 1.0))
+            Group.verified(task, (0.0, 1.0) if task == "a" else (0.0, 1.0, 1.0, 1.0))
             for task, count in request.items()
             for _ in range(count)
         )

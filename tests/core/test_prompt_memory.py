@@ -192,11 +192,11 @@ def test_resumed_equals_uninterrupted(pieces):
 def test_groups_are_remembered_as_the_filter_sees_them():
     streams = {"a": PromptStream("a", 5, remember=True), "b": PromptStream("b", 5)}
     groups = [
-        Group("a", (0.1, 0.0), draw=Draw(0)),  # the format differs, nothing is right
-        Group("a", (1.0, 1.0), draw=Draw(1)),
-        Group("a", (1.0, 0.0), draw=Draw(2)),
-        Group("a", (0.0, 0.0)),  # not drawn from the stream
-        Group("b", (0.0, 0.0), draw=Draw(3)),
+        Group.verified("a", (0.1, 0.0), draw=Draw(0)),  # the format differs, nothing is right
+        Group.verified("a", (1.0, 1.0), draw=Draw(1)),
+        Group.verified("a", (1.0, 0.0), draw=Draw(2)),
+        Group.verified("a", (0.0, 0.0)),  # not drawn from the stream
+        Group.verified("b", (0.0, 0.0), draw=Draw(3)),
     ]
     remember_groups(streams, groups, informative_filter(keep_all))
     assert [streams["a"].memory.predicted(row) for row in range(5)] == [0.0, 1.0, None, None, None]

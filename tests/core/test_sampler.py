@@ -93,7 +93,7 @@ def test_every_batch_ends_within_budget_and_adds_up(pattern, planner, policy, qu
             rounds = 5
         else:
             assert policy != "fail" or batch.shortfall == 0 or quotas == "released"
-        assert rounds == len(batch.rounds) <= 5
+        assert rounds == len(batch.counts.rounds) <= 5
         groups, surplus = batch.groups, batch.surplus
         realized = Counter(g.task for g in groups)
         accepted = Counter(g.task for g in groups + surplus)
@@ -102,10 +102,12 @@ def test_every_batch_ends_within_budget_and_adds_up(pattern, planner, policy, qu
         uids = [g.uid for g in groups + surplus]
         assert len(set(uids)) == len(uids)
         assert set(uids) <= group_filter.kept
-        num_dropped = sum(sum(reasons.values()) for reasons in batch.dropped.values())
-        assert batch.num_generated == len(uids) + num_dropped
-        assert batch.num_rollouts == 4 * batch.num_generated
-        assert dict(batch.num_informative) == {t: accepted[t] for t in batch.num_informative}
+        num_dropped = sum(sum(reasons.values()) for reasons in batch.counts.dropped.values())
+        assert batch.counts.num_generated == len(uids) + num_dropped
+        assert batch.counts.num_rollouts == 4 * batch.counts.num_generated
+        assert dict(batch.counts.num_informative) == {
+            t: accepted[t] for t in batch.counts.num_informative
+        }
 
         # Promises.
         assert len(groups) <= 8
@@ -139,7 +141,7 @@ def test_dead_task_is_capped_and_reported():
             assert request.get("dead", 0) <= 5 * 5  # deficit times max_inflation
             batch.tell(dice.rollout(request))
         assert batch.shortfall == 5
-        assert len(batch.rounds) == 4
+        assert len(batch.counts.rounds) == 4
         # Little is there to fill with: what is asked beyond the need is rounding.
         assert 5 <= Counter(g.task for g in batch.groups)["alive"] <= 8
         assert {g.task for g in batch.groups} == {"alive"}
@@ -163,10 +165,10 @@ def fill_steps(sampler, rates, steps, weights=None, seed=0):
 def test_a_task_gets_no_more_prompts_than_a_step_may_spend_on_it():
     sampler = RatioPreservingSampler(max_prompts_per_group=6.0)
     for batch in fill_steps(sampler, {"alive": 0.9, "dead": 0.0}, 10):
-        assert batch.totals().num_groups["dead"] == 6 * 8
+        assert batch.counts.totals().num_groups["dead"] == 6 * 8
         assert batch.capped == ["dead"]
         assert batch.shortfall == 8
-        assert len(batch.rounds) < 11  # it does not use up the rounds either
+        assert len(batch.counts.rounds) < 11  # it does not use up the rounds either
     sampler = RatioPreservingSampler(max_prompts_per_group=6.0)
     assert all(batch.capped == [] for batch in fill_steps(sampler, {"alive": 0.9, "slow": 0.4}, 10))
 
@@ -187,7 +189,7 @@ def test_the_bank_serves_the_next_steps_and_nothing_is_lost():
             used.add(group.uid)
             assert step - born[group.uid] <= 2
         assert all(born[group.uid] < step for group in batch.banked)
-        generated += sum(batch.num_informative.values())
+        generated += sum(batch.counts.num_informative.values())
         banked += len(batch.banked)
         expired += sampler.bank.num_expired
     assert generated == 60 * 16 + expired + len(sampler.bank)
@@ -198,7 +200,9 @@ def test_the_bank_serves_the_next_steps_and_nothing_is_lost():
 def test_the_bank_saves_groups_and_rounds():
     def cost(**arguments):
         batches = list(fill_steps(RatioPreservingSampler(**arguments), RATES, 200))
-        return sum(b.num_generated for b in batches), sum(len(b.rounds) for b in batches)
+        return sum(b.counts.num_generated for b in batches), sum(
+            len(b.counts.rounds) for b in batches
+        )
 
     groups, rounds = cost()
     fewer_groups, fewer_rounds = cost(planner=NeededRounds(0.9), max_staleness=2)
@@ -331,7 +335,7 @@ def test_without_a_filter_the_first_round_is_the_batch():
         assert batch.ask() == {}
         assert len(batch.groups) == 32
         assert (
-            batch.num_informative.total() < 32
+            batch.counts.num_informative.total() < 32
         )  # what would have passed a filter is still measured
 
 
@@ -367,7 +371,7 @@ def test_weights_of_zero_are_never_asked():
             )
             batch = sampler.new_batch(np.array([1.0, 0.0, 0.0]), 0, np.random.default_rng(0))
             fill(batch, Dice({**RATES, TASKS[0]: 0.1}))
-            assert set(batch.totals().num_groups) == {TASKS[0]}
+            assert set(batch.counts.totals().num_groups) == {TASKS[0]}
 
 
 def test_state_of_another_estimate_is_refused():

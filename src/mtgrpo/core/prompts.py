@@ -148,7 +148,8 @@ def remember_groups(
 ) -> None:
     """Tell the streams' memories what came of their draws.
 
-    Groups without a draw, and those of a stream without a memory, are passed over.
+    Groups without a draw, those of a stream without a memory and graded ones, of which no reward
+    can be foreseen, are passed over.
 
     Args:
         streams: By task name.
@@ -158,7 +159,7 @@ def remember_groups(
     """
     for group in groups:
         memory = streams[group.task].memory
-        if memory is not None and group.draw is not None:
+        if memory is not None and group.draw is not None and not group.is_graded:
             memory.note(group.draw, group.mean_accuracy, informs(group).keep)
 
 

@@ -206,7 +206,7 @@ class ToyPolicy:
         neither = self.group_size - correct - formed
         rewards = (1.0,) * correct + (FORMAT_REWARD,) * formed + (0.0,) * neither
 
-        return Group(self.world.names[k], rewards, payload=code, draw=draw)
+        return Group.verified(self.world.names[k], rewards, payload=code, draw=draw)
 
 
 def group_signals(group_size: int) -> tuple[Floats, Floats, Floats]:
