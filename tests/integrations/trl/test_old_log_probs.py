@@ -6,7 +6,7 @@ import torch
 
 from mtgrpo import RatioPreservingSampler, Uniform
 from mtgrpo.core.method import Method
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.old_log_probs import OLD, completion_log_probs, with_recorded
 from mtgrpo.integrations.trl.rollouts import RecordedRow, split_generation
