@@ -18,8 +18,8 @@ NAN = float("nan")
 
 
 def banking_step(max_staleness: int = 2):
-    rounds = OversampledRounds(oversampling=1.5, max_inflation=1)
-    sampler = RatioPreservingSampler(max_staleness=max_staleness, rounds=rounds)
+    planner = OversampledRounds(oversampling=1.5, max_inflation=1)
+    sampler = RatioPreservingSampler(max_staleness=max_staleness, planner=planner)
     return make_step(Dice(make_tasks()), Method(Uniform(), sampler))
 
 
