@@ -201,17 +201,17 @@ def rotate(folder: Path, keep: int, protected: Path | None = None) -> None:
 
 def _misplaced(checkpoint: Path, content: Mapping[str, Any], log: LoggedSteps | None) -> str:
     """In what a checkpoint is not the one that its name and its run's log speak of."""
-    step = content.get("step")
-    if is_checkpoint(checkpoint) and step != checkpoint_step(checkpoint):
-        return f"it is the checkpoint of step {step} under another name"
+    if "step" not in content:
+        return "an earlier version of mtgrpo sealed it; resume with that version"
+    if is_checkpoint(checkpoint) and content["step"] != checkpoint_step(checkpoint):
+        return f"it is the checkpoint of step {content['step']} under another name"
 
-    end = content.get("log")
-    if log is None or end is None:
+    if log is None or content["log"] is None:
         return ""
 
-    end = LogEnd.from_dict(end)
-    if log.run_id and end.run_id != log.run_id:
-        return f"it is of another run, with seed {content.get('seed')}"
+    end = LogEnd.from_dict(content["log"])
+    if end.run_id != log.run_id:
+        return f"it is of another run (with seed {content['seed']})"
 
     return log.gap(end)
 

@@ -78,9 +78,11 @@ class LoggedSteps:
             kept = [step for step in self.steps.get(name, ()) if step <= last_step]
 
             if len(kept) < num_then:
+                stride = max(1, last_step // num_then)  # of lines that are evenly spaced
+                missing = _missing_steps(kept, last_step, stride)
                 return (
                     f"{name} lacks {num_then - len(kept)} of the {num_then} lines it had when "
-                    f"this was saved{_missing_steps(kept, last_step)}"
+                    f"this was saved: {missing}"
                 )
 
         return ""
@@ -100,9 +102,8 @@ def read_logged_steps(directory: Path) -> LoggedSteps:
     return LoggedSteps(read_mark(directory).run_id, steps)
 
 
-def _missing_steps(kept: Sequence[int], last_step: int) -> str:
-    """Between which steps something is missing, such as ``": steps 19 to 24"``."""
-    stride = min((b - a for a, b in pairwise(kept)), default=1)
+def _missing_steps(kept: Sequence[int], last_step: int, stride: int) -> str:
+    """The steps without a line, such as ``"step 12, steps 19 to 24"``."""
     gaps: list[str] = []
 
     for before, after in pairwise([0, *kept, last_step + stride]):
@@ -112,7 +113,4 @@ def _missing_steps(kept: Sequence[int], last_step: int) -> str:
         elif first < last:
             gaps.append(f"steps {first} to {last}")
 
-    if not gaps:
-        return ""
-
-    return ": " + ", ".join(gaps)
+    return ", ".join(gaps)
