@@ -38,11 +38,43 @@ def test_a_run_directory_survives_the_digest(tmp_path):
     assert run.rollouts.tolist() == [320]
     assert run.prompts["a"].tolist() == [[0.5, 0.5]]
     assert "b" not in run.prompts  # a quarter is no number of two samples
-    assert set(run.series) == {"step", "task/a/weight", "sampler/rounds"}  # no loss
+    names = {"step", "num_steps", "task/a/weight", "sampler/rounds"}  # no loss
+    assert set(run.series) == names
     assert run.series["step"][-1] == 10
     weights = run.series["task/a/weight"]
     assert len(weights) <= 20
     assert weights[0] < weights[-1] <= 1
+
+
+def test_stretches_hold_ratios_of_sums_and_count_what_is_missing_as_nothing(tmp_path, monkeypatch):
+    """One stretch of four steps; the task is drawn in two of them, and short in one."""
+    with RunLog.create(tmp_path / "run", ["a"]) as log:
+        rows = [(8, 0.25, None), (0, None, 4), (0, None, None), (2, 1.0, None)]
+        for i, (generated, rate, short) in enumerate(rows):
+            values = {"sampler/rounds": 1, "task/a/num_generated": generated}
+            values |= {} if rate is None else {"task/a/acceptance_rate": rate}
+            values |= {} if short is None else {"sampler/shortfall": short}
+            log.log_metrics(i + 1, 8 * i, values)
+        log.log_evaluation(4, 32, {"a": {"accuracy": 0.5}}, num_samples=1)
+
+    monkeypatch.setattr("mtgrpo.evidence.digest.NUM_POINTS", 1)
+    series = digest_run(read_run(tmp_path / "run"))["series"]
+    assert series["num_steps"] == [4]
+    assert series["task/a/acceptance_rate"] == [0.4]  # (2 + 2) / (8 + 2), not (.25 + 1) / 2
+    assert series["task/a/num_generated"] == [2.5]
+    assert series["sampler/shortfall"] == [1.0]  # 4 / 4, not 4 / 1
+
+
+def test_means_over_a_run_count_every_step_once():
+    """Two stretches, of three steps and of one."""
+    value = record("dapo", 0, COUNTS, [0, 9])
+    value["series"] |= {"num_steps": [3, 1], "sampler/rounds": [1.0, 5.0]}
+    value["series"] |= {"task/a/acceptance_rate": [0.5, 0.1], "task/a/num_generated": [2.0, 10.0]}
+    run = load_results(study([value])).runs[0]
+    assert run.mean_of("sampler/rounds") == 2.0
+    rate = run.mean_of("task/a/acceptance_rate", of="task/a/num_generated")
+    assert rate == pytest.approx((3 * 2 * 0.5 + 10 * 0.1) / (3 * 2 + 10))
+    assert np.isnan(run.mean_of("not logged"))
 
 
 def test_written_results_are_read_again(tmp_path):

@@ -37,7 +37,7 @@ class RunResult:
         prompts: Per task, the accuracy of each test prompt at each evaluation, shape (T, prompts);
             empty where the run did not write it.
         series: Metric name -> its means over stretches of steps; ``"step"`` has the last step of
-            each stretch.
+            each stretch, ``"num_steps"`` how many it has (results of earlier versions lack it).
         shares_met_rate: Fraction of steps whose batches held exactly the quotas; None without any.
     """
 
@@ -61,6 +61,28 @@ class RunResult:
     def mean(self) -> Floats:
         """Mean accuracy over tasks at each evaluation, shape (T,)."""
         return self.accuracy.mean(axis=1)
+
+    def mean_of(self, name: str, of: str = "") -> float:
+        """Mean of a metric over the steps of the run; NaN where it was not logged.
+
+        Args:
+            name: Name of the metric.
+            of: Name of the count that the metric is a rate of: the rate over the run is then the
+                ratio of sums.
+        """
+        if name not in self.series:
+            return float("nan")
+
+        values = self.series[name]
+        weights = self.series.get("num_steps", np.ones(len(values)))
+        if of in self.series:
+            weights = weights * self.series[of]
+
+        counted = np.where(np.isnan(values), 0.0, np.nan_to_num(weights))
+        if not counted.sum():
+            return float("nan")
+
+        return float((np.nan_to_num(values) * counted).sum() / counted.sum())
 
     @property
     def forgotten(self) -> Floats:

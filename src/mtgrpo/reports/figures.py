@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtgrpo.errors import require
-from mtgrpo.reports.curves import AccuracyCurves, Floats, StepCurves, running_mean
+from mtgrpo.reports.curves import AccuracyCurves, Floats, StepCurves
 
 require("matplotlib", "report")
 
@@ -100,8 +100,8 @@ def shares_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None) ->
         label = f"share of groups (%, mean of {window} steps)"
         figure, axes = new_axes(title, X_LABELS["steps"], label)
 
-        realized = 100 * running_mean(curves.realized, window)  # (steps, tasks)
-        target = 100 * running_mean(curves.target, window)  # (steps, tasks)
+        realized = 100 * curves.share_over(curves.realized, window)  # (steps, tasks)
+        target = 100 * curves.share_over(curves.target, window)  # (steps, tasks)
         ranking = _ranking(accuracy)
         draw_task_lines(axes, curves.tasks, curves.steps, realized, ranking, width=2.6)
 
@@ -116,14 +116,14 @@ def shares_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None) ->
 
 
 def acceptance_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None) -> Figure:
-    """Acceptance rate per task: informative groups / generated groups, as means over some steps."""
+    """Acceptance rate per task: informative groups / generated groups, over some steps."""
     with drawing():
         window = _window(curves)
         title = "Acceptance rate: informative / generated groups"
-        label = f"acceptance rate (%, mean of {window} steps)"
+        label = f"acceptance rate (%, over {window} steps)"
         figure, axes = new_axes(title, X_LABELS["steps"], label)
 
-        rates = 100 * running_mean(curves.acceptance, window)  # (steps, tasks)
+        rates = 100 * curves.acceptance_over(window)  # (steps, tasks)
         draw_task_lines(axes, curves.tasks, curves.steps, rates, _ranking(accuracy))
         axes.set_ylim(0, axis_top(rates))
 
@@ -195,8 +195,8 @@ def _shares_scatter(curves: StepCurves) -> Figure:
         )
 
         whole_run = max(1, len(curves.steps))
-        target = 100 * running_mean(curves.target, whole_run)[-1:].ravel()  # (tasks,)
-        realized = 100 * running_mean(curves.realized, whole_run)[-1:].ravel()  # (tasks,)
+        target = 100 * curves.share_over(curves.target, whole_run)[-1:].ravel()  # (tasks,)
+        realized = 100 * curves.share_over(curves.realized, whole_run)[-1:].ravel()  # (tasks,)
 
         top = axis_top(target, realized)
         axes.plot([0, top], [0, top], color=INK, lw=0.9, ls=":", label="exactly as wanted")
