@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mtgrpo.errors import RunError
-from mtgrpo.evidence import digest_run, load_results
+from mtgrpo.evidence import compare, digest_run, load_results
+from mtgrpo.evidence.tables import final_table
 from mtgrpo.jobs.study import write_results
 from mtgrpo.runlog import RunLog, read_run
 
@@ -75,6 +76,34 @@ def test_means_over_a_run_count_every_step_once():
     rate = run.mean_of("task/a/acceptance_rate", of="task/a/num_generated")
     assert rate == pytest.approx((3 * 2 * 0.5 + 10 * 0.1) / (3 * 2 + 10))
     assert np.isnan(run.mean_of("not logged"))
+
+
+def test_evaluations_under_other_settings_are_left_out_and_named(tmp_path):
+    with RunLog.create(tmp_path / "run", ["a"]) as log:
+        for step, samples, prompts in ((0, 2, 2), (4, 2, 2), (8, 4, 3), (12, 4, 3)):
+            accuracies = (0.5,) * prompts
+            row = {"accuracy": 0.5, "num_prompts": prompts, "prompt_accuracies": accuracies}
+            log.log_evaluation(step, 8 * step, {"a": row}, num_samples=samples)
+    digest = digest_run(read_run(tmp_path / "run"), updates_per_step=4)
+    assert digest["steps"] == [2, 3]
+    value = study([{"method": "dapo", "seed": 0, **digest}])
+    results = load_results(value)
+    run = results.runs[0]
+    assert run.num_samples == 4  # of the run, not of the study (2): else these were accuracies of 1
+    assert run.prompts["a"].tolist() == [[0.5] * 3] * 2
+    warning = "4 samples per prompt; 2 → 3 prompts of 'a', before step 8"
+    assert warning in results.evaluation_warning
+    assert warning in final_table(results).note
+
+
+def test_runs_on_other_prompts_are_named_and_not_paired():
+    short = [[counts[:2] for counts in rows] for rows in COUNTS]
+    runs = [record("dapo", 0, COUNTS, [0, 9]), record("mt_grpo", 0, short, [0, 9])]
+    results = load_results(study(runs))
+    assert "mt_grpo, seed 0 (not as dapo, seed 0)" in results.evaluation_warning
+    with pytest.raises(RunError, match="was evaluated on 2 prompts here and 3 there"):
+        compare(results.of("mt_grpo"), results.of("dapo"))
+    assert load_results(study(runs[:1])).evaluation_warning == ""
 
 
 def test_written_results_are_read_again(tmp_path):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtgrpo.runlog import Evaluation, Run
+from mtgrpo.runlog.evaluation_settings import settings_changes
 from mtgrpo.runlog.steps import StepLine, counts_of, step_lines, values_of
 
 NUM_POINTS = 15
@@ -20,13 +21,18 @@ _KEPT_COUNTS = ("sampler/rounds", "sampler/groups_generated", "sampler/shortfall
 
 
 def digest_run(run: Run, updates_per_step: int = 1) -> dict[str, Any]:
-    """A run as plain values: every evaluation prompt by prompt, and its metrics thinned.
+    """A run as plain values: its evaluations prompt by prompt, and its metrics thinned.
+
+    Where the evaluation settings changed on the way, only those of the last settings are kept: the
+    others are not comparable with them.
 
     Args:
         run: A finished run.
         updates_per_step: Policy updates per step; logs count updates, results count steps.
     """
-    rows = run.evaluations
+    changes = settings_changes(run.evaluations, run.tasks)
+    first = changes[-1].row if changes else 0
+    rows = run.evaluations[first:]
     tasks = list(rows[0].tasks) if rows else []
 
     accuracy: dict[str, list[float]] = {}
@@ -38,6 +44,8 @@ def digest_run(run: Run, updates_per_step: int = 1) -> dict[str, Any]:
 
     return {
         "shares_met_rate": run.summary.get("shares_met_rate"),
+        "num_samples": rows[0].num_samples if rows else None,
+        "evaluation_changes": [f"{c.what}, before step {c.step}" for c in changes],
         "steps": [row.step / updates_per_step for row in rows],
         "rollouts": [row.rollouts for row in rows],
         "seconds": [round(row.elapsed_s, 1) for row in rows],

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mtgrpo.core.metrics import first_reached
 from mtgrpo.errors import ConfigError
 from mtgrpo.runlog import Run
+from mtgrpo.runlog.evaluation_settings import SettingsChange, settings_changes
 from mtgrpo.runlog.steps import StepLine, counts_of, step_lines, values_of
 
 Floats = NDArray[np.float64]
@@ -27,6 +28,8 @@ class AccuracyCurves:
         seconds: Seconds of training by then, shape (T,).
         accuracy: Shape (T, K).
         std_error: Standard errors of `accuracy`, shape (T, K).
+        changes: Where the evaluation settings changed; what is before and after such a place is
+            not comparable.
     """
 
     tasks: tuple[str, ...]
@@ -35,6 +38,12 @@ class AccuracyCurves:
     seconds: Floats
     accuracy: Floats
     std_error: Floats
+    changes: Sequence[SettingsChange] = ()
+
+    @property
+    def last_stretch(self) -> slice:
+        """Rows that were evaluated as the last one was."""
+        return slice(self.changes[-1].row if self.changes else 0, None)
 
     @property
     def worst(self) -> Floats:
@@ -138,6 +147,7 @@ def accuracy_curves(run: Run) -> AccuracyCurves:
         seconds=_array([e.elapsed_s for e in run.evaluations]),
         accuracy=accuracy,
         std_error=std_error,
+        changes=settings_changes(run.evaluations, run.tasks),
     )
 
 
@@ -200,6 +210,11 @@ def running_mean(values: Floats, window: int, weights: Floats | None = None) -> 
 
     sums = np.nan_to_num(values) * counted
     return _ratio(_running_sum(sums, window), _running_sum(counted, window))
+
+
+def broken(values: Floats, changes: Sequence[SettingsChange]) -> Floats:
+    """Values with a row of NaN before each change, where a line is not to be drawn through."""
+    return np.insert(values, [change.row for change in changes], np.nan, axis=0)
 
 
 def accuracy_of(curves: AccuracyCurves, of: str) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtgrpo.errors import require
-from mtgrpo.reports.curves import AccuracyCurves, Floats, StepCurves
+from mtgrpo.reports.curves import AccuracyCurves, Floats, StepCurves, broken
 
 require("matplotlib", "report")
 
@@ -33,6 +33,7 @@ from mtgrpo.reports.task_lines import DIRECT_LABELS, draw_task_lines  # noqa: E4
 DARK_GREY = "#777777"
 DASHED = (0, (3, 2))
 DOTTED = (0, (1, 1.5))
+DASHED_LONG = (0, (8, 3))
 
 
 def accuracy_figure(curves: AccuracyCurves, *, x: str = "steps") -> Figure:
@@ -48,16 +49,21 @@ def accuracy_figure(curves: AccuracyCurves, *, x: str = "steps") -> Figure:
         cost = getattr(curves, x)  # (evaluations,)
         percent = 100 * curves.accuracy  # (evaluations, tasks)
 
-        shades = draw_task_lines(axes, curves.tasks, cost, percent, curves.accuracy, marker="o")
+        x_values, y_values = broken(cost, curves.changes), broken(percent, curves.changes)
+        lines = {"ranking": curves.accuracy, "marker": "o"}
+        shades = draw_task_lines(axes, curves.tasks, x_values, y_values, **lines)
         _draw_worst(axes, curves, cost, shades)
 
         worst, error = 100 * curves.worst, 100 * _worst_error(curves)  # (evaluations,)
+        low, high = (broken(v, curves.changes) for v in (worst - error, worst + error))
         band = {"color": INK, "alpha": 0.12, "lw": 0}
-        axes.fill_between(cost, worst - error, worst + error, label="± 1 std. error", **band)
+        axes.fill_between(x_values, low, high, label="± 1 std. error", **band)
 
         line = {"color": INK, "lw": 1.1}
-        axes.plot(cost, worst, ls=DASHED, zorder=5, label="worst task", **line)
-        axes.plot(cost, 100 * curves.mean, ls=DOTTED, zorder=2, label="mean of tasks", **line)
+        worst_values, mean_values = (broken(v, curves.changes) for v in (worst, 100 * curves.mean))
+        axes.plot(x_values, worst_values, ls=DASHED, zorder=5, label="worst task", **line)
+        axes.plot(x_values, mean_values, ls=DOTTED, zorder=2, label="mean of tasks", **line)
+        _draw_changes(axes, curves, cost)
 
         axes.set_ylim(0, axis_top(percent, worst + error))
         legend(axes)
@@ -160,6 +166,7 @@ def _draw_worst(axes: Axes, curves: AccuracyCurves, cost: Floats, shades: list[s
     """Draw the worst task at each evaluation thick, in its own colour."""
     worst = 100 * curves.worst  # (evaluations,)
     columns = curves.worst_index
+    breaks = {change.row for change in curves.changes}
 
     for t, k in enumerate(columns):
         if k is None:
@@ -169,10 +176,18 @@ def _draw_worst(axes: Axes, curves: AccuracyCurves, cost: Floats, shades: list[s
         shade = shades[k] if told_apart else DARK_GREY
         axes.plot(cost[t], worst[t], "o", ms=6 if told_apart else 4, color=shade, zorder=4)
 
-        if t + 1 < len(columns) and columns[t + 1] == k:
+        if t + 1 < len(columns) and columns[t + 1] == k and t + 1 not in breaks:
             stretch = slice(t, t + 2)
             line = {"lw": 4, "color": shade, "zorder": 3, "solid_capstyle": "round"}
             axes.plot(cost[stretch], worst[stretch], **line)
+
+
+def _draw_changes(axes: Axes, curves: AccuracyCurves, cost: Floats) -> None:
+    """A vertical line half-way between two evaluations that are not comparable."""
+    for i, change in enumerate(curves.changes):
+        place = (cost[change.row - 1] + cost[change.row]) / 2
+        label = None if i else "evaluation settings changed"  # one entry of the legend
+        axes.axvline(place, color=DARK_GREY, lw=1, ls=DASHED_LONG, zorder=1, label=label)
 
 
 def _worst_error(curves: AccuracyCurves) -> Floats:

@@ -16,6 +16,7 @@ class TaskRow:
 
     Attributes:
         task: Task name.
+        is_comparable: Whether the first and the last evaluation were made under the same settings.
         before: Accuracy at the first evaluation.
         before_error: Its standard error.
         after: Accuracy at the last evaluation.
@@ -28,6 +29,7 @@ class TaskRow:
     """
 
     task: str
+    is_comparable: bool
     before: float
     before_error: float
     after: float
@@ -40,7 +42,10 @@ class TaskRow:
 
     @property
     def change(self) -> float:
-        """After minus before."""
+        """After minus before; NaN where the two cannot be compared."""
+        if not self.is_comparable:
+            return float("nan")
+
         return self.after - self.before
 
     @property
@@ -65,6 +70,7 @@ def task_table(run: Run) -> list[TaskRow]:
         rows.append(
             TaskRow(
                 task=task,
+                is_comparable=not accuracy.changes,
                 before=float(before[k]),
                 before_error=float(before_error[k]),
                 after=float(after[k]),
