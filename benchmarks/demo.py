@@ -20,7 +20,8 @@ import yaml
 
 from mtgrpo.config import shipped_configs
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
-from mtgrpo.jobs.study import Experiment, run_path, run_study
+from mtgrpo.jobs.experiment import Experiment, run_path
+from mtgrpo.jobs.study import run_study
 from mtgrpo.reports.curves import accuracy_curves, step_curves
 from mtgrpo.reports.figure_files import save
 from mtgrpo.reports.figures import accuracy_figure, shares_figure, weights_figure

@@ -326,9 +326,7 @@ def talk_here(num_steps: int, folder: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from mtgrpo import tiny
-    from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-    from mtgrpo.integrations.trl import agreement as trl_digest
-    from mtgrpo.integrations.trl import rollouts as trl_rollouts
+    from mtgrpo.integrations.trl import MultiTaskGRPOTrainer, agreement, slots, step
     from mtgrpo.tasks import TaskSet
 
     torch.set_num_threads(1)
@@ -354,14 +352,14 @@ def talk_here(num_steps: int, folder: str) -> None:
         )
         return gather(tensor)
 
-    agree = trl_digest.check_agreement
+    agree = agreement.check_agreement
 
     def counted_agreement(*args: Any) -> None:
         phase[0] = "digests of decisions"
         agree(*args)
         phase[0] = ""
 
-    move = trl_rollouts.gather_object
+    move = slots.gather_object
 
     def counted_objects(rows: Any) -> Any:
         count("groups that move between processes", len(pickle.dumps(rows)))
@@ -369,8 +367,8 @@ def talk_here(num_steps: int, folder: str) -> None:
         return move(rows)
 
     trainer.accelerator.gather = counted
-    sys.modules[MultiTaskGRPOTrainer.__module__].check_agreement = counted_agreement  # pyright: ignore
-    trl_rollouts.gather_object = counted_objects
+    step.check_agreement = counted_agreement
+    slots.gather_object = counted_objects
     trainer.train()
 
     if trainer.is_world_process_zero():

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import Floats
 from mtgrpo.evidence import StudyResults, load_results
-from mtgrpo.jobs.study import Experiment, load_experiment, run_path
+from mtgrpo.jobs.experiment import Experiment, load_experiment, run_path
 from mtgrpo.runlog import read_run
 from mtgrpo.simulation import SimulationResult, World, fit, simulate
 from mtgrpo.tasks import build_tasks
@@ -83,7 +83,7 @@ def simulated_ends(
     experiment: Experiment, method: str, worlds: list[World]
 ) -> list[SimulationResult]:
     """A method of the study in every world, with several seeds."""
-    config = experiment.config(method, 0, Path("runs"))
+    config = experiment.run(method, 0, Path("runs"))
 
     ends: list[SimulationResult] = []
     for world in worlds:

@@ -10,7 +10,7 @@ import yaml
 from mtgrpo import presets
 from mtgrpo.config import load_config, parse_config, shipped_configs
 from mtgrpo.errors import ConfigError
-from mtgrpo.jobs.study import load_experiment, shipped_experiments
+from mtgrpo.jobs.experiment import load_experiment, shipped_experiments
 from mtgrpo.plan import make_plan
 from mtgrpo.yaml_text import parse_yaml
 
@@ -151,7 +151,7 @@ def test_every_run_of_every_shipped_experiment_parses(name: str, tmp_path: Path)
     experiment = load_experiment(name)
     assert experiment.baseline in experiment.methods
     for method in experiment.methods:
-        make_plan(experiment.config(method, 0, tmp_path))
+        make_plan(experiment.run(method, 0, tmp_path))
 
 
 def test_another_lambda_brings_its_published_clip() -> None:

@@ -201,12 +201,17 @@ class ResolvedRun(RunSettings):
         return written
 
 
-def load_config(source: str, overrides: Sequence[str] = ()) -> ResolvedRun:
+def load_config(
+    source: str, overrides: Sequence[str] = (), *, output: str | None = None
+) -> ResolvedRun:
     """Read a configuration and resolve it.
 
     Args:
-        source: Path of a YAML file, or the name of a shipped configuration (`shipped_configs`).
+        source: Path of a YAML file, a run directory, or the name of a shipped configuration
+            (`shipped_configs`). A run directory stands for the run in it, also when it was copied
+            or moved and its configuration names another place.
         overrides: ``a.b=c`` assignments, their values read as YAML; they win over the file.
+        output: Run directory; it wins over both.
 
     Raises:
         ConfigError: Unreadable, unknown keys, wrong types or values; the message names file and
@@ -218,8 +223,12 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> ResolvedRun:
         raise ConfigError(f"{path}: a mapping of keys to values is needed at the top level")
 
     values: dict[str, Any] = dict(data)
+    if path.name == "config.yaml" and (path.parent / "run.json").is_file():
+        values["output"] = str(path.parent)
     for override in overrides:
         assign(values, override)
+    if output is not None:
+        values["output"] = output
     return parse_config(values, str(path))
 
 

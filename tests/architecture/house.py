@@ -36,7 +36,7 @@ KNOWS: dict[str, tuple[str, ...]] = {
 
 # Where a configuration meets an engine.
 ALSO_KNOWS: dict[str, tuple[str, ...]] = {
-    "integrations/verl/settings.py": ("config",),
+    "integrations/verl/settings.py": ("presets",),
     "integrations/trl/setup.py": ("presets",),
     "integrations/trl/job.py": ("config", "plan", "presets"),
 }
@@ -44,7 +44,7 @@ ALSO_KNOWS: dict[str, tuple[str, ...]] = {
 # Files of the recipe that makes the embedded model; only they and integrations/ may know torch.
 RECIPE = ("tiny/recipe.py", "tiny/train.py", "tiny/profile.py")
 HEAVY = {"torch", "trl", "verl", "accelerate", "deepspeed", "vllm", "ray", "transfer_queue"}
-PRINTS = ("cli.py", "__main__.py", *RECIPE)
+PRINTS = ("cli/entry.py", "cli/commands.py", "__main__.py", *RECIPE)
 
 # Core is pure: no clock, no files, no threads, no logging, no randomness but a generator it is given.
 IMPURE = {
@@ -69,8 +69,4 @@ SOON = "the rooms are still being moved into"
 UNFINISHED = (
     "reports/figures.py",
     "core/ledger.py",
-    "jobs/memory.py",
-    "jobs/run.py",
-    "jobs/setup.py",
-    "jobs/stopping.py",
 )

@@ -40,5 +40,5 @@ def test_answers_are_texts_or_whole_numbers():
     assert answer_text("0.5", "a") == "0.5"
     assert answer_text(42, "a") == answer_text(np.int64(42), "a") == "42"
     for other in (0.5, 42.0, True, None, ["a"]):
-        with pytest.raises(TaskError, match="^a: .* a text is needed$"):
+        with pytest.raises(TaskError, match=r"^a: .* a text is needed$"):
             answer_text(other, "a")

@@ -12,6 +12,7 @@ from mtgrpo.config import RunConfig
 from mtgrpo.core.filters import informative_filter
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import TaskWeighting
+from mtgrpo.presets import nearest_setting
 from mtgrpo.simulation.policy import ToyPolicy
 from mtgrpo.simulation.prompt_sets import PromptSets
 from mtgrpo.simulation.record import Record
@@ -55,7 +56,7 @@ def simulate(
     Raises:
         ConfigError: A value that cannot work.
     """
-    setting = setting or nearest_setting(world)
+    setting = setting or nearest_setting(len(world.tasks))
 
     method = (
         RunConfig(
@@ -88,19 +89,15 @@ def simulate(
     policy = ToyPolicy(world, group_size, np.random.default_rng([seed, 1]), sets)
     record = Record(mixer, policy, steps)
 
+    informs = informative_filter(mixer.sampler.group_filter)
     for t in range(steps):
         batch = mixer.new_batch()
         while request := batch.ask():
-            groups = policy.draw(request)
-            sets.note(groups, informative_filter(mixer.sampler.group_filter))
-            batch.tell(groups)
+            groups, copies = policy.draw(request)
+            sets.note((groups[i] for i in copies), informs)
+            batch.tell(groups, copies)
 
         mixer.update(policy.learn(batch.groups, updates_per_step, method.surrogate))
         record.write_step(t, sets.end_step())
 
     return record.result(preset, seed)
-
-
-def nearest_setting(world: World) -> str:
-    """The published setting that is nearer in number of tasks."""
-    return "three_tasks" if len(world.tasks) <= 6 else "nine_tasks"

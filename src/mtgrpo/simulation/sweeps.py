@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from mtgrpo import presets
-from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import Floats
 from mtgrpo.errors import ConfigError, unknown
-from mtgrpo.simulation.loop import nearest_setting, simulate
+from mtgrpo.simulation.loop import simulate
 from mtgrpo.simulation.world import World
 
 Value: TypeAlias = "float | int | str | bool | None"
@@ -145,7 +145,7 @@ def sweep(
         "batch_size": batch_size,
         "group_size": group_size,
         "variant": variant,
-        "setting": setting or nearest_setting(world),
+        "setting": setting or presets.nearest_setting(len(world.tasks)),
     }
 
     jobs: list[tuple[World, dict[str, Any], float]] = []

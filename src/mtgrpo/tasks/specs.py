@@ -1,4 +1,4 @@
-"""Tasks from the mappings of a configuration file: ``{"paper": "countdown", "level": "medium"}``."""
+"""Tasks from a configuration's mappings, such as ``{"paper": "countdown", "level": "medium"}``."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def build_task(spec: Spec, where: str) -> list[Task]:
     """
     if not isinstance(spec, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(
-            f"{where}: found {spec!r}; a mapping such as {{paper: countdown, level: medium}} is needed"
+            f"{where}: found {spec!r}; a mapping such as {{paper: countdown, level: medium}} "
+            "is needed"
         )
 
     name = _kind_of(spec, where)
@@ -125,7 +126,8 @@ def _reasoning_gym(dataset: str, options: Spec) -> list[Task]:
 
     if taken := set(parameters) & _REASONING_GYM.keys():
         raise TaskError(
-            f"parameters: {min(taken)!r} is no parameter of the dataset; write it beside 'parameters'"
+            f"parameters: {min(taken)!r} is no parameter of the dataset; "
+            "write it beside 'parameters'"
         )
     return [reasoning_gym_task(dataset, **own, **parameters)]
 

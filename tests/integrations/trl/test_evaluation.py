@@ -78,7 +78,7 @@ def test_figures_are_those_of_the_texts(lab, batch):
         assert metrics[f"eval_task/{task.name}/std_error"] == pytest.approx(
             np.std(means, ddof=1) / math.sqrt(6)
         )
-        assert trainer.evaluation[task.name].num_prompts == 6
+        assert trainer.evaluation.results[task.name].num_prompts == 6
     assert metrics["eval_tasks/worst_accuracy"] == pytest.approx(min(accuracies.values()))
     assert metrics["eval_tasks/mean_accuracy"] == pytest.approx(sum(accuracies.values()) / 3)
 
@@ -114,7 +114,9 @@ def test_run_log(lab, tmp_path):
     )
     assert [e.step for e in run.evaluations] == [0, 2, 4]
     assert run.evaluations[-1].num_samples == 4
-    assert run.evaluations[-1].accuracies == {n: r.accuracy for n, r in trainer.evaluation.items()}
+    assert run.evaluations[-1].accuracies == {
+        n: r.accuracy for n, r in trainer.evaluation.results.items()
+    }
     samples = [c for c in run.completions if c.step == 4]
     assert {(c.task, c.kept) for c in samples} >= {("hard", True), ("hard", False), ("easy", True)}
     assert len(samples) == len({(c.task, c.kept) for c in samples})

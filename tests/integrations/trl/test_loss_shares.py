@@ -9,8 +9,7 @@ from transformers import TrainerCallback
 from mtgrpo import Fixed, ImprovementAware, RatioPreservingSampler
 from mtgrpo.core.rounds import OversampledRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-from mtgrpo.integrations.trl.loss_shares import LOSS_FACTORS
-from mtgrpo.integrations.trl.surrogate import TASK_NUMBERS
+from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_NUMBERS
 from mtgrpo.tasks import Task, TaskSet, each
 
 from .conftest import history, same_parameters
@@ -67,7 +66,7 @@ class Measured(MultiTaskGRPOTrainer):
         ).abs()
         return loss
 
-    def shares(self) -> dict[str, float]:
+    def measured_shares(self) -> dict[str, float]:
         """Shares of the tasks in the sum of coefficients."""
         sums = dict.fromkeys(self.tasks.names, 0.0)
         for part in self.parts:
@@ -133,7 +132,7 @@ def test_shares_are_the_quotas_whatever_lengths_and_shortfall(lab, loss_type):
     assert trainer.mixer.report.shortfall > 0, "no shortfall was tested"
     figures, wanted = logged(trainer), wanted_shares(trainer)
     assert figures["sampler/loss_shares_capped"] == 0
-    assert trainer.shares() == pytest.approx(wanted, abs=1e-4)
+    assert trainer.measured_shares() == pytest.approx(wanted, abs=1e-4)
     for name, share in wanted.items():
         assert figures[f"task/{name}/loss_share"] == pytest.approx(share)
     off = max(
@@ -146,7 +145,7 @@ def test_shares_are_the_quotas_whatever_lengths_and_shortfall(lab, loss_type):
 def test_switched_off_the_shares_are_measured(lab, loss_type):
     trainer, _ = measured(lab, False, loss_type=loss_type)
     figures = logged(trainer)
-    for name, share in trainer.shares().items():
+    for name, share in trainer.measured_shares().items():
         assert figures[f"task/{name}/loss_share"] == pytest.approx(share, abs=1e-4)
     assert "sampler/loss_shares_capped" not in figures
     assert all(LOSS_FACTORS not in part for part in trainer.parts)
@@ -215,7 +214,7 @@ def test_without_quotas_the_shares_are_the_weights(lab):
     present = {name: weight for name, weight in WEIGHTS.items() if realized.get(name)}
     wanted = {name: present.get(name, 0) / sum(present.values()) for name in trainer.tasks.names}
     assert len(present) > 1
-    assert trainer.shares() == pytest.approx(wanted, abs=1e-4)
+    assert trainer.measured_shares() == pytest.approx(wanted, abs=1e-4)
 
 
 def test_groups_without_a_gradient_do_not_count(lab):
@@ -233,7 +232,7 @@ def test_groups_without_a_gradient_do_not_count(lab):
     assert any(0 < report.num_informative[n] < report.realized[n] for n in wanted), (
         "no group without a gradient"
     )
-    assert trainer.shares() == pytest.approx(wanted, abs=1e-4)
+    assert trainer.measured_shares() == pytest.approx(wanted, abs=1e-4)
     counting_all = shares_counting_all_groups(trainer)
     assert max(abs(counting_all[n] - share) for n, share in wanted.items()) > 0.05, (
         "counting all would do as well"

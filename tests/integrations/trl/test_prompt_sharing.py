@@ -84,6 +84,6 @@ def test_steps_back_and_says_why(lab, caplog, calls, changes, reason):
         trainer = lab.trainer(arguments=SHARED, max_steps=1, **changes)
     assert reason in caplog.text
     trainer.train()
-    assert not trainer.shares_prompts
+    assert not trainer.sharing.on
     assert calls["rows"] == 0
     assert all(torch.isfinite(p).all() for p in trainer.model.parameters())

@@ -9,14 +9,19 @@ from transformers import TrainerCallback
 from mtgrpo import ImprovementAware
 from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-from mtgrpo.integrations.trl.surrogate import TASK_NUMBERS, SurrogateMeter
+from mtgrpo.integrations.trl.rollouts import TASK_NUMBERS
+from mtgrpo.integrations.trl.surrogate import SurrogateMeter
 
-from .conftest import same_parameters
+from .conftest import around, same_parameters
 from .toy import hopeless_tasks, make_tasks
 
 
 class Watched(MultiTaskGRPOTrainer):
     """Keeps the inputs of each loss, and the improvements given to the mixer."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        around(self.step, "close", self._close)
 
     def compute_loss(self, model, inputs, *args, **kwargs):
         self.seen[-1]["inputs"].append(
@@ -24,9 +29,9 @@ class Watched(MultiTaskGRPOTrainer):
         )
         return super().compute_loss(model, inputs, *args, **kwargs)
 
-    def _close_step(self):
-        self.told.append(copy.deepcopy(self._improvements))
-        super()._close_step()
+    def _close(self, close):
+        self.told.append(copy.deepcopy(self.step.improvements))
+        close()
 
 
 class Snapshots(TrainerCallback):
@@ -123,7 +128,7 @@ def test_measuring_changes_nothing_else(lab):
     # weight_lr is tiny: both have the same quotas, and one of them measures
     plain = run(ImprovementAware(weight_lr=1e-12))
     measured = run(ImprovementAware(weight_lr=1e-12, improvement="surrogate"))
-    assert plain.meter is None
+    assert not plain.meter.on
     assert same_parameters(plain, measured)
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 
 from mtgrpo import presets
+from mtgrpo.config import RunConfig
 from mtgrpo.core.weightings import ImprovementAware
 from mtgrpo.errors import ConfigError
-from mtgrpo.integrations.verl.settings import VerlSettings, make_mixer, read_settings
+from mtgrpo.integrations.verl.settings import (
+    VerlSettings,
+    make_mixer,
+    read_settings,
+    resolve_method,
+)
 
 
 def test_an_empty_section_is_the_default_method():
@@ -91,3 +97,14 @@ def test_what_verl_cannot_do_of_a_preset_is_said(caplog):
     caplog.clear()
     make_mixer(read_settings({"preset": "mt_grpo"}), ["a", "b"], batch_size=4, seed=0)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("values", [
+    {},
+    {"preset": "balanced", "sampler": {"max_staleness": 0}},
+    {"variant": "paper", "setting": "nine_tasks", "weighting": {"lam": 1.2, "improvement": "rewards"}},
+    {"preset": "dapo", "variant": "released", "task_reward": "reward", "observe": "step"},
+])  # fmt: skip
+def test_the_method_is_the_one_a_run_configuration_gives(values):
+    run = RunConfig(tasks=(), **values).resolved()
+    assert resolve_method(read_settings(values)).as_dict() == run.method.as_dict()

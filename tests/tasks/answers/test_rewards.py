@@ -181,7 +181,7 @@ def test_countdown_refuses_the_others_whatever_the_answer_is(text):
         TaskError, match=r"^score_countdown: target: 17\.5 is a float; a whole number is needed"
     ):
         score_countdown(text, [3, 4, 5], 17.5)
-    with pytest.raises(TaskError, match="^score_countdown: numbers: True is a bool"):
+    with pytest.raises(TaskError, match=r"^score_countdown: numbers: True is a bool"):
         score_countdown(text, [True, 4, 5], 17)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from mtgrpo.errors import RewardError, TaskError
 from mtgrpo.tasks import Scoring, Task, TaskSet, build_task, each
+from mtgrpo.tasks.scoring import reward_process
 from mtgrpo.tasks.scoring.processes import Call, RewardProcesses
 from mtgrpo.tasks.scoring.recipe import import_path, reward_recipe
 from mtgrpo.tasks.scoring.scorer import Item, Scorer
@@ -104,13 +105,85 @@ def test_processes_end_with_their_owner_and_are_not_disturbed_by_ctrl_c():
         os.kill(pid, number)
     assert int(processes.run([Call("t", ROW, ["pid"], 0)])[0].scores[0].reward) == pid
     os.kill(pid, signal.SIGKILL)  # the system's memory killer, say
-    time.sleep(0.05)
     assert processes.run([Call("t", ROW, ["fine"], 0)])[0].error == ""
     other = int(processes.run([Call("t", ROW, ["pid"], 0)])[0].scores[0].reward)
     assert other != pid
     del processes
     with pytest.raises(ProcessLookupError):
         os.kill(other, 0)
+
+
+def test_a_process_killed_while_idle_costs_nothing():
+    """Neither a score nor the call: whether the end is noticed before the call is sent or after it."""
+    processes = RewardProcesses([make()])
+    for delay_s in (0.0, 0.0, 0.001, 0.01, 0.1):
+        pid = int(processes.run([Call("t", ROW, ["pid"], 0)])[0].scores[0].reward)
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(delay_s)
+    processes.close()
+
+
+def test_a_process_that_never_takes_up_a_call_fails_it(monkeypatch):
+    """Three processes that end before it, and no more."""
+    monkeypatch.setattr(
+        reward_process,
+        "_CODE",
+        "import os\n"
+        "from mtgrpo.tasks.children.channel import open_channel\n"
+        "channel = open_channel()\n"
+        "channel.receive()\n"
+        "channel.send({'ready': True})\n"
+        "channel.receive()\n"
+        "os.kill(os.getpid(), 9)\n",
+    )
+    with pytest.raises(
+        RewardError,
+        match=r"^task 't', prompt 0: its process ended before the call began \(signal 9\)",
+    ):
+        scored(make(), "fine")
+
+
+def test_a_process_that_crashes_while_it_starts_ends_the_run(monkeypatch):
+    monkeypatch.setattr(reward_process, "_CODE", "raise SystemExit(4)")
+    with pytest.raises(
+        TaskError, match=r"^task 't': its reward process ended while it started \(exit code 4\)"
+    ):
+        scored(make(), "fine")
+
+
+# ---- what the reward starts --------------------------------------------------------------------------------
+def test_programs_a_reward_starts_are_ordinary():
+    assert [s.reward for s in scored(make(timeout_s=60), "run")] == [1.0]
+    assert [s.reward for s in scored(make(timeout_s=60), "terminate")] == [-signal.SIGTERM]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's help")
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("start", r"no answer within timeout_s=3 s; the call was stopped"),
+        ("leave", r"its process ended in the middle of the call \(exit code 3\)"),
+    ],
+)
+def test_programs_a_reward_started_end_with_its_process(how, message, tmp_path):
+    begin = time.monotonic()
+    with pytest.raises(RewardError, match=f"^task 't', prompt 0: {message}"):
+        scored(make(timeout_s=3), f"{how} {tmp_path}/pid")
+    assert time.monotonic() - begin < 60.0  # the program sleeps for 600 s
+
+    pid = int((tmp_path / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_each_completion_has_a_row_of_its_own_there_too():
+    row = {"prompt": "p", "numbers": [3, 4]}
+    scorer = Scorer(TaskSet(Task("t", [row], [], slow_rewards.uses_up, scoring=APART)))
+    for _ in range(2):
+        scores = scorer.score(items("3+4", "4+3", row=row))
+        assert [score.accuracy for score in scores] == [1.0, 1.0]
+    scorer.close()
+    assert row == {"prompt": "p", "numbers": [3, 4]}
 
 
 OWNER = """
@@ -155,6 +228,13 @@ def test_rows_that_json_cannot_hold_are_refused():
         TaskError, match=r"task 't', prompt 3: the row cannot be sent.*a object.*num_processes: 0"
     ):
         scorer.score(items("x", index=3, row={"prompt": "p", "environment": object()}))
+    scorer.close()
+
+
+def test_keys_that_json_would_make_texts_of_are_refused():
+    scorer = Scorer(TaskSet(make()))
+    with pytest.raises(TaskError, match=r"prompt 3: the row cannot be sent.*the key 1 is no text"):
+        scorer.score(items("x", index=3, row={"prompt": "p", "moves": [{1: "a"}]}))
     scorer.close()
 
 

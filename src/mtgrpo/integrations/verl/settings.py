@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtgrpo.config import RunConfig
+from mtgrpo import presets
 from mtgrpo.core.method import Method
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.errors import ConfigError
@@ -67,6 +67,30 @@ def read_settings(values: Any) -> VerlSettings:
     return settings
 
 
+def resolve_method(settings: VerlSettings) -> Method:
+    """The method these settings name, as a configuration of ``mtgrpo train`` would give it.
+
+    Raises:
+        ConfigError: An unknown name, or a value that cannot work.
+    """
+    stated = {
+        key: getattr(settings, key)
+        for key in ("task_reward", "observe")
+        if getattr(settings, key) is not None
+    }
+    try:
+        method = presets.get(
+            settings.preset,
+            variant=settings.variant,
+            setting=settings.setting,
+            weighting=settings.weighting,
+            sampler=settings.sampler,
+        )
+        return dataclasses.replace(method, **stated)
+    except ConfigError as error:
+        raise ConfigError(f"{WHERE}: {error}") from None
+
+
 def make_mixer(
     settings: VerlSettings, tasks: Sequence[str], *, batch_size: int, seed: int
 ) -> TaskMixer:
@@ -81,18 +105,10 @@ def make_mixer(
     Raises:
         ConfigError: A value that cannot work, or a weighting that verl cannot feed.
     """
-    ours = {field.name for field in dataclasses.fields(VerlSettings)}
-    theirs = {field.name for field in dataclasses.fields(RunConfig)}
-    shared = {name: getattr(settings, name) for name in ours & theirs}
-
-    try:
-        run = RunConfig(tasks=(), batch_size=batch_size, **shared).resolved()
-    except ConfigError as error:
-        raise ConfigError(f"{WHERE}: {error}") from None
-
-    _check_supported(run.method)
-    _say_what_is_missing(run.method)
-    return run.method.make_mixer(tasks, batch_size=batch_size, seed=seed)
+    method = resolve_method(settings)
+    _check_supported(method)
+    _say_what_is_missing(method)
+    return method.make_mixer(tasks, batch_size=batch_size, seed=seed)
 
 
 def _check_supported(method: Method) -> None:
