@@ -301,6 +301,7 @@ def test_what_cannot_be_reported(
 
 def test_building_blocks() -> None:
     assert page.text("<&\"'>\x00\u202e\ud800\n") == "&lt;&amp;&quot;&#x27;&gt;␀[U+202E][U+D800]\n"
+    assert page.text("a\u2028b\u3164\u200bc") == "a[U+2028]b[U+3164][U+200B]c"
     assert page.pre("a" * 10, most=4) == "<pre>aa\n[... 6 characters left out ...]\naa</pre>"
     assert (
         page.percent(float("nan")) == page.signed(float("nan")) == page.number(float("nan")) == "–"
