@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mtgrpo.errors import RunError
 from mtgrpo.runlog import LogEnd, LoggedSteps, RunLog, read_logged_steps
+from mtgrpo.runlog.checkpoints import seal
 from mtgrpo.runlog.continuity import NEEDED
 
 
@@ -77,6 +79,24 @@ def test_the_end_is_that_of_the_lines_on_disk(tmp_path):
         log.log_metrics(3, 24, {})
         assert log.sync().num_lines["metrics.jsonl"] == 3
     assert read_logged_steps(tmp_path).end.last_step == {"metrics.jsonl": 3, "evaluations.jsonl": 0}
+
+
+def test_nobody_goes_on_from_a_checkpoint_that_the_log_does_not_reach(tmp_path):
+    with RunLog.create(tmp_path, ["a"]) as log:
+        for step in (1, 2, 3):
+            log.log_metrics(step, 8 * step, {})
+            log.checkpoint_path(step).mkdir(parents=True)
+            seal(log.checkpoint_path(step), log=log.sync())
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text("".join(lines[:2]))
+
+    with RunLog.resume(tmp_path) as log:
+        with pytest.raises(
+            RunError, match=r"checkpoint-3: metrics.jsonl lacks .*: step 3; restore the log, or"
+        ):
+            log.truncate_after(3)
+        log.truncate_after(2)
+        log.truncate_after(7)  # no checkpoint of ours
 
 
 def test_sync_makes_every_file_durable(tmp_path, monkeypatch):

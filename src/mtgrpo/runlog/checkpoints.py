@@ -154,6 +154,20 @@ def newest(folder: Path, log: LoggedSteps | None = None) -> Newest:
     return Newest(None, unusable)
 
 
+def log_gap(checkpoint: Path, log: LoggedSteps) -> str:
+    """What a log lacks of what a checkpoint counts on, in words; empty when it lacks nothing.
+
+    Raises:
+        StateError: The seal is unreadable or damaged.
+    """
+    seal_file = checkpoint / SEAL_FILE
+    end = load_state(seal_file).get("log") if seal_file.is_file() else None
+    if end is None:
+        return ""
+
+    return log.gap(LogEnd.from_dict(end))
+
+
 def instead_of(checkpoint: Path) -> str:
     """Advice where a checkpoint cannot be used: the last good one beside it."""
     good = newest(checkpoint.parent).path

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from mtgrpo.errors import RunError, require
-from mtgrpo.runlog.continuity import LogEnd
+from mtgrpo.runlog.checkpoints import log_gap
+from mtgrpo.runlog.continuity import LogEnd, read_logged_steps
 from mtgrpo.runlog.environment import describe_environment
 from mtgrpo.runlog.files import (
     is_litter,
@@ -124,7 +125,17 @@ class RunLog:
 
         Lines of `step` itself stay. Steps, rollouts and values of the resumed log then equal those
         of a run that was never interrupted; elapsed seconds go on from the last line kept.
+
+        Raises:
+            RunError: The log lacks lines that the checkpoint of `step` counts on, or a file cannot
+                be written.
         """
+        checkpoint = self.checkpoint_path(step)
+        if gap := log_gap(checkpoint, read_logged_steps(self.path)):
+            raise RunError(
+                f"{checkpoint}: {gap}; restore the log, or resume from an older checkpoint"
+            )
+
         self._keep(lambda line: _step(line) <= step)
 
         with os_errors_as(self.path, "emptied"):
