@@ -19,7 +19,7 @@ COUNTS = [[[0, 1, 2], [2, 2, 2]], [[2, 2, 2], [1, 1, 1]]]
 
 
 def test_a_run_directory_survives_the_digest(tmp_path):
-    with RunLog.create(tmp_path / "run", ["a", "b"]) as log:
+    with RunLog.create(tmp_path / "run", ["a", "b", "c"]) as log:
         for step in range(1, 41):
             log.log_metrics(
                 step, 8 * step, {"task/a/weight": step / 40, "loss": 1.0, "sampler/rounds": 2.0}
@@ -31,14 +31,17 @@ def test_a_run_directory_survives_the_digest(tmp_path):
             "std_error": 0.1,
             "prompt_accuracies": (0.5, 0.5),
         }
-        other = {**row, "prompt_accuracies": (0.25, 0.75)}
-        log.log_evaluation(40, 320, {"a": row, "b": other}, num_samples=2, elapsed_s=3.0)
+        quarter = {**row, "prompt_accuracies": (0.25, 0.75)}
+        failed = {**row, "prompt_accuracies": (float("nan"), 0.5)}
+        rows = {"a": row, "b": quarter, "c": failed}
+        log.log_evaluation(40, 320, rows, num_samples=2, elapsed_s=3.0)
     digest = digest_run(read_run(tmp_path / "run"), updates_per_step=4)
     run = load_results(study([{"method": "dapo", "seed": 0, **digest}])).runs[0]
     assert run.steps.tolist() == [10]  # of four updates each
     assert run.rollouts.tolist() == [320]
     assert run.prompts["a"].tolist() == [[0.5, 0.5]]
     assert "b" not in run.prompts  # a quarter is no number of two samples
+    assert "c" not in run.prompts  # one could not be scored
     names = {"step", "num_steps", "task/a/weight", "sampler/rounds"}  # no loss
     assert set(run.series) == names
     assert run.series["step"][-1] == 10

@@ -39,6 +39,13 @@ def test_what_changed_is_said(before, after, what):
     assert [(c.row, c.step, c.what) for c in changes] == ([(1, 9, what)] if what else [])
 
 
+def test_a_prompt_that_could_not_be_scored_is_no_other_setting():
+    tasks = {"a": TaskEvaluation(0.5, 0.5, 2, 0.1, (1.0, 0.0, float("nan")))}
+    other = {"a": TaskEvaluation(0.5, 0.5, 3, 0.1, (1.0, 0.0, 0.5))}
+    rows = [Evaluation(step, 8, 1.0, 4, results) for step, results in ((0, tasks), (5, other))]
+    assert settings_changes(rows, ["a"]) == []
+
+
 def test_each_place_is_found():
     rows = [
         evaluation(0, a=9),

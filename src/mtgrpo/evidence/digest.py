@@ -129,4 +129,7 @@ def _pack(rows: Sequence[Evaluation], task: str) -> str:
 
 
 def _is_digit(count: float) -> bool:
+    if math.isnan(count):  # a prompt that could not be scored
+        return False
+
     return abs(count - round(count)) < 1e-6 and 0 <= round(count) <= 9

@@ -64,11 +64,15 @@ def settings_difference(one: Evaluation, other: Evaluation, tasks: Sequence[str]
 
 
 def _num_prompts(evaluation: Evaluation, task: str) -> int | None:
-    """Test prompts of a task: 0 where it was not evaluated, None where they were not written."""
+    """Test prompts of a task: 0 where it was not evaluated, None where they were not written.
+
+    Those that could not be scored are among them.
+    """
     if task not in evaluation.tasks:
         return 0
 
-    return evaluation.tasks[task].num_prompts or None
+    result = evaluation.tasks[task]
+    return len(result.prompt_accuracies) or result.num_prompts or None
 
 
 def _listed(names: Sequence[str]) -> str:
