@@ -121,9 +121,9 @@ def test_what_cannot_work_is_refused(lab, name, value, message):
         ConfigError,
         match=rf"max_staleness=2 .* because {message}; set the sampler's max_staleness=0",
     ):
-        check_bank(trainer, trainer.mixer, trainer.tasks)
+        check_bank(trainer, trainer.mixer, trainer.rows.prompts)
     trainer.mixer.sampler.bank.max_staleness = 0
-    check_bank(trainer, trainer.mixer, trainer.tasks)
+    check_bank(trainer, trainer.mixer, trainer.rows.prompts)
 
 
 def test_images_are_refused_when_the_trainer_is_made(lab):
