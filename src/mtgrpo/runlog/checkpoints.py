@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,12 +123,17 @@ def defect(checkpoint: Path) -> str:
     return ""
 
 
-def newest(folder: Path) -> Newest:
-    """The newest whole checkpoint in a folder, and the newer ones that are not."""
+def newest(folder: Path, misfit: Callable[[Path], str] = lambda path: "") -> Newest:
+    """The newest whole checkpoint in a folder, and the newer ones that are not.
+
+    Args:
+        folder: Folder of the checkpoints.
+        misfit: Says of a whole one why the run cannot use it; empty when it can.
+    """
     unusable: dict[Path, str] = {}
 
     for path in reversed(_checkpoints(folder)):
-        wrong = defect(path)
+        wrong = defect(path) or misfit(path)
         if not wrong:
             return Newest(path, unusable)
         unusable[path] = wrong

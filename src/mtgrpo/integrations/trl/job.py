@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
-from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback
+from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback, TrainerCallback
 from transformers.utils import logging
 from trl.trainer.grpo_config import GRPOConfig
 
@@ -142,7 +142,15 @@ def make_trainer(
         ) from error
 
     trainer.remove_callback(PrinterCallback)  # it prints every metric of every step
+    trainer.add_callback(StatedIntervals)
     return trainer
+
+
+class StatedIntervals(TrainerCallback):
+    """Saves and evaluates as often as is said now; transformers would go on as it was said then."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        state.compute_steps(args, state.max_steps)
 
 
 def has_evaluation(trainer: MultiTaskGRPOTrainer, log: RunLog | None, step: int) -> bool:
