@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import Floats
 from mtgrpo.evidence import StudyResults, load_results
 from mtgrpo.jobs.experiment import Experiment, load_experiment, run_path
 from mtgrpo.runlog import read_run

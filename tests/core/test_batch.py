@@ -208,9 +208,9 @@ def test_acceptance_is_observed_once_a_round_when_it_is_complete():
     batch, dice = new_batch(), Dice({A: 0.0, B: 0.0, C: 0.0})
     batch.ask()
     batch.tell(dice.rollout({A: 5, B: 3, C: 1}))
-    assert batch._sampler.acceptance.rates().tolist() == [1, 1, 1]
+    assert batch._rules.acceptance.rates().tolist() == [1, 1, 1]
     batch.tell(dice.rollout({C: 1}))
-    assert batch._sampler.acceptance.rates() == pytest.approx([1 / 231, 1 / 165, 1 / 132])
+    assert batch._rules.acceptance.rates() == pytest.approx([1 / 231, 1 / 165, 1 / 132])
 
 
 def test_payloads_come_back_by_uid():

@@ -209,7 +209,7 @@ def test_groups_are_remembered_as_the_filter_sees_them():
 def test_without_a_memory_the_stream_is_what_it_was():
     plain, remembering = PromptStream("task", 50), PromptStream("task", 50, remember=True)
     assert plain.draw(120) == remembering.draw(120)  # nothing was told
-    assert plain.draws(1) == [Draw(plain._at(120))]
+    assert plain.draws(1) == [Draw(plain._row_at(120))]
     assert "memory" not in plain.state_dict()
 
 

@@ -44,6 +44,11 @@ STILL = World(  # learns nothing: every rate stays what it is
 )
 
 
+def roll_out(toy: ToyPolicy, request: dict[str, int]) -> list[Group]:
+    groups, copies = toy.draw(request)
+    return [groups[i] for i in copies]
+
+
 def policy(world: World, group_size: int = 8, seed: int = 0) -> ToyPolicy:
     return ToyPolicy(world, group_size, np.random.default_rng(seed))
 
@@ -193,7 +198,7 @@ def test_learning_is_the_policy_gradient() -> None:
         score = np.where(correct, slope / p, -slope / (1 - p))
         total += float(np.mean(np.array(group_advantages(rewards.tolist())) * score))
     toy = policy(world, size)
-    toy.learn(toy.draw({"t": 20_000}), 1, "mean")
+    toy.learn(roll_out(toy, {"t": 20_000}), 1, "mean")
     assert toy.skill[0] - task.skill == pytest.approx(total / 4000, rel=0.05)
 
 
@@ -263,7 +268,7 @@ def test_an_empty_batch_teaches_nothing() -> None:
     before = toy.skill.copy()
     assert toy.learn([], 2, "mean") == [{}, {}]
     np.testing.assert_array_equal(toy.skill, before)
-    assert toy.draw({}) == []
+    assert toy.draw({}) == ([], [])
 
 
 # ---- worlds ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import Floats
 from mtgrpo.errors import ConfigError, RunError, unknown
 from mtgrpo.runlog import Run
 from mtgrpo.simulation.observations import Observations

@@ -89,12 +89,13 @@ def simulate(
     policy = ToyPolicy(world, group_size, np.random.default_rng([seed, 1]), sets)
     record = Record(mixer, policy, steps)
 
+    informs = informative_filter(mixer.sampler.group_filter)
     for t in range(steps):
         batch = mixer.new_batch()
         while request := batch.ask():
-            groups = policy.draw(request)
-            sets.note(groups, informative_filter(mixer.sampler.group_filter))
-            batch.tell(groups)
+            groups, copies = policy.draw(request)
+            sets.note((groups[i] for i in copies), informs)
+            batch.tell(groups, copies)
 
         mixer.update(policy.learn(batch.groups, updates_per_step, method.surrogate))
         record.write_step(t, sets.end_step())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import Floats
 from mtgrpo.errors import RunError
 from mtgrpo.runlog import Run
 from mtgrpo.simulation.policy import FORMAT_REWARD

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from mtgrpo.core.advantages import STD_EPSILON
-from mtgrpo.core.quotas import Floats, Ints
-from mtgrpo.core.types import Draw, Group
+from mtgrpo.core.types import Draw, Floats, Group, Ints
 from mtgrpo.simulation.prompt_sets import PromptSets
 from mtgrpo.simulation.world import World
 
@@ -56,7 +54,7 @@ class ToyPolicy:
 
         # by task, then by code
         self._num_codes = (group_size + 1) ** 2
-        self._shared: list[Any] = [None] * (len(world.tasks) * self._num_codes)
+        self._shared: list[Group | None] = [None] * (len(world.tasks) * self._num_codes)
 
         self._refresh()
 
@@ -74,31 +72,38 @@ class ToyPolicy:
 
         return means
 
-    def draw(self, request: Mapping[str, int]) -> list[Group]:
-        """So many groups of each task, for random prompts, in a random order over all tasks."""
-        drawn = list[Ints]()  # places in the list of shared groups
-        single = list[Group]()
-        size = self.group_size
+    def draw(self, request: Mapping[str, int]) -> tuple[list[Group], list[int]]:
+        """That many groups of each task, for prompts drawn at random.
 
+        Returns:
+            The groups, those that are alike only once; and which of them each drawn group is, by
+            its place in that list, in a random order over all tasks. `Batch.tell` takes both.
+        """
+        codes, single = list[Ints](), list[Group]()
         for name, count in request.items():
             if name in self._sets:
                 single += self._draw_from_set(name, count)
-                continue
+            else:
+                codes.append(self._draw_codes(self._index[name], count))
 
-            k = self._index[name]
-            correct = np.searchsorted(self._cumulated[k], self._rng.random(count))
-            formed = self._rng.binomial(size - correct, self._formatted[k])
-            drawn.append(k * self._num_codes + correct * (size + 1) + formed)
+        drawn = np.concatenate(codes) if codes else np.zeros(0, dtype=np.int64)
+        distinct = np.flatnonzero(np.bincount(drawn))
+        groups = [self._shared_group(code) for code in distinct.tolist()] + single
 
-        places = np.concatenate(drawn) if drawn else np.zeros(0, dtype=np.int64)
-        for place in np.flatnonzero(np.bincount(places)).tolist():
-            if self._shared[place] is None:
-                self._shared[place] = self._make(*divmod(place, self._num_codes))
+        alike = np.searchsorted(distinct, drawn)
+        places = np.concatenate([alike, np.arange(len(distinct), len(groups))])
+        return groups, self._rng.permutation(places).tolist()
 
-        groups = list(map(self._shared.__getitem__, places.tolist())) + single
-        order = self._rng.permutation(len(groups)).tolist()
+    def _draw_codes(self, k: int, count: int) -> Ints:
+        correct = np.searchsorted(self._cumulated[k], self._rng.random(count))
+        formed = self._rng.binomial(self.group_size - correct, self._formatted[k])
+        return k * self._num_codes + correct * (self.group_size + 1) + formed
 
-        return [groups[i] for i in order]
+    def _shared_group(self, code: int) -> Group:
+        group = self._shared[code]
+        if group is None:
+            group = self._shared[code] = self._make(*divmod(code, self._num_codes))
+        return group
 
     def _draw_from_set(self, name: str, count: int) -> list[Group]:
         k = self._index[name]

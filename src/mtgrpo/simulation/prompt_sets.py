@@ -11,8 +11,7 @@ import numpy as np
 
 from mtgrpo.core.filters import GroupFilter
 from mtgrpo.core.prompts import PromptStream, remember_groups
-from mtgrpo.core.quotas import Floats
-from mtgrpo.core.types import Draw, Group
+from mtgrpo.core.types import Draw, Floats, Group
 from mtgrpo.errors import ConfigError
 from mtgrpo.simulation.task import SimulatedTask, difficulty_quantiles
 from mtgrpo.simulation.world import World

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtgrpo.core.metrics import first_reached
-from mtgrpo.core.quotas import Floats, Ints
+from mtgrpo.core.types import Floats, Ints
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from mtgrpo import presets
-from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import Floats
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.simulation.loop import simulate
 from mtgrpo.simulation.world import World

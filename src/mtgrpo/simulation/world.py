@@ -9,8 +9,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
-from mtgrpo.core.types import check_task_names
+from mtgrpo.core.types import Floats, check_task_names
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.simulation.task import SimulatedTask, pass_rates
 from mtgrpo.values import check_type

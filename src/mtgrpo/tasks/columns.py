@@ -29,6 +29,7 @@ def whole_numbers(values: Any, where: str) -> list[int]:
     """
     if isinstance(values, str):
         values = values.split(",")
+
     if not isinstance(values, Iterable):
         raise TaskError(f"{where}: {_shown(values)}; a list of whole numbers is needed")
     return [whole_number(value, where) for value in cast("Iterable[Any]", values)]

@@ -60,6 +60,7 @@ def each(fn: Callable[[str, Row], float | Score]) -> RewardFunction:
         for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
             row: dict[str, Any] = {"prompt": prompt}
             row.update((name, values[i]) for name, values in lists.items())
+
             scores.append(fn(completion_text(completion), row))
         return scores
 
@@ -95,6 +96,7 @@ def completion_text(completion: Completion) -> str:
             texts.append(_content_text(message.get("content")))
         elif texts:
             break
+
     return "\n".join(reversed(texts))
 
 
@@ -141,6 +143,7 @@ def call_reward(
         return None
     if not hasattr(cast("object", result), "__len__"):
         return None
+
     try:
         return list(result)
     except TypeError:  # a tensor or array without dimensions has a length method that refuses

@@ -121,6 +121,7 @@ class Task:
                 f"task {self.name!r}: {len(rows)} rows, {len(completions)} completions and "
                 f"{len(numbers)} indices; one row and one index per completion are needed"
             )
+
         for row, number in zip(rows, numbers, strict=True):
             _check_row(f"task {self.name!r}, prompt {number}", row)
         if not rows:

@@ -166,10 +166,11 @@ def sample(
         pad_token_id=PAD_ID,
         eos_token_id=EOS_ID,
         **how,
-    )
+    )  # (prompts * samples, length + completion)
 
     completions: list[list[int]] = []
     for row in generated[:, tokens.shape[1] :].tolist():
         completions.append(row[: row.index(EOS_ID)] if EOS_ID in row else row)
+
     starts = range(0, len(completions), num_samples)
     return [completions[i : i + num_samples] for i in starts]

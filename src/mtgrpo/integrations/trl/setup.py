@@ -19,7 +19,8 @@ from trl import GRPOConfig
 from mtgrpo import presets
 from mtgrpo.core.method import Method
 from mtgrpo.core.prompts import PromptStream
-from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
+from mtgrpo.core.types import check_same_tasks
+from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.errors import ConfigError, StateError
 from mtgrpo.runlog import load_state
 from mtgrpo.runlog.checkpoints import defect, instead_of

@@ -59,7 +59,10 @@ def math_task(
     def rendered(rows: Any) -> list[dict[str, Any]]:
         columns = _columns(name, rows, ("problem", "answer"))
         return [
-            {"prompt": _prompt(_MATH.format(problem=problem)), "answer": answer}
+            {
+                "prompt": _prompt(_MATH.format(problem=problem)),
+                "answer": answer_text(answer, f"task {name!r}: answer"),
+            }
             for problem, answer in columns
         ]
 
