@@ -42,7 +42,7 @@ def make_groups(request: Mapping[str, int], group_size: int, turn: Counter[str])
             rewards = (
                 (0.0,) * group_size if turn[task] % 3 == 0 else (REWARDS * group_size)[:group_size]
             )
-            groups.append(Group(task, rewards))
+            groups.append(Group.verified(task, rewards))
 
     return groups
 
@@ -83,7 +83,7 @@ def measure(num_tasks: int, batch_size: int, group_size: int, repetitions: int) 
             request = batch.ask()
             timed("ask", started)
 
-        num_generated = batch.num_generated
+        num_generated = batch.counts.num_generated
         started = time.process_time()
         mixer.update()
         timed("update", started)

@@ -62,7 +62,7 @@ def one_run(
     method = replace(presets.get(preset, variant=variant, setting=setting), weighting=Uniform())
     mixer = method.make_mixer(names, batch_size=batch_size, seed=seed)
     rng, of = np.random.default_rng([seed, 1]), dict(zip(names, rates, strict=True))
-    shared = {(name, r): Group(name, r) for name in names for r in (MIXED, WRONG, RIGHT)}
+    shared = {(name, r): Group.verified(name, r) for name in names for r in (MIXED, WRONG, RIGHT)}
     rows: list[tuple[float, ...]] = []
 
     for _ in range(STEPS):

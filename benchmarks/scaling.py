@@ -73,7 +73,7 @@ def make_groups(names: Iterable[str], rng: np.random.Generator) -> list[Group]:
     lucky = (rng.random(len(names)) < 2 / 3).tolist()
 
     return [
-        Group(name, informative if luck else wrong) for name, luck in zip(names, lucky, strict=True)
+        Group.verified(name, informative if luck else wrong) for name, luck in zip(names, lucky, strict=True)
     ]
 
 
@@ -97,7 +97,7 @@ def many_tasks(num_tasks: int, num_steps: int) -> dict[str, Any]:
         while request := watch.measure("core", batch.ask):
             plan = watch.measure("plan", plan_round, request, PROCESSES)
             prompts = watch.measure(
-                "draw", lambda plan=plan: [(name, streams[name].draws(1)[0].row) for name in plan]
+                "draw", lambda plan=plan: [(name, streams[name].draw(1)[0].row) for name in plan]
             )
             drawn += len(prompts)
 
@@ -203,7 +203,7 @@ def many_prompts(num_prompts: int, remember: bool, draws: int) -> dict[str, Any]
     started = time.process_time()
 
     for is_constant in constant:
-        draw = stream.draws(1)[0]
+        draw = stream.draw(1)[0]
         if stream.memory is not None:
             stream.memory.note(draw, 0.0 if is_constant else 0.5, not is_constant)
 
@@ -326,9 +326,7 @@ def talk_here(num_steps: int, folder: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from mtgrpo import tiny
-    from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-    from mtgrpo.integrations.trl import agreement as trl_digest
-    from mtgrpo.integrations.trl import rollouts as trl_rollouts
+    from mtgrpo.integrations.trl import MultiTaskGRPOTrainer, agreement, slots, step
     from mtgrpo.tasks import TaskSet
 
     torch.set_num_threads(1)
@@ -354,14 +352,14 @@ def talk_here(num_steps: int, folder: str) -> None:
         )
         return gather(tensor)
 
-    agree = trl_digest.check_agreement
+    agree = agreement.check_agreement
 
     def counted_agreement(*args: Any) -> None:
         phase[0] = "digests of decisions"
         agree(*args)
         phase[0] = ""
 
-    move = trl_rollouts.gather_object
+    move = slots.gather_object
 
     def counted_objects(rows: Any) -> Any:
         count("groups that move between processes", len(pickle.dumps(rows)))
@@ -369,8 +367,8 @@ def talk_here(num_steps: int, folder: str) -> None:
         return move(rows)
 
     trainer.accelerator.gather = counted
-    sys.modules[MultiTaskGRPOTrainer.__module__].check_agreement = counted_agreement  # pyright: ignore
-    trl_rollouts.gather_object = counted_objects
+    step.check_agreement = counted_agreement
+    slots.gather_object = counted_objects
     trainer.train()
 
     if trainer.is_world_process_zero():

@@ -51,9 +51,9 @@ class Clock(TrainerCallback):
 
 
 class Recording(MultiTaskGRPOTrainer):
-    def roll_out(self, plan):
+    def roll_out(self, plan, first_uid):
         self.__dict__.setdefault("plans", []).extend(plan)
-        return super().roll_out(plan)
+        return super().roll_out(plan, first_uid)
 
 
 def config(folder: str, **changes: Any) -> GRPOConfig:

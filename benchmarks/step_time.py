@@ -37,7 +37,6 @@ NUM_STEPS, NUM_WARM_UP, NUM_RUNS = 8, 2, 5
 # Each adds one to those before.
 WAYS = ("trl", "generation", "whole_round", "loss")
 TIMED = {
-    "_choose_groups": "choosing groups (prompt rows, mixer, records)",
     "_generate": "tokenising and decoding text",
     "_generate_single_turn": "generation",
     "_calculate_rewards": "scoring",
@@ -111,12 +110,13 @@ def run(way: str) -> tuple[list[float], dict[str, float], float, int]:
 
         for method, section in TIMED.items():
             timer.wrap(trainer, method, section)
+        timer.wrap(trainer.step, "choose_groups", "choosing groups (prompt rows, mixer, records)")
 
         timer.wrap(trainer.accelerator, "backward", "backward")
 
         if way == "generation":
-            at_once, whole = trainer.mixer.batch_size, trainer.roll_out
-            trainer.roll_out = lambda plan: [
+            at_once, whole = trainer.mixer.batch_size, trainer.step._roll_out
+            trainer.step._roll_out = lambda plan: [
                 g for i in range(0, len(plan), at_once) for g in whole(plan[i : i + at_once])
             ]
 

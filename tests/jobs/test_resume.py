@@ -12,13 +12,17 @@ import pytest
 import yaml
 
 from mtgrpo.runlog import checkpoints, load_state, save_state
+from mtgrpo.runlog.continuity import LogEnd
 
 from .conftest import contents, train
 
 
 def reseal(checkpoint: Path) -> None:
-    (checkpoint / checkpoints.SEAL_FILE).unlink()
-    checkpoints.seal(checkpoint)
+    """Declare a changed checkpoint whole, and of the run it was of."""
+    file = checkpoint / checkpoints.SEAL_FILE
+    seal = load_state(file)
+    file.unlink()
+    checkpoints.seal(checkpoint, seed=seal["seed"], log=LogEnd.from_dict(seal["log"]))
 
 
 def spoil(checkpoint: Path, file: str, change: Callable[[Any], None]) -> None:
@@ -171,7 +175,7 @@ def test_without_a_checkpoint_of_its_own_a_run_is_refused_and_left_as_it_is(
     line = error_line()
     assert str(ended / "checkpoints" / "checkpoint-4") in line
     assert "seed" in line
-    assert "none of the 2 checkpoints of this run is whole and its own" in line
+    assert "none of the 2 checkpoints of this run can be used" in line
     assert contents(ended) == before, "no stray summary, no other trace"
 
 

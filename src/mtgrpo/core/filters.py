@@ -1,10 +1,11 @@
 """Which groups carry a gradient: group -> keep, or drop and why.
 
-GRPO's advantage is ``(reward - mean) / std`` within a group, so a group of equal
-rewards moves nothing (a zero-gradient group). Filtering on the *shaped* reward alone
-lets groups through in which every completion is wrong and only the format differs;
-training on those has destroyed policies in other systems. `informative`, the default,
-therefore asks that correctness varies and that the reward varies too.
+GRPO's advantage is ``(reward - mean) / std`` within a group, so a group of equal rewards moves
+nothing (a zero-gradient group). Filtering on the *shaped* reward alone lets groups through in which
+every completion is wrong and only the format differs; training on those has destroyed policies in
+other systems. `informative`, the default, therefore asks that correctness varies and that the
+reward varies too. Where nothing is known about right and wrong, in graded groups, the reward alone
+is asked.
 
 Numbers are compared within `mtgrpo.core.types.TOLERANCE`: rounding decides nothing.
 """
@@ -37,6 +38,8 @@ def informative(group: Group) -> Verdict:
     accuracies, rewards = _scorable(group)
     if len(rewards) < 2:
         return _UNSCORABLE
+    if group.is_graded:
+        return _CONSTANT if all_equal(rewards) else _KEEP
 
     if all_equal(accuracies):
         if at_least(accuracies[0], 1.0):
@@ -52,8 +55,10 @@ def strict(group: Group) -> Verdict:
     rewards it cannot occur here.)
     """
     accuracies, rewards = _scorable(group)
-    if not accuracies:
+    if not rewards:
         return _UNSCORABLE
+    if group.is_graded:
+        return _CONSTANT if all_equal(rewards) else _KEEP
 
     num_correct = sum(at_least(a, 1.0) for a in accuracies)
     if num_correct == 0:
@@ -115,7 +120,7 @@ def get_filter(group_filter: str | GroupFilter) -> GroupFilter:
 
 
 def informative_filter(group_filter: GroupFilter) -> GroupFilter:
-    """What says whether a group carries a gradient: the filter itself, or the default for "none"."""
+    """What says whether a group carries a gradient: the filter, or the default for "none"."""
     return informative if group_filter is keep_all else group_filter
 
 
@@ -126,4 +131,5 @@ def _scorable(group: Group) -> tuple[tuple[float, ...], tuple[float, ...]]:
         return group.accuracies, rewards
 
     known = [i for i, r in enumerate(rewards) if not math.isnan(r)]
-    return tuple(group.accuracies[i] for i in known), tuple(rewards[i] for i in known)
+    accuracies = () if group.is_graded else tuple(group.accuracies[i] for i in known)
+    return accuracies, tuple(rewards[i] for i in known)

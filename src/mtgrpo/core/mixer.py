@@ -11,8 +11,10 @@ import numpy as np
 from mtgrpo.core.advantages import mean_abs_advantage
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.report import StepReport
+from mtgrpo.core.reward_scale import RewardScale
 from mtgrpo.core.round_stats import RoundStats
 from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.silence import SilentTasks
 from mtgrpo.core.types import Group, State, check_same_tasks, check_task_names
 from mtgrpo.core.weightings.base import GroupCounts, TaskWeighting
 from mtgrpo.core.weightings.improvement_aware import ImprovementAware
@@ -20,7 +22,7 @@ from mtgrpo.errors import ConfigError, StateError, unknown
 
 TASK_REWARDS = ("accuracy", "reward")
 OBSERVATIONS = ("step", "round")
-STATE_VERSION = 3
+STATE_VERSION = 4
 
 
 class TaskMixer:
@@ -47,6 +49,8 @@ class TaskMixer:
         observe: ``"step"``: J_k is observed once a step, over all its groups;
             ``"round"``: once per generation round, as in the released code.
         families: Family of each task that has one; estimates are shared within it.
+        reward_ranges: Lowest and highest reward of each task of which only rewards are known, for
+            those where that is known; the others' are learnt, see `RewardScale`.
         seed: Seed of all the mixer's randomness.
 
     Attributes:
@@ -67,6 +71,7 @@ class TaskMixer:
         task_reward: str = "accuracy",
         observe: str = "step",
         families: Mapping[str, str] | None = None,
+        reward_ranges: Mapping[str, tuple[float, float]] | None = None,
         seed: int = 0,
     ) -> None:
         if task_reward not in TASK_REWARDS:
@@ -86,7 +91,10 @@ class TaskMixer:
 
         self._rng = np.random.default_rng(seed)
         self._batch: Batch | None = None
-        self._accuracy: dict[str, float] = {}  # the last one observed, per task
+        self._scores: dict[str, float] = {}  # the last one observed, per task
+        self._graded: set[str] = set()
+        self._scale = RewardScale(reward_ranges)
+        self._silent = SilentTasks()
 
     @property
     def batch_size(self) -> int:
@@ -141,18 +149,28 @@ class TaskMixer:
             )
 
         weights = self.weighting.weights()
-        total = batch.totals()
-        self._accuracy.update(total.mean_accuracies())
+        total = batch.counts.totals()
+        for task, rewards in batch.counts.graded_rewards.items():
+            self._scale.observe(task, rewards)
+        self._graded |= total.num_graded.keys()
+        self._scores.update(self._mean_scores(total))
+        self._silent.observe(
+            total.num_scored,
+            batch.counts.num_informative,
+            batch.counts.num_varied,
+            batch.counts.highest_reward,
+        )
         self._update_weighting(batch, total, improvements)
 
-        self.num_rollouts += batch.num_rollouts
-        self.num_groups += batch.num_generated
+        self.num_rollouts += batch.counts.num_rollouts
+        self.num_groups += batch.counts.num_generated
         self.report = StepReport.of(
             batch,
             weights,
-            self._accuracy,
+            self._scores,
+            graded=self._graded,
             num_expired=self.sampler.bank.num_expired,
-            notices=self.weighting.notices(),
+            notices=self.weighting.notices() | self._notices(batch),
         )
 
         self.sampler.close(batch, self.step)
@@ -168,7 +186,7 @@ class TaskMixer:
         if not batch.groups and improvements is None:
             improvements = {}  # nothing was trained on: no improvement, rather than a missing one
 
-        rounds = batch.rounds if self.observe == "round" else [total]
+        rounds = batch.counts.rounds if self.observe == "round" else [total]
         trained = Counter(group.task for group in batch.groups)
 
         advantages = None
@@ -179,11 +197,33 @@ class TaskMixer:
             task_rewards=[self._task_rewards(stats) for stats in rounds],
             improvements=improvements,
             mean_abs_advantages=advantages,
-            counts=GroupCounts(total.num_scored, batch.num_informative, trained),
+            counts=GroupCounts(total.num_scored, batch.counts.num_informative, trained),
         )
 
+    def _notices(self, batch: Batch) -> dict[str, str]:
+        if batch.groups:
+            return self._silent.notices()
+
+        # Whatever the reason: a step that trains on nothing is never passed over in silence.
+        notices: dict[str, str] = {}
+        for task, reasons in batch.counts.dropped.items():
+            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+            notices[task] = f"gave nothing to train on, nor did any other task ({counts})"
+        return notices | self._silent.notices()
+
     def _task_rewards(self, stats: RoundStats) -> dict[str, float]:
-        return stats.mean_rewards() if self.task_reward == "reward" else stats.mean_accuracies()
+        scores = self._mean_scores(stats)
+        if self.task_reward == "accuracy":
+            return scores
+        # Rewards of graded tasks are on scales of their own: they are compared on the common one.
+        graded = {task: score for task, score in scores.items() if task in stats.num_graded}
+        return stats.mean_rewards() | graded
+
+    def _mean_scores(self, stats: RoundStats) -> dict[str, float]:
+        """Per task, in [0, 1]: the mean accuracy, or the mean reward on its scale if graded."""
+        rewards = stats.mean_rewards()
+        graded = {task: self._scale.level(task, rewards[task]) for task in stats.num_graded}
+        return stats.mean_accuracies() | graded
 
     def metrics(self) -> dict[str, float]:
         """Figures of the last closed step, see docs/metrics.md; empty before the first."""
@@ -201,7 +241,10 @@ class TaskMixer:
             "rng": self._rng.bit_generator.state,
             "weighting": self.weighting.state_dict(),
             "sampler": self.sampler.state_dict(),
-            "accuracy": dict(self._accuracy),
+            "scores": dict(self._scores),
+            "graded": sorted(self._graded),
+            "scale": self._scale.state_dict(),
+            "silent": self._silent.state_dict(),
             "batch": None if self._batch is None else self._batch.state_dict(),
         }
 
@@ -231,7 +274,10 @@ class TaskMixer:
         self.step = int(state["step"])
         self.num_rollouts, self.num_groups = int(state["num_rollouts"]), int(state["num_groups"])
         self.report = None
-        self._accuracy = dict(state["accuracy"])
+        self._scores = dict(state["scores"])
+        self._graded = set(state["graded"])
+        self._scale.load_state_dict(state["scale"])
+        self._silent.load_state_dict(state["silent"])
 
         self._batch = None
         if state["batch"] is not None:

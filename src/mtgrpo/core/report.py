@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mtgrpo.core.batch import Batch
@@ -23,8 +23,9 @@ class StepReport:
         num_informative: Groups that passed the filter (without a filter: that would
             have).
         dropped: Groups dropped per task and reason.
-        last_accuracy: The latest accuracy seen of each task, in this step or an earlier
-            one.
+        last_score: The latest score seen of each task, in this step or an earlier one: its
+            accuracy, or the mean reward on the task's scale if it is graded.
+        graded: Tasks of which only rewards are known, no accuracies.
         num_rounds: Generation rounds.
         num_rollouts: Completions generated.
         shortfall: Groups by which the quotas are unmet.
@@ -44,7 +45,8 @@ class StepReport:
     totals: RoundStats
     num_informative: Mapping[str, int]
     dropped: Mapping[str, Mapping[str, int]]
-    last_accuracy: Mapping[str, float]
+    last_score: Mapping[str, float]
+    graded: frozenset[str]
     num_rounds: int
     num_rollouts: int
     shortfall: int
@@ -60,8 +62,9 @@ class StepReport:
         cls,
         batch: Batch,
         weights: Mapping[str, float],
-        last_accuracy: Mapping[str, float],
+        last_score: Mapping[str, float],
         *,
+        graded: Collection[str] = (),
         num_expired: int = 0,
         notices: Mapping[str, str] | None = None,
     ) -> StepReport:
@@ -70,12 +73,13 @@ class StepReport:
             weights=weights,
             quotas=batch.quotas,
             realized=Counter(group.task for group in batch.groups),
-            totals=batch.totals(),
-            num_informative=batch.num_informative,
-            dropped=batch.dropped,
-            last_accuracy=dict(last_accuracy),
-            num_rounds=len(batch.rounds),
-            num_rollouts=batch.num_rollouts,
+            totals=batch.counts.totals(),
+            num_informative=batch.counts.num_informative,
+            dropped=batch.counts.dropped,
+            last_score=dict(last_score),
+            graded=frozenset(graded),
+            num_rounds=len(batch.counts.rounds),
+            num_rollouts=batch.counts.num_rollouts,
             shortfall=batch.shortfall,
             surplus=len(batch.surplus),
             num_predicted=batch.num_predicted,
@@ -107,7 +111,10 @@ class StepReport:
 
             if task in rewards:
                 metrics[prefix + "reward"] = rewards[task]
+            if task in accuracies:
                 metrics[prefix + "accuracy"] = accuracies[task]
+            elif task in rewards:
+                metrics[prefix + "score"] = self.last_score[task]
             if num_generated:
                 accepted = self.num_informative.get(task, 0)
                 metrics[prefix + "acceptance_rate"] = accepted / num_generated
@@ -115,10 +122,10 @@ class StepReport:
             for reason, count in self.dropped.get(task, {}).items():
                 metrics[f"{prefix}dropped/{reason}"] = count
 
-        if self.last_accuracy:
-            metrics["tasks/worst_accuracy"] = worst_accuracy(self.last_accuracy)
-            metrics["tasks/mean_accuracy"] = mean_accuracy(self.last_accuracy)
-
+        if self.last_score:
+            kind = "score" if self.graded else "accuracy"
+            metrics[f"tasks/worst_{kind}"] = worst_accuracy(self.last_score)
+            metrics[f"tasks/mean_{kind}"] = mean_accuracy(self.last_score)
         return metrics | self._sampler_metrics()
 
     def _target_ratios(self) -> Mapping[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ class RoundStats:
         accuracy_sum: Sum of the groups' mean accuracies, likewise.
         num_skipped: Prompts passed over on the way to the scored groups.
         num_skipped_right: Of those, the ones predicted to be all right.
+        num_graded: Scored groups of which only rewards are known, no accuracies.
     """
 
     num_groups: dict[str, int] = field(default_factory=dict[str, int])
@@ -32,6 +33,7 @@ class RoundStats:
     accuracy_sum: dict[str, float] = field(default_factory=dict[str, float])
     num_skipped: dict[str, int] = field(default_factory=dict[str, int])
     num_skipped_right: dict[str, int] = field(default_factory=dict[str, int])
+    num_graded: dict[str, int] = field(default_factory=dict[str, int])
 
     def add(
         self, task: str, reward: float, accuracy: float, count: int = 1, draw: Draw | None = None
@@ -41,7 +43,7 @@ class RoundStats:
         Args:
             task: Their task.
             reward: Mean reward of each.
-            accuracy: Mean accuracy of each.
+            accuracy: Mean accuracy of each; NaN for graded groups, which have none.
             count: How many.
             draw: How the prompt was drawn, where prompts may be passed over.
         """
@@ -56,7 +58,10 @@ class RoundStats:
 
         _add(self.num_scored, task, count)
         _add(self.reward_sum, task, count * reward)
-        _add(self.accuracy_sum, task, count * accuracy)
+        if math.isnan(accuracy):
+            _add(self.num_graded, task, count)
+        else:
+            _add(self.accuracy_sum, task, count * accuracy)
 
     def merge(self, other: RoundStats) -> None:
         """Add another round's sums to these."""
@@ -67,20 +72,23 @@ class RoundStats:
 
     def mean_rewards(self) -> dict[str, float]:
         """Mean reward of the tasks that had any groups; see `mean_accuracies`."""
-        return self._means(self.reward_sum)
+        return self._means(self.reward_sum, self.num_scored)
 
     def mean_accuracies(self) -> dict[str, float]:
         """Mean accuracy of the tasks that had any groups, over all their prompts.
 
-        Where prompts were passed over, the mean is an unbiased estimate from those
-        asked, see `fair_mean`; with few groups it may lie outside the range of the
-        values.
-        """
-        return self._means(self.accuracy_sum)
+        Graded tasks have none: a task with a graded group is left out.
 
-    def _means(self, sums: Mapping[str, float]) -> dict[str, float]:
+        Where prompts were passed over, the mean is an unbiased estimate from those asked, see
+        `fair_mean`; with few groups it may lie outside the range of the values.
+        """
+        tasks = [task for task in self.num_scored if not self.num_graded.get(task)]
+        return self._means(self.accuracy_sum, tasks)
+
+    def _means(self, sums: Mapping[str, float], tasks: Iterable[str]) -> dict[str, float]:
         means: dict[str, float] = {}
-        for task, count in self.num_scored.items():
+        for task in tasks:
+            count = self.num_scored[task]
             num_skipped = self.num_skipped.get(task, 0)
             num_right = self.num_skipped_right.get(task, 0)
             means[task] = fair_mean(sums[task], count, num_skipped, num_right)

@@ -105,19 +105,18 @@ class Group:
 
     Attributes:
         task: The task the prompt belongs to.
-        rewards: One number per completion, the quantity that is trained on. NaN marks a
-            completion that could not be scored; it is left out of every statistic,
-            whatever its accuracy.
-        accuracies: One number in [0, 1] per completion, the quantity that is reported
-            and filtered on; what is outside by no more than `TOLERANCE` is taken for 0
-            or 1. Left empty, a completion counts as correct from a reward of 1.
-        uid: The engine's identifier of the group. It is kept in the mixer's state, so
-            that a resumed engine can hand the payloads back (`Batch.attach`). Must be
-            unique within a batch for that.
-        payload: Whatever the engine needs to train on the group. Never looked at, never
-            saved.
-        draw: How its prompt was drawn, where prompts may be passed over: the task's
-            statistics need it.
+        rewards: One number per completion, the quantity that is trained on. NaN marks a completion
+            that could not be scored; it is left out of every statistic, whatever its accuracy.
+        accuracies: One number in [0, 1] per completion, the quantity that is reported and filtered
+            on; what is outside by no more than `TOLERANCE` is taken for 0 or 1. Left empty, nothing
+            is said about right and wrong: the group is graded, and its rewards alone count. See
+            `verified` for rewards that do say it.
+        uid: The engine's identifier of the group. It is kept in the mixer's state, so that a
+            resumed engine can hand the payloads back (`Batch.attach`). Must be unique within a
+            batch for that.
+        payload: Whatever the engine needs to train on the group. Never looked at, never saved.
+        draw: How its prompt was drawn, where prompts may be passed over: the task's statistics
+            need it.
     """
 
     task: str
@@ -129,12 +128,8 @@ class Group:
 
     def __post_init__(self) -> None:
         rewards = tuple(float(r) for r in self.rewards)
-        if len(self.accuracies) > 0:
-            accuracies = tuple(float(a) for a in self.accuracies)
-        else:
-            accuracies = tuple(r if math.isnan(r) else float(at_least(r, 1.0)) for r in rewards)
-
-        if not rewards or len(rewards) != len(accuracies):
+        accuracies = tuple(float(a) for a in self.accuracies)
+        if not rewards or len(accuracies) not in (0, len(rewards)):
             raise ConfigError(
                 f"group of task {self.task!r}: {len(rewards)} rewards and "
                 f"{len(accuracies)} accuracies; both need one number per completion, "
@@ -144,12 +139,36 @@ class Group:
         # Groups are made by the thousand: completions are looked at one by one only
         # where needed.
         are_finite = math.isfinite(sum(rewards) + sum(accuracies))
-        if not are_finite or min(accuracies) < 0.0 or max(accuracies) > 1.0:
-            pairs = zip(rewards, accuracies, strict=True)
-            accuracies = tuple(_checked_accuracy(self.task, r, a) for r, a in pairs)
+        if not are_finite or (accuracies and not 0.0 <= min(accuracies) <= max(accuracies) <= 1.0):
+            pairs = zip(rewards, accuracies or (0.0,) * len(rewards), strict=True)
+            checked = tuple(_checked_accuracy(self.task, r, a) for r, a in pairs)
+            accuracies = checked if accuracies else ()
 
         object.__setattr__(self, "rewards", rewards)
         object.__setattr__(self, "accuracies", accuracies)
+
+    @classmethod
+    def verified(
+        cls,
+        task: str,
+        rewards: Sequence[float],
+        *,
+        correct_at: float = 1.0,
+        uid: int | str = 0,
+        payload: Any = None,
+        draw: Draw | None = None,
+    ) -> Group:
+        """A group whose rewards say what is right: a completion is, from `correct_at` on."""
+        accuracies = tuple(
+            reward if math.isnan(reward) else float(at_least(reward, correct_at))
+            for reward in rewards
+        )
+        return cls(task, tuple(rewards), accuracies, uid, payload, draw)
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether nothing is known about right and wrong: there are rewards alone."""
+        return not self.accuracies
 
     def with_payload(self, payloads: Mapping[int | str, Any]) -> Group:
         """This group with the payload of its uid, if there is one."""
@@ -162,7 +181,7 @@ class Group:
 
     @property
     def mean_accuracy(self) -> float:
-        """Mean accuracy of the completions that could be scored; NaN when none could."""
+        """Mean accuracy of the completions that could be scored; NaN if graded or none could."""
         return _mean(self.accuracies)
 
     def state(self) -> list[Any]:
@@ -207,6 +226,9 @@ def _checked_accuracy(task: str, reward: float, accuracy: float) -> float:
 
 
 def _mean(values: Sequence[float]) -> float:
+    if not values:
+        return math.nan
+
     total = math.fsum(values)
     if not math.isnan(total):
         return total / len(values)

@@ -10,6 +10,7 @@ from mtgrpo.config import ResolvedRun, load_config
 from mtgrpo.errors import RunError, StateError
 from mtgrpo.jobs.fit import misfit
 from mtgrpo.jobs.setup import Job
+from mtgrpo.runlog import read_logged_steps
 from mtgrpo.runlog.checkpoints import SEAL_FILE, newest, set_aside
 from mtgrpo.values import shorten
 from mtgrpo.yaml_text import read_yaml
@@ -74,8 +75,9 @@ def describe_move(out: Path) -> str:
 def checkpoint_to_resume(job: Job, tell: Callable[[str], None], *, tidy: bool) -> Path | None:
     """The newest good checkpoint of a run; None when no step was saved yet.
 
-    One that was still being written when the run ended, one that is damaged, and one that is not
-    of this run are passed over with a word: the run takes the same decisions from an earlier one.
+    One that was still being written when the run ended, one that is damaged or not of this run,
+    and one that counts on lines that the log lacks are passed over with a word: the run takes the
+    same decisions from an earlier one.
 
     Args:
         job: The run to resume.
@@ -83,10 +85,12 @@ def checkpoint_to_resume(job: Job, tell: Callable[[str], None], *, tidy: bool) -
         tidy: Move those out of the way; for the process that holds the directory's lock.
 
     Raises:
-        StateError: There are checkpoints, and none of them is good.
+        StateError: There are checkpoints, and none of them can be used.
     """
-    checkpoints = Path(job.run.output) / "checkpoints"
-    last = newest(checkpoints, lambda checkpoint: misfit(checkpoint, job))
+    out = Path(job.run.output)
+    last = newest(
+        out / "checkpoints", read_logged_steps(out), lambda checkpoint: misfit(checkpoint, job)
+    )
     if last.path is None:
         _check_none_was_whole(last.unusable)
 
@@ -107,6 +111,6 @@ def _check_none_was_whole(unusable: Mapping[Path, str]) -> None:
     if sealed:
         path, reason = next(iter(sealed.items()))
         raise StateError(
-            f"{path}: {reason}; none of the {len(sealed)} checkpoints of this run is whole and "
-            "its own; restore one, or start again with another --output"
+            f"{path}: {reason}; none of the {len(sealed)} checkpoints of this run can be used; "
+            "restore what is missing, or start again with another --output"
         )

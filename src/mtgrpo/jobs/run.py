@@ -52,7 +52,10 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
         trainer = make_trainer(job.run, model, job.tasks, arguments)
         with contextlib.closing(trainer.scores.scorer):
             trainer.evaluate()
-    return {"title": f"test accuracy in %: {model}", "tasks": score_rows(trainer.evaluation)}
+    return {
+        "title": f"test accuracy in %: {model}",
+        "tasks": score_rows(trainer.evaluation.results),
+    }
 
 
 def train(
@@ -195,7 +198,7 @@ class _Training:
             return
         trainer.evaluate()
         self.display.evaluation(
-            "test accuracy in %, before training", score_rows(trainer.evaluation)
+            "test accuracy in %, before training", score_rows(trainer.evaluation.results)
         )
 
     def evaluate_after(self, trainer: MultiTaskGRPOTrainer) -> None:
@@ -207,7 +210,7 @@ class _Training:
         step = trainer.state.global_step
         if not has_evaluation(trainer, self.log, step):
             trainer.evaluate()
-        rows = score_rows(trainer.evaluation) or logged_evaluation(self.out, step)
+        rows = score_rows(trainer.evaluation.results) or logged_evaluation(self.out, step)
         self.display.evaluation("test accuracy in %, after training", rows)
 
     def close(self, status: str) -> dict[str, Any]:

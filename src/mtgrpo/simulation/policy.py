@@ -107,7 +107,7 @@ class ToyPolicy:
 
     def _draw_from_set(self, name: str, count: int) -> list[Group]:
         k = self._index[name]
-        draws = self._sets.draws(name, count)
+        draws = self._sets.draw(name, count)
         rates = self._sets.pass_rates(name, float(self.skill[k]), [draw.row for draw in draws])
 
         correct = self._rng.binomial(self.group_size, rates)
@@ -206,7 +206,7 @@ class ToyPolicy:
         neither = self.group_size - correct - formed
         rewards = (1.0,) * correct + (FORMAT_REWARD,) * formed + (0.0,) * neither
 
-        return Group(self.world.names[k], rewards, payload=code, draw=draw)
+        return Group.verified(self.world.names[k], rewards, payload=code, draw=draw)
 
 
 def group_signals(group_size: int) -> tuple[Floats, Floats, Floats]:

@@ -14,7 +14,7 @@ _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,4000}\s*", re.ASCII)
 def as_number(value: Any) -> float | None:
     """`value` as a finite float, or None when it is no number.
 
-    Booleans are 1 and 0, whoever made them; an array or tensor of one element is that element.
+    Booleans of any library are 1 and 0; an array or tensor of one element is that element.
     Texts are no numbers, nor is what float32 cannot hold.
     """
     value = _element(value)

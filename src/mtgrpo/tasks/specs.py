@@ -45,6 +45,7 @@ def build_tasks(specs: Sequence[Spec], where: str) -> TaskSet:
         task_set.check_disjoint()
     except TaskError as error:
         raise TaskError(f"{where}: {error}") from error
+
     return task_set
 
 
@@ -82,6 +83,7 @@ def build_task(spec: Spec, where: str) -> list[Task]:
             raise ConfigError(f"{where}: a {name} task needs the key {key!r}: {kind.example}")
 
     subject = values.pop(name)
+
     scoring = IN_PROCESS
     if "scoring" in values:
         scoring = parse_scoring(values.pop("scoring"), where)
@@ -90,6 +92,7 @@ def build_task(spec: Spec, where: str) -> list[Task]:
         tasks = kind.build(subject, values)
     except ConfigError as error:
         raise type(error)(f"{where}: {error}") from error
+
     return [dataclasses.replace(task, scoring=scoring, origin=spec) for task in tasks]
 
 

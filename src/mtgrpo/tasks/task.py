@@ -124,6 +124,7 @@ class Task:
 
         for row, number in zip(rows, numbers, strict=True):
             _check_row(f"task {self.name!r}, prompt {number}", row)
+
         if not rows:
             return []
 
@@ -145,6 +146,7 @@ class Task:
                 "completion is needed; wrap a function that scores one completion in "
                 "mtgrpo.tasks.each"
             )
+
         return [
             self._score_of(value, number) for value, number in zip(values, numbers, strict=True)
         ]
@@ -179,6 +181,7 @@ class Task:
             if reward is not None and accuracy is not None:
                 return Score(reward, accuracy)
             need = "a finite float32 reward and an accuracy in [0, 1] are needed"
+
         else:
             reward = as_number(value)
             if reward is not None:

@@ -109,5 +109,6 @@ def table(
         cells = [f"{values[column]:.3f}" for column in columns]
         if before:
             cells.append(f"{before[name]['accuracy']:.3f}")
+
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -72,7 +72,7 @@ def example(prompt: str, completion: str, more: Sequence[tuple[str, str]] = ()) 
 
 
 def skill_batch(step: int, per_task: int, seed: int) -> list[list[Example]]:
-    """Right demonstrations of every task; one part for each level: its prompts are similar in length."""
+    """Right demonstrations of every task; one part for each level, of similar prompt lengths."""
 
     def right(family: str, level: str, index: int) -> Example:
         made = problem(family, level, "train", seed + 1, index)
@@ -144,6 +144,7 @@ def make(
 
     start = time.perf_counter()
     skill = measure(model)
+
     fit(
         model,
         lambda step: base_batch(step, per_task, seed),
@@ -172,6 +173,7 @@ def make(
 
     model.save_pretrained(str(out))
     save(out)
+
     text = json.dumps(profile, indent=1) + "\n"
     (out / "profile.json").write_text(text, encoding="utf-8")
     return profile
@@ -183,6 +185,7 @@ def _learn_skill(
     """The first part: the model, and what it took."""
     start = time.perf_counter()
     model = cast("Any", new_model()).to(device)
+
     fit(
         model,
         lambda step: skill_batch(step, per_task, seed),
@@ -195,6 +198,7 @@ def _learn_skill(
 
     folder = out / "skill"
     model.save_pretrained(str(folder))
+
     first = {"skill_steps": steps, "skill_seconds": seconds}
     (folder / FIRST_PART).write_text(json.dumps(first) + "\n", encoding="utf-8")
     return model, first

@@ -92,6 +92,12 @@ def lab(model_path, tmp_path) -> Lab:
     return Lab(model_path, tmp_path)
 
 
+def around(owner, name: str, replacement) -> None:
+    """From now on `owner` has `replacement` for its method; it gets the method as its first argument."""
+    method = getattr(owner, name)
+    setattr(owner, name, lambda *args, **kwargs: replacement(method, *args, **kwargs))
+
+
 def same_parameters(a, b) -> bool:
     return all(
         torch.equal(x, y) for x, y in zip(a.model.parameters(), b.model.parameters(), strict=True)

@@ -1,4 +1,4 @@
-"""Every process decides for itself, alike: a digest of what it decided is compared before it is acted on."""
+"""Every process decides alike: digests of a decision are compared before it is acted on."""
 
 from __future__ import annotations
 
@@ -56,8 +56,9 @@ def check_agreement(accelerator: Any, where: str, decision: Mapping[str, Any]) -
     )
     name, first, other = difference(decisions[0], decisions[odd])
     raise StateError(
-        f"mixer: processes 0 and {odd} decided differently ({where}): {name} is {first} on process 0, {other} on "
-        f"process {odd}; give every process the same packages, data, seed and configuration, and resume"
+        f"mixer: processes 0 and {odd} decided differently ({where}): {name} is {first} "
+        f"on process 0, {other} on process {odd}; give every process the same packages, data, "
+        "seed and configuration, and resume"
     )
 
 

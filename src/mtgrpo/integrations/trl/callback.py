@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 from transformers import TrainerCallback
 
 from mtgrpo.core.mixer import TaskMixer
-
-if TYPE_CHECKING:
-    from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.integrations.trl.step import TrainingStep
 
 
-class MixerCallback(TrainerCallback):
-    """Closes the mixer's step before TRL logs and saves it."""
+class StepCallback(TrainerCallback):
+    """Closes the mixer's step before TRL logs and saves it.
 
-    trainer: MultiTaskGRPOTrainer
+    Args:
+        step: The trainer's.
+    """
+
+    def __init__(self, step: TrainingStep) -> None:
+        self.step = step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.begin_training()
+        self.step.begin_training()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.end_policy_update()
+        self.step.end_policy_update()
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
         if logs and "loss" in logs:
-            self.trainer.write_log(logs)
+            self.step.write_log(state.global_step, logs)
 
 
 class StopRequest(Protocol):

@@ -1,8 +1,9 @@
-"""Plain sampling for small models: each prompt is read once for all its completions, finished rows are dropped.
+"""Plain sampling for small models: a prompt is read once for all its completions.
 
-For a small model, ``generate()`` spends most of its time on reading the same prompt once per completion, on copying a
-growing cache and on rows that ended long ago. What is drawn here has exactly the distribution of TRL's generation;
-the random numbers are used in another order, so the samples of one seed differ.
+For a small model, ``generate()`` spends most of its time on reading the same prompt once per
+completion, on copying a growing cache and on rows that ended long ago. What is drawn here has
+exactly the distribution of TRL's generation; the random numbers are used in another order, so the
+samples of one seed differ.
 """
 
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false
@@ -17,7 +18,8 @@ from transformers.cache_utils import DynamicLayer
 
 # Rows are dropped when at most this share is still being written: dropping copies the cache.
 KEEP_BELOW = 0.75
-# What a generation config may set besides the neutral sampling settings: nothing of this changes a distribution.
+# What a generation config may set besides the neutral sampling settings: nothing of this changes a
+# distribution.
 _HARMLESS = {
     *(
         "bos_token_id",
@@ -41,7 +43,7 @@ _NEUTRAL: dict[str, tuple[float | None, ...]] = {
 
 
 class _ReservedLayer(DynamicLayer):
-    """A layer of a cache whose room is taken once, so that a token is written in place instead of copying the rest."""
+    """A cache layer whose room is taken once: a token is written in place, the rest not copied."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, num_new: int) -> None:
         super().__init__()
@@ -77,18 +79,19 @@ class _ReservedLayer(DynamicLayer):
 
 
 def has_plain_cache(model: Any) -> bool:
-    """Whether the model keeps all keys and values of all its layers, and nothing else, between tokens."""
+    """Whether the model keeps all layers' keys and values, and nothing else, between tokens."""
     if not isinstance(model, PreTrainedModel) or model.config.is_encoder_decoder:
         return False
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def why_not_plain(model: Any, settings: Any) -> str:
-    """What keeps `sample` from doing what ``model.generate(generation_config=settings)`` does; empty if nothing.
+    """What keeps `sample` from doing what ``model.generate`` does with settings; empty if nothing.
 
     Args:
         model: Unwrapped model.
-        settings: transformers' ``GenerationConfig`` with every sampling setting stated, as TRL makes it.
+        settings: transformers' ``GenerationConfig`` with every sampling setting stated, as TRL
+            makes it.
     """
     if not has_plain_cache(model):
         return "the model is not a plain causal language model with a full cache"
@@ -124,7 +127,8 @@ def sample(
     Args:
         model: Unwrapped model, see `has_plain_cache`.
         prompts: Token ids; equal neighbours are read once.
-        max_new_tokens: Completions end here, or after the first token of `eos_ids`, which they include.
+        max_new_tokens: Completions end here, or after the first token of `eos_ids`, which they
+            include.
         eos_ids: Tokens that end a completion.
         pad_id: Fills up shorter prompts on the left.
         temperature: Divides the logits.

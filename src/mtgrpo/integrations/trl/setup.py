@@ -8,7 +8,6 @@ import copy
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -19,15 +18,12 @@ from trl import GRPOConfig
 from mtgrpo import presets
 from mtgrpo.core.method import Method
 from mtgrpo.core.prompts import PromptStream
-from mtgrpo.core.types import check_same_tasks
 from mtgrpo.core.weightings.base import TaskWeighting
-from mtgrpo.errors import ConfigError, StateError
-from mtgrpo.runlog import load_state
-from mtgrpo.runlog.checkpoints import defect, instead_of
+from mtgrpo.errors import ConfigError
+from mtgrpo.integrations.trl.surrogate import SurrogateMeter
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 
-STATE_FILE = "mixer.json"
 WHERE = "MultiTaskGRPOTrainer"
 
 logger = logging.getLogger("mtgrpo")
@@ -68,15 +64,17 @@ def make_schedule(args: GRPOConfig) -> Schedule:
     size = args.num_generations or 0
     if size < 2:
         raise ConfigError(
-            f"{WHERE}: args.num_generations={size}; GRPO compares completions of one prompt, at least 2 are needed"
+            f"{WHERE}: args.num_generations={size}; GRPO compares completions of one prompt, "
+            "at least 2 are needed"
         )
     rows, slices = args.generation_batch_size or 0, args.steps_per_generation or 1
     groups, rest = divmod(rows, size)
     if rest or groups % args.world_size:
         raise ConfigError(
-            f"{WHERE}: args.generation_batch_size={rows} completions do not divide into whole groups of {size} on each "
-            f"of {args.world_size} processes; make per_device_train_batch_size x processes x steps_per_generation a "
-            f"multiple of {size * args.world_size}"
+            f"{WHERE}: args.generation_batch_size={rows} completions do not divide into whole "
+            f"groups of {size} on each of {args.world_size} processes; make "
+            "per_device_train_batch_size x processes x steps_per_generation a multiple of "
+            f"{size * args.world_size}"
         )
     samples = args.num_generations_eval or size
     return Schedule(
@@ -165,13 +163,14 @@ def check_arguments(
         )
     if weighting.uses_improvements and schedule.cycle % schedule.accumulation:
         raise ConfigError(
-            f"{WHERE}: the weighting measures improvements per policy update, but steps_per_generation="
-            f"{schedule.slices} x num_iterations={args.num_iterations} is no multiple of "
-            f"gradient_accumulation_steps={schedule.accumulation}; make it one"
+            f"{WHERE}: the weighting measures improvements per policy update, but "
+            f"steps_per_generation={schedule.slices} x num_iterations={args.num_iterations} is no "
+            f"multiple of gradient_accumulation_steps={schedule.accumulation}; make it one"
         )
     if args.eval_strategy != "no" and not any(len(task.test) for task in tasks):
+        strategy = IntervalStrategy(args.eval_strategy).value
         raise ConfigError(
-            f"{WHERE}: args.eval_strategy={IntervalStrategy(args.eval_strategy).value!r}, but no task has test rows; "
+            f"{WHERE}: args.eval_strategy={strategy!r}, but no task has test rows; "
             "give tasks test rows, or set eval_strategy='no'"
         )
 
@@ -185,8 +184,8 @@ def warn_about_shares(schedule: Schedule) -> None:
     """Log where single policy updates do not have the exact shares."""
     if schedule.slices > schedule.accumulation:
         logger.warning(
-            "%s: task shares are exact per generation batch (%g policy updates); TRL shuffles its completions, so "
-            "single updates vary around them",
+            "%s: task shares are exact per generation batch (%g policy updates); "
+            "TRL shuffles its completions, so single updates vary around them",
             WHERE,
             schedule.slices / schedule.accumulation,
         )
@@ -203,10 +202,31 @@ def families(tasks: TaskSet) -> dict[str, str]:
     return {name: family for name, family in pairs if family}
 
 
+def make_streams(tasks: TaskSet, seed: int, *, remember: bool) -> dict[str, PromptStream]:
+    """The prompts of each task that has rows to train on."""
+    return {
+        task.name: PromptStream(task.name, len(task.train), seed, remember=remember)
+        for task in tasks
+        if len(task.train)
+    }
+
+
+def make_meter(tasks: TaskSet, args: GRPOConfig, method: Method) -> SurrogateMeter:
+    """The meter of I_k, switched on if the weighting uses it."""
+    return SurrogateMeter(
+        tasks.names,
+        method.surrogate,
+        epsilon_low=args.epsilon,
+        epsilon_high=args.epsilon if args.epsilon_high is None else args.epsilon_high,
+        level=args.importance_sampling_level,
+        on=method.weighting.uses_improvements,
+    )
+
+
 def placeholder_dataset(
     streams: Iterable[PromptStream], batch_size: int, most: int = 2**20
 ) -> Dataset:
-    """A dataset without content for TRL's loader: an epoch is as many groups as there are rows to train on."""
+    """A dataset without content for TRL's loader: an epoch has a group for each training row."""
     size = min(sum(stream.size for stream in streams), most)
     return Dataset.from_dict({"prompt": [""] * (max(1, -(-size // batch_size)) * batch_size)})
 
@@ -217,55 +237,20 @@ def check_evaluation(
     """Refuse an evaluation that cannot be right.
 
     Raises:
-        ConfigError: A dataset was given, there are no test rows, or batches would cut prompts apart.
+        ConfigError: A dataset was given, there are no test rows, or batches would cut prompts
+            apart.
     """
     if eval_dataset is not None:
         raise ConfigError(
-            "evaluate: eval_dataset was given, but test rows come from the tasks; put them into Task.test"
+            "evaluate: eval_dataset was given, but test rows come from the tasks; "
+            "put them into Task.test"
         )
     if test_rows is None:
         raise ConfigError("evaluate: no task has test rows; give at least one task test rows")
     num_samples = schedule.eval_group_size
     if args.per_device_eval_batch_size * args.world_size % num_samples:
         raise ConfigError(
-            f"evaluate: args.per_device_eval_batch_size={args.per_device_eval_batch_size} on {args.world_size} "
-            f"processes cannot hold whole groups of {num_samples} samples; make their product a multiple of "
-            f"{num_samples}"
+            f"evaluate: args.per_device_eval_batch_size={args.per_device_eval_batch_size} on "
+            f"{args.world_size} processes cannot hold whole groups of {num_samples} samples; "
+            f"make their product a multiple of {num_samples}"
         )
-
-
-def read_state(checkpoint: str | Path) -> dict[str, Any]:
-    """The mixer's part of a checkpoint, once the whole of it is known to be sound.
-
-    Raises:
-        StateError: There is none, or the checkpoint is unfinished or damaged; names the last good one.
-    """
-    path = Path(checkpoint) / STATE_FILE
-    if not path.is_file():
-        raise StateError(
-            f"{checkpoint}: no {STATE_FILE}; a checkpoint written by MultiTaskGRPOTrainer is needed; "
-            "start a new run from these weights with model=, instead of resuming"
-        )
-    if wrong := defect(Path(checkpoint)):
-        raise StateError(f"{checkpoint}: {wrong}; {instead_of(Path(checkpoint))}")
-    return load_state(path)
-
-
-def check_resume(path: str | Path, tasks: TaskSet) -> None:
-    """Check that a checkpoint fits the tasks, before a model is loaded.
-
-    Args:
-        path: A ``checkpoint-<step>`` directory.
-        tasks: The tasks to resume with.
-
-    Raises:
-        StateError: No state of ours, a damaged one, or one of other tasks, rows or order.
-    """
-    state = read_state(path)
-    check_same_tasks(str(path), state["mixer"]["tasks"], trained_names(tasks))
-    for name, stream in state["streams"].items():
-        if stream["size"] != len(tasks[name].train):
-            raise StateError(
-                f"{path}: task {name!r} had {stream['size']} training rows, now {len(tasks[name].train)}; "
-                "resume with the same rows"
-            )

@@ -14,13 +14,15 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 @contextmanager
 def shared_prefix(model: Any, num_completion: int) -> Iterator[None]:
-    """Inside, the model's backbone computes equal prompts once and attends to them from each of their rows.
+    """Inside, the model's backbone computes equal prompts once, for all of their rows.
 
-    The hidden states are those of the plain pass up to rounding. Head, log-probabilities and loss are not touched.
+    The hidden states are those of the plain pass up to rounding. Head, log-probabilities and loss
+    are not touched.
 
     Args:
         model: Unwrapped causal language model, see `fast_generation.has_plain_cache`.
-        num_completion: Columns on the right that are completion; the columns before them are prompt.
+        num_completion: Columns on the right that are completion; the columns before them are
+            prompt.
     """
     backbone = model.base_model
     plain: Any = backbone.forward

@@ -137,12 +137,12 @@ def _descendants() -> list[int]:
             if name.isdigit():
                 children.setdefault(_parent(name), []).append(int(name))
 
-    found: list[int] = []
+    descendants: list[int] = []
     level = [os.getpid()]
     while level:
         level = [pid for parent in level for pid in children.get(parent, ())]
-        found += level
-    return found
+        descendants += level
+    return descendants
 
 
 def _parent(pid: str) -> int:

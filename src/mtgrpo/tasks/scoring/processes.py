@@ -100,6 +100,7 @@ class RewardProcesses:
             for process in self._busy:
                 process.child.kill()
             self._busy.clear()
+
         return [outcomes[i] for i in range(len(calls))]
 
     def close(self) -> None:

@@ -101,8 +101,10 @@ class RewardProcess:
             self._has_begun = True
             self._since = time.monotonic()
             return None
+
         if "missing" in answer:
             raise MissingExtra(answer["missing"])
+
         if "ready" in answer:
             self._is_ready = True
             self._since = time.monotonic()  # the call's own time begins
@@ -112,6 +114,7 @@ class RewardProcess:
             raise TaskError(
                 f"task {self.task!r}: its reward process cannot start: {answer['error']}"
             )
+
         if "error" in answer:
             return Outcome(None, answer["error"], answer["seconds"])
         return Outcome([Score(*pair) for pair in answer["scores"]], "", answer["seconds"])

@@ -49,6 +49,7 @@ def hub_task(
         MissingExtra: `datasets` is not installed.
     """
     train = load_split(name, dataset, config, train_split, revision)
+
     test = None
     if test_split is not None:
         test = load_split(name, dataset, config, test_split, revision)
@@ -93,6 +94,7 @@ def load_split(
             f"{where}: cannot be reached and is not in the local cache; connect, or download it "
             f"once and use the same cache: {_first_line(error)}"
         ) from error
+
     except ValueError as error:
         if "Unknown split" not in str(error):
             raise TaskError(f"{where}: {_first_line(error)}") from error
@@ -101,6 +103,7 @@ def load_split(
         splits = [str(key) for key in builder.info.splits or ()]
         asked_for = split.partition("[")[0]
         raise TaskError(unknown(where, "split", asked_for, splits)) from error
+
     # The Hub's client has a dozen exception classes of its own for a wrong name, revision, or
     # missing rights.
     except Exception as error:

@@ -49,12 +49,14 @@ def rows_task(
     """
     check_name(name)
     where = f"task {name!r}"
+
     if test is not None and test_fraction:
         raise TaskError(f"{where}: test and test_fraction are both given; give one")
     if not 0.0 <= test_fraction < 1.0:
         raise TaskError(f"{where}: test_fraction is {test_fraction!r}; a share in [0, 1) is needed")
 
     train_rows = prepare_rows(read_rows(train, f"{where}, train"), prompt, f"{where}, train")
+
     test_rows: list[dict[str, Any]] = []
     if test is not None:
         test_rows = prepare_rows(read_rows(test, f"{where}, test"), prompt, f"{where}, test")
@@ -74,6 +76,7 @@ def rows_task(
         family=family,
         level=level,
     )
+
     TaskSet(task).check_disjoint()
     return task
 
@@ -115,6 +118,7 @@ def _split(
     """Rows to train on and rows to test on."""
     train: list[dict[str, Any]] = []
     test: list[dict[str, Any]] = []
+
     for row in rows:
         split = test if _place(row["prompt"]) < test_fraction else train
         split.append(row)
@@ -124,6 +128,7 @@ def _split(
             f"{where}: test_fraction {test_fraction} leaves {len(train)} rows to train on and "
             f"{len(test)} to test on; both need some; change it or give test"
         )
+
     return train, test
 
 

@@ -9,16 +9,16 @@ import trl.trainer.grpo_trainer as module
 
 from mtgrpo import ImprovementAware
 from mtgrpo.errors import ConfigError, StateError
-from mtgrpo.integrations.trl.bank_file import bank_file, load_groups, save_groups
+from mtgrpo.integrations.trl.banked import check_bank
 from mtgrpo.integrations.trl.rollouts import (
-    Slot,
-    dump_generation,
+    generation_as_json,
+    generation_from_json,
     join_generation,
-    load_generation,
-    share_out,
     split_generation,
 )
+from mtgrpo.integrations.trl.saved_rollouts import bank_file, load_groups, save_groups
 from mtgrpo.integrations.trl.setup import families
+from mtgrpo.integrations.trl.slots import Slot, share_out
 from mtgrpo.tasks import Task, TaskSet
 
 from .conftest import history, same_parameters
@@ -54,7 +54,7 @@ def test_resume_is_exact(lab, monkeypatch, improvement, save_steps, changes):
     assert same_parameters(whole, resumed)
     assert history(whole, after=save_steps) == history(resumed, after=save_steps) != []
     assert whole.mixer.state_dict() == resumed.mixer.state_dict()
-    assert whole._bank_state() == resumed._bank_state()
+    assert whole.banked.state_dict() == resumed.banked.state_dict()
     assert any(any(replay["banked"]) for replay in resumed.replays)
     assert all(value == value for entry in history(whole) for value in entry.values()), "NaN"
 
@@ -93,7 +93,10 @@ def test_a_generation_is_plain_text_and_back():
         [[0.1, None], [float(1 / 3)]],
     )
     rows = split_generation(generation, 2)
-    assert join_generation([load_generation(dump_generation(row)) for row in rows]) == generation
+    assert (
+        join_generation([generation_from_json(generation_as_json(row)) for row in rows])
+        == generation
+    )
 
 
 def test_filling_keeps_the_log_probabilities(lab):
@@ -118,9 +121,9 @@ def test_what_cannot_work_is_refused(lab, name, value, message):
         ConfigError,
         match=rf"max_staleness=2 .* because {message}; set the sampler's max_staleness=0",
     ):
-        trainer.check_bank()
+        check_bank(trainer, trainer.mixer, trainer.tasks)
     trainer.mixer.sampler.bank.max_staleness = 0
-    trainer.check_bank()
+    check_bank(trainer, trainer.mixer, trainer.tasks)
 
 
 def test_images_are_refused_when_the_trainer_is_made(lab):
