@@ -145,7 +145,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str]], str]:
         ("learning_rate", "0x" + "f" * 5000, "learning_rate: a number of"),
         ("weighting", "{rule: [a]}", "weighting.rule: ['a'] is a list; text is needed"),
         ("weighting", "{rule: fixed, weights: {a: x}}", "a mapping of numbers is needed"),
-        ("sampler", "{rounds: 3}", "sampler.rounds: 3; a mapping with the key 'kind'"),
+        ("sampler", "{planner: 3}", "sampler.planner: 3; a mapping with the key 'kind'"),
         ("output", r'"a\0b"', "output: 'a\\x00b'"),
         ("task_reward", "acc", "unknown task_reward 'acc'"),
         ("trl", "{epsilon: -1.0}", "epsilon and epsilon_high must be at least 0"),
