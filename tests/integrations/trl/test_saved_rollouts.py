@@ -140,7 +140,7 @@ def test_tasks_of_a_family_share_what_is_known_of_their_acceptance(lab):
         Task("a", rows, [], reward, family="x"),
         Task("b", rows, [], reward),
         Task("c", rows, [], reward, family="x"),
-        Task("d", [], rows, reward, family="y"),
+        Task("d", [], list(make_tasks()["easy"].test), reward, family="y"),
     )
     assert families(tasks) == {"a": "x", "c": "x"}
     sampler = lab.trainer(tasks).mixer.sampler

@@ -74,11 +74,12 @@ class InputRows:
         prompts: What is known of the prompts.
 
     Raises:
-        TaskError: A prompt cannot be used; names task and row.
+        TaskError: A prompt cannot be used, or is both trained and tested on; names task and row.
     """
 
     def __init__(self, tasks: TaskSet) -> None:
         self.tasks, self.prompts = tasks, PromptCheck(tasks)
+        tasks.check_disjoint()
 
     def train(self, task: str, index: int) -> dict[str, Any]:
         """A row to train on.
