@@ -10,6 +10,7 @@ from mtgrpo.config import ResolvedRun
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.runlog import Evaluation, Run, read_run
 from mtgrpo.runlog.checkpoints import checkpoint_step, newest
+from mtgrpo.runlog.evaluation_settings import settings_changes
 from mtgrpo.runlog.files import os_errors_as
 
 
@@ -116,8 +117,14 @@ def closing_lines(out: Path, status: str) -> list[str]:
 
 
 def _first_and_last(run: Run) -> tuple[dict[str, float], dict[str, float]]:
-    """Accuracies of the first evaluation and of the last, if that is another; {} where missing."""
+    """Accuracies of the first evaluation and of the last, if that is another; {} where missing.
+
+    Evaluations under other settings than the last are left out: they could not be compared.
+    """
     evaluations = sorted(run.evaluations, key=lambda evaluation: evaluation.step)
+    for change in settings_changes(evaluations, run.tasks)[-1:]:
+        evaluations = evaluations[change.row :]
+
     before = _accuracies(evaluations[0]) if evaluations else {}
     after = _accuracies(evaluations[-1]) if len(evaluations) > 1 else {}
     return before, after
