@@ -56,7 +56,9 @@ def policy(world: World, group_size: int = 8, seed: int = 0) -> ToyPolicy:
 def groups(task: str, *counts: tuple[int, int], size: int = 8) -> list[Group]:
     """Groups by (number correct, number of well-formed wrong ones)."""
     return [
-        Group.verified(task, (1.0,) * c + (0.1,) * w + (0.0,) * (size - c - w), payload=c * (size + 1) + w)
+        Group.verified(
+            task, (1.0,) * c + (0.1,) * w + (0.0,) * (size - c - w), payload=c * (size + 1) + w
+        )
         for c, w in counts
     ]
 

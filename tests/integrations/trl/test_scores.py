@@ -38,7 +38,9 @@ def test_a_failing_reward_names_task_and_prompt_and_leaves_the_checkpoint(lab, f
             return function(prompts, completions, **columns)
         return good.reward(prompts=prompts, completions=completions, **columns)
 
-    tasks = TaskSet(make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward))
+    tasks = TaskSet(
+        make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward, correct_at=1.0)
+    )
     sampler = RatioPreservingSampler(max_resamples=0)
     trainer = lab.trainer(
         tasks,
