@@ -72,7 +72,7 @@ def example(prompt: str, completion: str, more: Sequence[tuple[str, str]] = ()) 
 
 
 def skill_batch(step: int, per_task: int, seed: int) -> list[list[Example]]:
-    """Right demonstrations of every task; one part for each level: its prompts are similar in length."""
+    """Right demonstrations of every task; one part for each level, of similar prompt lengths."""
 
     def right(family: str, level: str, index: int) -> Example:
         made = problem(family, level, "train", seed + 1, index)

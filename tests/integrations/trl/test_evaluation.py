@@ -1,5 +1,6 @@
 """Accuracy per task: right, the same for the same parameters, and without a trace in training."""
 
+import contextlib
 import math
 import random
 
@@ -8,11 +9,17 @@ import pytest
 import torch
 
 from mtgrpo.errors import ConfigError, RewardError
-from mtgrpo.integrations.trl.evaluation import EvaluationTable, RepeatedInOrder, separate_randomness
+from mtgrpo.integrations.trl.evaluation import (
+    EvaluationTable,
+    RepeatedInOrder,
+    TaskEvaluation,
+    separate_randomness,
+)
 from mtgrpo.runlog import RunLog, read_run
 from mtgrpo.tasks import Scoring, Task, TaskSet
 
 from .conftest import history, same_parameters
+from .engine import Processes
 from .toy import make_tasks
 
 
@@ -195,3 +202,46 @@ def test_prompts_that_could_not_be_scored_are_left_out_up_to_the_limit():
         RewardError, match=r"task 'a': 2 of 4 test prompts could not be scored.*allows 1"
     ):
         table.results()
+
+
+def test_scores_are_collected_only_while_an_evaluation_runs():
+    part = TaskEvaluation(TWO, num_samples=2, seed=3)
+    inputs = [{"mtgrpo_task": name, "mtgrpo_row": 0} for name in ("a", "a", "b", "b")]
+    rewards = torch.tensor([[1.0, 1.0], [0.0, 0.0], [0.5, 0.0], [0.5, 1.0]])
+    part.add(inputs, rewards, Processes())
+    assert part.results == {}
+
+    with part.running(Processes()):
+        assert part.is_running
+        part.add(inputs, rewards, Processes())
+    assert not part.is_running
+    assert {name: result.accuracy for name, result in part.results.items()} == {"a": 0.5, "b": 0.5}
+    assert part.metrics()["tasks/worst_accuracy"] == 0.5
+    assert len(part.rows) == 2
+
+
+def test_an_evaluation_that_fails_leaves_the_results_of_the_last():
+    part = TaskEvaluation(TWO, num_samples=1, seed=3)
+    part.results = {"a": "those of the last"}
+    with pytest.raises(KeyError), part.running(Processes()):
+        raise KeyError
+    assert not part.is_running
+    assert part.results == {"a": "those of the last"}
+
+
+def test_each_process_has_draws_of_its_own():
+    def draw(process):
+        part = TaskEvaluation(TWO, num_samples=1, seed=3)
+        with contextlib.suppress(KeyError), part.running(Processes(2, process)):
+            draws.append(float(torch.rand(())))
+            raise KeyError
+
+    draws = []
+    for process in (0, 1, 0):
+        draw(process)
+    assert draws[0] == draws[2] != draws[1]
+
+
+def test_tasks_without_test_rows_have_no_rows_for_trl():
+    trained = Task("a", [{"prompt": "?"}], [], lambda **columns: [])
+    assert TaskEvaluation(TaskSet(trained), 1, 3).rows is None

@@ -7,12 +7,14 @@ import torch
 from transformers import TrainerCallback
 
 from mtgrpo import Fixed, ImprovementAware, RatioPreservingSampler
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_NUMBERS
 from mtgrpo.tasks import Task, TaskSet, each
 
 from .conftest import history, same_parameters
+from .engine import Processes
 from .test_surrogate import Snapshots, Watched, by_hand
 from .toy import CHARACTERS, make_tasks, rows
 
@@ -99,9 +101,9 @@ TWO_UPDATES = {
 
 def measured(lab, loss_shares, shortfall="surplus", max_resamples=0, **changes):
     """One generation batch, without moving the policy."""
-    rounds = OversampledRounds(oversampling=2.0, max_inflation=1.0)
+    planner = OversampledRounds(oversampling=2.0, max_inflation=1.0)
     sampler = RatioPreservingSampler(
-        shortfall=shortfall, max_resamples=max_resamples, rounds=rounds
+        shortfall=shortfall, max_resamples=max_resamples, planner=planner
     )
     arguments = {"weighting": Fixed(WEIGHTS), "sampler": sampler, "loss_shares": loss_shares}
     arguments["callbacks"] = [gradients := Gradients()]
@@ -308,3 +310,46 @@ def test_resumed_inside_a_generation_batch(lab):
     resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-1")
     assert same_parameters(whole, resumed)
     assert history(whole, after=1) == history(resumed, after=1)
+
+
+def batch(advantage: float = 1.0) -> list[dict[str, torch.Tensor]]:
+    """Two forward passes: tasks 0, 0, 1 with 1, 2, 3 tokens, and a row that fills up."""
+    mask = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 1, 1], [1, 1, 1]])
+    part = {
+        "completion_mask": mask,
+        "advantages": torch.full((4,), advantage),
+        TASK_NUMBERS: torch.tensor([0, 0, 1, -1]),
+        LOSS_FACTORS: torch.tensor([1.0, 1.0, 1.0, 0.0]),
+    }
+    return [dict(part), dict(part)]
+
+
+def test_factors_without_a_model():
+    """3 tokens of each task: as many as the quotas want of the one, half of those of the other."""
+    shares = TaskLossShares(("a", "b"), "dapo", exact=True)
+    parts = batch()
+    figures = shares.settle(parts, {"a": 1, "b": 3}, Processes(2))
+    assert figures["task/a/loss_share"] == pytest.approx(0.25)
+    assert figures["task/a/loss_share_unscaled"] == pytest.approx(0.5)
+    assert figures["sampler/loss_shares_capped"] == 0
+    for part in parts:
+        assert part[LOSS_FACTORS].tolist() == pytest.approx([0.5, 0.5, 1.5, 0.0])
+        scaled = shares.scaled(part)
+        assert scaled["advantages"].tolist() == pytest.approx([0.5, 0.5, 1.5, 0.0])
+        assert part["advantages"].tolist() == [1, 1, 1, 1], "the buffered batch was changed"
+
+
+def test_measured_alone_no_factors_are_left():
+    shares = TaskLossShares(("a", "b"), "grpo", exact=False)
+    parts = batch()
+    figures = shares.settle(parts, {"a": 1, "b": 1}, Processes())
+    assert figures == pytest.approx({"task/a/loss_share": 2 / 3, "task/b/loss_share": 1 / 3})
+    for part in parts:
+        assert LOSS_FACTORS not in part
+        assert shares.scaled(part) is part
+
+
+def test_factors_reach_advantages_of_tokens():
+    shares = TaskLossShares(("a",), "dapo", exact=True)
+    inputs = {"advantages": torch.ones(2, 3), LOSS_FACTORS: torch.tensor([0.5, 2.0])}
+    assert shares.scaled(inputs)["advantages"].tolist() == [[0.5] * 3, [2.0] * 3]

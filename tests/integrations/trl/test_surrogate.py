@@ -1,6 +1,7 @@
 """I_k against a computation by hand: plain logits of a plain model, with the parameters before and after the update."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -144,3 +145,38 @@ def test_a_loss_without_log_probs_is_an_error():
     meter = SurrogateMeter(["a"], "mean", 0.2, 0.2)
     with pytest.raises(StateError, match="no log-probabilities"):
         meter.measure(lambda *a, **k: torch.zeros(1), lambda t: t)
+
+
+def test_switched_off_nothing_is_kept():
+    meter = SurrogateMeter(["a"], "mean", 0.2, 0.2, on=False)
+    with meter.recording({"advantages": torch.ones(1)}):
+        meter.record((), {}, torch.zeros(1, 2))
+    assert meter.measure(lambda: None, lambda sums: sums) == {}
+
+
+def test_the_change_of_the_surrogate_by_hand():
+    """Two sequences of `a`, one of `b`, one that fills up; half of the tokens are padding."""
+    meter = SurrogateMeter(["a", "b"], "mean", 0.2, 0.2)
+    inputs = {
+        "completion_mask": torch.tensor([[1, 1], [1, 0], [1, 1], [1, 1]]),
+        "advantages": torch.tensor([1.0, -2.0, 1.0, 5.0]),
+        TASK_NUMBERS: torch.tensor([0, 0, 1, -1]),
+    }
+    before = torch.zeros(4, 2)
+    after = torch.tensor([[0.1, 0.5], [0.1, 9.0], [-0.1, -0.1], [1.0, 1.0]])
+    asked = []
+
+    def forward(*args, **kwargs):
+        asked.append((args, kwargs))
+        return after, None
+
+    with meter.recording(inputs):
+        meter.record(("model", "ids"), {"compute_entropy": True, "batch_size": 4}, before)
+    meter.record(("model",), {}, before)  # at another time
+    found = meter.measure(forward, lambda sums, reduction: sums)
+    assert asked == [(("model", "ids"), {"compute_entropy": False, "batch_size": 4})]
+    e = math.exp
+    assert found["a"] == pytest.approx(((e(0.1) + 1.2) / 2 - 1 + -2 * (e(0.1) - 1)) / 2)
+    assert found["b"] == pytest.approx(e(-0.1) - 1)
+    with pytest.raises(StateError, match="no log-probabilities"):
+        meter.measure(forward, lambda sums, reduction: sums)

@@ -141,6 +141,7 @@ def test_threads_take_turns(judge):
     assert verdicts == {number: number % 2 == 0 for number in range(20)}
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_fork_has_a_process_of_its_own(judge):
     pid = pid_of(judge)
     reader, writer = os.pipe()

@@ -149,6 +149,7 @@ def test_nothing_outlives_the_owner(number):
     assert all_gone(everybody)
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_fork_of_the_owner_leaves_it_alone(child):
     pids = ask(child, "pids")
     fork = os.fork()

@@ -5,15 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 
 from mtgrpo.errors import RewardError, TaskError
-from mtgrpo.tasks import Scoring, Task, TaskSet, build_task, each
+from mtgrpo.tasks import Scoring, Task, TaskSet, each
 from mtgrpo.tasks.scoring import reward_process
 from mtgrpo.tasks.scoring.processes import Call, RewardProcesses
-from mtgrpo.tasks.scoring.recipe import import_path, reward_recipe
 from mtgrpo.tasks.scoring.scorer import Item, Scorer
 
 from . import slow_rewards
@@ -235,40 +233,4 @@ def test_keys_that_json_would_make_texts_of_are_refused():
     scorer = Scorer(TaskSet(make()))
     with pytest.raises(TaskError, match=r"prompt 3: the row cannot be sent.*the key 1 is no text"):
         scorer.score(items("x", index=3, row={"prompt": "p", "moves": [{1: "a"}]}))
-    scorer.close()
-
-
-def test_recipes_lead_back_to_the_same_function(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
-        "def f(prompts, completions, **columns):\n    return [2.0] * len(completions)\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"prompt": "a"}\n')
-    entry = {"rows": str(rows), "name": "t", "reward": "mine.py:f", "scoring": {"num_processes": 1}}
-    task = build_task(entry, "tasks[0]")[0]
-    assert task.scoring == APART
-    assert reward_recipe(task) == {"function": f"{tmp_path}/mine.py:f", "each": False}
-    assert [s.reward for s in scored(task, "x")] == [2.0]
-    assert import_path(slow_rewards.one) == "tests.tasks.scoring.slow_rewards:one"
-    assert reward_recipe(make(each(slow_rewards.by_hand))) == {
-        "function": "tests.tasks.scoring.slow_rewards:by_hand",
-        "each": True,
-    }
-
-
-def test_a_reward_inside_a_closure_is_made_again_from_its_entry():
-    pytest.importorskip("reasoning_gym")
-    entry = {
-        "reasoning_gym": "basic_arithmetic",
-        "num_train": 3,
-        "num_test": 2,
-        "scoring": {"num_processes": 1},
-    }
-    task = replace(build_task(entry, "tasks[0]")[0], name="t")
-    assert reward_recipe(task)["task"] == "t"
-    named = build_task({**entry, "name": "t"}, "tasks[0]")[0]
-    scorer = Scorer(TaskSet(named))
-    row = named.train[1]
-    assert [s.accuracy for s in scorer.score(items(named.oracle(row), "no", row=row))] == [1.0, 0.0]
     scorer.close()

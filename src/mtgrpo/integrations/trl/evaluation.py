@@ -16,6 +16,7 @@ from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.core.reward_scale import RewardScale
 from mtgrpo.errors import RewardError
 from mtgrpo.integrations.trl.rollouts import ROW_KEY, TASK_KEY, input_row
+from mtgrpo.tasks.scoring.drop_limit import most_dropped
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 
@@ -136,12 +137,12 @@ def _result(task: Task, prompts: Sequence[tuple[float, float]]) -> TaskResult:
     scored = [(reward, accuracy) for reward, accuracy in prompts if not math.isnan(reward)]
     n, failed = len(scored), len(prompts) - len(scored)
 
-    allowed = task.scoring.max_dropped_rate
-    if failed > allowed * len(prompts):
+    rate = task.scoring.max_dropped_rate
+    allowed = most_dropped(rate, len(prompts))
+    if failed > allowed:
         raise RewardError(
             f"task {task.name!r}: {failed} of {len(prompts)} test prompts could not be scored; "
-            f"max_dropped_rate {allowed:g} allows {math.floor(allowed * len(prompts))}; "
-            "correct the reward and resume"
+            f"max_dropped_rate {rate:g} allows {allowed}; correct the reward and resume"
         )
 
     reward, accuracy = (math.fsum(column) / n for column in zip(*scored, strict=True))

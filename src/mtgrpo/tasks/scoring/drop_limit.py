@@ -64,7 +64,7 @@ class DropLimit:
                 raise RewardError(
                     f"task {name!r}: {sum(last)} of its last {len(last)} groups could not be "
                     f"scored; max_dropped_rate {self._rates[name]:g} allows {allowed} of {WINDOW}; "
-                    f"fix the reward and resume; last: {reason(name)}"
+                    f"correct the reward and resume; last: {reason(name)}"
                 )
 
     def state_dict(self) -> dict[str, Any]:
