@@ -83,8 +83,8 @@ def chat_tasks() -> TaskSet:
         ]
 
     return TaskSet(
-        Task("in", rows("in", "room"), rows("test", "room")[:2], reward),
-        Task("out", rows("out", "garden"), [], reward),
+        Task("in", rows("in", "room"), rows("test", "room")[:2], reward, correct_at=1.0),
+        Task("out", rows("out", "garden"), [], reward, correct_at=1.0),
     )
 
 

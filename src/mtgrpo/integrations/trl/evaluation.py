@@ -129,8 +129,13 @@ class EvaluationTable:
         self, task: str, prompts: Sequence[tuple[float, float]]
     ) -> list[tuple[float, float]]:
         rewards = [reward for reward, _ in prompts]
-        self.scale.observe(task, rewards)
-        return [(r, r if math.isnan(r) else self.scale.level(task, r)) for r in rewards]
+        scale = self.scale
+        if scale.reward_range(task) is None:
+            # Before training, or a task that is not trained on. Evaluating changes no training, so
+            # what it learns of the range is forgotten again.
+            scale = RewardScale()
+            scale.observe(task, rewards)
+        return [(r, r if math.isnan(r) else scale.level(task, r)) for r in rewards]
 
 
 def _result(task: Task, prompts: Sequence[tuple[float, float]]) -> TaskResult:
@@ -179,19 +184,21 @@ class TaskEvaluation:
         tasks: Their test rows are evaluated.
         num_samples: Completions per prompt.
         seed: Seed of the evaluation's own randomness.
+        scale: The training's; puts rewards of graded tasks on a scale from 0 to 1.
 
     Attributes:
         rows: The test rows for TRL; None where no task has any.
         results: Those of the last evaluation, by task; empty before the first.
     """
 
-    def __init__(self, tasks: TaskSet, num_samples: int, seed: int) -> None:
+    def __init__(
+        self, tasks: TaskSet, num_samples: int, seed: int, scale: RewardScale | None = None
+    ) -> None:
         self.tasks, self.num_samples, self.seed = tasks, num_samples, seed
         rows = TestRows(tasks)
         self.rows: Any = rows if len(rows) else None
         self.results: dict[str, TaskResult] = {}
-        # Of its own: the mixer's follows the training rewards, and evaluating changes no training.
-        self.scale = RewardScale(tasks.reward_ranges)
+        self.scale = RewardScale(tasks.reward_ranges) if scale is None else scale
         self._numbers = {name: k for k, name in enumerate(tasks.names)}
         self._table: EvaluationTable | None = None
 
