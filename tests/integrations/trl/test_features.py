@@ -127,7 +127,7 @@ def test_chat_prompts(lab):
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(20)]
     vowels = make_tasks()["medium"]
-    chat = Task("chat", rows, rows[:2], vowels.reward, correct_at=1.0)
+    chat = Task("chat", rows[2:], rows[:2], vowels.reward, correct_at=1.0)
     trainer = MultiTaskGRPOTrainer(
         lab.model(), TaskSet(chat), args=lab.config(max_steps=1), processing_class=tokenizer
     )

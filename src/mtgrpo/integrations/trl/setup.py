@@ -135,11 +135,13 @@ def check_arguments(
 
     Raises:
         ConfigError: With the argument's name and the way out.
+        TaskError: A prompt is trained and tested on.
     """
     if not isinstance(tasks, TaskSet):
         raise ConfigError(
             f"{WHERE}: tasks is a {type(tasks).__name__}; a TaskSet is needed: TaskSet(task, ...)"
         )
+    tasks.check_disjoint()
     for name, value in (
         ("reward_funcs", reward_funcs),
         ("train_dataset", train_dataset),
