@@ -109,7 +109,7 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     measure = "accuracy"
     if any(row.get("measure") == "score" for row in tasks.values()):
         measure = "score"  # of tasks with an accuracy the score is the accuracy
-    title: str = result.get("title", "test accuracy in %").replace("accuracy", measure)
+    title: str = result.get("title", "test accuracy in %").replace("accuracy", measure, 1)
     if not tasks:
         _print_line(f"{title}: nothing was evaluated")
         return

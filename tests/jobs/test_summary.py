@@ -28,6 +28,7 @@ class Score:
     reward: float = 0.0
     std_error: float = 0.0
     num_prompts: int = 4
+    measure: str = "accuracy"
 
 
 @pytest.fixture
