@@ -101,6 +101,7 @@ class TrainingStep:
             trained_names(tasks),
             batch_size=schedule.batch_size,
             families=families(tasks),
+            reward_ranges=tasks.reward_ranges,
             seed=seed,
         )
         self.streams = make_streams(tasks, seed, remember=method.prompt_memory)

@@ -129,7 +129,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         self.sharing = PromptSharing()
         self.shares = TaskLossShares(tasks.names, args.loss_type, exact=method.loss_shares)
         self.meter = trl_setup.make_meter(tasks, args, method)
-        self.evaluation = TaskEvaluation(self.rows, schedule.eval_group_size, eval_seed)
+        scale = self.mixer.reward_scale
+        self.evaluation = TaskEvaluation(self.rows, schedule.eval_group_size, eval_seed, scale)
         self.checkpoints = TrainerCheckpoints(self.step, tasks)
 
         super().__init__(
@@ -273,9 +274,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         """Accuracy on all test rows of all tasks, `num_generations_eval` samples each.
 
         Returns:
-            TRL's figures and ``eval_task/<name>/accuracy|reward|std_error``,
-            ``eval_tasks/worst_accuracy`` and ``eval_tasks/mean_accuracy``; `evaluation.results`
-            has those of the tasks as objects.
+            TRL's figures and those of `result_metrics`; `evaluation.results` has them as objects.
 
         Raises:
             ConfigError: A dataset was given, test rows are missing, or batches cut prompts apart.
