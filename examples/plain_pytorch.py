@@ -18,56 +18,47 @@ GROUP_SIZE, MAX_NEW_TOKENS = 8, 16
 
 
 def rollout(model, tokenizer, tasks, streams, request):
-    """Ask the model GROUP_SIZE times for every requested prompt, score what comes back, group by group."""
-    prompts = [(name, row) for name, count in request.items() for row in streams[name].draw(count)]
+    """Ask the model GROUP_SIZE times for every requested prompt and score what comes back, group by group."""
+    prompts = [
+        (name, row) for name, count in request.items() for row in streams[name].draw_rows(count)
+    ]
     texts = [tasks[name].train[row]["prompt"] for name, row in prompts]
     inputs = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
+    options = {"max_new_tokens": MAX_NEW_TOKENS, "num_return_sequences": GROUP_SIZE}
     with torch.no_grad():
-        sequences = model.generate(
-            **inputs,
-            do_sample=True,
-            top_k=0,
-            max_new_tokens=MAX_NEW_TOKENS,
-            num_return_sequences=GROUP_SIZE,
-        )
-    prompt_mask = inputs["attention_mask"].repeat_interleave(GROUP_SIZE, 0)
-    completions = sequences[:, prompt_mask.shape[1] :]
-    ended = (completions == tokenizer.eos_token_id).int().cumsum(1)
-    mask = (
-        ended - (completions == tokenizer.eos_token_id).int()
-    ) == 0  # up to and including the first end token
-    answers = tokenizer.batch_decode(
-        completions.where(mask, tokenizer.pad_token_id), skip_special_tokens=True
-    )
+        sequences = model.generate(**inputs, do_sample=True, top_k=0, **options)
+
+    prompt_mask = inputs["attention_mask"].repeat_interleave(GROUP_SIZE, 0)  # (rows, prompt tokens)
+    completions = sequences[:, prompt_mask.shape[1] :]  # (rows, new tokens)
+    is_end = (completions == tokenizer.eos_token_id).int()
+    mask = (is_end.cumsum(1) - is_end) == 0  # up to and including the first end token
+    kept = completions.where(mask, tokenizer.pad_token_id)
+    answers = tokenizer.batch_decode(kept, skip_special_tokens=True)
+
     for i, (name, row) in enumerate(prompts):
         part = slice(i * GROUP_SIZE, (i + 1) * GROUP_SIZE)
-        scores = tasks[name].score(
-            [tasks[name].train[row]] * GROUP_SIZE, answers[part], [row] * GROUP_SIZE
-        )
+        scores = tasks[name].score([tasks[name].train[row]] * GROUP_SIZE, answers[part])
+        rewards = tuple(score.reward for score in scores)
+        accuracies = tuple(score.accuracy for score in scores)
         payload = (sequences[part], prompt_mask[part], mask[part])
-        yield Group(
-            name,
-            tuple(s.reward for s in scores),
-            tuple(s.accuracy for s in scores),
-            payload=payload,
-        )
+        yield Group(name, rewards, accuracies, payload=payload)
 
 
 def grpo_loss(model, group):
     """Policy gradient with group-relative advantages; one update per batch, so the importance ratio is 1."""
     sequences, prompt_mask, mask = group.payload
-    attention = torch.cat([prompt_mask, mask.to(prompt_mask.dtype)], 1)
+    attention = torch.cat([prompt_mask, mask.to(prompt_mask.dtype)], 1)  # (G, all tokens)
     positions = (attention.cumsum(1) - 1).clamp(min=0)
-    logits = model(sequences, attention_mask=attention, position_ids=positions).logits[
-        :, -mask.shape[1] - 1 : -1
-    ]
-    logps = torch.log_softmax(logits, -1).gather(-1, sequences[:, -mask.shape[1] :, None])[..., 0]
-    advantages = torch.tensor(group_advantages(group.rewards))[:, None]
+    logits = model(sequences, attention_mask=attention, position_ids=positions).logits
+
+    chosen = sequences[:, -mask.shape[1] :, None]  # (G, new tokens, 1)
+    logps = logits[:, -mask.shape[1] - 1 : -1].log_softmax(-1).gather(-1, chosen)[..., 0]
+    advantages = torch.tensor(group_advantages(group.rewards))[:, None]  # (G, 1)
     return -(advantages * logps * mask).sum() / mask.sum()
 
 
 def train(steps, batch_size=16, learning_rate=1e-4, seed=0):
-    """Train the embedded model; returns the mixer and the latest accuracy of each task."""
+    """Train the embedded model; returns the mixer."""
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(model_path())
     model = AutoModelForCausalLM.from_pretrained(model_path())
@@ -75,26 +66,24 @@ def train(steps, batch_size=16, learning_rate=1e-4, seed=0):
 
     tasks = TaskSet(*tiny_tasks(levels=["medium"]))
     streams = {task.name: PromptStream(task.name, len(task.train), seed) for task in tasks}
-    mixer = TaskMixer(
-        tasks.names, batch_size=batch_size, weighting=ImprovementAware(lam=0.2), seed=seed
-    )
+    weighting = ImprovementAware(lam=0.2)
+    mixer = TaskMixer(tasks.names, batch_size=batch_size, weighting=weighting, seed=seed)
 
     for step in range(steps):
         batch = mixer.new_batch()  # quotas from the weights
         while request := batch.ask():  # prompts to roll out now
-            batch.tell(
-                rollout(model, tokenizer, tasks, streams, request)
-            )  # every group, informative or not
+            groups = rollout(model, tokenizer, tasks, streams, request)
+            batch.tell(groups)  # every group, informative or not
+
         optimizer.zero_grad()
         for group in batch.groups:  # exactly the groups to train on
             (grpo_loss(model, group) / len(batch.groups)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+
         mixer.update()  # weights move
-        metrics = mixer.metrics()
-        print(
-            f"step {step:3d}  worst {metrics['tasks/worst_accuracy']:.2f}  mean {metrics['tasks/mean_accuracy']:.2f}"
-        )
+        worst, mean = (mixer.metrics()[f"tasks/{what}_accuracy"] for what in ("worst", "mean"))
+        print(f"step {step:3d}  worst {worst:.2f}  mean {mean:.2f}")
     return mixer
 
 

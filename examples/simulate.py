@@ -17,24 +17,15 @@ def main() -> None:
     for run in runs:
         end = run.summary()
         print(
-            f"{run.method:8} worst {end['worst_accuracy']:.3f}  mean {end['mean_accuracy']:.3f}",
-            end="  ",
+            f"{run.method:8} worst {end['worst_accuracy']:.3f}  mean {end['mean_accuracy']:.3f}  "
+            f"{end['rollouts']:>9,} rollouts  worst task at 20 % after {run.steps_to(0.2)} steps"
         )
-        print(f"{end['rollouts']:>9,} rollouts  worst task at 20 % after {run.steps_to(0.2)} steps")
 
-    table = sweep(
-        world,
-        "mt_grpo",
-        "lam",
-        [0.05, 0.2, 0.8, 3.2],
-        seeds=range(3),
-        steps=360,
-        variant="released",
-    )
+    lams = [0.05, 0.2, 0.8, 3.2]
+    table = sweep(world, "mt_grpo", "lam", lams, seeds=range(3), steps=360, variant="released")
     for row in table.rows():
-        print(
-            f"lam {row['lam']:<5} worst {row['worst_accuracy']:.3f}  mean {row['mean_accuracy']:.3f}"
-        )
+        worst, mean = row["worst_accuracy"], row["mean_accuracy"]
+        print(f"lam {row['lam']:<5} worst {worst:.3f}  mean {mean:.3f}")
 
     curves_figure(runs[-1]).savefig("simulate_mt_grpo.png", dpi=150)
     comparison_figure(runs).savefig("simulate_methods.png", dpi=150)

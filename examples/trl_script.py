@@ -13,7 +13,7 @@ import torch
 from transformers import PrinterCallback
 from trl import GRPOConfig
 
-from mtgrpo import ImprovementAware, tiny
+from mtgrpo import ImprovementAware, Method, tiny
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import TaskSet
 
@@ -21,9 +21,8 @@ from mtgrpo.tasks import TaskSet
 def show(step, report) -> None:
     worst = min(report.last_accuracy, key=report.last_accuracy.get)
     shares = " ".join(f"{task} {report.realized.get(task, 0)}" for task in report.weights)
-    print(
-        f"step {step:3}  worst {worst} {report.last_accuracy[worst]:.2f}  rounds {report.num_rounds}  groups: {shares}"
-    )
+    accuracy = f"{worst} {report.last_accuracy[worst]:.2f}"
+    print(f"step {step:3}  worst {accuracy}  rounds {report.num_rounds}  groups: {shares}")
 
 
 def main() -> None:
@@ -37,7 +36,7 @@ def main() -> None:
     trainer = MultiTaskGRPOTrainer(
         str(tiny.model_path()),
         tasks,
-        weighting=ImprovementAware(lam=0.2),
+        method=Method(ImprovementAware(lam=0.2)),
         on_mixer_step=show,
         args=GRPOConfig(
             options.output,
@@ -60,9 +59,11 @@ def main() -> None:
         ),
     )
     trainer.remove_callback(PrinterCallback)  # prints every metric of every step
+
     before = trainer.evaluate()
     trainer.train()
     after = trainer.evaluate()
+
     for name in tasks.names:
         key = f"eval_task/{name}/accuracy"
         print(f"{name:20} {before[key]:.2f} -> {after[key]:.2f}")

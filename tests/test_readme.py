@@ -15,6 +15,8 @@ import pytest
 
 from mtgrpo.cli import main
 from mtgrpo.config import load_config
+from mtgrpo.evidence.paired import compare
+from mtgrpo.evidence.results import load_results
 
 from .integrations.trl.toy import save_model
 
@@ -116,9 +118,27 @@ def test_commands_of_the_readme_are_understood(capsys: pytest.CaptureFixture[str
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)#]+)\)", README))
-def test_links_of_the_readme_exist(path: str) -> None:
+@pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)]+)\)", README))
+def test_links_of_the_readme_exist(link: str) -> None:
+    path, _, anchor = link.partition("#")
     assert (ROOT / path).exists()
+    if anchor:
+        headings = re.findall(r"^#+ (.*)", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+        assert anchor in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
+
+
+def test_the_first_screen_is_claim_install_code_then_picture_why_table_links() -> None:
+    order = (
+        "GRPO so that no task",
+        "pip install",
+        "```python",
+        "![",
+        "## Why",
+        "| method |",
+        "## Where to",
+    )
+    places = [README.index(text) for text in order]
+    assert places == sorted(places)
 
 
 @pytest.mark.slow
@@ -148,25 +168,13 @@ def test_the_method_fits_in_a_hundred_lines() -> None:
 
 def test_the_numbers_of_the_demo_are_those_of_its_record() -> None:
     seeds = json.loads((ROOT / "benchmarks" / "demo.json").read_text(encoding="utf-8"))["seeds"]
+    before = {f"{100 * seed['worst_before']:.1f}" for seed in seeds}
+    after = [100 * seed["worst_after"] for seed in seeds]
+    low, mean, high = min(after), sum(after) / len(after), max(after)
 
-    def cells(before: list[float], after: list[float]) -> str:
-        low, mean, high = (
-            f"{100 * v:.1f}" for v in (min(after), sum(after) / len(after), max(after))
-        )
-        assert len({f"{value:.4f}" for value in before}) == 1
-        return f"{100 * before[0]:.1f} | {mean} ({low} to {high}) |"
-
-    for task in ("countdown", "zebra", "arc"):
-        name = f"{task}-medium"
-        row = cells(
-            [s["accuracy_before"][name] for s in seeds], [s["accuracy_after"][name] for s in seeds]
-        )
-        assert f"| {task} | {row}" in README
-    worst = cells([s["worst_before"] for s in seeds], [s["worst_after"] for s in seeds])
-    assert f"| **worst task** | {worst}" in README.replace("**", "").replace(
-        "worst task", "**worst task**"
-    )
-    assert all(s["shares_met_rate"] >= 0.95 for s in seeds)
+    assert len(before) == 1
+    assert f"from {before.pop()} to {mean:.1f} ({low:.1f} to {high:.1f}) percent" in README
+    assert all(seed["shares_met_rate"] >= 0.95 for seed in seeds)
 
 
 def final_rows(study: str) -> dict[str, list[str]]:
@@ -178,20 +186,28 @@ def final_rows(study: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("study", "lam", "own"), [("three_tasks", "0.2", "0.2"), ("nine_tasks", "1.2", "0.3")]
+    ("shown", "three", "nine"),
+    [
+        ("`grpo`", "grpo", "grpo"),
+        ("`dapo`", "dapo", "dapo"),
+        (
+            "`mt_grpo` released, best lambda",
+            "mt_grpo released lam=0.2",
+            "mt_grpo released lam=1.2",
+        ),
+        ("`mt_grpo` default", "mt_grpo default", "mt_grpo default"),
+        ("`balanced`", "balanced", "balanced"),
+    ],
 )
-def test_the_numbers_of_the_study_are_those_of_its_results(study: str, lam: str, own: str) -> None:
-    final = final_rows(study)
-    for shown, method in (
-        ("`grpo`", "grpo"),
-        ("`dapo`", "dapo"),
-        ("`grpo_rps` (sampler alone)", "grpo_rps"),
-        (f"`mt_grpo` released, lambda {lam.lstrip('0')}", f"mt_grpo released lam={lam}"),
-        (f"`mt_grpo` default, lambda {own.lstrip('0')}", "mt_grpo default"),
-        ("`balanced` (ours)", "balanced"),
-    ):
-        row = final[method]
-        assert f"| {shown} | {row[2]} | {row[3]} | {row[5]} |" in README
+def test_the_numbers_of_the_table_are_those_of_the_results(
+    shown: str, three: str, nine: str
+) -> None:
+    cells = [f"| {shown}"]
+    for study, method in (("three_tasks", three), ("nine_tasks", nine)):
+        row = final_rows(study)[method]
+        worst, mean = (cell.split(" (")[0] for cell in row[2:4])
+        cells += [f"{worst} / {mean}", row[5].removesuffix(" |")]
+    assert f"{' | '.join(cells)} |" in README
 
 
 def test_the_ratios_of_the_readme_are_those_of_the_results() -> None:
@@ -203,8 +219,22 @@ def test_the_ratios_of_the_readme_are_those_of_the_results() -> None:
             if re.match(rf"\| {study} \| [\d.]+ \| balanced \|", line)
         )
         value, low, high = re.findall(r"0(\.\d\d)", row.split(" | ")[4])
-        words_between = README.replace("\n  ", " ")
-        assert f"{value} ({words}{low} to {high})" in words_between
+        assert f"{value} ({words}{low} to {high})" in README.replace("\n  ", " ")
+
+
+@pytest.mark.parametrize("study", ["three_tasks", "nine_tasks"])
+def test_the_comparison_with_plain_grpo_is_that_of_the_record(study: str) -> None:
+    runs = load_results(ROOT / "research" / f"{study}.json").runs
+    found = compare(
+        [run for run in runs if run.method == "balanced"],
+        [run for run in runs if run.method == "grpo"],
+        at="rollouts",
+    )
+    for interval in (found.worst, found.mean):
+        value, low, high = (
+            f"{100 * v:+.1f}" for v in (interval.value, interval.low, interval.high)
+        )
+        assert f"{value} ({low} to {high})" in README.replace("\n  ", " ")
 
 
 @pytest.mark.parametrize("study", ["three_tasks", "nine_tasks"])

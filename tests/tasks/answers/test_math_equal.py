@@ -1,15 +1,19 @@
-"""The process that compares answers: its time, its death, and what math-verify itself takes."""
-
-from __future__ import annotations
+"""math-verify in a process of its own: verdicts survive signals, and hostile answers are just wrong."""
 
 import os
+import resource
 import signal
+import time
 
 import pytest
 
-pytest.importorskip("math_verify")
-from mtgrpo.tasks.answers import math_equal
+from mtgrpo.errors import RewardError
+from mtgrpo.tasks.answers import math_equal as module
 from mtgrpo.tasks.answers.math_equal import comparisons
+from mtgrpo.tasks.sources.science import math_reward
+
+pytest.importorskip("math_verify")
+
 
 BOMB = "9^{9^{9^{9}}}"
 
@@ -33,39 +37,52 @@ def test_comparisons(reference: str, answer: str, equal: bool):
     assert comparisons()(reference, answer) is equal
 
 
-def process_id() -> int:
-    process = math_equal._JUDGE._process
-    assert process is not None
-    return process.pid
+def judges_pid() -> int:
+    warden = module._JUDGE._running_child()._process.pid
+    with open(f"/proc/{warden}/task/{warden}/children") as file:
+        return int(file.read())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_process_that_was_killed_while_idle_is_replaced(number: signal.Signals):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_right_answer_is_right_after_a_signal(number):
+    right = r"\boxed{\frac{1}{2}}"
+    assert math_reward([right], ["0.5"]) == [1.0]
+    os.kill(judges_pid(), number)
+    assert math_reward([right], ["0.5"]) == [1.0]
+    os.kill(judges_pid(), number)
+    time.sleep(0.2)
+    assert math_reward([right, r"\boxed{\frac{1}{3}}"], ["0.5", "0.5"]) == [1.0, 0.1]
+
+
+def test_it_is_not_in_the_terminals_group():
+    assert os.getpgid(judges_pid()) != os.getpgid(0)
+
+
+def test_a_library_that_finds_nothing_equal_does_not_start(monkeypatch):
+    """It would take every right answer for wrong."""
+
+    class Broken:
+        LatexExtractionConfig = dict
+
+        @staticmethod
+        def parse(*_, **__):
+            raise ImportError("antlr4")
+
+    monkeypatch.setattr(module, "require", lambda *_: Broken)
+    monkeypatch.setattr(module, "open_channel", object)
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(module.logging, "disable", lambda level: None)
+    with pytest.raises(RewardError, match=r"does not find that 1/2 is 0\.5"):
+        module.main()
+
+
+def test_all_comparisons_of_an_answer_share_its_time(monkeypatch):
     assert comparisons()("1", "1.0")
-    before = process_id()
-    os.kill(before, number)
-    assert comparisons()("1", "1.0")
-    assert process_id() != before
-
-
-def test_the_terminals_interrupt_is_not_for_it():
-    assert comparisons()("1", "1.0")
-    before = process_id()
-    os.kill(before, signal.SIGINT)
-    assert comparisons()("1", "1.0")
-    assert process_id() == before
-
-
-def test_all_comparisons_of_an_answer_share_its_time(monkeypatch: pytest.MonkeyPatch):
-    assert comparisons()("1", "1.0")
-    monkeypatch.setattr(math_equal, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(module, "TIMEOUT_S", 0.3)
     equal = comparisons()
     assert equal("1", "1.0")
-    before = process_id()
     assert not equal("1", BOMB)
-    with pytest.raises(ProcessLookupError):
-        os.kill(before, 0)  # it was ended, and not started again for what follows
-    assert math_equal._JUDGE._process is None
+    assert module._JUDGE._child is None  # it was ended, and not started again for what follows
     assert not any(equal("1", "1.0") for _ in range(20))
-    assert math_equal._JUDGE._process is None
+    assert module._JUDGE._child is None
     assert comparisons()("1", "1.0")

@@ -16,7 +16,7 @@ from mtgrpo.core.batch import Batch
 from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.types import Group
 from mtgrpo.errors import ConfigError, StateError
-from mtgrpo.integrations.verl.groups import read_groups, session_of, uid_of
+from mtgrpo.integrations.verl.groups import Rollouts, columns, read_groups, session_of, uid_of
 from mtgrpo.integrations.verl.settings import WHERE, VerlSettings
 
 TRAIN = "train"  # verl's name for the partition that is trained on
@@ -171,7 +171,7 @@ class MultiTaskReplayBuffer(ReplayBuffer):
         failed = self.failure_keys[TRAIN]
         new = (self.finished_keys[TRAIN] - self._seen) | failed
         keys = [key for key in self.partitions[TRAIN] if uid_of(key) in new]
-        groups = read_groups(keys, TRAIN, self._settings)
+        groups = self._read(keys)
 
         useless = set[str]()
         for uid in sorted(new):
@@ -190,6 +190,15 @@ class MultiTaskReplayBuffer(ReplayBuffer):
 
         useless |= self._give_up_stale(ledger, global_steps)
         self._clear(useless)
+
+    def _read(self, keys: list[str]) -> dict[str, Rollouts]:
+        if not keys:
+            return {}
+
+        data = transfer_queue.kv_batch_get(
+            keys=keys, partition_id=TRAIN, select_fields=columns(self._settings)
+        )
+        return read_groups(keys, data, self._settings)
 
     def _give_up_stale(self, ledger: RolloutLedger, global_steps: int) -> set[str]:
         """Give up groups that have become too old, those of earlier steps included; their uids."""
@@ -214,7 +223,7 @@ class MultiTaskReplayBuffer(ReplayBuffer):
     # ---- clearing the queue --------------------------------------------------------------------
     def _useless(self, batch: Batch) -> set[str]:
         """Dropped groups. The best one stays, in case that nothing else is left to train on."""
-        dropped = [str(group.uid) for group in batch.padding(batch.num_generated)]
+        dropped = [str(group.uid) for group in batch.padding(batch.counts.num_generated)]
         return self._seen & set(dropped[1:])
 
     def _clear(self, uids: Set[str]) -> None:

@@ -1,7 +1,5 @@
-"""Finished groups as verl's TransferQueue holds them."""
+"""Finished groups in the columns that verl's TransferQueue returns; needs no verl and no torch."""
 
-# verl has an environment of its own, and the one that types are checked in does not have it.
-# pyright: reportMissingImports=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 import math
@@ -9,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import transfer_queue
-
+from mtgrpo.core.types import as_accuracy, at_least
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.verl.settings import WHERE, VerlSettings
 
@@ -52,24 +49,27 @@ def read_tickets(data: Any) -> list[int]:
     return [int(ticket) for ticket in data[TICKET].unbind()]
 
 
-def read_groups(keys: Sequence[str], partition: str, settings: VerlSettings) -> dict[str, Rollouts]:
+def columns(settings: VerlSettings) -> list[str]:
+    """The columns that `read_groups` reads."""
+    names = [TICKET, "rm_scores"]
+    if settings.accuracy_key:
+        names.append("extra_fields")
+    return names
+
+
+def read_groups(keys: Sequence[str], data: Any, settings: VerlSettings) -> dict[str, Rollouts]:
     """Rewards of the trajectories under these keys, by the uid of their prompts.
 
     A session with several outputs counts once, with its last one, as in verl's advantages.
 
+    Args:
+        keys: Keys of the trajectories.
+        data: Their `columns`, one entry per key, in the same order.
+        settings: Where an accuracy comes from.
+
     Raises:
         ConfigError: The accuracy is not where the settings say, or no number in [0, 1].
     """
-    if not keys:
-        return {}
-
-    fields = [TICKET, "rm_scores"]
-    if settings.accuracy_key:
-        fields.append("extra_fields")
-    data = transfer_queue.kv_batch_get(
-        keys=list(keys), partition_id=partition, select_fields=fields
-    )
-
     tickets = read_tickets(data)
     rewards = [float(scores.sum()) for scores in data["rm_scores"]]  # each: (tokens,)
     accuracies = _accuracies(data, rewards, settings)
@@ -104,9 +104,11 @@ def _accuracies(data: Any, rewards: Sequence[float], settings: VerlSettings) -> 
         extras = [getattr(value, "data", value) for value in data["extra_fields"]]
         return [_reported_accuracy(extra, settings.accuracy_key) for extra in extras]
 
-    # verl keeps rewards as float32: 0.9 comes back as 0.89999998.
-    enough = settings.correct_at - 1e-6 * max(1.0, abs(settings.correct_at))
-    return [reward if math.isnan(reward) else float(reward >= enough) for reward in rewards]
+    # verl keeps rewards as float32: 0.9 comes back as 0.89999998, which the tolerance covers.
+    return [
+        reward if math.isnan(reward) else float(at_least(reward, settings.correct_at))
+        for reward in rewards
+    ]
 
 
 def _reported_accuracy(extra_fields: Any, key: str) -> float:
@@ -124,11 +126,11 @@ def _reported_accuracy(extra_fields: Any, key: str) -> float:
 
     value = info[key]
     try:
-        accuracy = float(value)
+        accuracy = as_accuracy(float(value))
     except (TypeError, ValueError):
-        accuracy = -1.0
+        accuracy = None
 
-    if not 0.0 <= accuracy <= 1.0:
+    if accuracy is None:
         raise ConfigError(
             f"{WHERE}.accuracy_key: {key!r} is {value!r}; an accuracy in [0, 1] is needed"
         )
