@@ -248,7 +248,10 @@ class TrainingStep:
 
         self.mixer.update(self.improvements)
         self.improvements = []
-        self.engine.log_step(self.mixer.metrics() | self.figures | self.scorer.take_metrics())
+        # TRL averages over the steps that have a figure: no time spent is a figure, too.
+        times = {f"task/{name}/reward_time_s": 0.0 for name in self.streams}
+        times |= self.scorer.take_metrics()
+        self.engine.log_step(self.mixer.metrics() | self.figures | times)
 
         if self.on_mixer_step is not None and self.mixer.report is not None:
             self.on_mixer_step(self.mixer.step, self.mixer.report)
