@@ -1,5 +1,6 @@
 """Checkpoints without a model: what is written around TRL's part, and taken up again."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl.checkpoints import BatchInUse, TrainerCheckpoints, read_state
 from mtgrpo.runlog.checkpoints import SEAL_FILE, defect
 
-from .engine import Processes
+from .engine import SCHEDULE, Processes, make_step
 from .test_old_log_probs import banking_step
 from .toy import make_tasks
 
@@ -131,3 +132,29 @@ def test_a_batch_that_is_used_otherwise_now_is_refused(tmp_path):
     part.cycle = step.schedule.cycle + 1
     with pytest.raises(StateError, match="used 4 times, now 5; resume with the same steps_per"):
         part.restore(checkpoint, Processes())
+
+
+@pytest.mark.parametrize("size", [2, 8])
+def test_groups_that_wait_have_the_size_of_groups_now(tmp_path, size):
+    _, part = filled()
+    checkpoint = write(part, tmp_path)
+    resumed = banking_step(schedule=replace(SCHEDULE, group_size=size))
+    with pytest.raises(
+        StateError,
+        match=rf"checkpoint-1: groups of 4 completions are still to be trained on, now "
+        rf"num_generations={size}; resume with num_generations=4, or from a checkpoint",
+    ):
+        TrainerCheckpoints(resumed, make_tasks()).restore(checkpoint, Processes())
+
+
+def test_without_groups_that_wait_the_size_may_change(tmp_path):
+    def step_of(size):
+        return make_step(schedule=replace(SCHEDULE, group_size=size))
+
+    step = step_of(4)
+    step.choose_groups()
+    step.end_policy_update()
+    checkpoint = write(TrainerCheckpoints(step, make_tasks()), tmp_path)
+    resumed = step_of(8)
+    TrainerCheckpoints(resumed, make_tasks()).restore(checkpoint, Processes())
+    assert resumed.num_rollouts == step.num_rollouts

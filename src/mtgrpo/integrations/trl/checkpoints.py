@@ -116,6 +116,7 @@ class TrainerCheckpoints:
         check_resume(checkpoint, self.tasks)
         folder, state = Path(checkpoint), read_state(checkpoint)
         self.step.load_state_dict(state)
+        self._check_group_size(folder)
         self.banked.load_state_dict(state, folder, accelerator)
 
         if self.step.mixer.batch is None:
@@ -129,6 +130,21 @@ class TrainerCheckpoints:
             )
         slices = load_buffer(buffer_file(folder, accelerator.process_index), accelerator.device)
         return BatchInUse(int(state["forward_passes"]), slices)
+
+    def _check_group_size(self, folder: Path) -> None:
+        """Groups of another size could not be shared out and compared as TRL does it."""
+        batch = self.step.mixer.batch
+        groups = [*self.banked.waiting(), *(batch.groups if batch is not None else ())]
+        now = self.step.schedule.group_size
+
+        for group in groups:
+            size = len(group.rewards)
+            if size != now:
+                raise StateError(
+                    f"{folder}: groups of {size} completions are still to be trained on, now "
+                    f"num_generations={now}; resume with num_generations={size}, or from a "
+                    "checkpoint that has none of them"
+                )
 
 
 def read_state(checkpoint: str | Path) -> dict[str, Any]:
