@@ -89,4 +89,6 @@ def test_resumed_is_uninterrupted(lab):
 
     assert same_parameters(whole, resumed)
     assert resumed.mixer.state_dict() == whole.mixer.state_dict()
-    assert resumed.evaluate()["eval_tasks/worst_score"] == whole.evaluate()["eval_tasks/worst_score"]
+    assert (
+        resumed.evaluate()["eval_tasks/worst_score"] == whole.evaluate()["eval_tasks/worst_score"]
+    )

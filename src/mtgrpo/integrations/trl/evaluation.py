@@ -15,7 +15,7 @@ import torch
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.core.reward_scale import RewardScale
 from mtgrpo.errors import RewardError
-from mtgrpo.integrations.trl.rollouts import ROW_KEY, TASK_KEY, input_row
+from mtgrpo.integrations.trl.rollouts import ROW_KEY, TASK_KEY, InputRows
 from mtgrpo.tasks.scoring.drop_limit import most_dropped
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
@@ -26,16 +26,15 @@ class TestRows(torch.utils.data.Dataset[dict[str, Any]]):
 
     __test__ = False  # no test class, whatever pytest thinks of the name
 
-    def __init__(self, tasks: TaskSet) -> None:
-        self._tasks = tasks
-        self._places = [(task.name, i) for task in tasks for i in range(len(task.test))]
+    def __init__(self, rows: InputRows) -> None:
+        self._rows = rows
+        self._places = [(task.name, i) for task in rows.tasks for i in range(len(task.test))]
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        name, i = self._places[place]
-        return input_row(name, i, self._tasks[name].test[i])
+        return self._rows.test(*self._places[place])
 
 
 class RepeatedInOrder(torch.utils.data.Sampler[int]):
@@ -181,7 +180,7 @@ class TaskEvaluation:
     Rows and draws are the same each time, and training goes on as if nothing had happened.
 
     Args:
-        tasks: Their test rows are evaluated.
+        rows: Test rows are evaluated.
         num_samples: Completions per prompt.
         seed: Seed of the evaluation's own randomness.
         scale: The training's; puts rewards of graded tasks on a scale from 0 to 1.
@@ -192,14 +191,14 @@ class TaskEvaluation:
     """
 
     def __init__(
-        self, tasks: TaskSet, num_samples: int, seed: int, scale: RewardScale | None = None
+        self, rows: InputRows, num_samples: int, seed: int, scale: RewardScale | None = None
     ) -> None:
-        self.tasks, self.num_samples, self.seed = tasks, num_samples, seed
-        rows = TestRows(tasks)
-        self.rows: Any = rows if len(rows) else None
+        self.tasks, self.num_samples, self.seed = rows.tasks, num_samples, seed
+        test_rows = TestRows(rows)
+        self.rows: Any = test_rows if len(test_rows) else None
         self.results: dict[str, TaskResult] = {}
-        self.scale = RewardScale(tasks.reward_ranges) if scale is None else scale
-        self._numbers = {name: k for k, name in enumerate(tasks.names)}
+        self.scale = RewardScale(rows.tasks.reward_ranges) if scale is None else scale
+        self._numbers = {name: k for k, name in enumerate(rows.tasks.names)}
         self._table: EvaluationTable | None = None
 
     @property

@@ -12,13 +12,13 @@ import torch
 
 from mtgrpo.core.types import Group
 from mtgrpo.integrations.trl.rollouts import (
+    InputRows,
     RecordedRow,
     RolledOut,
-    input_row,
     join_generation,
     split_generation,
 )
-from mtgrpo.tasks.task_set import TaskSet
+from mtgrpo.tasks.own_copy import own_copy
 
 
 class _RoundDone(Exception):
@@ -51,12 +51,12 @@ class RolloutReplay:
     chosen rows, `_generate` and `_calculate_rewards` return what was recorded.
 
     Args:
-        tasks: Their training rows are rolled out.
+        rows: Training rows are rolled out.
         group_size: Completions per prompt.
     """
 
-    def __init__(self, tasks: TaskSet, group_size: int) -> None:
-        self.tasks, self.group_size = tasks, group_size
+    def __init__(self, rows: InputRows, group_size: int) -> None:
+        self.rows, self.group_size = rows, group_size
         self._collected: _Collected | None = None
         self._playback: _Playback | None = None
 
@@ -117,8 +117,8 @@ class RolloutReplay:
     def _inputs(self, plan: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
         inputs: list[dict[str, Any]] = []
         for task, index in plan:
-            row = self.tasks[task].train[index]
-            inputs += [input_row(task, index, row) for _ in range(self.group_size)]
+            row = self.rows.train(task, index)
+            inputs += [row, *(own_copy(row) for _ in range(self.group_size - 1))]
         return inputs
 
     def _collect(
