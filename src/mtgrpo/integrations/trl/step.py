@@ -19,6 +19,7 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.agreement import check_agreement
 from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.evaluation import TaskEvaluation
+from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
@@ -213,6 +214,16 @@ class TrainingStep:
         step, weights = self.mixer.step, self.mixer.weighting.weight_array()
         decision = {"step": step, "weights": weights, **decision}
         check_agreement(self.engine.accelerator, what, decision)
+
+    def settle_shares(self, shares: TaskLossShares, parts: Sequence[dict[str, Any]]) -> None:
+        """Set the loss shares of the batch just chosen, and note them.
+
+        Args:
+            shares: The trainer's.
+            parts: The inputs of the batch's forward passes.
+        """
+        targets = self.loss_targets()
+        self.figures |= shares.settle(parts, targets, self.engine.accelerator)
 
     def loss_targets(self) -> Mapping[str, float]:
         """The shares that the batch just chosen should have of the loss, of any sum."""
