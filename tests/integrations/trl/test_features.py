@@ -137,3 +137,10 @@ def test_chat_prompts(lab):
         ConfigError, match="'chat' are chat messages, those of task 'medium' are texts"
     ):
         lab.trainer(TaskSet(chat, vowels))
+
+
+def test_chat_prompts_need_a_chat_template(lab):
+    rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(20)]
+    chat = Task("chat", rows[2:], rows[:2], make_tasks()["medium"].reward, correct_at=1.0)
+    with pytest.raises(ConfigError, match="no chat template; give a model whose tokenizer has one"):
+        lab.trainer(TaskSet(chat))

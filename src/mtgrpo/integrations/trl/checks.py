@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig
 
@@ -75,7 +75,20 @@ def check_trainer(trainer: Any) -> None:
     prompts = trainer.rows.prompts
     if not trainer._is_vlm:
         prompts.refuse_images("this model reads none")
+    if prompts.kind is not None and prompts.kind.is_chat:
+        _check_chat_template(trainer.processing_class)
     check_bank(trainer, trainer.mixer, prompts)
+
+
+def _check_chat_template(tokenizer: Any) -> None:
+    # Processors of images, and tokenizers that write chats in a way of their own, are left alone.
+    usual = PreTrainedTokenizerBase.apply_chat_template
+    is_usual = getattr(type(tokenizer), "apply_chat_template", None) is usual
+    if is_usual and not tokenizer.chat_template:
+        raise ConfigError(
+            f"{WHERE}: prompts are chat messages, but the model's tokenizer has no chat template; "
+            "give a model whose tokenizer has one, or make the prompts texts"
+        )
 
 
 def check_evaluation(
