@@ -309,8 +309,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
     def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
         """One group per (task, training row), in order, by TRL's own method."""
         method = super()._generate_and_score_completions
-        observed = self.environment_factories is not None
-        rolled_out = self.replay.roll_out(plan, first_uid, method, self.accelerator, observed)
+        rolled_out = self.replay.roll_out(plan, first_uid, method, self)
         self._pending_extra_logs.clear()  # logged again on replay, for the rows that are trained on
         return rolled_out
 
