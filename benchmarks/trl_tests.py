@@ -44,10 +44,19 @@ WANTED = (
     "VERSION",
 )
 HUBS = ("small", "real")
-PACKAGES = ("trl", "transformers", "torch", "datasets", "peft", "jmespath", "torchvision", "liger-kernel")
+PACKAGES = (
+    "trl",
+    "transformers",
+    "torch",
+    "datasets",
+    "peft",
+    "jmespath",
+    "torchvision",
+    "liger-kernel",
+)
 # A torchvision that was built for CUDA cannot be imported beside a CPU build of torch, for two operators that no
 # test needs. Python runs this file first, in the loaders' own processes too.
-SITE = '''\
+SITE = """\
 import importlib.metadata
 import sys
 
@@ -72,58 +81,60 @@ def version(package):
 
 if "+cpu" in version("torch") and "+" not in version("torchvision"):
     sys.meta_path.insert(0, DeclareOperators())
-'''
+"""
 
 
 def git(folder: Path, *arguments: str) -> bytes:
     bare = folder if (folder / "HEAD").is_file() else folder / ".git"
-    return subprocess.run(["git", f"--git-dir={bare}", *arguments], check=True, capture_output=True).stdout
+    return subprocess.run(
+        ["git", f"--git-dir={bare}", *arguments], check=True, capture_output=True
+    ).stdout
 
 
 def is_git(folder: Path) -> bool:
     return (folder / "HEAD").is_file() or (folder / ".git").exists()
 
 
-def take_tests(checkout: Path, revision: str | None, target: Path) -> str:
-    """Copy TRL's tests, and the scripts that make what they load, to `target`; the commit they are of."""
-    if not is_git(checkout) and revision is not None:
-        raise SystemExit(f"--revision {revision}: {checkout} is not a git folder; leave --revision out")
+def commit_of(checkout: Path, revision: str | None) -> str:
+    if is_git(checkout):
+        return git(checkout, "rev-parse", f"{revision or 'HEAD'}^{{commit}}").decode().strip()
+    if revision is not None:
+        raise SystemExit(f"--revision {revision}: {checkout} is not a git folder; leave it out")
+
+    return "unknown"
+
+
+def take_tests(checkout: Path, revision: str | None, target: Path) -> None:
+    """Copy TRL's tests, and the scripts that make what they load, to `target`."""
     if revision is None and (checkout / "tests").is_dir():
-        commit = git(checkout, "rev-parse", "HEAD").decode().strip() if is_git(checkout) else "unknown"
         for name in WANTED:
             path = checkout / name
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if path.is_dir() else shutil.copyfile)(path, target / name)
-        return commit
+        return
 
-    commit = git(checkout, "rev-parse", f"{revision or 'HEAD'}^{{commit}}").decode().strip()
-    packed = git(checkout, "archive", commit, *WANTED)
+    packed = git(checkout, "archive", revision or "HEAD", *WANTED)
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(target, filter="data")
 
-    return commit
 
-
-def prepare(work: Path, checkout: Path, revision: str | None) -> dict[str, Any]:
-    """Make the folder to run in, once: tests, models, datasets. What it was made of, and what could not be."""
-    made = work / "made.json"
+def prepare(work: Path, checkout: Path, revision: str | None) -> None:
+    """Make the folder to run in, once: tests, models and datasets."""
+    made = work / "made"
     if made.is_file():
-        return json.loads(made.read_text(encoding="utf-8"))
+        return
 
     source = work / "source"
     shutil.rmtree(source, ignore_errors=True)
-    commit = take_tests(checkout, revision, source)
+    take_tests(checkout, revision, source)
     (work / "site").mkdir(exist_ok=True)
     (work / "site" / "sitecustomize.py").write_text(SITE, encoding="utf-8")
-    print("making the tiny models and datasets ...", flush=True)
+
+    print(f"making the tiny models and datasets in {work} ...", flush=True)
     for hub in HUBS:
         maker = [sys.executable, "-W", "ignore", str(HERE / "trl_tests_hub.py"), str(work), hub]
-        subprocess.run(maker, check=True, env=environment(work, hub), capture_output=True)
-
-    about = {"version": (source / "VERSION").read_text(encoding="utf-8").strip(), "commit": commit}
-    made.write_text(json.dumps(about), encoding="utf-8")
-
-    return about
+        subprocess.run(maker, check=True, env=environment(work, hub), stdout=subprocess.DEVNULL)
+    made.touch()
 
 
 def environment(work: Path, hub: str) -> dict[str, str]:
@@ -145,7 +156,17 @@ def environment(work: Path, hub: str) -> dict[str, str]:
 def run_tests(work: Path, kind: str, hub: str, select: str | None, limit: int) -> None:
     """Run the tests that are for one of the hubs and have no outcome yet, in one process."""
     command = [sys.executable, "-m", "pytest", "-p", "trl_tests_plugin", "-p", "no:cacheprovider"]
-    command += ["-q", "--tb=no", "-W", "ignore", "--no-header", "-c", os.devnull, "--rootdir", str(work / "source")]
+    command += [
+        "-q",
+        "--tb=no",
+        "-W",
+        "ignore",
+        "--no-header",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(work / "source"),
+    ]
     command += ["--basetemp", str(work / f"tmp-{kind}"), "-o", "tmp_path_retention_policy=none"]
     command += ["tests/test_grpo_trainer.py"]
     if select is not None:
@@ -157,7 +178,9 @@ def run_tests(work: Path, kind: str, hub: str, select: str | None, limit: int) -
         "MTGRPO_TRL_HUB": hub,
         "MTGRPO_TRL_LIMIT": str(limit),
     }
-    ended = subprocess.run(command, cwd=work / "source", env=environment(work, hub) | ours, check=False)
+    ended = subprocess.run(
+        command, cwd=work / "source", env=environment(work, hub) | ours, check=False
+    )
     # 0 and 1: the tests ran; 5: none was left to run.
     if ended.returncode not in (0, 1, 5):
         raise SystemExit(f"pytest ended with {ended.returncode} before the tests did")
@@ -173,7 +196,9 @@ def read_outcomes(work: Path, kind: str) -> dict[str, dict[str, Any]]:
         return {}
 
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {line["test"]: {key: line[key] for key in ("outcome", "seconds", "reason")} for line in lines}
+    return {
+        line["test"]: {key: line[key] for key in ("outcome", "seconds", "reason")} for line in lines
+    }
 
 
 def version(package: str) -> str | None:
@@ -183,7 +208,9 @@ def version(package: str) -> str | None:
         return None
 
 
-def write_record(path: Path, about: dict[str, Any], kind: str, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def write_record(
+    path: Path, about: dict[str, Any], kind: str, found: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     """Put one class's outcomes into the record, beside the other's."""
     record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if record.get("tests_of") != about:
@@ -212,33 +239,52 @@ def summary(record: dict[str, Any]) -> list[str]:
     passed = [name for name in run if record["ours"][name]["outcome"] == "passed"]
     lines += [f"  {name}: {record['ours'][name]['reason']}" for name in run if name not in passed]
     if record["ours"]:
-        lines.append(f"{len(passed)} of {len(able)} that plain TRL passes ({len(able) - len(run)} not run)")
+        lines.append(
+            f"{len(passed)} of {len(able)} that plain TRL passes ({len(able) - len(run)} not run)"
+        )
 
     return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trl", type=Path, required=True, help="checkout of TRL, or its git folder")
-    parser.add_argument("--revision", help="take the tests from this revision instead of the files or HEAD")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--trl", type=Path, required=True, help="checkout of TRL, or its git folder"
+    )
+    parser.add_argument(
+        "--revision", help="take the tests from this revision instead of the files or HEAD"
+    )
     parser.add_argument("--plain", action="store_true", help="run TRL's own class")
     parser.add_argument("-k", dest="select", help="as pytest's -k")
-    parser.add_argument("--again", action="store_true", help="forget the outcomes of earlier runs of this class")
-    parser.add_argument("--limit", type=int, default=600, help="seconds a test may take (default %(default)s)")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "mtgrpo-trl-tests")
+    parser.add_argument(
+        "--again", action="store_true", help="forget the outcomes of earlier runs of this class"
+    )
+    parser.add_argument(
+        "--limit", type=int, default=600, help="seconds a test may take (default %(default)s)"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path(tempfile.gettempdir()) / "mtgrpo-trl-tests"
+    )
     parser.add_argument("--out", type=Path, default=RECORD, help="the record (default %(default)s)")
     options = parser.parse_args()
 
     os.nice(19 - os.nice(0))
-    options.work.mkdir(parents=True, exist_ok=True)
     kind = "plain" if options.plain else "ours"
+    commit = commit_of(options.trl, options.revision)
+    work = options.work / commit[:10]
+    work.mkdir(parents=True, exist_ok=True)
     if options.again:
-        outcome_file(options.work, kind).unlink(missing_ok=True)
+        outcome_file(work, kind).unlink(missing_ok=True)
 
-    about = prepare(options.work, options.trl, options.revision)
+    prepare(work, options.trl, options.revision)
     for hub in HUBS:
-        run_tests(options.work, kind, hub, options.select, options.limit)
-    record = write_record(options.out, about, kind, read_outcomes(options.work, kind))
+        run_tests(work, kind, hub, options.select, options.limit)
+
+    about = {"version": (work / "source" / "VERSION").read_text(encoding="utf-8").strip()}
+    about["commit"] = commit
+    record = write_record(options.out, about, kind, read_outcomes(work, kind))
     print("\n".join(summary(record)))
 
 

@@ -11,7 +11,7 @@ for the tests that write token ids down or count on the end's never being drawn.
 from __future__ import annotations
 
 import hashlib
-import importlib
+import importlib.util
 import json
 import sys
 import types
@@ -75,7 +75,11 @@ def _gemma3(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 
 def _gemma4(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     named = {"boi_token_id": "<|image>", "eoi_token_id": "<image|>", "image_token_id": "<|image|>"}
-    named |= {"boa_token_id": "<|audio>", "eoa_token_index": "<audio|>", "audio_token_id": "<|audio|>"}
+    named |= {
+        "boa_token_id": "<|audio>",
+        "eoa_token_index": "<audio|>",
+        "audio_token_id": "<|audio|>",
+    }
     named |= {"video_token_id": "<|video|>"}
     text = _text(tokenizer) | {"vocab_size_per_layer_input": len(tokenizer)}
 
@@ -103,7 +107,10 @@ def _qwen2_vl_processor(tokenizer: PreTrainedTokenizerFast) -> ProcessorMixin:
     from transformers import Qwen2VLImageProcessor, Qwen2VLProcessor, Qwen2VLVideoProcessor
 
     return Qwen2VLProcessor(
-        Qwen2VLImageProcessor(), tokenizer, Qwen2VLVideoProcessor(), chat_template=tokenizer.chat_template
+        Qwen2VLImageProcessor(),
+        tokenizer,
+        Qwen2VLVideoProcessor(),
+        chat_template=tokenizer.chat_template,
     )
 
 
@@ -111,7 +118,10 @@ def _qwen2_5_vl_processor(tokenizer: PreTrainedTokenizerFast) -> ProcessorMixin:
     from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
     return Qwen2_5_VLProcessor(
-        Qwen2VLImageProcessor(), tokenizer, Qwen2VLVideoProcessor(), chat_template=tokenizer.chat_template
+        Qwen2VLImageProcessor(),
+        tokenizer,
+        Qwen2VLVideoProcessor(),
+        chat_template=tokenizer.chat_template,
     )
 
 
@@ -125,7 +135,9 @@ def _qwen3_vl_processor(tokenizer: PreTrainedTokenizerFast) -> ProcessorMixin:
         size={"shortest_edge": 4096, "longest_edge": 65536},
     )
 
-    return Qwen3VLProcessor(images, tokenizer, Qwen3VLVideoProcessor(), chat_template=tokenizer.chat_template)
+    return Qwen3VLProcessor(
+        images, tokenizer, Qwen3VLVideoProcessor(), chat_template=tokenizer.chat_template
+    )
 
 
 def _gemma3_processor(tokenizer: PreTrainedTokenizerFast) -> ProcessorMixin:
@@ -174,25 +186,42 @@ RELEASED = {
     "Qwen/Qwen2.5-32B-Instruct": Released("qwen2.5", "qwen2", _text, ends=("<|endoftext|>",)),
     "Qwen/Qwen3-8B": Released("qwen3", "qwen3", _text, ends=("<|endoftext|>",)),
     "Qwen/Qwen3-4B": Released("qwen3", "qwen3", _text, ends=("<|endoftext|>",)),
-    "Qwen/Qwen3-30B-A3B": Released("qwen3", "qwen3_moe", _text, ends=("<|endoftext|>",), fixed=True),
-    "meta-llama/Llama-3.2-1B-Instruct": Released("llama3", "llama", _text, ends=("<|end_of_text|>", "<|eom_id|>")),
+    "Qwen/Qwen3-30B-A3B": Released(
+        "qwen3", "qwen3_moe", _text, ends=("<|endoftext|>",), fixed=True
+    ),
+    "meta-llama/Llama-3.2-1B-Instruct": Released(
+        "llama3", "llama", _text, ends=("<|end_of_text|>", "<|eom_id|>")
+    ),
     "openai/gpt-oss-20b": Released("gpt-oss", "gpt_oss", _text, ends=("<|endoftext|>", "<|call|>")),
-    "zai-org/GLM-4.5": Released("glm4", "glm4_moe", _text, ends=("<|user|>", "<|observation|>"), fixed=True),
+    "zai-org/GLM-4.5": Released(
+        "glm4", "glm4_moe", _text, ends=("<|user|>", "<|observation|>"), fixed=True
+    ),
     "CohereLabs/tiny-aya-earth": Released("cohere2", "cohere2", _text, fixed=True),
-    "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": Released("nemotron", "nemotron_h", _text, ends=("</s>",)),
+    "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": Released(
+        "nemotron", "nemotron_h", _text, ends=("</s>",)
+    ),
     "google/gemma-2-2b-it": Released("gemma2", "gemma2", _text, ends=("<end_of_turn>",)),
-    "google/gemma-3-4b-it": Released("gemma3", "gemma3", _gemma3, _gemma3_processor, ("<end_of_turn>",)),
+    "google/gemma-3-4b-it": Released(
+        "gemma3", "gemma3", _gemma3, _gemma3_processor, ("<end_of_turn>",)
+    ),
     "google/gemma-4-E2B-it": Released("gemma4", "gemma4", _gemma4, _gemma4_processor, ("<turn|>",)),
-    "llava-hf/llava-v1.6-mistral-7b-hf": Released("mistral", "llava_next", _llava_next, _llava_next_processor),
+    "llava-hf/llava-v1.6-mistral-7b-hf": Released(
+        "mistral", "llava_next", _llava_next, _llava_next_processor
+    ),
     "Qwen/Qwen2-VL-2B-Instruct": Released("qwen2.5-vl", "qwen2_vl", _qwen_vl, _qwen2_vl_processor),
-    "Qwen/Qwen2.5-VL-3B-Instruct": Released("qwen2.5-vl", "qwen2_5_vl", _qwen_vl, _qwen2_5_vl_processor),
+    "Qwen/Qwen2.5-VL-3B-Instruct": Released(
+        "qwen2.5-vl", "qwen2_5_vl", _qwen_vl, _qwen2_5_vl_processor
+    ),
     "Qwen/Qwen3.5-0.8B": Released("qwen3.5", "qwen3_5", _qwen_vl, _qwen3_vl_processor),
     "Qwen/Qwen3.6-35B-A3B": Released("qwen3.6", "qwen3_5_moe", _qwen_vl, _qwen3_vl_processor),
 }
 
 # What the tests load, and TRL's script that makes it out of which released model.
 MODELS = {
-    "tiny-Qwen2ForCausalLM-2.5": ("for_causal_lm.qwen2_for_causal_lm_2_5", "Qwen/Qwen2.5-32B-Instruct"),
+    "tiny-Qwen2ForCausalLM-2.5": (
+        "for_causal_lm.qwen2_for_causal_lm_2_5",
+        "Qwen/Qwen2.5-32B-Instruct",
+    ),
     "tiny-Qwen2ForSequenceClassification-2.5": (
         "for_sequence_classification.qwen2_for_sequence_classification_2_5",
         "Qwen/Qwen2.5-32B-Instruct",
@@ -207,7 +236,10 @@ MODELS = {
         "for_sequence_classification.llama_for_sequence_classification_3_2",
         "meta-llama/Llama-3.2-1B-Instruct",
     ),
-    "tiny-RemoteForCausalLM": ("for_causal_lm.remote_for_causal_lm", "meta-llama/Llama-3.2-1B-Instruct"),
+    "tiny-RemoteForCausalLM": (
+        "for_causal_lm.remote_for_causal_lm",
+        "meta-llama/Llama-3.2-1B-Instruct",
+    ),
     "tiny-GptOssForCausalLM": ("for_causal_lm.gpt_oss_for_causal_lm", "openai/gpt-oss-20b"),
     "tiny-Glm4MoeForCausalLM": ("for_causal_lm.glm4_moe_for_causal_lm", "zai-org/GLM-4.5"),
     "tiny-Cohere2ForCausalLM": ("for_causal_lm.cohere2_for_causal_lm", "CohereLabs/tiny-aya-earth"),
@@ -257,7 +289,9 @@ def add_to_hub(hub: Path, repository: str, save: Callable[[Path], None]) -> None
 
     # Qwen3's chat template is taken from a pull request.
     for branch in ("main", "pr/14"):
-        reference = folder / "refs" / branch if branch == "main" else folder / "refs" / "refs" / branch
+        reference = (
+            folder / "refs" / branch if branch == "main" else folder / "refs" / "refs" / branch
+        )
         reference.parent.mkdir(parents=True, exist_ok=True)
         reference.write_text(revision)
 
@@ -266,7 +300,10 @@ def add_released(hub: Path, repository: str) -> None:
     released = RELEASED[repository]
     tokenizer = make_tokenizer(released.tokenizer, small=hub.name == "small" and not released.fixed)
     config = AutoConfig.for_model(released.model_type, **released.config(tokenizer))
-    ends = [tokenizer.eos_token_id, *(tokenizer.convert_tokens_to_ids(end) for end in released.ends)]
+    ends = [
+        tokenizer.eos_token_id,
+        *(tokenizer.convert_tokens_to_ids(end) for end in released.ends),
+    ]
     generation = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
     )
@@ -348,17 +385,22 @@ def make_datasets(source: Path, folder: Path) -> None:
         for name in DATASETS:
             if (folder / name).is_dir():
                 continue
-            np.random.seed(0)
+            np.random.seed(0)  # noqa: NPY002 (what TRL's scripts draw from)
             path = source / "scripts" / f"generate_{name.replace('-', '_')}_dataset.py"
-            script = types.ModuleType(path.stem)
+            specification = importlib.util.spec_from_file_location(path.stem, path)
+            if specification is None or specification.loader is None:
+                raise ImportError(f"{path}: not a Python file")
+            script = importlib.util.module_from_spec(specification)
             sys.modules[path.stem] = script
-            exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), script.__dict__)
+            specification.loader.exec_module(script)
             script.main(test_size=0.1, push_to_hub=True, repo_id=f"{ORGANIZATION}/{name}")
     finally:
         DatasetDict.push_to_hub = upload
 
 
-def load_made(folder: Path, path: str, name: str, split: str | None = None, streaming: bool = False) -> Any:
+def load_made(
+    folder: Path, path: str, name: str, split: str | None = None, streaming: bool = False
+) -> Any:
     """What `datasets.load_dataset` gives for one of TRL's own datasets."""
     made = load_from_disk(str(folder / path.split("/")[-1] / name))
     if streaming:

@@ -103,7 +103,9 @@ QWEN3_5_KNOWN = {
 }
 
 
-def _qwen(template: str, first: int = 151643, last: int = 26, known: dict[int, str] = QWEN_KNOWN) -> Vocabulary:
+def _qwen(
+    template: str, first: int = 151643, last: int = 26, known: dict[int, str] = QWEN_KNOWN
+) -> Vocabulary:
     """A tokenizer of Qwen's: `first` is the id of the first special token, `last` how many there are."""
     special = dict(itertools.islice(_in_a_row(first, QWEN).items(), last))
     return Vocabulary(
@@ -128,9 +130,7 @@ LLAMA = (
     "<|finetune_right_pad_id|> <|reserved_special_token_2|> <|start_header_id|> <|end_header_id|> <|eom_id|> "
     "<|eot_id|> <|python_tag|>"
 )
-HARMONY = (
-    "<|startoftext|> <|endoftext|> <|return|> <|constrain|> <|channel|> <|start|> <|end|> <|message|> <|call|>"
-)
+HARMONY = "<|startoftext|> <|endoftext|> <|return|> <|constrain|> <|channel|> <|start|> <|end|> <|message|> <|call|>"
 GLM = (
     "<|endoftext|> [MASK] [gMASK] [sMASK] <sop> <eop> <|system|> <|user|> <|assistant|> <|observation|> "
     "<think> </think> <tool_call> </tool_call> <tool_response> </tool_response> <arg_key> </arg_key> <arg_value> "
@@ -140,9 +140,7 @@ COHERE = (
     "<PAD> <UNK> <BOS_TOKEN> <|END_OF_TURN_TOKEN|> <|START_OF_TURN_TOKEN|> <|USER_TOKEN|> <|CHATBOT_TOKEN|> "
     "<|SYSTEM_TOKEN|> <|START_RESPONSE|> <|END_RESPONSE|>"
 )
-GEMMA = (
-    "<pad> <eos> <bos> <unk> <start_of_turn> <end_of_turn> <start_of_image> <end_of_image> <image_soft_token>"
-)
+GEMMA = "<pad> <eos> <bos> <unk> <start_of_turn> <end_of_turn> <start_of_image> <end_of_image> <image_soft_token>"
 GEMMA4 = (
     "<pad> <eos> <bos> <unk> <|turn> <turn|> <|image> <|image|> <image|> <|audio> <|audio|> <audio|> <|video|> "
     "<|tool> <tool|> <|tool_call> <tool_call|> <|tool_response> <tool_response|> <|channel> <channel|> <|think|>"
@@ -165,7 +163,11 @@ VOCABULARIES = {
         template="llama3_2",
     ),
     "gpt-oss": Vocabulary(
-        SMALL, _in_a_row(SMALL - 9, HARMONY), eos="<|return|>", pad="<|endoftext|>", template="gptoss"
+        SMALL,
+        _in_a_row(SMALL - 9, HARMONY),
+        eos="<|return|>",
+        pad="<|endoftext|>",
+        template="gptoss",
     ),
     "glm4": Vocabulary(
         151365,
@@ -195,7 +197,14 @@ VOCABULARIES = {
         first_byte=16,
     ),
     "gemma2": Vocabulary(
-        SMALL, _in_a_row(0, GEMMA), bos="<bos>", eos="<eos>", pad="<pad>", unk="<unk>", template="gemma", first_byte=16
+        SMALL,
+        _in_a_row(0, GEMMA),
+        bos="<bos>",
+        eos="<eos>",
+        pad="<pad>",
+        unk="<unk>",
+        template="gemma",
+        first_byte=16,
     ),
     "gemma3": Vocabulary(
         SMALL,
@@ -286,7 +295,9 @@ def tokens_of(vocabulary: Vocabulary) -> dict[str, int]:
 def chat_template(name: str) -> str:
     import trl
 
-    return (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    return (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text(
+        encoding="utf-8"
+    )
 
 
 def shrunk(vocabulary: Vocabulary) -> Vocabulary:
@@ -307,7 +318,9 @@ def make_tokenizer(family: str, small: bool = False) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
 
     for token in vocabulary.special:
-        tokenizer.add_tokens([AddedToken(token, special=token not in vocabulary.visible, normalized=False)])
+        tokenizer.add_tokens(
+            [AddedToken(token, special=token not in vocabulary.visible, normalized=False)]
+        )
 
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
