@@ -35,13 +35,15 @@ REWARDS = (1.0, 0.0, 0.1)
 def make_groups(request: Mapping[str, int], group_size: int, turn: Counter[str]) -> list[Group]:
     """Two groups of three are informative, the third is all wrong. Part of the engine's time, not of the core's."""
     groups: list[Group] = []
+
     for task, count in request.items():
         for _ in range(count):
             turn[task] += 1
             rewards = (
                 (0.0,) * group_size if turn[task] % 3 == 0 else (REWARDS * group_size)[:group_size]
             )
-            groups.append(Group(task, rewards))
+            groups.append(Group.verified(task, rewards))
+
     return groups
 
 
@@ -49,6 +51,7 @@ def measure(num_tasks: int, batch_size: int, group_size: int, repetitions: int) 
     """Medians over steps, in milliseconds of CPU time: the core never waits, and other processes do not count."""
     mixer = TaskMixer([f"task-{i}" for i in range(num_tasks)], batch_size=batch_size)
     turn: Counter[str] = Counter()
+
     seconds: dict[str, list[float]] = {
         "ask": [],
         "tell": [],
@@ -57,7 +60,9 @@ def measure(num_tasks: int, batch_size: int, group_size: int, repetitions: int) 
         "metrics": [],
         "state": [],
     }
+
     num_groups = 0
+
     for repetition in range(repetitions + 2):
         spent = dict.fromkeys(seconds, 0.0)
 
@@ -68,6 +73,7 @@ def measure(num_tasks: int, batch_size: int, group_size: int, repetitions: int) 
         batch = mixer.new_batch()
         request = batch.ask()
         timed("ask", started)
+
         while request:
             groups = make_groups(request, group_size, turn)
             started = time.process_time()
@@ -76,7 +82,8 @@ def measure(num_tasks: int, batch_size: int, group_size: int, repetitions: int) 
             started = time.process_time()
             request = batch.ask()
             timed("ask", started)
-        num_generated = batch.num_generated
+
+        num_generated = batch.counts.num_generated
         started = time.process_time()
         mixer.update()
         timed("update", started)
@@ -87,13 +94,16 @@ def measure(num_tasks: int, batch_size: int, group_size: int, repetitions: int) 
         started = time.process_time()
         json.dumps(mixer.state_dict())
         timed("state", started)
+
         if repetition >= 2:  # the first steps warm up caches and estimates
             num_groups += num_generated
             for what, value in spent.items():
                 seconds[what].append(value)
+
     medians = {
         f"{what}_ms": round(1000 * statistics.median(values), 3) for what, values in seconds.items()
     }
+
     return {
         "num_tasks": num_tasks,
         "batch_size": batch_size,
@@ -108,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="three repetitions, write nothing")
     quick = parser.parse_args().quick
+
     columns = [
         "num_tasks",
         "batch_size",
@@ -117,24 +128,30 @@ def main() -> None:
         "update_ms",
         "step_ms",
     ]
+
     columns += ["metrics_ms", "state_ms"]
     print(" ".join(f"{column:>15}" for column in columns))
     rows: list[dict[str, float]] = []
+
     for num_tasks, batch_size, group_size in CASES:
         rows.append(
             measure(
                 num_tasks, batch_size, group_size, 3 if quick else 20 if num_tasks > 10_000 else 100
             )
         )
+
         print(" ".join(f"{rows[-1][column]:>15}" for column in columns), flush=True)
+
     if quick:
         return
+
     about = {
         "what": "median milliseconds of CPU time per step; step = ask + tell + update, without making the groups",
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": platform.machine(),
     }
+
     text = json.dumps({"about": about, "rows": rows}, indent=2) + "\n"
     Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")
 

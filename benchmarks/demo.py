@@ -20,9 +20,11 @@ import yaml
 
 from mtgrpo.config import shipped_configs
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
-from mtgrpo.jobs.study import Experiment, run_path, run_study
+from mtgrpo.jobs.experiment import Experiment, run_path
+from mtgrpo.jobs.study import run_study
 from mtgrpo.reports.curves import accuracy_curves, step_curves
-from mtgrpo.reports.figures import accuracy_figure, save, shares_figure, weights_figure
+from mtgrpo.reports.figure_files import save
+from mtgrpo.reports.figures import accuracy_figure, shares_figure, weights_figure
 from mtgrpo.runlog import read_run
 
 
@@ -40,7 +42,9 @@ def main() -> None:
     )
     if failures:
         raise SystemExit("\n".join(failures))
+
     rows = []
+
     for seed in seeds:
         run = read_run(run_path(output, "demo", seed))
         before, after = run.evaluations[0].accuracies, run.evaluations[-1].accuracies
@@ -58,7 +62,9 @@ def main() -> None:
                 "elapsed_s": round(run.metrics[-1].elapsed_s, 1),
             }
         )
+
     gains = [row["worst_after"] - row["worst_before"] for row in rows]
+
     record = {
         "command": "python benchmarks/demo.py --seeds "
         + arguments.seeds
@@ -71,17 +77,20 @@ def main() -> None:
         },
         "seeds": rows,
     }
+
     Path(__file__).with_suffix(".json").write_text(
         json.dumps(record, indent=1) + "\n", encoding="utf-8"
     )
     print(json.dumps(record["worst_task_gain"]))
     first = read_run(run_path(output, "demo", seeds[0]))
     accuracy, steps = accuracy_curves(first), step_curves(first)
+
     figures = {
         "demo-accuracy": accuracy_figure(accuracy),
         "demo-weights": weights_figure(steps, accuracy),
         "demo-shares": shares_figure(steps, accuracy),
     }
+
     for path in save(figures, "docs/images", suffixes=("svg",)):
         print(path)
 

@@ -33,8 +33,10 @@ def run(seed: int, loss_shares: bool, steps: int) -> Run:
             f"steps={steps}",
             f"loss_shares={str(loss_shares).lower()}",
         ]
+
         changes += [f"output={folder}/run", "evaluation.every=0", "evaluation.prompts_per_task=1"]
         train(load_config("demo", changes))
+
         return read_run(f"{folder}/run")
 
 
@@ -51,6 +53,7 @@ def shares(found: Run) -> dict[str, Any]:
     wanted, groups, loss = (
         series(found, name) for name in ("target_ratio", "realized_ratio", "loss_share")
     )
+
     return {
         task: {
             "quota_share": _round(wanted[task].mean()),
@@ -71,19 +74,23 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one seed, a few steps, write nothing")
     quick = parser.parse_args().quick
     rows: list[dict[str, Any]] = []
+
     for seed in SEEDS[: 1 if quick else None]:
         for scaled in (False, True):
             found = run(seed, scaled, 3 if quick else STEPS)
+
             row = {
                 "seed": seed,
                 "loss_shares": scaled,
                 "num_steps": len(found.metrics),
                 "tasks": shares(found),
             }
+
             capped = [m.values.get("sampler/loss_shares_capped", 0.0) for m in found.metrics]
             row["steps_capped"] = int(np.count_nonzero(capped))
             rows.append(row)
             print(json.dumps(row), flush=True)
+
     if not quick:
         Path(__file__).with_suffix(".json").write_text(
             json.dumps(rows, indent=1) + "\n", encoding="utf-8"

@@ -44,15 +44,18 @@ def with_prompts(world: World, num_prompts: int) -> World:
 def savings(steps_share: float) -> list[dict[str, Any]]:
     """Rollouts, acceptance and outcome with and without, per world, size of the prompt sets and method."""
     rows: list[dict[str, Any]] = []
+
     for name, batch_size, group_size, steps in SETTINGS:
         for preset, sizes in PRESETS.items():
             for num_prompts in sizes:
                 world = with_prompts(World.named(name), num_prompts)
+
                 common = {
                     "steps": round(steps * steps_share),
                     "batch_size": batch_size,
                     "group_size": group_size,
                 }
+
                 pairs = [
                     [
                         simulate(world, preset, seed=seed, prompt_memory=memory, **common)
@@ -60,6 +63,7 @@ def savings(steps_share: float) -> list[dict[str, Any]]:
                     ]
                     for seed in SEEDS
                 ]
+
                 row = {
                     "world": name,
                     "group_size": group_size,
@@ -67,6 +71,7 @@ def savings(steps_share: float) -> list[dict[str, Any]]:
                     "preset": preset,
                     **common,
                 }
+
                 row["epochs"] = _round(
                     np.mean([plain.generated.sum(0) / num_prompts for plain, _ in pairs], 0).mean()
                 )
@@ -76,6 +81,7 @@ def savings(steps_share: float) -> list[dict[str, Any]]:
                 row["rollouts_ratio"] = [
                     _round(with_.rollouts[-1] / plain.rollouts[-1]) for plain, with_ in pairs
                 ]
+
                 for i, key in enumerate(("without", "with")):
                     runs = [pair[i] for pair in pairs]
                     row[f"acceptance_{key}"] = _round(
@@ -87,8 +93,10 @@ def savings(steps_share: float) -> list[dict[str, Any]]:
                     row[f"mean_accuracy_{key}"] = _round(
                         np.mean([run.mean_accuracy[-1] for run in runs])
                     )
+
                 rows.append(row)
                 print(json.dumps(row), flush=True)
+
     return rows
 
 
@@ -99,13 +107,16 @@ def bias(num_groups: int) -> list[dict[str, Any]]:
     mean is biased by that, with or without a memory.)
     """
     rows: list[dict[str, Any]] = []
+
     for per_step in (1, 4, 16):
         task = SimulatedTask(
             "task", skill=-4.0, spread=4.0, learning_rate=0.003 * per_step, num_prompts=100
         )
         steps = num_groups // per_step
+
         for memory in (False, True):
             errors, acceptance, skipped, gained = list[float](), list[float](), 0, list[float]()
+
             for seed in range(12):
                 sizes = {"steps": steps, "batch_size": per_step, "updates_per_step": 1}
                 run = simulate(World((task,)), "grpo", seed=seed, prompt_memory=memory, **sizes)
@@ -114,6 +125,7 @@ def bias(num_groups: int) -> list[dict[str, Any]]:
                 skipped += int(run.skipped[late].sum())
                 gained.append(run.accuracy[-1, 0] - run.accuracy[0, 0])
                 acceptance.append(float(run.informative[late].sum() / run.generated[late].sum()))
+
             row = {"memory": memory, "groups_in_step": per_step, "num_steps": len(errors)}
             row |= {
                 "bias": _round(np.mean(errors), 5),
@@ -129,22 +141,26 @@ def bias(num_groups: int) -> list[dict[str, Any]]:
             }
             rows.append(row)
             print(json.dumps(row), flush=True)
+
     return rows
 
 
 def costs(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
     """Bytes and microseconds of one task's memory with every second prompt known to be constant."""
     rows: list[dict[str, Any]] = []
+
     for size in sizes:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         stream = PromptStream("task", size, remember=True)
         memory: PromptMemory = stream.memory  # type: ignore[assignment]
         rng = np.random.default_rng(0)
+
         noted = min(size, 200_000)
         for row in rng.integers(0, size, noted).tolist():
             memory.note(Draw(row), float(rng.random() < 0.5), bool(rng.random() < 0.5))
+
         started = time.process_time()
-        stream.draws(20_000)
+        stream.draw(20_000)
         seconds = time.process_time() - started
         rows.append(
             {
@@ -158,7 +174,9 @@ def costs(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
                 "draw_us": _round(1e6 * seconds / 20_000, 2),
             }
         )
+
         print(json.dumps(rows[-1]), flush=True)
+
     return rows
 
 
@@ -170,11 +188,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few steps, write nothing")
     quick = parser.parse_args().quick
+
     found = {
         "bias": bias(512 if quick else 3072),
         "costs": costs((10_000, 1_000_000, 10_000_000)),
         "savings": savings(0.02 if quick else 1.0),
     }
+
     if not quick:
         Path(__file__).with_suffix(".json").write_text(
             json.dumps(found, indent=1) + "\n", encoding="utf-8"

@@ -31,9 +31,11 @@ def run(seed: int, memory: bool, steps: int) -> Run:
             f"steps={steps}",
             f"prompt_memory={str(memory).lower()}",
         ]
+
         changes += [f"output={folder}/run", "evaluation.every=0", "evaluation.prompts_per_task=50"]
         changes += [f"tasks.{i}.num_train={NUM_PROMPTS}" for i in range(3)]
         train(load_config("demo", changes))
+
         return read_run(f"{folder}/run")
 
 
@@ -41,6 +43,7 @@ def figures(found: Run) -> dict[str, Any]:
     """Per task and third of the run: epochs, acceptance and what was passed over; and how it ended."""
     thirds = len(found.metrics) // 3
     tasks: dict[str, Any] = {}
+
     for task in found.tasks:
         generated = [m.values.get(f"task/{task}/num_generated", 0.0) for m in found.metrics]
         accepted = [
@@ -49,6 +52,7 @@ def figures(found: Run) -> dict[str, Any]:
         ]
         skipped = [m.values.get(f"task/{task}/prompts_skipped_rate", 0.0) for m in found.metrics]
         last = found.evaluations[-1].tasks[task]
+
         tasks[task] = {
             "epochs": round(sum(generated) / NUM_PROMPTS, 2),
             "acceptance_first_third": _share(accepted[:thirds], generated[:thirds]),
@@ -57,6 +61,7 @@ def figures(found: Run) -> dict[str, Any]:
             "accuracy_after": round(last.accuracy, 4),
             "std_error": round(last.std_error, 4),
         }
+
     return {"rollouts": found.metrics[-1].rollouts, "tasks": tasks}
 
 
@@ -69,6 +74,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps, write nothing")
     quick = parser.parse_args().quick
     rows: list[dict[str, Any]] = []
+
     for seed in SEEDS[: 1 if quick else None]:
         for memory in (False, True):
             rows.append(
@@ -78,7 +84,9 @@ def main() -> None:
                     **figures(run(seed, memory, 6 if quick else STEPS)),
                 }
             )
+
             print(json.dumps(rows[-1]), flush=True)
+
     if not quick:
         Path(__file__).with_suffix(".json").write_text(
             json.dumps(rows, indent=1) + "\n", encoding="utf-8"

@@ -33,11 +33,13 @@ def random_setting(number: int) -> Setting:
     """
     rng = np.random.default_rng([20260602, number])
     num_tasks = (3, 4, 9, 20)[number % 4]
+
     families = (
         rng.integers(0, max(2, num_tasks // 3), num_tasks)
         if rng.random() < 0.5
         else np.arange(num_tasks)
     )
+
     forgets = rng.random() < 0.5
     steps = int(rng.choice([150, 300, 600]))
     # Speeds are drawn for a run of so many steps and tasks: whoever trains more tasks has the budget for it.
@@ -45,6 +47,7 @@ def random_setting(number: int) -> Setting:
     tasks = tuple(_task(rng, k, speed, forgets) for k in range(num_tasks))
     batch_size = int(rng.choice([16, 32, 64]))
     group_size = int(rng.choice([8, 16]))
+
     return Setting(number, World(tasks, _transfer(rng, families)), steps, batch_size, group_size)
 
 
@@ -53,6 +56,7 @@ def _task(rng: np.random.Generator, k: int, speed: float, forgets: bool) -> Simu
     start = _log_uniform(rng, 0.02, 0.6)
     # A logistic of a normal difficulty is close to a logistic that is stretched by this factor.
     skill = float(np.log(start / (1 - start)) * np.sqrt(1 + 0.35 * spread**2))
+
     return SimulatedTask(
         f"task-{k}",
         skill=skill,
@@ -71,12 +75,15 @@ def _transfer(rng: np.random.Generator, families: np.ndarray) -> tuple[tuple[flo
     features = np.eye(size) + rng.normal(0, 0.1, (size, size))
     shared = rng.normal(0, 1, (size, 8))
     shared /= np.linalg.norm(shared, axis=1, keepdims=True)
+
     features = (
         np.hstack([features, 0.6 * shared[families]])
         if len(set(families.tolist())) < size
         else features
     )
+
     features /= np.linalg.norm(features, axis=1, keepdims=True)
+
     return tuple(tuple(float(v) for v in row) for row in features @ features.T)
 
 

@@ -12,12 +12,13 @@ when each task is trained on exactly as many groups as its quota says.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mtgrpo import TaskMixer, presets
+from mtgrpo import presets
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import Uniform
 
@@ -58,23 +59,27 @@ def one_run(
 ) -> Any:
     """Per step: groups generated, rounds, whether the quotas were met, stale groups trained on."""
     names = [f"task-{k}" for k in range(len(rates))]
-    sampler = presets.get(preset, variant=variant, setting=setting).make_sampler()
-    mixer = TaskMixer(names, batch_size=batch_size, weighting=Uniform(), sampler=sampler, seed=seed)
+    method = replace(presets.get(preset, variant=variant, setting=setting), weighting=Uniform())
+    mixer = method.make_mixer(names, batch_size=batch_size, seed=seed)
     rng, of = np.random.default_rng([seed, 1]), dict(zip(names, rates, strict=True))
-    shared = {(name, r): Group(name, r) for name in names for r in (MIXED, WRONG, RIGHT)}
+    shared = {(name, r): Group.verified(name, r) for name in names for r in (MIXED, WRONG, RIGHT)}
     rows: list[tuple[float, ...]] = []
+
     for _ in range(STEPS):
         batch = mixer.new_batch()
         while request := batch.ask():
             groups: list[Group] = []
+
             for name, count in request.items():
                 informative = rng.random(count) < of[name]
                 groups += [
                     shared[name, MIXED if i else (WRONG, RIGHT)[rng.integers(2)]]
                     for i in informative
                 ]
+
             order = rng.permutation(len(groups))
             batch.tell([groups[i] for i in order])
+
         mixer.update()
         found = mixer.metrics()
         rows.append(
@@ -83,6 +88,7 @@ def one_run(
                 for key in ("groups_generated", "rounds", "shares_met", "groups_banked")
             )
         )
+
     return np.array(rows)
 
 
@@ -93,6 +99,7 @@ def main() -> None:
         "steps": STEPS,
         "settings": {},
     }
+
     for title, (rates, batch_size, setting) in SETTINGS.items():
         runs = {
             name: np.array(
@@ -100,10 +107,13 @@ def main() -> None:
             )
             for name, which in SAMPLERS.items()
         }
+
         rows: dict[str, Any] = {}
+
         for name, found in runs.items():
             ratio = found[:, 0] / runs["released"][:, 0]
             groups, rounds, met, banked = found.mean(0).tolist()
+
             rows[name] = {
                 "groups_per_step": round(groups, 1),
                 "ratio_to_released": round(float(ratio.mean()), 3),
@@ -112,13 +122,17 @@ def main() -> None:
                 "quotas_met_rate": round(met, 3),
                 "stale_share": round(banked / batch_size, 3),
             }
+
             print(f"{title:38} {name:10}", *(f"{key}={value}" for key, value in rows[name].items()))
+
         least = batch_size * float(np.mean(1 / np.array(rates)))
+
         record["settings"][title] = {
             "rates": rates,
             "least_possible_groups": round(least, 1),
             "samplers": rows,
         }
+
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -71,8 +71,9 @@ def make_groups(names: Iterable[str], rng: np.random.Generator) -> list[Group]:
     informative, wrong = (1.0, 0.0) * (GROUP_SIZE // 2), (0.0,) * GROUP_SIZE
     names = list(names)
     lucky = (rng.random(len(names)) < 2 / 3).tolist()
+
     return [
-        Group(name, informative if luck else wrong) for name, luck in zip(names, lucky, strict=True)
+        Group.verified(name, informative if luck else wrong) for name, luck in zip(names, lucky, strict=True)
     ]
 
 
@@ -88,27 +89,33 @@ def many_tasks(num_tasks: int, num_steps: int) -> dict[str, Any]:
     streams = {name: PromptStream(name, NUM_PROMPTS // num_tasks) for name in names}
     build_s = time.process_time() - started
     watch, rng, drawn = Stopwatch(), np.random.default_rng(0), 0
+
     for _ in range(num_steps):
         watch.steps.append(Counter())
+
         batch = watch.measure("core", mixer.new_batch)
         while request := watch.measure("core", batch.ask):
             plan = watch.measure("plan", plan_round, request, PROCESSES)
             prompts = watch.measure(
-                "draw", lambda plan=plan: [(name, streams[name].draws(1)[0].row) for name in plan]
+                "draw", lambda plan=plan: [(name, streams[name].draw(1)[0].row) for name in plan]
             )
             drawn += len(prompts)
+
             decision = {
                 "weights": mixer.weighting.weight_array(),
                 "request": request,
                 "prompts": prompts,
             }
+
             watch.measure("digest", digest, decision)
             groups = make_groups(plan, rng)
             groups, _ = watch.measure("plan", take, groups, request)
             groups = watch.measure("plan", in_order, groups, plan_round(request, 1))
             watch.measure("core", batch.tell, groups)
+
         watch.measure("core", mixer.update)
         figures = watch.measure("metrics", mixer.metrics)
+
     memory = resident() - before
 
     def whole() -> dict[str, Any]:
@@ -126,9 +133,12 @@ def many_tasks(num_tasks: int, num_steps: int) -> dict[str, Any]:
         started = time.process_time()
         state = load_state(path)
         mixer.load_state_dict(state["mixer"])
+
         for name, stream in streams.items():
             stream.load_state_dict(state["streams"][name])
+
         loading = time.process_time() - started
+
     return {
         "num_tasks": num_tasks,
         "prompts_per_step": round(drawn / num_steps, 1),
@@ -166,13 +176,17 @@ def ledger(num_tasks: int, num_steps: int) -> dict[str, Any]:
     for _ in range(num_steps):
         watch.steps.append(Counter())
         watch.measure("fetch", fetch, BATCH_SIZE)
+
         while not book.done:
             watch.measure("fetch", fetch, book.num_queued)
             asked = sorted(book.asked)
             arrived = dict(zip(asked, make_groups([out[n] for n in asked], rng), strict=True))
             watch.measure("settle", book.settle, arrived)
+
         watch.measure("close", book.close)
+
     size = len(json.dumps(book.state_dict()))
+
     return {
         "num_tasks": num_tasks,
         **watch.medians(skip=min(2, num_steps - 1)),
@@ -187,11 +201,14 @@ def many_prompts(num_prompts: int, remember: bool, draws: int) -> dict[str, Any]
     before = resident()
     stream = PromptStream("task", num_prompts, remember=remember)
     started = time.process_time()
+
     for is_constant in constant:
-        draw = stream.draws(1)[0]
+        draw = stream.draw(1)[0]
         if stream.memory is not None:
             stream.memory.note(draw, 0.0 if is_constant else 0.5, not is_constant)
+
     seconds = time.process_time() - started
+
     return {
         "num_prompts": num_prompts,
         "remember": remember,
@@ -227,6 +244,7 @@ def whole_trainer(num_tasks: int, num_steps: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
         log = RunLog.create(Path(folder, "run"), tasks.names)
+
         trainer = MultiTaskGRPOTrainer(
             AutoModelForCausalLM.from_pretrained(tiny.model_path()),
             tasks,
@@ -236,10 +254,12 @@ def whole_trainer(num_tasks: int, num_steps: int) -> dict[str, Any]:
             callbacks=[Clock()],
             share_prompts=True,
         )
+
         trainer.remove_callback(PrinterCallback)
         building = time.process_time() - started
         trainer.train()
         logged = Path(folder, "run", "metrics.jsonl").stat().st_size
+
     return {
         "num_tasks": num_tasks,
         "build_s": round(building, 2),
@@ -281,17 +301,20 @@ def talk(num_steps: int) -> dict[str, Any]:
             "--nproc_per_node",
             f"{PROCESSES}",
         ]
+
         environment = {
             **os.environ,
             "ACCELERATE_USE_CPU": "true",
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
         }
+
         subprocess.run(
             [*command, HERE, "--talk", f"{num_steps}", "--folder", folder],
             env=environment,
             check=True,
         )
+
         return json.loads(Path(folder, "talk.json").read_text(encoding="utf-8"))
 
 
@@ -303,14 +326,13 @@ def talk_here(num_steps: int, folder: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from mtgrpo import tiny
-    from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-    from mtgrpo.integrations.trl import agreement as trl_digest
-    from mtgrpo.integrations.trl import rollouts as trl_rollouts
+    from mtgrpo.integrations.trl import MultiTaskGRPOTrainer, agreement, slots, step
     from mtgrpo.tasks import TaskSet
 
     torch.set_num_threads(1)
     sent: Counter[str] = Counter()
     calls: Counter[str] = Counter()
+
     trainer = MultiTaskGRPOTrainer(
         AutoModelForCausalLM.from_pretrained(tiny.model_path()),
         TaskSet(*tiny.tiny_tasks()),
@@ -330,14 +352,14 @@ def talk_here(num_steps: int, folder: str) -> None:
         )
         return gather(tensor)
 
-    agree = trl_digest.check_agreement
+    agree = agreement.check_agreement
 
     def counted_agreement(*args: Any) -> None:
         phase[0] = "digests of decisions"
         agree(*args)
         phase[0] = ""
 
-    move = trl_rollouts.gather_object
+    move = slots.gather_object
 
     def counted_objects(rows: Any) -> Any:
         count("groups that move between processes", len(pickle.dumps(rows)))
@@ -345,11 +367,13 @@ def talk_here(num_steps: int, folder: str) -> None:
         return move(rows)
 
     trainer.accelerator.gather = counted
-    sys.modules[MultiTaskGRPOTrainer.__module__].check_agreement = counted_agreement  # pyright: ignore
-    trl_rollouts.gather_object = counted_objects
+    step.check_agreement = counted_agreement
+    slots.gather_object = counted_objects
     trainer.train()
+
     if trainer.is_world_process_zero():
         log = trainer.state.log_history
+
         result = {
             "processes": PROCESSES,
             "batch_size": 32,
@@ -367,7 +391,9 @@ def talk_here(num_steps: int, folder: str) -> None:
                 p.numel() * p.element_size() for p in trainer.model.parameters()
             ),
         }
+
         Path(folder, "talk.json").write_text(json.dumps(result), encoding="utf-8")
+
     torch.distributed.destroy_process_group()
 
 
@@ -390,6 +416,7 @@ def main() -> None:
     parser.add_argument("--trainer", nargs=2, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--talk", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
+
     given = parser.parse_args()
     if given.case:
         print(json.dumps(many_tasks(*given.case)))
@@ -417,6 +444,7 @@ def everything(quick: bool) -> None:
             "machine": platform.machine(),
         }
     }
+
     tasks, steps = (TASKS[:3], 3) if quick else (TASKS, 12)
     for part, call in {
         "tasks": lambda: [in_own_process("--case", n, steps) for n in tasks],
@@ -432,8 +460,10 @@ def everything(quick: bool) -> None:
         result[part] = call()
         for row in result[part] if isinstance(result[part], list) else [result[part]]:
             print(part, json.dumps(row), flush=True)
+
         if quick:
             continue
+
         HERE.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 

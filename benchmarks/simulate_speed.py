@@ -20,8 +20,10 @@ NAMES = [
 
 def main(path: str) -> None:
     rows = []
+
     for setting, batch_size, group_size in (("three_tasks", 32, 8), ("nine_tasks", 256, 8)):
         world = World.named(setting)
+
         for name in NAMES:
             for variant in presets.VARIANTS:
                 start = time.process_time()
@@ -41,12 +43,15 @@ def main(path: str) -> None:
                         "groups_per_cpu_s": round(float(run.generated.sum()) / elapsed),
                     }
                 )
+
                 print(rows[-1])
+
     machine = {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "architecture": platform.machine(),
     }
+
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"machine": machine, "rows": rows}, file, indent=2)
         file.write("\n")

@@ -28,7 +28,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, T
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
 
-from mtgrpo import RatioPreservingSampler, Uniform, tiny
+from mtgrpo import Method, RatioPreservingSampler, Uniform, tiny
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import TaskSet
 
@@ -51,9 +51,9 @@ class Clock(TrainerCallback):
 
 
 class Recording(MultiTaskGRPOTrainer):
-    def roll_out(self, plan):
+    def roll_out(self, plan, first_uid):
         self.__dict__.setdefault("plans", []).extend(plan)
-        return super().roll_out(plan)
+        return super().roll_out(plan, first_uid)
 
 
 def config(folder: str, **changes: Any) -> GRPOConfig:
@@ -86,16 +86,18 @@ def parts() -> dict[str, Any]:
 def run_ours(folder: str, tasks: TaskSet) -> tuple[Clock, Any]:
     clock = Clock()
     sampler = RatioPreservingSampler(group_filter="none")
+
     trainer = Recording(
         tasks=tasks,
         args=config(folder),
-        weighting=Uniform(),
-        sampler=sampler,
+        method=Method(Uniform(), sampler),
         callbacks=[clock],
         **parts(),
     )
+
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+
     return clock, trainer
 
 
@@ -105,6 +107,7 @@ def run_plain(folder: str, tasks: TaskSet, plan: list[tuple[str, int]]) -> tuple
 
     def reward(completions, task, row, **others):
         scores = [None] * len(completions)
+
         for name in dict.fromkeys(task):
             places = [i for i, t in enumerate(task) if t == name]
             found = tasks[name].score(
@@ -112,9 +115,11 @@ def run_plain(folder: str, tasks: TaskSet, plan: list[tuple[str, int]]) -> tuple
             )
             for i, score in zip(places, found, strict=True):
                 scores[i] = score.reward
+
         return scores
 
     clock = Clock()
+
     trainer = GRPOTrainer(
         reward_funcs=reward,
         args=config(folder, shuffle_dataset=False),
@@ -124,8 +129,10 @@ def run_plain(folder: str, tasks: TaskSet, plan: list[tuple[str, int]]) -> tuple
         callbacks=[clock],
         **parts(),
     )
+
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+
     return clock, trainer
 
 
@@ -138,6 +145,7 @@ def main() -> None:
     logging.disable_progress_bar()
     tasks = TaskSet(*(tiny.tiny_task(family, "medium") for family in tiny.FAMILIES))
     times: dict[str, list[tuple[float, float]]] = {"ours": [], "plain": []}
+
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(1 if quick else 6):
             clock, ours = run_ours(folder, tasks)
@@ -149,20 +157,26 @@ def main() -> None:
                 for a, b in zip(ours.model.parameters(), plain.model.parameters(), strict=True)
             )
             assert same, "the two trainers did not do the same work"
+
     result: dict[str, float] = {}
+
     for which, name in enumerate(("wall", "cpu")):
         ours_s, plain_s = (
             statistics.median(step[which] for step in times[k]) for k in ("ours", "plain")
         )
+
         result |= {
             f"ours_{name}_s": ours_s,
             f"plain_{name}_s": plain_s,
             f"{name}_ratio": ours_s / plain_s,
         }
+
     result = {name: round(value, 4) for name, value in result.items()}
     print(json.dumps(result, indent=2))
+
     if quick:
         return
+
     about = {
         "what": "medians over steps of MultiTaskGRPOTrainer and GRPOTrainer doing the same work; one thread, embedded "
         f"model, {PROMPTS} prompts x {COMPLETIONS} completions of at most {LENGTH} tokens; cpu is the fairer figure "
@@ -172,6 +186,7 @@ def main() -> None:
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("torch", "trl", "transformers")},
     }
+
     text = json.dumps({"about": about, **result}, indent=2) + "\n"
     Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")
 

@@ -30,14 +30,13 @@ from transformers import TrainerCallback
 
 from mtgrpo.config import load_config
 from mtgrpo.integrations.trl import prompt_sharing as trl_sharing
-from mtgrpo.jobs import run as job
+from mtgrpo.integrations.trl.job import make_trainer
 from mtgrpo.jobs.setup import prepare
 
 NUM_STEPS, NUM_WARM_UP, NUM_RUNS = 8, 2, 5
 # Each adds one to those before.
 WAYS = ("trl", "generation", "whole_round", "loss")
 TIMED = {
-    "_choose_groups": "choosing groups (prompt rows, mixer, records)",
     "_generate": "tokenising and decoding text",
     "_generate_single_turn": "generation",
     "_calculate_rewards": "scoring",
@@ -61,6 +60,7 @@ class Timer:
         def timed(*args: Any, **kwargs: Any) -> Any:
             self._inside.append(0.0)
             start = time.perf_counter()
+
             try:
                 return plain(*args, **kwargs)
             finally:
@@ -85,7 +85,9 @@ class Steps(TrainerCallback):
             self.timer.wrap(optimizer, "step", "optimizer")
         if len(self.starts) == NUM_WARM_UP:
             self.timer.seconds.clear()
+
         self.starts.append(time.perf_counter())
+
         if len(self.starts) == NUM_STEPS + NUM_WARM_UP + 1:
             self.sections = {k: v / NUM_STEPS for k, v in self.timer.seconds.items()}
             self.steps = [b - a for a, b in pairwise(self.starts)][NUM_WARM_UP:]
@@ -100,19 +102,27 @@ def run(way: str) -> tuple[list[float], dict[str, float], float, int]:
             f"steps={NUM_STEPS + NUM_WARM_UP + 1}",
             f"output={folder}/run",
         ]
+
         changes += ["evaluation.every=0", f"share_prompts={'false' if way == 'trl' else 'true'}"]
-        trainer = job._trainer(prepare(load_config("demo", changes).resolved()), None, job.Silent())
+        job = prepare(load_config("demo", changes))
+        trainer = make_trainer(job.run, job.model, job.tasks, job.trl)
         timer = Timer()
+
         for method, section in TIMED.items():
             timer.wrap(trainer, method, section)
+        timer.wrap(trainer.step, "choose_groups", "choosing groups (prompt rows, mixer, records)")
+
         timer.wrap(trainer.accelerator, "backward", "backward")
+
         if way == "generation":
-            at_once, whole = trainer.mixer.batch_size, trainer.roll_out
-            trainer.roll_out = lambda plan: [
+            at_once, whole = trainer.mixer.batch_size, trainer.step._roll_out
+            trainer.step._roll_out = lambda plan: [
                 g for i in range(0, len(plan), at_once) for g in whole(plan[i : i + at_once])
             ]
+
         steps = Steps(timer)
         trainer.add_callback(steps)
+
         patched = way in ("generation", "whole_round")
         with (
             mock.patch.object(trl_sharing, "shared_prefix", return_value=nullcontext())
@@ -120,13 +130,16 @@ def run(way: str) -> tuple[list[float], dict[str, float], float, int]:
             else nullcontext()
         ):
             trainer.train()
+
         start = time.perf_counter()
         trainer.evaluate()
         evaluation = time.perf_counter() - start
+
     sections = {
         **steps.sections,
         "rest": statistics.mean(steps.steps) - sum(steps.sections.values()),
     }
+
     return steps.steps, sections, evaluation, trainer.num_rollouts
 
 
@@ -138,25 +151,31 @@ def main() -> None:
     sections: dict[str, list[dict[str, float]]] = defaultdict(list)
     evaluations: dict[str, list[float]] = defaultdict(list)
     rollouts: dict[str, int] = {}
+
     for _ in range(1 if quick else NUM_RUNS):
         for way in WAYS:
             steps, found, evaluation, rollouts[way] = run(way)
             times[way] += steps
             sections[way].append(found)
             evaluations[way].append(evaluation)
+
     medians = {way: statistics.median(times[way]) for way in WAYS}
     table: dict[str, dict[str, float]] = {}
+
     for way in ("trl", "loss"):
         names = list(dict.fromkeys(name for found in sections[way] for name in found))
         parts = {
             name: statistics.median(found.get(name, 0.0) for found in sections[way])
             for name in names
         }
+
         for name, seconds in sorted(parts.items(), key=lambda item: -item[1]):
             table.setdefault(name, {})["before_s" if way == "trl" else "after_s"] = round(
                 seconds, 4
             )
+
     pairs = list(pairwise(WAYS))
+
     result = {
         "seconds_per_step": {way: round(s, 4) for way, s in medians.items()},
         "speed_up_of_a_step": {b: round(medians[a] / medians[b], 3) for a, b in pairs}
@@ -168,12 +187,17 @@ def main() -> None:
         "sections": table,
         "rollouts_per_run": rollouts,
     }
+
     print(f"{'section of a step':48s} {'before':>8s} {'after':>8s}  seconds")
+
     for name, row in table.items():
         print(f"{name:48s} {row.get('before_s', 0.0):8.4f} {row.get('after_s', 0.0):8.4f}")
+
     print(json.dumps({k: v for k, v in result.items() if k != "sections"}, indent=2))
+
     if quick:
         return
+
     about = {
         "what": "medians over steps (sections: over runs) of the demo configuration with preset dapo, variant "
         "paper; one thread. trl: TRL's generation and loss. generation: shared prompts, finished rows dropped. "
@@ -184,6 +208,7 @@ def main() -> None:
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("torch", "trl", "transformers")},
     }
+
     text = json.dumps({"about": about, **result}, indent=2) + "\n"
     Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")
 

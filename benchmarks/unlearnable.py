@@ -52,6 +52,7 @@ def one_run(world: World, method: str, steps: int, seed: int) -> SimulationResul
 
 def main() -> None:
     alone = World.named("three_tasks")
+
     record: dict[str, Any] = {
         "what": "accuracy of the three learnable tasks with a fourth, at 1.25 times the rollouts, against without it",
         "seeds": len(SEEDS),
@@ -60,6 +61,7 @@ def main() -> None:
         if sys.argv[1:]
         else {},
     }
+
     for method in sys.argv[1:] or METHODS:
         rows: dict[str, Any] = {}
         without = [one_run(alone, method, STEPS, seed) for seed in SEEDS]
@@ -67,11 +69,13 @@ def main() -> None:
             "accuracy": _points([run.accuracy[-1] for run in without]),
             "rollouts": int(np.mean([run.rollouts[-1] for run in without])),
         }
+
         for kind, task in BARREN.items():
             world = replace(alone, tasks=(*alone.tasks, task))
             differences: list[Any] = []
             shares: list[float] = []
             at_equal_steps: list[float] = []
+
             for seed, base in zip(SEEDS, without, strict=True):
                 run = one_run(world, method, 2 * STEPS, seed)
                 budget = MORE * base.rollouts[-1]
@@ -79,14 +83,17 @@ def main() -> None:
                 differences.append(np.array(found) - base.accuracy[-1])
                 at_equal_steps.append(float(run.rollouts[STEPS] / base.rollouts[-1]))
                 shares.append(float(run.weights[STEPS // 2 : STEPS, 3].mean()))
+
             rows[kind] = {
                 "difference_at_1.25x_rollouts": _points(differences),
                 "rollouts_of_as_many_steps": round(float(np.mean(at_equal_steps)), 2),
                 "weight_of_the_barren_task": round(float(np.mean(shares)), 3),
                 "within_two_points": bool(np.mean(differences, axis=0).min() >= -0.02),
             }
+
         record["methods"][method] = rows
         print(method, json.dumps(rows))
+
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -39,6 +39,7 @@ def one_run(number: int, method: str, seed: int) -> dict[str, Any]:
     """One simulated run in plain values; its curves at evenly spaced steps."""
     setting = random_setting(number)
     preset, variant, *changes = method.split("/")
+
     run = simulate(
         setting.world,
         preset,
@@ -49,6 +50,7 @@ def one_run(number: int, method: str, seed: int) -> dict[str, Any]:
         seed=seed,
         weighting={key: json.loads(value) for key, value in (c.split("=") for c in changes)},
     )
+
     return {"setting": number, "method": method, "seed": seed, **curves(run)}
 
 
@@ -66,14 +68,17 @@ def read(path: Path) -> dict[tuple[str, int, int], dict[str, Any]]:
     """All finished runs of a file, by (method, setting, seed)."""
     if not path.exists():
         return {}
+
     rows: Iterator[dict[str, Any]] = (
         json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()
     )
+
     return {(row["method"], row["setting"], row["seed"]): row for row in rows}
 
 
 def run_all(path: Path, methods: tuple[str, ...]) -> None:
     done = read(path)
+
     with path.open("a", encoding="utf-8") as file:
         for method in methods:
             for number in REPORTED:
@@ -87,10 +92,12 @@ def compare(path: Path) -> dict[str, Any]:
     """Balanced against every method and against the best lambda of every world, over the worlds all have finished."""
     runs = read(path)
     methods = [*METHODS["balanced"], *METHODS["baselines"]]
+
     if set(METHODS["default"]) <= {
         method for method, _, _ in runs
     }:  # this library's own MT-GRPO, if it was run
         methods += METHODS["default"]
+
     numbers = [
         n
         for n in REPORTED
@@ -106,19 +113,24 @@ def compare(path: Path) -> dict[str, Any]:
         )
 
     table = {method: np.array([final(method, number) for number in numbers]) for method in methods}
+
     for variant in ("released", "default"):
         if f"mt_grpo/{variant}/lam={LAMBDAS[0]}" not in table:
             continue
+
         swept = np.array([table[f"mt_grpo/{variant}/lam={lam}"] for lam in LAMBDAS])
         best = swept[:, :, 0].argmax(axis=0)
         table[f"mt_grpo/{variant}, best lambda of each world"] = swept[
             best, np.arange(len(numbers))
         ]
+
     ours = table.pop("balanced/default")
     rng, rows = np.random.default_rng(0), dict[str, Any]()
+
     for name, other in table.items():
         difference = 100 * (ours - other)[:, 0]
         drawn = rng.choice(difference, (2000, len(difference))).mean(axis=1)
+
         rows[name] = {
             "worst": round(100 * float(other[:, 0].mean()), 2),
             "mean": round(100 * float(other[:, 1].mean()), 2),
@@ -128,9 +140,11 @@ def compare(path: Path) -> dict[str, Any]:
             "lower_in": int((difference < -1).sum()),
             "rollouts_ratio": round(float(np.exp(np.log(ours[:, 2] / other[:, 2]).mean())), 3),
         }
+
     against = "mt_grpo/released, best lambda of each world"
     levels = (0, 10, 25, 50, 75, 90, 100)
     spread = np.percentile(100 * (ours - table[against])[:, 0], levels)
+
     return {
         "worlds": len(numbers),
         "seeds": len(SEEDS),
@@ -154,6 +168,7 @@ def main() -> None:
     parser.add_argument(
         "--methods", default="balanced", help="a key of METHODS, or methods with commas"
     )
+
     arguments = parser.parse_args()
     if arguments.command == "run":
         run_all(

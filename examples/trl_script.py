@@ -13,7 +13,7 @@ import torch
 from transformers import PrinterCallback
 from trl import GRPOConfig
 
-from mtgrpo import ImprovementAware, tiny
+from mtgrpo import ImprovementAware, Method, tiny
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import TaskSet
 
@@ -36,7 +36,7 @@ def main() -> None:
     trainer = MultiTaskGRPOTrainer(
         str(tiny.model_path()),
         tasks,
-        weighting=ImprovementAware(lam=0.2),
+        method=Method(ImprovementAware(lam=0.2)),
         on_mixer_step=show,
         args=GRPOConfig(
             options.output,

@@ -10,8 +10,9 @@ import yaml
 from mtgrpo import presets
 from mtgrpo.config import load_config, parse_config, shipped_configs
 from mtgrpo.errors import ConfigError
-from mtgrpo.jobs.study import load_experiment, shipped_experiments
+from mtgrpo.jobs.experiment import load_experiment, shipped_experiments
 from mtgrpo.plan import make_plan
+from mtgrpo.runlog import RunLog
 from mtgrpo.yaml_text import parse_yaml
 
 MINIMAL = {"tasks": [{"tiny": "zebra", "level": "easy"}]}
@@ -30,25 +31,31 @@ def test_every_shipped_configuration_parses_and_plans(name: str) -> None:
 
 def test_resolving_is_idempotent_and_survives_yaml(tmp_path: Path) -> None:
     config = load_config(
-        "demo", ["preset=mt_grpo_reg", "weighting.eta=0.01", "sampler.rounds.confidence=0.8"]
+        "demo", ["preset=mt_grpo_reg", "weighting.eta=0.01", "sampler.planner.confidence=0.8"]
     )
-    assert config.weighting["eta"] == 0.01
-    assert config.sampler["rounds"] == {"kind": "needed", "confidence": 0.8, "max_inflation": 5.0}
+    plain = config.as_dict()
+    assert plain["weighting"]["eta"] == 0.01
+    assert plain["sampler"]["planner"] == {
+        "kind": "needed",
+        "confidence": 0.8,
+        "max_inflation": 5.0,
+    }
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
-    assert load_config(str(path)) == config
-    assert load_config(str(tmp_path)) == config  # a run directory stands for its own configuration
+    path.write_text(yaml.safe_dump(plain), encoding="utf-8")
+    assert load_config(str(path)).as_dict() == plain
+    # A run directory stands for its own configuration.
+    assert load_config(str(tmp_path)).as_dict() == plain
 
 
 def test_another_rule_does_not_inherit_the_presets_arguments() -> None:
     config = load_config("demo", ["weighting={rule: sec, alpha: 0.3}"])
-    assert config.weighting == {"rule": "sec", "alpha": 0.3, "temperature": 0.2}
+    assert config.as_dict()["weighting"] == {"rule": "sec", "alpha": 0.3, "temperature": 0.2}
 
 
 @pytest.mark.parametrize("key", ["loss_shares", "prompt_memory"])
 def test_what_the_paper_lacks_is_off_unless_stated(key: str) -> None:
-    assert getattr(load_config("demo"), key) is False
-    assert getattr(load_config("demo", ["preset=dapo", f"{key}=true"]), key) is True
+    assert getattr(load_config("demo").method, key) is False
+    assert getattr(load_config("demo", ["preset=dapo", f"{key}=true"]).method, key) is True
     published = [
         presets.get(n, variant=v)
         for n in presets.NAMES
@@ -76,9 +83,9 @@ def test_what_the_paper_lacks_is_off_unless_stated(key: str) -> None:
         ("weighting.lamb=0.2", ["weighting", "did you mean 'lam'"]),
         ("weighting.rule=impro", ["weighting", "unknown rule 'impro'"]),
         ("sampler.group_filter=strct", ["unknown filter 'strct'", "did you mean 'strict'"]),
-        ("sampler.quotas=exact", ["unknown quotas 'exact'"]),
-        ("sampler.rounds.kind=big", ["unknown kind 'big'"]),
-        ("sampler.rounds.confidence=0.3", ["confidence=0.3", "[0.5, 1)"]),
+        ("sampler.quota_rule=exact", ["unknown quota_rule 'exact'"]),
+        ("sampler.planner.kind=big", ["unknown kind 'big'"]),
+        ("sampler.planner.confidence=0.3", ["confidence=0.3", "[0.5, 1)"]),
         ("evaluation.often=3", ["evaluation", "unknown key 'often'"]),
         ("evaluation=3", ["evaluation", "a mapping"]),
         ("tasks=zebra", ["tasks", "a list"]),
@@ -120,6 +127,19 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         ({"batch_size": 15, "updates_per_step": 4}, 1, "try batch_size: 16"),
         ({"batch_size": 16, "updates_per_step": 4}, 3, "multiple of 12"),
         ({"batch_size": 16, "group_size": 8, "micro_batch_size": 48}, 1, "nearest that does is 32"),
+        ({"batch_size": 3, "group_size": 8, "micro_batch_size": 7}, 1, "nearest that does is 6"),
+        (
+            {"batch_size": 15, "group_size": 15, "micro_batch_size": 14},
+            1,
+            "nearest that does is 15",
+        ),
+        ({"batch_size": 10**9}, 1, "a step's first round may have 1e.09"),
+        (
+            {"sampler": {"planner": {"kind": "oversampled", "oversampling": 1e308}}},
+            1,
+            "oversampled",
+        ),
+        ({"sampler": {"planner": {"max_inflation": 1e308}}}, 1, "up to inf times in all"),
     ],
 )
 def test_batches_that_do_not_divide_say_what_would(
@@ -149,15 +169,16 @@ def test_every_run_of_every_shipped_experiment_parses(name: str, tmp_path: Path)
     experiment = load_experiment(name)
     assert experiment.baseline in experiment.methods
     for method in experiment.methods:
-        make_plan(experiment.config(method, 0, tmp_path))
+        make_plan(experiment.run(method, 0, tmp_path))
 
 
 def test_another_lambda_brings_its_published_clip() -> None:
     nine = {**MINIMAL, "setting": "nine_tasks"}
     clips = {
-        lam: parse_config({**nine, "weighting": {"lam": lam}}, "test").weighting["improvement_clip"]
+        lam: parse_config({**nine, "weighting": {"lam": lam}}, "test").as_dict()["weighting"]
         for lam in (0.1, 0.3, 0.9, 1.2)
     }
+    clips = {lam: weighting["improvement_clip"] for lam, weighting in clips.items()}
     assert clips == {0.1: 0.2, 0.3: 0.1, 0.9: 0.2, 1.2: 0.2}
 
 
@@ -165,5 +186,28 @@ def test_another_lambda_brings_its_published_clip() -> None:
     ("text", "value"), [("1e-5", 1e-5), ("2E+3", 2000.0), ("-.5e1", -5.0), ("3", 3), ("1e", "1e")]
 )
 def test_numbers_are_read_as_people_write_them(text: str, value: object) -> None:
-    assert parse_yaml(f"a: {text}") == {"a": value}
-    assert type(parse_yaml(text)) is type(value)
+    assert parse_yaml(f"a: {text}", "here") == {"a": value}
+    assert type(parse_yaml(text, "here")) is type(value)
+
+
+def test_infinity_survives_the_run_directory(tmp_path: Path) -> None:
+    run = load_config("demo", ["weighting.improvement_clip=.inf"], output=str(tmp_path / "run"))
+    with RunLog.create(tmp_path / "run", ["a"]) as log:
+        log.write_config(run.as_dict())
+    assert load_config(str(tmp_path / "run")).as_dict() == run.as_dict()
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+@pytest.mark.parametrize("variant", presets.VARIANTS)
+@pytest.mark.parametrize("setting", presets.SETTINGS)
+def test_every_method_resolves_to_itself_when_its_run_is_read_again(
+    name: str, variant: str, setting: str
+) -> None:
+    values = {**MINIMAL, "preset": name, "variant": variant, "setting": setting}
+    run = parse_config(values, "test")
+    method = presets.get(name, variant=variant, setting=setting)
+    assert run.method.as_dict() == method.as_dict()
+    written = yaml.safe_dump(run.as_dict())
+    again = parse_config(parse_yaml(written, "again"), "again")
+    assert again.as_dict() == run.as_dict()
+    assert str(again.method) == str(run.method)

@@ -1,10 +1,10 @@
 """Multi-task GRPO post-training that leaves no task behind.
 
-`TaskMixer` is the framework-free brain; the task functions make prompts and rewards; `mtgrpo.integrations.trl` trains
-with TRL. Importing this package needs numpy alone.
+`TaskMixer` is the framework-free brain; the task functions make prompts and rewards;
+`mtgrpo.integrations.trl` trains with TRL. Importing this package needs numpy alone.
 """
 
-from mtgrpo.core.batch import Batch
+from mtgrpo.core.method import Method
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group, Verdict
@@ -26,10 +26,10 @@ __version__ = "0.1.0"
 __all__ = [
     "SEC",
     "Balanced",
-    "Batch",
     "Fixed",
     "Group",
     "ImprovementAware",
+    "Method",
     "MtgrpoError",
     "RatioPreservingSampler",
     "Regularized",

@@ -1,4 +1,8 @@
-"""What the command line shows, with rich. Only `mtgrpo.cli` uses this."""
+"""What the command line shows, with rich. Only `mtgrpo.cli` uses this.
+
+Task names, prompts and completions are hostile text: they are printed as `Text`, never as markup,
+with control characters written out.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.errors import require
+from mtgrpo.values import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mtgrpo.config import RunConfig
-    from mtgrpo.evidence.tables import Table as StudyTable
-    from mtgrpo.jobs.study import Experiment
+    from mtgrpo.config import ResolvedRun
+    from mtgrpo.evidence.table import Table as StudyTable
+    from mtgrpo.jobs.experiment import Experiment
     from mtgrpo.simulation import SimulationResult
     from mtgrpo.simulation.command import SimulationOutcome
-    from mtgrpo.tasks import Task
+    from mtgrpo.simulation.sweeps import Sweep
+    from mtgrpo.tasks import Row, Task
 
 require("rich", "cli")
 
@@ -25,24 +31,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table  # noqa: E402
 from rich.text import Text  # noqa: E402
 
-# Task names, prompts and completions are hostile text: they are printed as `Text`, never as markup.
 _console = Console(highlight=False)
 
 
 class TrainingDisplay:
-    """A progress bar, one line per step, one table per evaluation; plain lines where there is no terminal."""
+    """A progress bar, a line per step, a table per evaluation; plain lines without a terminal."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self._config = config
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=_console, disable=not _console.is_terminal,
-        )  # fmt: skip
-        self._bar = self._progress.add_task("training", total=config.steps)
+    def __init__(self, run: ResolvedRun) -> None:
+        self._run = run
+        self._progress = _progress()
+        self._bar = self._progress.add_task("training", total=run.steps)
 
     def __enter__(self) -> TrainingDisplay:
         self._progress.start()
-        _console.print(Text(f"run directory: {self._config.output}"))
+        self.message(f"run directory: {self._run.output}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,7 +52,7 @@ class TrainingDisplay:
 
     def message(self, text: str) -> None:
         """One line of news."""
-        _console.print(Text(text), soft_wrap=True)
+        _print_line(text)
 
     def step(
         self, step: int, metrics: Mapping[str, float], accuracies: Mapping[str, float]
@@ -58,23 +60,23 @@ class TrainingDisplay:
         """The line of a step: which task is worst, and how much weight it has."""
         self._progress.update(self._bar, completed=step)
         if not accuracies:  # not one group could be scored so far
-            _console.print(Text(f"step {step:4d}  no group could be scored"))
+            self.message(f"step {step:4d}  no group could be scored")
             return
+
         worst = min(accuracies, key=lambda name: accuracies[name])
         weight = metrics[f"task/{worst}/weight"]
-        _console.print(
-            Text(
-                f"step {step:4d}  worst {worst} {100 * accuracies[worst]:.1f} % (weight {weight:.2f})  "
-                f"mean {100 * mean_accuracy(accuracies):.1f} %  rounds {metrics['sampler/rounds']:.0f}  "
-                f"groups {metrics['sampler/groups_generated']:.0f}"
-                + (
-                    f"  short by {metrics['sampler/shortfall']:.0f}"
-                    if metrics["sampler/shortfall"]
-                    else ""
-                )
-            ),
-            soft_wrap=True,
-        )
+        parts = [
+            f"step {step:4d}",
+            f"worst {worst} {_percent(accuracies[worst])} % (weight {weight:.2f})",
+            f"mean {_percent(mean_accuracy(accuracies))} %",
+            f"rounds {metrics['sampler/rounds']:.0f}",
+            f"groups {metrics['sampler/groups_generated']:.0f}",
+        ]
+
+        if metrics["sampler/shortfall"]:
+            parts.append(f"short by {metrics['sampler/shortfall']:.0f}")
+
+        self.message("  ".join(parts))
 
     def evaluation(self, title: str, tasks: Mapping[str, Mapping[str, float]]) -> None:
         """The table of an evaluation."""
@@ -82,56 +84,64 @@ class TrainingDisplay:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """The end of a run: before and after, and where everything is."""
-        before, after = summary.get("accuracy_before") or {}, summary.get("accuracy_after") or {}
+        before = summary.get("accuracy_before") or {}
+        after = summary.get("accuracy_after") or {}
         if before and after:
-            table = Table(title="test accuracy in %")
-            for column in ("task", "before", "after", "change"):
-                table.add_column(column, justify="left" if column == "task" else "right")
-            rows = [(name, before[name], after[name]) for name in after]
-            rows += [
-                ("worst task", worst_accuracy(before), worst_accuracy(after)),
-                ("mean", mean_accuracy(before), mean_accuracy(after)),
-            ]
-            for name, old, new in rows:
-                table.add_row(
-                    Text(name), f"{100 * old:.1f}", f"{100 * new:.1f}", f"{100 * (new - old):+.1f}"
-                )
-            _console.print(table)
+            _console.print(_changes_table(before, after))
+
         for line in summary.get("lines", ()):
-            _console.print(Text(line), soft_wrap=True)
+            self.message(line)
+
+
+def _changes_table(before: Mapping[str, float], after: Mapping[str, float]) -> Table:
+    rows = [(name, before[name], after[name]) for name in after]
+    rows.append(("worst task", worst_accuracy(before), worst_accuracy(after)))
+    rows.append(("mean", mean_accuracy(before), mean_accuracy(after)))
+
+    table = _table("test accuracy in %", "task", "before", "after", "change")
+    for name, old, new in rows:
+        change = f"{100 * (new - old):+.1f}"
+        table.add_row(_text(name), _percent(old), _percent(new), change)
+    return table
 
 
 def evaluation_table(result: Mapping[str, Any]) -> None:
     """Accuracy per task with standard errors, the worst marked."""
-    tasks: Mapping[str, Mapping[str, float]] = result["tasks"]
-    table = Table(title=result.get("title", "test accuracy in %"))
-    table.add_column("task")
-    for column in ("accuracy", "std. error", "reward", "prompts"):
-        table.add_column(column, justify="right")
+    tasks: Mapping[str, Mapping[str, Any]] = result["tasks"]
+    measure = "accuracy"
+    if any(row.get("measure") == "score" for row in tasks.values()):
+        measure = "score"  # of tasks with an accuracy the score is the accuracy
+
+    title: str = result.get("title", "test accuracy in %").replace("accuracy", measure, 1)
     if not tasks:
-        _console.print(Text(f"{table.title}: nothing was evaluated"))
+        _print_line(f"{title}: nothing was evaluated")
         return
+
     accuracies = {name: row["accuracy"] for name, row in tasks.items()}
     worst = min(accuracies, key=lambda name: accuracies[name])
+
+    table = _table(title, "task", measure, "std. error", "reward", "prompts")
     for name, row in tasks.items():
+        mark = "  (worst)" if name == worst else ""
         table.add_row(
-            Text(name + ("  (worst)" if name == worst else "")),
-            f"{100 * row['accuracy']:.1f}",
-            f"{100 * row['std_error']:.1f}",
+            _text(name + mark),
+            _percent(row["accuracy"]),
+            _percent(row["std_error"]),
             f"{row['reward']:.3f}",
             f"{row['num_prompts']:.0f}",
         )
-    table.add_row("mean", f"{100 * mean_accuracy(accuracies):.1f}", "", "", "")
+
+    table.add_row("mean", _percent(mean_accuracy(accuracies)), "", "", "")
     _console.print(table)
 
 
 def plan_table(sections: Mapping[str, Sequence[tuple[str, str]]]) -> None:
     """The resolved plan of a run, section by section."""
     for title, rows in sections.items():
-        _console.print(Text(title, style="bold"))
-        width = max(len(key) for key, _ in rows)
+        _console.print(_text(title, style="bold"))
+        width = max((len(key) for key, _ in rows), default=0)
         for key, value in rows:
-            _console.print(Text(f"  {key:{width}}  {value}"), soft_wrap=True)
+            _print_line(f"  {key:{width}}  {value}")
 
 
 def kinds_table(kinds: Mapping[str, str]) -> None:
@@ -139,8 +149,8 @@ def kinds_table(kinds: Mapping[str, str]) -> None:
     table = Table(title="kinds of task")
     table.add_column("key")
     table.add_column("what it makes")
-    for key, text in kinds.items():
-        table.add_row(Text(key), Text(text))
+    for key, summary in kinds.items():
+        table.add_row(_text(key), _text(summary))
     _console.print(table)
 
 
@@ -149,15 +159,17 @@ def tasks_table(tasks: Iterable[Task]) -> None:
     table = Table()
     for column in ("task", "family", "level", "train", "test", "guess floor"):
         table.add_column(column)
+
     for task in tasks:
         table.add_row(
-            Text(task.name),
-            Text(task.family or ""),
-            Text(task.level or ""),
+            _text(task.name),
+            _text(task.family or ""),
+            _text(task.level or ""),
             f"{len(task.train):,}",
             f"{len(task.test):,}",
             f"{task.floor:.3g}",
         )
+
     _console.print(table)
 
 
@@ -166,82 +178,92 @@ def show_tasks(tasks: Iterable[Task], num: int) -> None:
     for task in tasks:
         for index in range(min(num, len(task.train))):
             row = task.train[index]
-            _console.print(Text(f"--- {task.name}, train row {index}", style="bold"))
-            _console.print(Text(str(row["prompt"])), soft_wrap=True)
-            if task.oracle is None:
-                continue
-            answer = task.oracle(row)
-            if answer is not None:
-                score = task.score([row], [answer], [index])[0]
-                _console.print(
-                    Text(f"oracle: {answer}\nreward {score.reward:g}, accuracy {score.accuracy:g}")
-                )
+            _console.print(_text(f"--- {task.name}, train row {index}", style="bold"))
+            _print_lines(str(row["prompt"]))
+            _show_oracle(task, row, index)
+
+
+def _show_oracle(task: Task, row: Row, index: int) -> None:
+    answer = None if task.oracle is None else task.oracle(row)
+    if answer is None:
+        return
+    score = task.score([row], [answer], [index])[0]
+    worth = "" if score.accuracy is None else f", accuracy {score.accuracy:g}"
+    _print_lines(f"oracle: {answer}\nreward {score.reward:g}{worth}")
 
 
 def problems_table(problems: Mapping[str, Sequence[str]]) -> None:
     """What `check_task` found, task by task."""
-    for name, found in problems.items():
-        _console.print(Text(f"{name}: {'ok' if not found else f'{len(found)} problems'}"))
-        for problem in found:
-            _console.print(Text(f"  {problem}"))
+    for name, lines in problems.items():
+        _print_line(f"{name}: {f'{len(lines)} problems' if lines else 'ok'}")
+        for line in lines:
+            _print_line(f"  {line}")
 
 
 def simulation_table(outcome: SimulationOutcome) -> None:
     """Methods or swept values with the accuracies they end at, and what they cost."""
     for task, error in outcome.fit_errors.items():
-        _console.print(Text(f"fitted {task}: root mean square error {error:.3f}"))
-    table = Table(title="simulated accuracy at the end, in %: mean over seeds")
-    if outcome.sweep is not None:
-        for column in (outcome.sweep.parameter, "worst", "mean", "rollouts"):
-            table.add_column(column, justify="right")
-        for row in outcome.sweep.rows():
-            table.add_row(
-                f"{row[outcome.sweep.parameter]:g}",
-                f"{100 * row['worst_accuracy']:.1f}",
-                f"{100 * row['mean_accuracy']:.1f}",
-                f"{row['rollouts']:,.0f}",
-            )
+        _print_line(f"fitted {task}: root mean square error {error:.3f}")
+
+    title = "simulated accuracy at the end, in %: mean over seeds"
+    if outcome.sweep is None:
+        _console.print(_methods_table(title, outcome))
     else:
-        # Whichever there are more of, methods or tasks, goes down the page.
-        tasks = outcome.world.names
-        columns = [[method, *_simulated_cells(runs)] for method, runs in outcome.runs.items()]
-        rows = [["method", *tasks, "worst", "mean", "rollouts"], *columns]
-        if len(tasks) > len(columns):
-            rows = [list(row) for row in zip(*rows, strict=True)]
-        for i, head in enumerate(rows[0]):
-            table.add_column(Text(head), justify="right" if i else "left")
-        for row in rows[1:]:
-            table.add_row(*map(Text, row))
-    _console.print(table)
+        _console.print(_sweep_table(title, outcome.sweep))
+
+
+def _sweep_table(title: str, sweep: Sweep) -> Table:
+    table = Table(title=_text(title))
+    for column in (sweep.parameter, "worst", "mean", "rollouts"):
+        table.add_column(_text(column), justify="right")
+
+    for row in sweep.rows():
+        table.add_row(
+            f"{row[sweep.parameter]:g}",
+            _percent(row["worst_accuracy"]),
+            _percent(row["mean_accuracy"]),
+            f"{row['rollouts']:,.0f}",
+        )
+    return table
+
+
+def _methods_table(title: str, outcome: SimulationOutcome) -> Table:
+    tasks = outcome.world.names
+    rows = [["method", *tasks, "worst", "mean", "rollouts"]]
+    rows += [[method, *_simulated_cells(runs)] for method, runs in outcome.runs.items()]
+
+    # Methods or tasks, of whichever there are more, go down the page.
+    if len(tasks) > len(outcome.runs):
+        rows = [list(row) for row in zip(*rows, strict=True)]
+
+    table = _table(title, *rows[0])
+    for row in rows[1:]:
+        table.add_row(*map(_text, row))
+    return table
 
 
 def _simulated_cells(runs: Sequence[SimulationResult]) -> list[str]:
-    per_task = [
-        sum(run.accuracy[-1, k] for run in runs) / len(runs) for k in range(len(runs[0].tasks))
-    ]
-    worst, mean = (
-        sum(getattr(run, of)[-1] for run in runs) / len(runs)
-        for of in ("worst_accuracy", "mean_accuracy")
-    )
-    cost = sum(int(run.rollouts[-1]) for run in runs) / len(runs)
-    return [*(f"{100 * value:.1f}" for value in (*per_task, worst, mean)), f"{cost:,.0f}"]
+    """Accuracy of each task, the worst and the mean, and rollouts, averaged over the runs."""
+    num_tasks = len(runs[0].tasks)
+    accuracies = [_mean([run.accuracy[-1, k] for run in runs]) for k in range(num_tasks)]
+    accuracies.append(_mean([run.worst_accuracy[-1] for run in runs]))
+    accuracies.append(_mean([run.mean_accuracy[-1] for run in runs]))
+
+    rollouts = _mean([int(run.rollouts[-1]) for run in runs])
+    return [*map(_percent, accuracies), f"{rollouts:,.0f}"]
 
 
 class StudyDisplay:
     """A bar over the runs of a study, and a line per run."""
 
     def __init__(self, experiment: Experiment, output: Path) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=_console, disable=not _console.is_terminal,
-        )  # fmt: skip
-        self._bar = self._progress.add_task(
-            "runs", total=len(experiment.methods) * len(experiment.seeds)
-        )
         self._output = output
+        self._progress = _progress()
+        num_runs = len(experiment.methods) * len(experiment.seeds)
+        self._bar = self._progress.add_task("runs", total=num_runs)
 
     def __enter__(self) -> StudyDisplay:
-        _console.print(Text(f"runs: {self._output}"))
+        _print_line(f"runs: {self._output}")
         self._progress.start()
         return self
 
@@ -253,14 +275,52 @@ class StudyDisplay:
         if event not in ("started", "waiting"):
             self._progress.advance(self._bar)
         if event != "kept":
-            _console.print(Text(f"{event:8} {method}, seed {seed}"))
+            _print_line(f"{event:8} {method}, seed {seed}")
 
 
 def study_table(final: StudyTable) -> None:
     """Methods with the accuracies their runs end at."""
-    table = Table(title=f"{final.title}. {final.note}")
-    for i, head in enumerate(final.heads):
-        table.add_column(head, justify="right" if i else "left")
+    table = _table(f"{final.title}. {final.note}", *final.heads)
     for row in final.rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(_text, row))
     _console.print(table)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=_console,
+        disable=not _console.is_terminal,
+    )
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    table = Table(title=_text(title))
+    table.add_column(_text(first))
+    for column in numbers:
+        table.add_column(_text(column), justify="right")
+    return table
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(printable(text), style=style)
+
+
+def _print_line(text: str) -> None:
+    _console.print(_text(text), soft_wrap=True)
+
+
+def _print_lines(text: str) -> None:
+    _console.print(Text(printable(text, lines=True)), soft_wrap=True)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

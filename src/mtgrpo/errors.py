@@ -2,13 +2,13 @@
 
 ```
 MtgrpoError
-├── ConfigError      an argument, a configuration key or a value is wrong       (also a ValueError)
+├── ConfigError      an argument, a key of a configuration or a value is wrong (a ValueError too)
 │   └── TaskError    a task's rows, columns, splits or reward cannot be used
-├── RewardError      a reward raised, or returned something that is no reward   (names task and prompt)
+├── RewardError      a reward raised or returned no reward; names task and prompt
 ├── StateError       a saved state does not fit, or a call comes at the wrong moment
 ├── ShortfallError   a batch could not be filled within its budget, and the policy is "fail"
 ├── RunError         a run directory cannot be used
-└── MissingExtra     an optional dependency is not installed                    (also an ImportError)
+└── MissingExtra     an optional dependency is not installed (an ImportError too)
 ```
 
 Messages follow one form: ``where: what was found; what is allowed; how to fix``, on one line.
@@ -36,11 +36,11 @@ class TaskError(ConfigError):
 
 
 class RewardError(MtgrpoError):
-    """A reward function raised, or returned something that is not one finite number per completion."""
+    """A reward function raised, or did not return one finite number per completion."""
 
 
 class StateError(MtgrpoError):
-    """A saved state does not fit the object it is loaded into, or a method is called at the wrong moment."""
+    """A saved state does not fit the object it is loaded into, or a call comes at a wrong time."""
 
 
 class ShortfallError(MtgrpoError):
@@ -48,7 +48,7 @@ class ShortfallError(MtgrpoError):
 
 
 class RunError(MtgrpoError):
-    """A run directory cannot be used: in use, unreadable, not a run, or of another configuration."""
+    """A run directory cannot be used: in use, unreadable, no run, or of another configuration."""
 
 
 class MissingExtra(MtgrpoError, ImportError):
@@ -58,13 +58,20 @@ class MissingExtra(MtgrpoError, ImportError):
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """A hint such as `` (did you mean 'zebra'?)``, or an empty string when nothing is close."""
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    if not close:
+        return ""
+
+    return f" (did you mean {close[0]!r}?)"
 
 
 def unknown(where: str, kind: str, name: object, allowed: Iterable[str], most: int = 12) -> str:
     """The message for a name that is not among the allowed ones, with a suggestion and the list."""
     names = sorted(allowed)
-    shown = ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+
+    shown = ", ".join(names[:most])
+    if len(names) > most:
+        shown += f", ... ({len(names)} in all)"
+
     return f"{where}: unknown {kind} {name!r}{did_you_mean(str(name), names)}; allowed: {shown}"
 
 
@@ -77,8 +84,10 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+        package = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
             raise  # the module is there, but something inside it is broken: show that instead
+
         raise MissingExtra(
             f"{module}: not installed; needed here; install it with: pip install 'mtgrpo[{extra}]'"
         ) from error

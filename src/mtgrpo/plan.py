@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mtgrpo.config import RunConfig
+from mtgrpo.config import ResolvedRun
+from mtgrpo.core.filters import keep_all
+from mtgrpo.core.planners import NeededRounds, OversampledRounds
+from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.errors import ConfigError
 
 GIB = 2**30
+MAX_ROLLOUTS = 1e9
+"""Completions of a step's first round; more are a slip of the pen."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,8 @@ class Plan:
         world_size: Training processes.
         rows_per_step: Completions trained on per step, B * G.
         rows_per_update: Completions per policy update, over all processes.
-        micro_batch_size: Completions per process and forward pass (TRL's ``per_device_train_batch_size``).
+        micro_batch_size: Completions per process and forward pass (TRL's
+            ``per_device_train_batch_size``).
         gradient_accumulation_steps: Forward passes per update.
         steps_per_generation: Forward passes per step.
         optimizer_steps: Policy updates of the whole run (TRL's ``max_steps``).
@@ -40,55 +46,83 @@ class Plan:
     num_evaluation_rollouts: int
 
 
-def make_plan(config: RunConfig, *, world_size: int = 1, num_test_prompts: int = 0) -> Plan:
-    """The batch arithmetic of a resolved configuration.
+def make_plan(run: ResolvedRun, *, world_size: int = 1, num_test_prompts: int = 0) -> Plan:
+    """The batch arithmetic of a run.
 
     Args:
-        config: From `load_config`.
+        run: From `load_config`.
         world_size: Training processes.
         num_test_prompts: Test prompts of all tasks.
 
     Raises:
         ConfigError: Batch, processes and micro batches do not divide; the message says what would.
     """
-    groups, size = config.batch_size, config.group_size
-    if (groups // config.updates_per_step) % world_size:
+    groups, size = run.batch_size, run.group_size
+    first, most = _prompts_per_group(run.method.sampler)
+    if groups * size * first > MAX_ROLLOUTS or not math.isfinite(groups * size * most):
         raise ConfigError(
-            f"batch_size: {groups} groups in {config.updates_per_step} updates do not divide over {world_size} "
-            f"processes; make batch_size a multiple of {config.updates_per_step * world_size}"
+            f"batch_size: {groups} groups of {size} completions, oversampled {first:g} times and "
+            f"up to {most:g} times in all; a step's first round may have {MAX_ROLLOUTS:.0e}"
         )
-    rows_per_update = groups * size // config.updates_per_step
-    per_process = rows_per_update // world_size
-    micro = config.micro_batch_size or per_process
-    if micro < 1 or per_process % micro:
-        divisors = [d for d in range(1, per_process + 1) if per_process % d == 0]
-        nearest = min(divisors, key=lambda d: abs(d - micro))
+
+    if (groups // run.updates_per_step) % world_size:
         raise ConfigError(
-            f"micro_batch_size: {micro} does not divide the {per_process} completions that each process trains on per "
-            f"update; the nearest that does is {nearest}"
+            f"batch_size: {groups} groups in {run.updates_per_step} updates do not divide over "
+            f"{world_size} processes; make batch_size a multiple of "
+            f"{run.updates_per_step * world_size}"
         )
-    accumulation = per_process // micro
-    rounds = config.sampler["rounds"]
-    # Rounds sized by need ask for what is missing, at first for no more, later for up to `max_inflation` times that.
-    needed = rounds["kind"] == "needed"
-    per_round = rounds["max_inflation"] if needed else rounds["oversampling"]
-    filtered = config.sampler["group_filter"] != "none"
-    first = rounds["oversampling"] if filtered and not needed else 1.0
-    num_rounds = config.sampler["max_resamples"] + 1
-    limit = config.sampler["max_prompts_per_group"] or math.inf
+
+    rows_per_update = groups * size // run.updates_per_step
+    rows_per_process = rows_per_update // world_size
+    micro = _micro_batch_size(run, rows_per_process)
+    accumulation = rows_per_process // micro
+
     return Plan(
         world_size=world_size,
         rows_per_step=groups * size,
         rows_per_update=rows_per_update,
         micro_batch_size=micro,
         gradient_accumulation_steps=accumulation,
-        steps_per_generation=accumulation * config.updates_per_step,
-        optimizer_steps=config.steps * config.updates_per_step,
+        steps_per_generation=accumulation * run.updates_per_step,
+        optimizer_steps=run.steps * run.updates_per_step,
         min_rollouts=round(groups * first) * size,
-        max_rollouts=round(groups * min((per_round if filtered else 1.0) * num_rounds, limit))
-        * size,
-        num_evaluation_rollouts=num_test_prompts * config.evaluation.samples_per_prompt,
+        max_rollouts=round(groups * most) * size,
+        num_evaluation_rollouts=num_test_prompts * run.evaluation.samples_per_prompt,
     )
+
+
+def _micro_batch_size(run: ResolvedRun, rows_per_process: int) -> int:
+    micro = rows_per_process if run.micro_batch_size is None else run.micro_batch_size
+    if micro >= 1 and rows_per_process % micro == 0:
+        return micro
+
+    small = [d for d in range(1, math.isqrt(rows_per_process) + 1) if rows_per_process % d == 0]
+    divisors = [*small, *(rows_per_process // divisor for divisor in reversed(small))]
+    nearest = min(divisors, key=lambda divisor: abs(divisor - micro))
+    raise ConfigError(
+        f"micro_batch_size: {micro} does not divide the {rows_per_process} completions that each "
+        f"process trains on per update; the nearest that does is {nearest}"
+    )
+
+
+def _prompts_per_group(sampler: RatioPreservingSampler) -> tuple[float, float]:
+    """Prompts that a step asks for per group it trains on: at least, and at most."""
+    num_rounds = sampler.max_resamples + 1
+    limit = math.inf
+    if sampler.max_prompts_per_group is not None:
+        limit = sampler.max_prompts_per_group
+
+    if sampler.group_filter is keep_all:  # the first round is the batch
+        return 1.0, min(num_rounds, limit)
+
+    planner = sampler.planner
+    if isinstance(planner, OversampledRounds):
+        return planner.oversampling, min(planner.oversampling * num_rounds, limit)
+
+    # Rounds sized by need ask for what is missing, later for up to `max_inflation` times that.
+    per_round = planner.max_inflation if isinstance(planner, NeededRounds) else 1.0
+
+    return 1.0, min(per_round * num_rounds, limit)
 
 
 @dataclass(frozen=True)
@@ -99,7 +133,8 @@ class MemoryEstimate:
         weights: Parameters, and their gradients.
         optimizer: AdamW's two moments.
         activations: One micro batch at full length, with gradient checkpointing.
-        logits: Log-probabilities of one micro batch at full length: the float32 logits and their gradient.
+        logits: Log-probabilities of one micro batch at full length: the float32 logits and their
+            gradient.
     """
 
     weights: float
@@ -128,7 +163,8 @@ def estimate_memory(
 
     Args:
         num_parameters: Trainable parameters.
-        bytes_per_parameter: Of the weights as loaded: 4 for float32 (TRL's default), 2 for bfloat16.
+        bytes_per_parameter: Bytes of a weight as loaded: 4 for float32 (TRL's default), 2 for
+            bfloat16.
         hidden_size: Width of the model.
         num_layers: Depth of the model.
         vocab_size: Logits per token.
@@ -140,7 +176,8 @@ def estimate_memory(
     return MemoryEstimate(
         weights=2 * bytes_per_parameter * num_parameters,
         optimizer=2 * bytes_per_parameter * num_parameters,
-        # One checkpoint per layer in 2 bytes, and the recomputed inside of one layer, about 34 hidden sizes a token.
+        # One checkpoint per layer in 2 bytes, and the recomputed inside of one layer, about 34
+        # hidden sizes a token.
         activations=tokens * hidden_size * (2 * num_layers + 34),
         logits=3 * 4.0 * micro_batch_size * completion_length * vocab_size,
     )

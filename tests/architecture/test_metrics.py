@@ -6,6 +6,7 @@ import ast
 import re
 
 from mtgrpo.core.filters import FILTERS
+from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import ImprovementAware
 from tests.core.driver import RATES, SETUPS, TASKS, Dice, fill
@@ -31,7 +32,19 @@ def emitted_by_the_mixer() -> set[str]:
                 for task in TASKS:
                     key = key.replace(f"task/{task}/", "task/<name>/")
                 found.add(re.sub("/dropped/.*", "/dropped/<reason>", key))
-    return found
+    return found | emitted_for_graded_tasks()
+
+
+def emitted_for_graded_tasks() -> set[str]:
+    mixer = TaskMixer(["essay"], batch_size=1)
+    batch = mixer.new_batch()
+    batch.ask()
+    batch.tell([Group("essay", (0.2, 0.7))])
+    assert batch.ask() == {}
+    mixer.update()
+
+    names = {key.replace("task/essay/", "task/<name>/") for key in mixer.metrics()}
+    return {name for name in names if name.endswith("score")}
 
 
 def test_every_metric_of_the_mixer_has_its_line_and_every_line_its_metric():
@@ -44,7 +57,7 @@ def test_every_reason_has_its_line_and_every_line_its_reason():
     groups = [
         Group("a", (r, s), (0.5, 0.5) if r == r and s == s else ()) for r in values for s in values
     ]
-    groups += [Group("a", (r, s)) for r in values for s in values]
+    groups += [Group.verified("a", (r, s)) for r in values for s in values]
     groups.append(Group("a", (0.5, 0.5), (0.0, 1.0)))
     reasons = {keep(group).reason for keep in FILTERS.values() for group in groups} - {""}
     assert reasons == documented("Reasons")

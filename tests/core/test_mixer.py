@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mtgrpo.core.acceptance import EmaAcceptance
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import SEC, ImprovementAware, Regularized, Uniform
@@ -57,7 +57,7 @@ def step_by_hand(**arguments) -> TaskMixer:
     while request := batch.ask():
         batch.tell(
             [
-                Group(task, script[task].pop(0))
+                Group.verified(task, script[task].pop(0))
                 for task, count in request.items()
                 for _ in range(count)
             ]
@@ -77,7 +77,7 @@ def test_rewards_are_measured_before_the_filter():
     weighting = Recorder()
     mixer = step_by_hand(weighting=weighting)
     batch = mixer.batch
-    num_a, num_b = batch.totals().num_groups[A], batch.totals().num_groups[B]
+    num_a, num_b = batch.counts.totals().num_groups[A], batch.counts.totals().num_groups[B]
     mixer.update()
     (observed,) = weighting.signals["task_rewards"]
     assert observed == pytest.approx({A: 0.25, B: 0.25 * (num_b - 3) / num_b})
@@ -88,7 +88,7 @@ def test_rewards_are_measured_before_the_filter():
 def test_task_reward_and_observe():
     weighting = Recorder()
     mixer = step_by_hand(weighting=weighting, task_reward="reward", observe="round")
-    rounds = [stats.mean_rewards() for stats in mixer.batch.rounds]
+    rounds = [stats.mean_rewards() for stats in mixer.batch.counts.rounds]
     mixer.update()
     assert weighting.signals["task_rewards"] == rounds
     assert len(rounds) >= 2
@@ -128,7 +128,7 @@ def test_metrics_by_hand():
     assert sum(quotas.values()) == 4
     batch.tell(
         [
-            Group(task, {A: MIXED, B: FORMAT, C: WRONG}[task])
+            Group.verified(task, {A: MIXED, B: FORMAT, C: WRONG}[task])
             for task, n in quotas.items()
             for _ in range(n)
         ]
@@ -181,7 +181,7 @@ def test_worst_accuracy_remembers_tasks_that_were_not_sampled():
         batch = mixer.new_batch()
         while request := batch.ask():
             seen.update(request)
-            batch.tell([Group(task, MIXED if task == A else WRONG) for task in request])
+            batch.tell([Group.verified(task, MIXED if task == A else WRONG) for task in request])
         mixer.update()
         assert mixer.metrics()["tasks/worst_accuracy"] == (0.0 if B in seen else 0.25)
     assert seen == {A, B}
@@ -303,7 +303,7 @@ def test_states_that_do_not_fit_are_refused():
     ):
         with pytest.raises(StateError, match=message):
             other.load_state_dict(state)
-    with pytest.raises(StateError, match="state version 0; this mtgrpo reads 2"):
+    with pytest.raises(StateError, match="state version 0; this mtgrpo reads 4"):
         mixer().load_state_dict({**state, "version": 0})
 
 
@@ -392,7 +392,7 @@ def test_refuses():
 @pytest.mark.parametrize(("per", "fresh"), [("step", False), ("round", True)])
 def test_rounds_of_a_step_share_the_acceptance_rate_or_each_has_its_own(per, fresh):
     sampler = RatioPreservingSampler(
-        rounds=OversampledRounds(oversampling=1),
+        planner=OversampledRounds(oversampling=1),
         acceptance=EmaAcceptance(0.0, per),
         max_resamples=1,
     )
@@ -413,7 +413,7 @@ def test_the_worst_task_gains_weight_and_its_share_follows():
         batch = mixer.new_batch()
         while request := batch.ask():
             batch.tell(
-                Group(task, (1.0,) * correct[task] + (0.0,) * (4 - correct[task]))
+                Group.verified(task, (1.0,) * correct[task] + (0.0,) * (4 - correct[task]))
                 for task, count in request.items()
                 for _ in range(count)
             )
@@ -438,7 +438,7 @@ def test_sec_follows_the_groups_trained_on():
 
 def test_ten_thousand_tasks():
     tasks = [f"task {i}" for i in range(10_000)]
-    sampler = RatioPreservingSampler(rounds=OversampledRounds())
+    sampler = RatioPreservingSampler(planner=OversampledRounds())
     mixer, dice = TaskMixer(tasks, batch_size=64, sampler=sampler), Dice(dict.fromkeys(tasks, 0.5))
     for _ in range(3):
         batch = mixer.new_batch()

@@ -17,7 +17,8 @@ REPORT = StepReport(
     ),
     num_informative={"a": 5, "b": 3},
     dropped={"a": {"all_wrong": 3, "unscorable": 2}, "b": {"all_correct": 1}},
-    last_accuracy={"a": 0.25, "b": 0.5},
+    last_score={"a": 0.25, "b": 0.5},
+    graded=frozenset(),
     num_rounds=2,
     num_rollouts=112,
     shortfall=1,
@@ -74,7 +75,7 @@ def test_shares_met():
 
 def test_a_task_that_had_nothing_leaves_no_figures_but_its_shares():
     quiet = replace(
-        REPORT, totals=RoundStats(), realized={}, num_informative={}, dropped={}, last_accuracy={}
+        REPORT, totals=RoundStats(), realized={}, num_informative={}, dropped={}, last_score={}
     )
     assert {key for key in quiet.metrics() if key.startswith("task")} == {
         f"task/{task}/{figure}"

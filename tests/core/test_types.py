@@ -17,7 +17,7 @@ NAN = math.nan
 
 
 def test_a_completion_is_correct_from_a_reward_of_one():
-    group = Group("a", (0.0, 0.1, 1.0, 1.5))
+    group = Group.verified("a", (0.0, 0.1, 1.0, 1.5))
     assert group.accuracies == (0.0, 0.0, 1.0, 1.0)
     assert group.mean_reward == pytest.approx(0.65)
     assert group.mean_accuracy == 0.5
@@ -27,12 +27,12 @@ def test_arrays_and_lists_become_tuples_of_floats():
     group = Group("a", np.array([0, 1], dtype=np.float32), np.array([0, 1]))
     assert group.rewards == group.accuracies == (0.0, 1.0)
     assert all(type(x) is float for x in group.rewards + group.accuracies)
-    assert Group("a", [1], []).accuracies == (1.0,)
+    assert Group.verified("a", [1]).accuracies == (1.0,)
 
 
 def test_an_unscorable_completion_is_left_out_of_every_mean():
-    # Whether its accuracy is NaN, left empty, or a number that means nothing.
-    for accuracies in ((1.0, NAN, 0.0), (), (1.0, 0.0, 0.0)):
+    # Whether its accuracy is NaN or a number that means nothing.
+    for accuracies in ((1.0, NAN, 0.0), (1.0, 0.0, 0.0)):
         group = Group("a", (1.0, NAN, 0.2), accuracies)
         assert math.isnan(group.accuracies[1])
         assert group.mean_reward == pytest.approx(0.6)
@@ -58,7 +58,7 @@ def test_numbers_that_are_not_finite_are_refused(rewards, accuracies):
 @pytest.mark.parametrize("reward", [0.7 + 0.2 + 0.1, sum([0.1] * 10), 1 - 1e-7])
 def test_rounding_does_not_decide_whether_a_completion_is_correct(reward):
     assert reward < 1
-    assert Group("a", (reward, 0.9)).accuracies == (1.0, 0.0)
+    assert Group.verified("a", (reward, 0.9)).accuracies == (1.0, 0.0)
 
 
 def test_numbers_are_compared_within_one_tolerance():

@@ -6,6 +6,7 @@ import pytest
 
 from mtgrpo.evidence import load_results
 from mtgrpo.evidence import tables as t
+from mtgrpo.evidence.table import MISSING, Table
 from mtgrpo.reports.study import write_study_report
 
 from .conftest import record, study
@@ -27,7 +28,7 @@ def results():
     return load_results(value)
 
 
-def rows(table: t.Table) -> dict:
+def rows(table: Table) -> dict:
     return {row[0]: dict(zip(table.heads, row, strict=True)) for row in table.rows}
 
 
@@ -54,7 +55,7 @@ def test_paired_table(results):
 def test_thresholds_tasks_levels_sampling_and_forgetting(results):
     threshold = rows(t.threshold_table(results, 0.5))
     assert threshold["mt <b>|"]["reached by"] == "2 of 2"
-    assert threshold["dapo"]["rollouts"] == t.MISSING
+    assert threshold["dapo"]["rollouts"] == MISSING
     assert rows(t.task_table(results))["dapo"]["t0-hard"] == "25.0 (25.0 to 25.0)"
     levels = t.level_table(results)
     assert levels is not None
@@ -69,17 +70,21 @@ def test_thresholds_tasks_levels_sampling_and_forgetting(results):
 
 def test_markdown_keeps_hostile_names_in_their_cell(results):
     text = t.final_table(results).markdown()
-    assert "| mt <b>\\| |" in text
-    assert (
-        len(
-            {
-                line.replace("\\|", "").count("|")
-                for line in text.splitlines()
-                if line.startswith("|")
-            }
-        )
-        == 1
-    )
+    assert "| mt &lt;b>\\| |" in text
+    rows = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1
+
+
+def test_markdown_makes_no_html_no_link_no_line_and_no_hidden_text():
+    hostile = "a\nb\x1b[31m\u202e<script>\\[x](javascript:y)&"
+    table = Table(hostile, (hostile,), ((hostile,),), hostile)
+    text = table.markdown()
+    assert len(text.splitlines()) == 7
+    assert "<" not in text
+    assert "](" not in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert Table("", ("h",), (("**+1.0**",),)).markdown().endswith("| **+1.0** |")
 
 
 def test_the_report_is_written_from_results_alone(results, tmp_path):

@@ -15,7 +15,8 @@ import pytest
 
 from mtgrpo.evidence import load_results
 from mtgrpo.evidence.tables import all_tables
-from mtgrpo.jobs.study import collect, load_experiment, run_study
+from mtgrpo.jobs.experiment import load_experiment
+from mtgrpo.jobs.study import collect, run_study
 
 EXPERIMENT = """
 base:

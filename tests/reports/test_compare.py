@@ -7,12 +7,11 @@ import pytest
 from mtgrpo.errors import ConfigError, RunError
 from mtgrpo.reports.compare import (
     change_against,
-    default_baseline,
     default_thresholds,
-    group_by_label,
     method_table,
     spread_over_seeds,
 )
+from mtgrpo.reports.grouping import default_baseline, group_by_label
 from mtgrpo.runlog import Run, RunLog, read_run
 
 
@@ -73,6 +72,16 @@ def test_labels_name_what_differs_beyond_the_seed(tmp_path: Path) -> None:
     assert list(group_by_label(runs, ["x", "y", "x", "y"])) == ["x", "y"]
     with pytest.raises(ConfigError, match="3 labels for 4 runs"):
         group_by_label(runs, ["x"] * 3)
+
+
+def test_spread_leaves_out_what_was_evaluated_otherwise(tmp_path: Path) -> None:
+    with RunLog.create(tmp_path, ["a"]) as log:
+        for i, (prompts, accuracy) in enumerate([(50, 0.9), (200, 0.1), (200, 0.3)]):
+            row = {"accuracy": accuracy, "num_prompts": prompts}
+            log.log_evaluation(10 * i, 80 * i, {"a": row}, num_samples=1)
+    spread = spread_over_seeds("x", [read_run(tmp_path)])
+    assert spread.steps.tolist() == [10, 20]
+    assert spread.mean.tolist() == [0.1, 0.3]
 
 
 def test_method_table_and_defaults(tmp_path: Path) -> None:

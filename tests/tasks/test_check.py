@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from mtgrpo.errors import MissingExtra
-from mtgrpo.tasks import GeneratedRows, Task, check_task, each
+from mtgrpo.tasks import GeneratedRows, Score, Task, check_task, each
 
 TRAIN, TEST = [{"prompt": "1+1?", "answer": "2"}], [{"prompt": "2+2?", "answer": "4"}]
 
@@ -16,6 +16,7 @@ def make(**options: Any) -> Task:
         "test": TEST,
         "reward": each(lambda text, row: float(text == row["answer"])),
         "oracle": lambda row: row["answer"],
+        "correct_at": 1.0,
     }
     return Task(**(sound | options))
 
@@ -73,3 +74,16 @@ def test_a_missing_package_is_raised():
 
     with pytest.raises(MissingExtra):
         check_task(make(reward=each(needs)))
+
+
+def test_rounding_is_no_problem_and_oracles_get_a_row_of_their_own():
+    def oracle(row: Any) -> str:
+        return row["answer"].pop()
+
+    def reward(text: str, row: Any) -> Any:
+        sure = 0.7 + 0.2 + 0.1 if [text] == row["answer"] else 0.1 + 0.2 - 0.3
+        return Score(sure, sure)
+
+    rows = [{"prompt": "1+1?", "answer": ["2"]}]
+    assert check_task(make(train=rows, test=[], reward=each(reward), oracle=oracle)) == []
+    assert rows == [{"prompt": "1+1?", "answer": ["2"]}]

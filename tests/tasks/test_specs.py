@@ -79,18 +79,18 @@ def test_kinds_from_reasoning_gym():
             r"unknown key of a paper task 'levl' \(did you mean 'level'\?\)",
         ),
         ({"paper": "arc", "level": "easi"}, r"unknown level 'easi' \(did you mean 'easy'\?\)"),
-        ({"paper": 3, "level": "easy"}, "paper: found 3; a text is needed"),
+        ({"paper": 3, "level": "easy"}, "paper: 3 is a whole number; text is needed"),
         (
             {"paper": "arc", "level": "easy", "num_train": "3"},
-            "num_train: found '3'; a whole number",
+            "num_train: '3' is text; a whole number is needed; no quotes",
         ),
         (
             {"paper": "arc", "level": "easy", "num_train": True},
-            "num_train: found True; a whole number",
+            "num_train: True is true/false; a whole number",
         ),
         (
             {"tiny": "arc", "level": "easy", "num_train": 1.5},
-            "num_train: found 1.5; a whole number",
+            "num_train: 1.5 is a number; a whole number",
         ),
         ({"tiny": "arx", "level": "easy"}, "unknown family 'arx'"),
         ({"rows": "rows.jsonl", "reward": "mine.py:zero"}, "needs the key 'name'"),
@@ -101,10 +101,13 @@ def test_kinds_from_reasoning_gym():
         ),
         (
             {"rows": "rows.jsonl", "name": "a", "reward": "mine.py:zero", "test_fraction": "x"},
-            "test_fraction: found 'x'; a num",
+            "test_fraction: 'x' is text; a number",
         ),
-        ({"reasoning_gym": "countdown", "chat": 1}, "chat: found 1; true or false"),
-        ({"reasoning_gym": "countdown", "parameters": [1]}, r"parameters: found \[1\]; a mapping"),
+        ({"reasoning_gym": "countdown", "chat": 1}, "chat: 1 is a whole number; true or false"),
+        (
+            {"reasoning_gym": "countdown", "parameters": [1]},
+            r"parameters: \[1\] is a list; a mapping",
+        ),
         (
             {"reasoning_gym": "countdown", "parameters": {"name": "a"}},
             "write it beside 'parameters'",

@@ -25,7 +25,12 @@ def returning(value: object) -> Callable[..., Any]:
 
 
 def make(reward: Any = exact, **options: Any) -> Task:
-    return Task(**({"name": "math", "train": ROWS, "test": [], "reward": reward} | options))
+    return Task(
+        **(
+            {"name": "math", "train": ROWS, "test": [], "reward": reward, "correct_at": 1.0}
+            | options
+        )
+    )
 
 
 def test_scores_in_one_call():
@@ -67,8 +72,8 @@ def test_torch_tensors_are_numbers():
 
 @pytest.mark.parametrize(
     "value",
-    [None, math.nan, math.inf, -math.inf, "1", True, np.True_, [1.0], 1j, Score(math.nan, 0.0), Score(1.0, 1.5),
-     Score(1.0, -0.1), Score(1.0, math.nan), np.array([1.0, 2.0])],
+    [None, math.nan, math.inf, -math.inf, 1e39, -1e39, 10**400, "1", np.str_("1"), [1.0], 1j, Score(math.nan, 0.0),
+     Score(1.0, 1.5), Score(1.0, -0.1), Score(1.0, math.nan), Score(1e39, 1.0), np.array([1.0, 2.0]), np.array([])],
 )  # fmt: skip
 def test_what_is_no_finite_number_names_task_and_prompt(value: object):
     with pytest.raises(
@@ -166,3 +171,137 @@ def test_async_rewards_are_refused():
 
 def test_repr_is_short():
     assert repr(make()) == "Task('math', 2 train rows, 0 test rows)"
+
+
+# ---- rows are the user's -----------------------------------------------------------------------------------
+def uses_up(text: str, row: Any) -> float:
+    """Right when every number is used once. It takes the row's own numbers out, one by one."""
+    for number in text.split("+"):
+        if int(number) not in row["numbers"]:
+            return 0.0
+        row["numbers"].remove(int(number))
+    return float(not row["numbers"])
+
+
+def test_a_reward_may_use_up_its_row():
+    row = {"prompt": [{"role": "user", "content": "use 3 and 4"}], "numbers": [3, 4]}
+    task = Task("sums", [row], [], each(uses_up), correct_at=1.0)
+    for _ in range(2):  # in the next epoch, too
+        assert task.score([row, row], ["3+4", "4+3"]) == [Score(1.0, 1.0)] * 2
+    assert task.train[0] == {
+        "prompt": [{"role": "user", "content": "use 3 and 4"}],
+        "numbers": [3, 4],
+    }
+
+
+def test_prompts_and_completions_are_copies_too():
+    def reward(prompts: Any, completions: Any, **_: Any) -> list[float]:
+        lengths = [
+            float(len(prompt) + len(completion))
+            for prompt, completion in zip(prompts, completions, strict=True)
+        ]
+        for messages in (*prompts, *completions):
+            messages.append(messages[0])
+            messages[0]["content"] = ""
+        return lengths
+
+    message = {"role": "user", "content": "hello"}
+    row, completion = {"prompt": [message]}, [{"role": "assistant", "content": "hi"}]
+    task = Task("chat", [row], [], reward)
+    for _ in range(2):
+        assert [s.reward for s in task.score([row, row], [completion, completion])] == [2.0, 2.0]
+    assert row == {"prompt": [{"role": "user", "content": "hello"}]}
+    assert completion == [{"role": "assistant", "content": "hi"}]
+
+
+def test_the_search_for_the_culprit_sees_the_row_as_it_was():
+    def reward(prompts: Any, completions: Any, numbers: Any, **_: Any) -> list[float]:
+        popped = [values.pop() for values in numbers]  # raises on a list that was used up before
+        if "bad" in completions:
+            raise ValueError("bad")
+        return [float(value) for value in popped]
+
+    row = {"prompt": "p", "numbers": [1]}
+    with pytest.raises(RewardError, match=r"prompt 1: .* raised ValueError: bad"):
+        Task("t", [row], [], reward).score([row, row], ["good", "bad"])
+
+
+# ---- rounding decides nothing ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("reward", "correct_at"),
+    [
+        (0.7 + 0.2 + 0.1, 1.0),
+        (sum([0.1] * 10), 1.0),
+        (np.float32(0.9), 0.9),
+        (3 * 0.1 * 1e6, 0.3e6),
+    ],
+)
+def test_rounding_does_not_make_an_answer_wrong(reward: Any, correct_at: float):
+    assert float(reward) < correct_at or reward == pytest.approx(correct_at)
+    assert (
+        make(returning([reward, 0.0]), correct_at=correct_at).score(ROWS, ["", ""])[0].accuracy
+        == 1.0
+    )
+
+
+@pytest.mark.parametrize(("reward", "correct_at"), [(0.99, 1.0), (0.9, 0.9001), (-1e-3, 0.0)])
+def test_what_is_short_of_it_is_wrong(reward: float, correct_at: float):
+    assert (
+        make(returning([reward, 0.0]), correct_at=correct_at).score(ROWS, ["", ""])[0].accuracy
+        == 0.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(-2.8e-17, 0.0), (1.0 + 2e-16, 1.0), (np.float32(0.3), pytest.approx(0.3))]
+)
+def test_accuracies_that_rounding_put_outside_are_at_the_edge(given: Any, kept: float):
+    assert make(returning([Score(1.0, given), 0.0])).score(ROWS, ["", ""])[0].accuracy == kept
+
+
+# ---- types with one meaning --------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "values", [[True, False], np.array([True, False]), [np.True_, 0], (1, False)]
+)
+def test_booleans_are_one_and_zero(values: Any):
+    assert make(returning(values)).score(ROWS, ["", ""]) == [Score(1.0, 1.0), Score(0.0, 0.0)]
+    assert make(returning([Score(2.0, True), 0.0])).score(ROWS, ["", ""])[0] == Score(2.0, 1.0)
+
+
+def test_tensors_mean_what_lists_mean():
+    torch = pytest.importorskip("torch")
+    lists = [[True, False], [1.0, 0.5], [1, 0]]
+    for values in lists:
+        expected = make(returning(values)).score(ROWS, ["", ""])
+        assert make(returning(torch.tensor(values))).score(ROWS, ["", ""]) == expected
+        assert make(returning(torch.tensor(values)[:, None])).score(ROWS, ["", ""]) == expected
+
+
+# ---- graded tasks ----------------------------------------------------------------------------------
+def graded(**options) -> Task:
+    def reward(completions, **_):
+        return [float(completion) for completion in completions]
+
+    return Task("essay", [{"prompt": "Write."}], [], reward, **options)
+
+
+def test_without_a_word_on_what_is_right_there_is_no_accuracy():
+    row = {"prompt": "Write."}
+    assert graded().score([row, row], ["0.9", "-2"]) == [Score(0.9, None), Score(-2.0, None)]
+    assert graded(correct_at=0.9).score([row], ["0.9"]) == [Score(0.9, 1.0)]
+
+    silent = Task(
+        "essay", [row], [], lambda completions, **_: [Score(0.5, None)] * len(completions)
+    )
+    assert silent.score([row], ["x"]) == [Score(0.5, None)]
+
+
+@pytest.mark.parametrize("limits", [(1.0, 0.0), (0.0, 0.0), (0.0,), (0.0, float("inf")), 3, "ab"])
+def test_a_range_that_is_none_is_refused(limits):
+    with pytest.raises(TaskError, match=r"task 'essay': reward_range is .*the lower one first"):
+        graded(reward_range=limits)
+
+
+def test_a_task_is_compared_by_its_accuracy_or_by_its_rewards():
+    with pytest.raises(TaskError, match="reward_range and correct_at are both given"):
+        graded(reward_range=(0.0, 1.0), correct_at=1.0)

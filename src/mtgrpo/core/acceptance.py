@@ -1,4 +1,4 @@
-"""Estimates of the acceptance rate ``a_k``: the share of task k's generated groups that pass the filter."""
+"""Estimates of the acceptance rate ``a_k``: the share of task k's groups that pass the filter."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtgrpo.core.described import Described
-from mtgrpo.core.quotas import Floats, Ints
-from mtgrpo.core.types import State
+from mtgrpo.core.types import Floats, Ints, State
 from mtgrpo.errors import ConfigError, unknown
 
 
@@ -18,11 +17,21 @@ class AcceptanceEstimate(Described, ABC):
 
     @abstractmethod
     def bind(self, num_tasks: int, families: Sequence[int] | None = None) -> None:
-        """Start afresh for that many tasks; `families` numbers the family of each, None when they have none."""
+        """Start afresh.
+
+        Args:
+            num_tasks: K.
+            families: Number of the family of each task; None when they have none.
+        """
 
     @abstractmethod
     def observe(self, generated: Ints, accepted: Ints) -> None:
-        """Take in a round: groups generated and accepted per task. Tasks without groups keep their rate."""
+        """Take in a round. Tasks without groups keep their rate.
+
+        Args:
+            generated: Groups generated per task, shape (K,).
+            accepted: Of those, the groups accepted.
+        """
 
     def end_step(self) -> None:
         """Called by the mixer when a step is closed."""
@@ -33,7 +42,7 @@ class AcceptanceEstimate(Described, ABC):
 
     @abstractmethod
     def evidence(self) -> Floats:
-        """Groups' worth of evidence behind each rate; infinite for an estimate that claims no error."""
+        """Groups' worth of evidence behind each rate; infinite where no error is claimed."""
 
     @abstractmethod
     def state_dict(self) -> State:
@@ -47,47 +56,56 @@ class AcceptanceEstimate(Described, ABC):
 class CountedAcceptance(AcceptanceEstimate):
     """Accepted over generated, older steps fading, each step weighing as many groups as it had.
 
-    ``a_k = (accepted_k + prior * a_family) / (generated_k + prior)``: the posterior mean under a beta prior, whose mean
-    is the rate of the task's family, which in turn leans on that of all tasks, which starts at 1. So one group says
-    less than thirty, a new task is taken for one like its family, and of a thousand tasks each is known after a few.
+    ``a_k = (accepted_k + prior * a_family) / (generated_k + prior)``: the posterior
+    mean under a beta prior, whose mean is the rate of the task's family, which in turn
+    leans on that of all tasks, which starts at 1. So one group says less than thirty, a
+    new task is taken for one like its family, and of a thousand tasks each is known
+    after a few.
 
     Args:
-        decay: What a count keeps of its weight per further step in which its task was sampled, in [0, 1).
+        decay: What a count keeps of its weight per further step in which its task was
+            sampled, in [0, 1).
         prior: Weight, in groups, of the family's rate.
     """
 
     def __init__(self, decay: float = 0.8, prior: float = 2.0) -> None:
         if not (0 <= decay < 1 and 0 < prior < np.inf):
             raise ConfigError(
-                f"CountedAcceptance: decay={decay}, prior={prior}; decay must be in [0, 1) and prior above 0"
+                f"CountedAcceptance: decay={decay}, prior={prior}; "
+                "decay must be in [0, 1) and prior above 0"
             )
         self.decay, self.prior = decay, prior
         self.bind(0)
 
     def bind(self, num_tasks: int, families: Sequence[int] | None = None) -> None:
         self._generated, self._accepted = np.zeros(num_tasks), np.zeros(num_tasks)
-        self._seen = np.zeros(num_tasks, dtype=bool)
-        self._families = np.array(
-            families if families is not None else [0] * num_tasks, dtype=np.int64
-        )
+        self._was_seen = np.zeros(num_tasks, dtype=bool)  # in the step under way
+
+        numbers = [0] * num_tasks if families is None else families
+        self._families = np.array(numbers, dtype=np.int64)
 
     def observe(self, generated: Ints, accepted: Ints) -> None:
-        # What a step finds out fades with the next one: its rounds come from one policy and count alike.
-        fade = np.where((generated > 0) & ~self._seen, self.decay, 1.0)
+        # What a step finds fades with the next one: its rounds come from one policy and
+        # count alike.
+        is_first = (generated > 0) & ~self._was_seen
+        fade = np.where(is_first, self.decay, 1.0)
+
         self._generated = self._generated * fade + generated
         self._accepted = self._accepted * fade + accepted
-        self._seen |= generated > 0
+        self._was_seen |= generated > 0
 
     def end_step(self) -> None:
-        self._seen[:] = False
+        self._was_seen[:] = False
 
     def rates(self) -> Floats:
         overall = (self._accepted.sum() + 1.0) / (self._generated.sum() + 1.0)
-        accepted, generated = self._of_families(self._accepted), self._of_families(self._generated)
+
+        accepted, generated = self._by_family(self._accepted), self._by_family(self._generated)
         families = self._posterior(accepted, generated, overall)
+
         return self._posterior(self._accepted, self._generated, families[self._families])
 
-    def _of_families(self, counts: Floats) -> Floats:
+    def _by_family(self, counts: Floats) -> Floats:
         return np.bincount(self._families, counts).astype(np.float64)
 
     def _posterior(self, accepted: Floats, generated: Floats, mean: Floats | float) -> Floats:
@@ -100,25 +118,28 @@ class CountedAcceptance(AcceptanceEstimate):
         return {
             "generated": self._generated.tolist(),
             "accepted": self._accepted.tolist(),
-            "seen": self._seen.tolist(),
+            "was_seen": self._was_seen.tolist(),
         }
 
     def load_state_dict(self, state: State) -> None:
         self._generated = np.array(state["generated"], dtype=np.float64)
         self._accepted = np.array(state["accepted"], dtype=np.float64)
-        self._seen = np.array(state["seen"], dtype=bool)
+        self._was_seen = np.array(state["was_seen"], dtype=bool)
 
 
 class EmaAcceptance(AcceptanceEstimate):
-    """Moving average of the filtered share: ``rho <- decay rho + (1 - decay) rho_observed``, ``a = 1 - rho``.
+    """Moving average of the filtered share rho; ``a = 1 - rho``.
+
+    ``rho <- decay rho + (1 - decay) rho_observed``, starting at 0.
 
     Args:
         decay: What rho keeps of its past per observation, in [0, 1).
-        per: ``"round"``: each round is an observation, and the step's next round is sized by it. ``"step"``: rho
-            stands still during a step, whose rounds together are one observation (paper).
+        per: ``"round"``: each round is an observation, and the step's next round is
+            sized by it. ``"step"``: rho stands still during a step, whose rounds
+            together are one observation (paper).
 
-    Source: paper, section 4.2 and Algorithm 2, where rho_t is given to a step; released code with decay 0.9,
-    starting at rho = 0.
+    Source: paper, section 4.2 and Algorithm 2, where rho_t is given to a step; released
+    code with decay 0.9.
     """
 
     def __init__(self, decay: float = 0.9, per: str = "round") -> None:
@@ -126,16 +147,21 @@ class EmaAcceptance(AcceptanceEstimate):
             raise ConfigError(f"EmaAcceptance: decay={decay}; it must be in [0, 1)")
         if per not in ("round", "step"):
             raise ConfigError(unknown("EmaAcceptance", "per", per, ("round", "step")))
+
         self.decay, self.per = decay, per
         self.bind(0)
 
     def bind(self, num_tasks: int, families: Sequence[int] | None = None) -> None:
         self._filtered_rate = np.zeros(num_tasks)
-        self._generated: Ints = np.zeros(num_tasks, dtype=np.int64)  # of the observation under way
+
+        # The counts of the observation under way.
+        self._generated: Ints = np.zeros(num_tasks, dtype=np.int64)
         self._accepted: Ints = np.zeros(num_tasks, dtype=np.int64)
 
     def observe(self, generated: Ints, accepted: Ints) -> None:
-        self._generated, self._accepted = self._generated + generated, self._accepted + accepted
+        self._generated = self._generated + generated
+        self._accepted = self._accepted + accepted
+
         if self.per == "round":
             self._fold_in()
 
@@ -145,13 +171,11 @@ class EmaAcceptance(AcceptanceEstimate):
     def _fold_in(self) -> None:
         seen = self._generated > 0
         filtered = 1.0 - self._accepted[seen] / self._generated[seen]
-        self._filtered_rate[seen] = (
-            self.decay * self._filtered_rate[seen] + (1 - self.decay) * filtered
-        )
-        self._generated, self._accepted = (
-            np.zeros_like(self._generated),
-            np.zeros_like(self._accepted),
-        )
+        kept = self.decay * self._filtered_rate[seen]
+
+        self._filtered_rate[seen] = kept + (1 - self.decay) * filtered
+        self._generated = np.zeros_like(self._generated)
+        self._accepted = np.zeros_like(self._accepted)
 
     def rates(self) -> Floats:
         return 1.0 - self._filtered_rate

@@ -12,9 +12,9 @@ from mtgrpo.errors import ConfigError
 class Described:
     """Base of rules, samplers, planners and estimates: ``repr`` shows the call that makes it.
 
-    A subclass keeps each argument of its constructor in an attribute of the same name. Where that
-    name is taken, by a method or by what was made of the argument, the argument as given has an
-    underscore after its name: ``weights_`` for ``weights``.
+    A subclass keeps each argument of its constructor in an attribute of the same name.
+    Where that name is taken, by a method or by what was made of the argument, the
+    argument as given has an underscore after its name: ``weights_`` for ``weights``.
     """
 
     def __repr__(self) -> str:

@@ -1,11 +1,13 @@
 """Which groups carry a gradient: group -> keep, or drop and why.
 
-GRPO's advantage is ``(reward - mean) / std`` within a group, so a group of equal rewards moves nothing
-(a zero-gradient group). Filtering on the *shaped* reward alone lets groups through in which every
-completion is wrong and only the format differs; training on those has destroyed policies in other systems.
-`informative`, the default, therefore asks that correctness varies and that the reward varies too.
+GRPO's advantage is ``(reward - mean) / std`` within a group, so a group of equal rewards moves
+nothing (a zero-gradient group). Filtering on the *shaped* reward alone lets groups through in which
+every completion is wrong and only the format differs; training on those has destroyed policies in
+other systems. `informative`, the default, therefore asks that correctness varies and that the
+reward varies too. Where nothing is known about right and wrong, in graded groups, the reward alone
+is asked.
 
-Numbers are compared within `mtgrpo.core.types.TOLERANCE`: rewards are sums, and rounding decides nothing.
+Numbers are compared within `mtgrpo.core.types.TOLERANCE`: rounding decides nothing.
 """
 
 from __future__ import annotations
@@ -30,11 +32,14 @@ _SAME_ACCURACY = Verdict(False, "constant_accuracy")
 def informative(group: Group) -> Verdict:
     """Keep when accuracy varies among the completions, and reward too. The default.
 
-    Completions whose reward is NaN are ignored; a group without two scorable completions is dropped.
+    Completions whose reward is NaN are ignored; a group without two scorable
+    completions is dropped.
     """
     accuracies, rewards = _scorable(group)
     if len(rewards) < 2:
         return _UNSCORABLE
+    if group.is_graded:
+        return _CONSTANT if all_equal(rewards) else _KEEP
 
     if all_equal(accuracies):
         if at_least(accuracies[0], 1.0):
@@ -44,24 +49,28 @@ def informative(group: Group) -> Verdict:
 
 
 def strict(group: Group) -> Verdict:
-    """Keep when at least one completion is correct and at least one is not (paper, 3-task setting).
+    """Keep when a completion is correct and another is not (paper, 3-task setting).
 
-    A constant reward is dropped all the same: it has no gradient. (With the paper's rewards it cannot occur here.)
+    A constant reward is dropped all the same: it has no gradient. (With the paper's
+    rewards it cannot occur here.)
     """
     accuracies, rewards = _scorable(group)
-    if not accuracies:
+    if not rewards:
         return _UNSCORABLE
+    if group.is_graded:
+        return _CONSTANT if all_equal(rewards) else _KEEP
 
     num_correct = sum(at_least(a, 1.0) for a in accuracies)
     if num_correct == 0:
         return _ALL_WRONG
+
     if num_correct == len(accuracies):
         return _ALL_CORRECT
     return _CONSTANT if all_equal(rewards) else _KEEP
 
 
 def lenient(group: Group) -> Verdict:
-    """Keep when the reward varies, even if only through the format reward (paper, 9-task setting)."""
+    """Keep when the reward varies, be it through the format reward (paper, 9-task setting)."""
     _, rewards = _scorable(group)
     if not rewards:
         return _UNSCORABLE
@@ -71,7 +80,8 @@ def lenient(group: Group) -> Verdict:
 def released_lenient(group: Group) -> Verdict:
     """As the released 9-task code: drop only rewards that are all 0 or all 1.
 
-    A group whose rewards are all 0.1 passes, though it has no gradient. Kept for fidelity alone.
+    A group whose rewards are all 0.1 passes, though it has no gradient. Kept for
+    fidelity alone.
     """
     _, rewards = _scorable(group)
     if not rewards:
@@ -83,7 +93,7 @@ def released_lenient(group: Group) -> Verdict:
 
 
 def keep_all(group: Group) -> Verdict:
-    """Keep every group: plain GRPO. One in which nothing could be scored has nothing to train on."""
+    """Keep every group (plain GRPO) but one in which nothing could be scored."""
     return _UNSCORABLE if math.isnan(group.mean_reward) else _KEEP
 
 
@@ -110,13 +120,16 @@ def get_filter(group_filter: str | GroupFilter) -> GroupFilter:
 
 
 def informative_filter(group_filter: GroupFilter) -> GroupFilter:
-    """What says whether groups carry a gradient: the filter itself or, where every group is kept, the default one."""
+    """What says whether a group carries a gradient: the filter, or the default for "none"."""
     return informative if group_filter is keep_all else group_filter
 
 
 def _scorable(group: Group) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    # Accuracies and rewards of the completions that could be scored.
     rewards = group.rewards
     if not math.isnan(math.fsum(rewards)):
         return group.accuracies, rewards
+
     known = [i for i, r in enumerate(rewards) if not math.isnan(r)]
-    return tuple(group.accuracies[i] for i in known), tuple(rewards[i] for i in known)
+    accuracies = () if group.is_graded else tuple(group.accuracies[i] for i in known)
+    return accuracies, tuple(rewards[i] for i in known)

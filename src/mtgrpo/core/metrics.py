@@ -26,9 +26,10 @@ def relative_change(accuracies: Mapping[str, float], baseline: Mapping[str, floa
     """
     if accuracies.keys() != baseline.keys():
         raise ConfigError(
-            f"relative change: tasks {sorted(accuracies)} against baseline tasks {sorted(baseline)}; "
-            "both runs need the same tasks"
+            f"relative change: tasks {sorted(accuracies)} against baseline tasks "
+            f"{sorted(baseline)}; both runs need the same tasks"
         )
+
     zero = sorted(k for k, v in baseline.items() if v == 0)
     if zero:
         raise ConfigError(
@@ -40,7 +41,13 @@ def relative_change(accuracies: Mapping[str, float], baseline: Mapping[str, floa
 def first_reached(
     costs: Sequence[float], values: Sequence[float], threshold: float
 ) -> float | None:
-    """The cost (steps, rollouts, seconds) of the first evaluation that reaches `threshold`, or None."""
+    """The cost of the first evaluation that reaches `threshold`; None if none does.
+
+    Args:
+        costs: What each evaluation had cost by then: steps, rollouts or seconds.
+        values: What it found, in the same order.
+        threshold: Reached from this value on, within `mtgrpo.core.types.TOLERANCE`.
+    """
     for cost, value in zip(costs, values, strict=True):
         if at_least(value, threshold):
             return cost
@@ -50,7 +57,10 @@ def first_reached(
 def filtered_shares(
     weights: Mapping[str, float], acceptance_rates: Mapping[str, float]
 ) -> dict[str, float]:
-    """The shares ``z_k a_k / sum_j z_j a_j`` that a task-blind filter turns weights into (paper, section 3)."""
+    """The shares ``z_k a_k / sum_j z_j a_j`` that a task-blind filter leaves of the weights.
+
+    All are 0 where nothing is accepted. Source: paper, section 3.
+    """
     mass = {k: z * acceptance_rates[k] for k, z in weights.items()}
     total = sum(mass.values())
     return {k: m / total if total else 0.0 for k, m in mass.items()}

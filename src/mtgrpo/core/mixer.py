@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,40 +11,54 @@ import numpy as np
 from mtgrpo.core.advantages import mean_abs_advantage
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.report import StepReport
+from mtgrpo.core.reward_scale import RewardScale
 from mtgrpo.core.round_stats import RoundStats
 from mtgrpo.core.sampler import RatioPreservingSampler
-from mtgrpo.core.types import State, check_task_names
-from mtgrpo.core.weightings.base import GroupCounts, TaskWeighting, check_same_tasks
+from mtgrpo.core.silence import SilentTasks
+from mtgrpo.core.types import Group, State, check_same_tasks, check_task_names
+from mtgrpo.core.weightings.base import GroupCounts, TaskWeighting
 from mtgrpo.core.weightings.improvement_aware import ImprovementAware
 from mtgrpo.errors import ConfigError, StateError, unknown
 
 TASK_REWARDS = ("accuracy", "reward")
-STATE_VERSION = 2
+OBSERVATIONS = ("step", "round")
+STATE_VERSION = 4
 
 
 class TaskMixer:
-    """Decides which task's prompts to roll out, which groups to train on, and how the task weights move.
+    """Decides which prompts to roll out, which groups to train on, and how the weights move.
 
-        mixer = TaskMixer(["countdown", "zebra", "arc"], batch_size=32, weighting=ImprovementAware(lam=0.2))
+        mixer = TaskMixer(["countdown", "zebra", "arc"], batch_size=32)
         batch = mixer.new_batch()                  # quotas from the weights
-        while request := batch.ask():              # {"arc": 12, "zebra": 4}: prompts to roll out now
+        while request := batch.ask():              # {"arc": 12, "zebra": 4}: prompts to roll out
             batch.tell(engine.rollout(request))    # every group, informative or not
         engine.train(batch.groups)
         mixer.update()                             # weights move
         log(mixer.metrics())
 
-    The same seed and the same results give the same requests, on every rank of a distributed job.
+    The same seed and the same results give the same requests, on every rank of a
+    distributed job.
 
     Args:
         tasks: Task names.
         batch_size: Groups per training batch (the paper's B, in prompts).
         weighting: Rule for the task weights; default `ImprovementAware()`.
         sampler: Rule for filling a batch; default `RatioPreservingSampler()`.
-        task_reward: What J_k is: the mean ``"accuracy"`` of all generated groups, or their mean ``"reward"``.
-        observe: ``"step"``: J_k is observed once a step, over all its groups; ``"round"``: once per generation
-            round, as in the released code.
+        task_reward: What J_k is: the mean ``"accuracy"`` of all generated groups, or
+            their mean ``"reward"``.
+        observe: ``"step"``: J_k is observed once a step, over all its groups;
+            ``"round"``: once per generation round, as in the released code.
         families: Family of each task that has one; estimates are shared within it.
-        seed: Of all the mixer's randomness.
+        reward_ranges: Lowest and highest reward of each task of which only rewards are known, for
+            those where that is known; the others' are learnt, see `RewardScale`.
+        seed: Seed of all the mixer's randomness.
+
+    Attributes:
+        step: Steps closed so far.
+        num_rollouts: Completions generated in them.
+        num_groups: Groups generated in them.
+        report: Bookkeeping of the last closed step; None before the first, and after a
+            resume.
     """
 
     def __init__(
@@ -57,24 +71,30 @@ class TaskMixer:
         task_reward: str = "accuracy",
         observe: str = "step",
         families: Mapping[str, str] | None = None,
+        reward_ranges: Mapping[str, tuple[float, float]] | None = None,
         seed: int = 0,
     ) -> None:
         if task_reward not in TASK_REWARDS:
             raise ConfigError(unknown("TaskMixer", "task_reward", task_reward, TASK_REWARDS))
-        if observe not in ("step", "round"):
-            raise ConfigError(unknown("TaskMixer", "observe", observe, ("step", "round")))
-        self.tasks = check_task_names(tasks, "TaskMixer")
-        self.weighting = weighting or ImprovementAware()
-        self.weighting.claim(self.tasks)
-        self.sampler = (sampler or RatioPreservingSampler()).bind(self.tasks, batch_size, families)
+        if observe not in OBSERVATIONS:
+            raise ConfigError(unknown("TaskMixer", "observe", observe, OBSERVATIONS))
+
         self.task_reward, self.observe = task_reward, observe
+        self.tasks = check_task_names(tasks, "TaskMixer")
+        self.weighting = (weighting or ImprovementAware()).bind(self.tasks, for_mixer=True)
+        self.sampler = (sampler or RatioPreservingSampler()).bind(self.tasks, batch_size, families)
+
         self.step = 0
         self.num_rollouts = 0
         self.num_groups = 0
+        self.report: StepReport | None = None
+
         self._rng = np.random.default_rng(seed)
         self._batch: Batch | None = None
-        self._accuracy: dict[str, float] = {}  # the last one observed, per task
-        self.report: StepReport | None = None
+        self._scores: dict[str, float] = {}  # the last one observed, per task
+        self._graded: set[str] = set()
+        self.reward_scale = RewardScale(reward_ranges)
+        self._silent = SilentTasks()
 
     @property
     def batch_size(self) -> int:
@@ -103,9 +123,6 @@ class TaskMixer:
         self._batch = self.sampler.new_batch(self.weighting.weight_array(), self.step, self._rng)
         return self._batch
 
-    def _task_rewards(self, stats: RoundStats) -> dict[str, float]:
-        return stats.mean_rewards() if self.task_reward == "reward" else stats.mean_accuracies()
-
     def update(
         self, improvements: Mapping[str, float] | Sequence[Mapping[str, float]] | None = None
     ) -> None:
@@ -113,9 +130,10 @@ class TaskMixer:
 
         Args:
             improvements: I_k as the engine measured them, for weightings that use them
-                (``weighting.uses_improvements``): one mapping, or one per minibatch. Rules that move once per
-                minibatch count the mappings, so give an empty one for each where nothing was measured. Left out,
-                the step counts as one minibatch.
+                (``weighting.uses_improvements``): one mapping, or one per minibatch.
+                Rules that move once per minibatch count the mappings, so give an empty
+                one for each where nothing was measured. Left out, the step counts as
+                one minibatch.
 
         Raises:
             StateError: There is no batch, or it is still being filled.
@@ -123,42 +141,92 @@ class TaskMixer:
         batch = self._batch
         if batch is None:
             raise StateError(f"step {self.step}: update() without a batch; call new_batch() first")
-        groups = batch.groups  # refuses an unfinished batch
-        total = batch.totals()
-        self._accuracy.update(total.mean_accuracies())
+
+        if not batch.done:
+            raise StateError(
+                f"step {self.step}: its batch is still being filled; "
+                "call ask() and tell() until ask() returns {}"
+            )
+
         weights = self.weighting.weights()
-        advantages = None
-        if self.weighting.uses_advantages:
-            sums: dict[str, list[float]] = {}
-            for group in groups:
-                sums.setdefault(group.task, []).append(mean_abs_advantage(group.rewards))
-            advantages = {task: sum(values) / len(values) for task, values in sums.items()}
-        if not groups and improvements is None:
-            improvements = {}  # nothing was trained on: no improvement, rather than a missing one
-        rounds = batch.rounds if self.observe == "round" else [total]
-        self.weighting.update(
-            task_rewards=[self._task_rewards(stats) for stats in rounds],
-            improvements=improvements,
-            mean_abs_advantages=advantages,
-            counts=GroupCounts(
-                total.num_scored, batch.num_informative, Counter(group.task for group in groups)
-            ),
+        total = batch.counts.totals()
+        for task, rewards in batch.counts.graded_rewards.items():
+            self.reward_scale.observe(task, rewards)
+        self._graded |= total.num_graded.keys()
+        self._scores.update(self._mean_scores(total))
+        self._silent.observe(
+            total.num_scored,
+            batch.counts.num_informative,
+            batch.counts.num_varied,
+            batch.counts.highest_reward,
         )
-        self.num_rollouts += batch.num_rollouts
-        self.num_groups += batch.num_generated
+        self._update_weighting(batch, total, improvements)
+
+        self.num_rollouts += batch.counts.num_rollouts
+        self.num_groups += batch.counts.num_generated
         self.report = StepReport.of(
             batch,
             weights,
-            self._accuracy,
+            self._scores,
+            graded=self._graded,
             num_expired=self.sampler.bank.num_expired,
-            notices=self.weighting.notices(),
+            notices=self.weighting.notices() | self._notices(batch),
         )
+
         self.sampler.close(batch, self.step)
         self.step += 1
         self._batch = None
 
+    def _update_weighting(
+        self,
+        batch: Batch,
+        total: RoundStats,
+        improvements: Mapping[str, float] | Sequence[Mapping[str, float]] | None,
+    ) -> None:
+        if not batch.groups and improvements is None:
+            improvements = {}  # nothing was trained on: no improvement, rather than a missing one
+
+        rounds = batch.counts.rounds if self.observe == "round" else [total]
+        trained = Counter(group.task for group in batch.groups)
+
+        advantages = None
+        if self.weighting.uses_advantages:
+            advantages = _mean_abs_advantages(batch.groups)
+
+        self.weighting.update(
+            task_rewards=[self._task_rewards(stats) for stats in rounds],
+            improvements=improvements,
+            mean_abs_advantages=advantages,
+            counts=GroupCounts(total.num_scored, batch.counts.num_informative, trained),
+        )
+
+    def _notices(self, batch: Batch) -> dict[str, str]:
+        if batch.groups:
+            return self._silent.notices()
+
+        # Whatever the reason: a step that trains on nothing is never passed over in silence.
+        notices: dict[str, str] = {}
+        for task, reasons in batch.counts.dropped.items():
+            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+            notices[task] = f"gave nothing to train on, nor did any other task ({counts})"
+        return notices | self._silent.notices()
+
+    def _task_rewards(self, stats: RoundStats) -> dict[str, float]:
+        scores = self._mean_scores(stats)
+        if self.task_reward == "accuracy":
+            return scores
+        # Rewards of graded tasks are on scales of their own: they are compared on the common one.
+        graded = {task: score for task, score in scores.items() if task in stats.num_graded}
+        return stats.mean_rewards() | graded
+
+    def _mean_scores(self, stats: RoundStats) -> dict[str, float]:
+        """Per task, in [0, 1]: the mean accuracy, or the mean reward on its scale if graded."""
+        rewards = stats.mean_rewards()
+        graded = {task: self.reward_scale.level(task, rewards[task]) for task in stats.num_graded}
+        return stats.mean_accuracies() | graded
+
     def metrics(self) -> dict[str, float]:
-        """Figures of the last closed step; docs/metrics.md has a line for each. Empty before the first."""
+        """Figures of the last closed step, see docs/metrics.md; empty before the first."""
         return {} if self.report is None else self.report.metrics() | self.weighting.metrics()
 
     def state_dict(self) -> State:
@@ -173,34 +241,51 @@ class TaskMixer:
             "rng": self._rng.bit_generator.state,
             "weighting": self.weighting.state_dict(),
             "sampler": self.sampler.state_dict(),
-            "accuracy": dict(self._accuracy),
+            "scores": dict(self._scores),
+            "graded": sorted(self._graded),
+            "scale": self.reward_scale.state_dict(),
+            "silent": self._silent.state_dict(),
             "batch": None if self._batch is None else self._batch.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue exactly where the saved mixer stood. Groups of an open batch come back without payloads.
+        """Continue exactly where the saved mixer stood; groups come back without payloads.
 
         Raises:
-            StateError: Saved by another version, for other tasks, another batch size or another weighting rule.
+            StateError: Saved by another version, for other tasks, another batch size or
+                another weighting rule.
         """
         if state.get("version") != STATE_VERSION:
             raise StateError(
                 f"mixer: state version {state.get('version')!r}; this mtgrpo reads {STATE_VERSION}"
             )
+
         check_same_tasks("mixer", state["tasks"], self.tasks)
         if state["batch_size"] != self.batch_size:
             raise StateError(
                 f"mixer: saved with batch_size {state['batch_size']}, now {self.batch_size}; "
                 "resume with the same number of groups per step"
             )
+
         self.weighting.load_state_dict(state["weighting"])
         self.sampler.load_state_dict(state["sampler"])
         self._rng.bit_generator.state = state["rng"]
+
         self.step = int(state["step"])
         self.num_rollouts, self.num_groups = int(state["num_rollouts"]), int(state["num_groups"])
-        self._accuracy = dict(state["accuracy"])
         self.report = None
+        self._scores = dict(state["scores"])
+        self._graded = set(state["graded"])
+        self.reward_scale.load_state_dict(state["scale"])
+        self._silent.load_state_dict(state["silent"])
+
         self._batch = None
         if state["batch"] is not None:
-            self._batch = Batch(self.sampler, self.weighting.weight_array(), None, self._rng)
-            self._batch.load_state_dict(state["batch"])
+            self._batch = self.sampler.restore_batch(state["batch"], self._rng)
+
+
+def _mean_abs_advantages(groups: Iterable[Group]) -> dict[str, float]:
+    by_task: dict[str, list[float]] = {}
+    for group in groups:
+        by_task.setdefault(group.task, []).append(mean_abs_advantage(group.rewards))
+    return {task: sum(values) / len(values) for task, values in by_task.items()}

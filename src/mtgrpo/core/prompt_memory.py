@@ -1,25 +1,29 @@
-"""Which prompts are not worth asking again soon: one byte for each, and what asking them anyway has shown.
+"""Which prompts are not worth asking again soon, in one byte for each.
 
-A prompt whose last group was all right or all wrong will often give such a group again, which moves nothing. Each time
-the stream comes to such a prompt it is asked with a chance below 1, else passed over. How small the chance is follows
-from what happens when such prompts *are* asked: half as many informative groups as from other prompts, half the
-chance. Where one constant group says little (few completions, a policy that moves fast), little is passed over.
+A prompt whose last group was all right or all wrong will often give such a group again,
+which moves nothing. Each time the stream comes to such a prompt it is asked with a
+chance below 1, else passed over. How small the chance is follows from what happens when
+such prompts *are* asked: half as many informative groups as from other prompts, half
+the chance. Where one constant group says little (few completions, a policy that moves
+fast), little is passed over.
 
-What is asked is then no fair sample of a task's prompts any more. `Draw` carries what it takes to see the task as a
-whole all the same: `fair_mean` of what `Draw.corrected` returns.
+What is asked is then no fair sample of a task's prompts any more. `Draw` carries what
+it takes to see the task as a whole all the same: `fair_mean` of what `Draw.corrected`
+returns.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import math
 import zlib
 from dataclasses import dataclass
 
 from mtgrpo.core.types import Draw, State
 from mtgrpo.errors import StateError
 
-# 4 MB a task. Whoever has more prompts than this will not see one of them twice.
+# 4 MB a task. Of more prompts than this a run will not see one twice.
 MOST_PROMPTS = 2**22
 # A prompt is asked at least every eighth time: a policy that has changed is noticed.
 LEAST_CHANCE = 1 / 8
@@ -30,20 +34,24 @@ WINDOW = 256
 
 
 def fair_mean(asked_sum: float, num_asked: int, num_skipped: int, num_right: int) -> float:
-    """The mean over all prompts that the stream came to, asked or passed over; without bias from one group on.
+    """The mean over all prompts that the stream came to, asked or passed over; unbiased.
+
+    How many are asked is fixed and how many are passed over on the way is not, so n of
+    N asked is no fair share: ``(n - 1) / (N - 1)`` is, as the last one is always asked.
 
     Args:
         asked_sum: Sum over the prompts asked, each as `Draw.corrected` returns it.
         num_asked: How many these are, at least 1.
         num_skipped: Prompts passed over before them.
-        num_right: Of those, the ones predicted right: their value is 1, that of the others 0.
+        num_right: Of those, the ones predicted right: their value is 1, that of the
+            others 0.
 
-    How many are asked is fixed and how many are passed over on the way is not, so n of N asked is no fair share:
-    (n - 1) of (N - 1) is, as the last one is always asked. Source: inverse sampling, Haldane, Biometrika 1945.
+    Source: inverse sampling, Haldane, Biometrika 1945.
     """
     asked = asked_sum / num_asked
     if num_skipped == 0:
         return asked
+
     share = (num_asked - 1) / (num_asked + num_skipped - 1)
     return share * asked + (1 - share) * num_right / num_skipped
 
@@ -57,7 +65,8 @@ class MemoryTally:
         skipped: Prompts passed over.
         probes: Prompts asked whose last group was constant.
         informative: Informative groups among those asked.
-        expected: Informative groups that asking every prompt would have given, estimated without bias.
+        expected: Informative groups that asking every prompt would have given,
+            estimated without bias.
     """
 
     asked: int = 0
@@ -68,10 +77,10 @@ class MemoryTally:
 
     @property
     def acceptance_unskipped(self) -> float:
-        """The acceptance rate without the memory, from these groups; at most 1, and 0 when there were none."""
-        return (
-            min(1.0, fair_mean(self.expected, self.asked, self.skipped, 0)) if self.asked else 0.0
-        )
+        """The acceptance rate as it would be without the memory; 0 when there were no groups."""
+        if not self.asked:
+            return 0.0
+        return min(1.0, fair_mean(self.expected, self.asked, self.skipped, 0))
 
     @property
     def skipped_rate(self) -> float:
@@ -87,13 +96,13 @@ class PromptMemory:
     """
 
     def __init__(self, size: int) -> None:
-        # 0: nothing known, or informative; 1 to 3: so often all wrong; 4 to 6: so often (less 3) all right.
+        # 0: nothing known, or informative; 1 to 3: so often all wrong; 4 to 6: so often
+        # (less 3) all right.
         self._codes = bytearray(min(size, MOST_PROMPTS))
+
+        # Optimistic: at first all are asked.
         num_codes = 1 + 2 * MOST_IN_A_ROW
-        self._asked, self._informative = (
-            [1.0] * num_codes,
-            [1.0] * num_codes,
-        )  # optimistic: at first all are asked
+        self._asked, self._informative = [1.0] * num_codes, [1.0] * num_codes
         self._tally = MemoryTally()
 
     def chance(self, row: int) -> float:
@@ -101,14 +110,13 @@ class PromptMemory:
         code = self._code(row)
         if code == 0:
             return 1.0
-        rate, usual = (
-            self._informative[code] / self._asked[code],
-            self._informative[0] / self._asked[0],
-        )
+
+        rate = self._informative[code] / self._asked[code]
+        usual = self._informative[0] / self._asked[0]
         return min(1.0, max(LEAST_CHANCE, rate / usual))
 
     def predicted(self, row: int) -> float | None:
-        """The accuracy to expect of the prompt's next group: 0 or 1; None where nothing is known."""
+        """The accuracy to expect of the prompt's next group, 0 or 1; None where it is not known."""
         code = self._code(row)
         return None if code == 0 else float(code > MOST_IN_A_ROW)
 
@@ -117,26 +125,24 @@ class PromptMemory:
 
         Args:
             draw: How its prompt was drawn.
-            accuracy: Mean accuracy of its completions; NaN, when none could be scored, says nothing of the prompt.
+            accuracy: Mean accuracy of its completions; NaN, when none could be scored,
+                says nothing of the prompt.
             is_informative: Whether it carries a gradient.
         """
-        tally, is_probe = self._tally, draw.predicted is not None
+        tally = self._tally
         tally.asked += 1
         tally.skipped += draw.num_skipped
-        tally.probes += is_probe
+        tally.probes += draw.predicted is not None
         tally.informative += is_informative
         tally.expected += is_informative / draw.chance
-        if accuracy != accuracy or draw.row >= len(self._codes):
+
+        if math.isnan(accuracy) or draw.row >= len(self._codes):
             return
+
         code = self._codes[draw.row]
         self._asked[code] += 1 - self._asked[code] / WINDOW
         self._informative[code] += is_informative - self._informative[code] / WINDOW
-        if is_informative:
-            self._codes[draw.row] = 0
-        else:
-            first = 1 + MOST_IN_A_ROW * (accuracy >= 0.5)
-            again = first <= code < first + MOST_IN_A_ROW
-            self._codes[draw.row] = min(code + 1, first + MOST_IN_A_ROW - 1) if again else first
+        self._codes[draw.row] = _next_code(code, accuracy, is_informative)
 
     def end_step(self) -> MemoryTally:
         """What happened since the last call."""
@@ -147,7 +153,7 @@ class PromptMemory:
         return self._codes[row] if row < len(self._codes) else 0
 
     def state_dict(self) -> State:
-        """Everything but the tally of an unfinished step; a task of 10,000 prompts takes 1 to 3 KB."""
+        """Everything but the tally of an unfinished step; 1 to 3 KB for 10,000 prompts."""
         return {
             "codes": base64.b64encode(zlib.compress(bytes(self._codes))).decode("ascii"),
             "asked": list(self._asked),
@@ -166,10 +172,23 @@ class PromptMemory:
             raise StateError(
                 f"prompt memory: the state is damaged ({error}); use another checkpoint"
             ) from error
+
         if len(codes) != len(self._codes):
             raise StateError(
-                f"prompt memory: saved for {len(codes)} prompts, now {len(self._codes)}; resume with the same rows"
+                f"prompt memory: saved for {len(codes)} prompts, now {len(self._codes)}; "
+                "resume with the same rows"
             )
+
         self._codes = bytearray(codes)
         self._asked, self._informative = list(state["asked"]), list(state["informative"])
         self._tally = MemoryTally()
+
+
+def _next_code(code: int, accuracy: float, is_informative: bool) -> int:
+    """What is known of a prompt after a group, from what was known before."""
+    if is_informative:
+        return 0
+
+    first = 1 + MOST_IN_A_ROW * (accuracy >= 0.5)
+    last = first + MOST_IN_A_ROW - 1
+    return min(code + 1, last) if first <= code <= last else first

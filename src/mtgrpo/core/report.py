@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mtgrpo.core.batch import Batch
@@ -20,17 +20,22 @@ class StepReport:
         quotas: Groups wanted per task; None when the batch was filled from any task.
         realized: Groups trained on per task.
         totals: Sums over all generated groups, before the filter.
-        num_informative: Groups that passed the filter (without a filter: that would have).
+        num_informative: Groups that passed the filter (without a filter: that would
+            have).
         dropped: Groups dropped per task and reason.
-        last_accuracy: The latest accuracy seen of each task, in this step or an earlier one.
+        last_score: The latest score seen of each task, in this step or an earlier one: its
+            accuracy, or the mean reward on the task's scale if it is graded.
+        graded: Tasks of which only rewards are known, no accuracies.
         num_rounds: Generation rounds.
         num_rollouts: Completions generated.
         shortfall: Groups by which the quotas are unmet.
         surplus: Accepted groups that were not trained on.
-        num_predicted: Groups that filling the batch was expected to take, when the step began.
+        num_predicted: Groups that filling the batch was expected to take, when the step
+            began.
         num_banked: Groups trained on that an earlier step generated.
         num_expired: Banked groups that grew too old in this step.
-        capped: Tasks that had all the prompts a step may spend on them, and stayed below their quota.
+        capped: Tasks that had all the prompts a step may spend on them, and stayed below
+            their quota.
         notices: What a user should be told of a task at present.
     """
 
@@ -40,7 +45,8 @@ class StepReport:
     totals: RoundStats
     num_informative: Mapping[str, int]
     dropped: Mapping[str, Mapping[str, int]]
-    last_accuracy: Mapping[str, float]
+    last_score: Mapping[str, float]
+    graded: frozenset[str]
     num_rounds: int
     num_rollouts: int
     shortfall: int
@@ -56,8 +62,9 @@ class StepReport:
         cls,
         batch: Batch,
         weights: Mapping[str, float],
-        last_accuracy: Mapping[str, float],
+        last_score: Mapping[str, float],
         *,
+        graded: Collection[str] = (),
         num_expired: int = 0,
         notices: Mapping[str, str] | None = None,
     ) -> StepReport:
@@ -66,12 +73,13 @@ class StepReport:
             weights=weights,
             quotas=batch.quotas,
             realized=Counter(group.task for group in batch.groups),
-            totals=batch.totals(),
-            num_informative=batch.num_informative,
-            dropped=batch.dropped,
-            last_accuracy=dict(last_accuracy),
-            num_rounds=len(batch.rounds),
-            num_rollouts=batch.num_rollouts,
+            totals=batch.counts.totals(),
+            num_informative=batch.counts.num_informative,
+            dropped=batch.counts.dropped,
+            last_score=dict(last_score),
+            graded=frozenset(graded),
+            num_rounds=len(batch.counts.rounds),
+            num_rollouts=batch.counts.num_rollouts,
             shortfall=batch.shortfall,
             surplus=len(batch.surplus),
             num_predicted=batch.num_predicted,
@@ -91,35 +99,51 @@ class StepReport:
     def metrics(self) -> dict[str, float]:
         """Flat figures for a logger; docs/metrics.md has a line for each."""
         rewards, accuracies = self.totals.mean_rewards(), self.totals.mean_accuracies()
-        num_groups = max(1, sum(self.realized.values()))
-        num_quota = 1 if self.quotas is None else max(1, sum(self.quotas.values()))
+        targets, num_trained = self._target_ratios(), max(1, sum(self.realized.values()))
+
         metrics: dict[str, float] = {}
         for task, weight in self.weights.items():
-            prefix, generated = f"task/{task}/", self.totals.num_groups.get(task, 0)
+            prefix, num_generated = f"task/{task}/", self.totals.num_groups.get(task, 0)
             metrics[prefix + "weight"] = weight
-            metrics[prefix + "target_ratio"] = (
-                weight if self.quotas is None else self.quotas[task] / num_quota
-            )
-            metrics[prefix + "realized_ratio"] = self.realized.get(task, 0) / num_groups
-            metrics[prefix + "num_generated"] = generated
+            metrics[prefix + "target_ratio"] = targets[task]
+            metrics[prefix + "realized_ratio"] = self.realized.get(task, 0) / num_trained
+            metrics[prefix + "num_generated"] = num_generated
+
             if task in rewards:
                 metrics[prefix + "reward"] = rewards[task]
+            if task in accuracies:
                 metrics[prefix + "accuracy"] = accuracies[task]
-            if generated:
-                metrics[prefix + "acceptance_rate"] = self.num_informative.get(task, 0) / generated
-        for task, reasons in self.dropped.items():
-            for reason, count in reasons.items():
-                metrics[f"task/{task}/dropped/{reason}"] = count
-        if self.last_accuracy:
-            metrics["tasks/worst_accuracy"] = worst_accuracy(self.last_accuracy)
-            metrics["tasks/mean_accuracy"] = mean_accuracy(self.last_accuracy)
-        metrics["sampler/rounds"] = self.num_rounds
-        metrics["sampler/groups_generated"] = sum(self.totals.num_groups.values())
-        metrics["sampler/shortfall"] = self.shortfall
-        metrics["sampler/surplus"] = self.surplus
-        metrics["sampler/groups_predicted"] = self.num_predicted
-        metrics["sampler/groups_banked"] = self.num_banked
-        metrics["sampler/groups_expired"] = self.num_expired
-        metrics["sampler/tasks_capped"] = len(self.capped)
-        metrics["sampler/shares_met"] = float(self.shares_met)
-        return metrics
+            elif task in rewards:
+                metrics[prefix + "score"] = self.last_score[task]
+            if num_generated:
+                accepted = self.num_informative.get(task, 0)
+                metrics[prefix + "acceptance_rate"] = accepted / num_generated
+
+            for reason, count in self.dropped.get(task, {}).items():
+                metrics[f"{prefix}dropped/{reason}"] = count
+
+        if self.last_score:
+            kind = "score" if self.graded else "accuracy"
+            metrics[f"tasks/worst_{kind}"] = worst_accuracy(self.last_score)
+            metrics[f"tasks/mean_{kind}"] = mean_accuracy(self.last_score)
+        return metrics | self._sampler_metrics()
+
+    def _target_ratios(self) -> Mapping[str, float]:
+        if self.quotas is None:
+            return self.weights
+
+        num_wanted = max(1, sum(self.quotas.values()))
+        return {task: count / num_wanted for task, count in self.quotas.items()}
+
+    def _sampler_metrics(self) -> dict[str, float]:
+        return {
+            "sampler/rounds": self.num_rounds,
+            "sampler/groups_generated": sum(self.totals.num_groups.values()),
+            "sampler/shortfall": self.shortfall,
+            "sampler/surplus": self.surplus,
+            "sampler/groups_predicted": self.num_predicted,
+            "sampler/groups_banked": self.num_banked,
+            "sampler/groups_expired": self.num_expired,
+            "sampler/tasks_capped": len(self.capped),
+            "sampler/shares_met": float(self.shares_met),
+        }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TypeVar
 
 from mtgrpo.core.prompt_memory import fair_mean
-from mtgrpo.core.types import Draw
+from mtgrpo.core.types import Draw, State
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(slots=True)
@@ -21,6 +24,7 @@ class RoundStats:
         accuracy_sum: Sum of the groups' mean accuracies, likewise.
         num_skipped: Prompts passed over on the way to the scored groups.
         num_skipped_right: Of those, the ones predicted to be all right.
+        num_graded: Scored groups of which only rewards are known, no accuracies.
     """
 
     num_groups: dict[str, int] = field(default_factory=dict[str, int])
@@ -29,6 +33,7 @@ class RoundStats:
     accuracy_sum: dict[str, float] = field(default_factory=dict[str, float])
     num_skipped: dict[str, int] = field(default_factory=dict[str, int])
     num_skipped_right: dict[str, int] = field(default_factory=dict[str, int])
+    num_graded: dict[str, int] = field(default_factory=dict[str, int])
 
     def add(
         self, task: str, reward: float, accuracy: float, count: int = 1, draw: Draw | None = None
@@ -38,61 +43,69 @@ class RoundStats:
         Args:
             task: Their task.
             reward: Mean reward of each.
-            accuracy: Mean accuracy of each.
+            accuracy: Mean accuracy of each; NaN for graded groups, which have none.
             count: How many.
             draw: How the prompt was drawn, where prompts may be passed over.
         """
-        self.num_groups[task] = self.num_groups.get(task, 0) + count
-        if reward != reward:  # NaN
+        _add(self.num_groups, task, count)
+        if math.isnan(reward):
             return
+
         if draw is not None:
             reward, accuracy = draw.corrected(reward), draw.corrected(accuracy)
-            self.num_skipped[task] = self.num_skipped.get(task, 0) + count * draw.num_skipped
-            self.num_skipped_right[task] = (
-                self.num_skipped_right.get(task, 0) + count * draw.skipped_right
-            )
-        self.num_scored[task] = self.num_scored.get(task, 0) + count
-        self.reward_sum[task] = self.reward_sum.get(task, 0.0) + count * reward
-        self.accuracy_sum[task] = self.accuracy_sum.get(task, 0.0) + count * accuracy
+            _add(self.num_skipped, task, count * draw.num_skipped)
+            _add(self.num_skipped_right, task, count * draw.skipped_right)
+
+        _add(self.num_scored, task, count)
+        _add(self.reward_sum, task, count * reward)
+        if math.isnan(accuracy):
+            _add(self.num_graded, task, count)
+        else:
+            _add(self.accuracy_sum, task, count * accuracy)
 
     def merge(self, other: RoundStats) -> None:
         """Add another round's sums to these."""
         for name in _NAMES:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            for task, value in theirs.items():
-                mine[task] = mine.get(task, 0) + value
+            sums = getattr(self, name)
+            for task, value in getattr(other, name).items():
+                _add(sums, task, value)
 
     def mean_rewards(self) -> dict[str, float]:
-        """Mean reward of the tasks that had any groups, over all their prompts; see `mean_accuracies`."""
-        return self._means(self.reward_sum)
+        """Mean reward of the tasks that had any groups; see `mean_accuracies`."""
+        return self._means(self.reward_sum, self.num_scored)
 
     def mean_accuracies(self) -> dict[str, float]:
         """Mean accuracy of the tasks that had any groups, over all their prompts.
 
+        Graded tasks have none: a task with a graded group is left out.
+
         Where prompts were passed over, the mean is an unbiased estimate from those asked, see
         `fair_mean`; with few groups it may lie outside the range of the values.
         """
-        return self._means(self.accuracy_sum)
+        tasks = [task for task in self.num_scored if not self.num_graded.get(task)]
+        return self._means(self.accuracy_sum, tasks)
 
-    def _means(self, sums: Mapping[str, float]) -> dict[str, float]:
-        return {
-            task: fair_mean(
-                sums[task],
-                count,
-                self.num_skipped.get(task, 0),
-                self.num_skipped_right.get(task, 0),
-            )
-            for task, count in self.num_scored.items()
-        }
+    def _means(self, sums: Mapping[str, float], tasks: Iterable[str]) -> dict[str, float]:
+        means: dict[str, float] = {}
+        for task in tasks:
+            count = self.num_scored[task]
+            num_skipped = self.num_skipped.get(task, 0)
+            num_right = self.num_skipped_right.get(task, 0)
+            means[task] = fair_mean(sums[task], count, num_skipped, num_right)
+        return means
 
-    def dump(self) -> list[Any]:
+    def state_dict(self) -> State:
         """JSON-able state."""
-        return [dict(getattr(self, name)) for name in _NAMES]
+        return {name: dict(getattr(self, name)) for name in _NAMES}
 
-    @classmethod
-    def load(cls, state: Sequence[Any]) -> RoundStats:
-        """What `dump` returned."""
-        return cls(*(dict(part) for part in state))
+    def load_state_dict(self, state: State) -> None:
+        """Restore what `state_dict` returned."""
+        for name in _NAMES:
+            setattr(self, name, dict(state[name]))
+
+
+def _add(sums: dict[str, Number], task: str, value: Number) -> None:
+    sums[task] = sums[task] + value if task in sums else value
 
 
 _NAMES = tuple(f.name for f in fields(RoundStats))

@@ -6,43 +6,47 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mtgrpo.core import quotas as quota_rules
+from mtgrpo.core import quota_rules
 from mtgrpo.core.acceptance import AcceptanceEstimate, CountedAcceptance
 from mtgrpo.core.bank import SurplusBank
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.described import Described
+from mtgrpo.core.fill_rules import SHORTFALL_POLICIES, FillRules
 from mtgrpo.core.filters import GroupFilter, get_filter
-from mtgrpo.core.quotas import Floats, Ints
-from mtgrpo.core.rounds import NeededRounds, RoundPlanner
-from mtgrpo.core.types import State, check_task_names
+from mtgrpo.core.planners import NeededRounds, RoundPlanner
+from mtgrpo.core.types import Floats, Ints, State, check_task_names
 from mtgrpo.errors import ConfigError, StateError, unknown
 
 QUOTA_RULES = ("systematic", "multinomial", "released")
-SHORTFALL_POLICIES = ("surplus", "smaller", "fail")
 
 
 class RatioPreservingSampler(Described):
-    """Fills each batch with the shares the weights ask for, counted after zero-gradient groups are dropped.
+    """Fills each batch with the shares that the weights ask for, zero-gradient groups not counted.
 
-    A step's quotas come from the weights; rounds of prompts are asked for until every quota is met by accepted
-    groups or the budget of rounds is spent. With ``keep_shares=False`` the batch is filled from any task instead
-    (DAPO); with ``group_filter="none"`` the first round is the batch (GRPO).
+    A step's quotas come from the weights; rounds of prompts are asked for until every
+    quota is met by accepted groups or the budget of rounds is spent. With
+    ``keep_shares=False`` the batch is filled from any task instead (DAPO); with
+    ``group_filter="none"`` the first round is the batch (GRPO).
 
     Args:
-        quotas: ``"systematic"`` (sum-exact, unbiased, least variance; the default), ``"multinomial"`` (paper) or
-            ``"released"``.
-        rounds: Planner of a round's size; default `NeededRounds()`.
-        group_filter: Name in `mtgrpo.core.filters.FILTERS`, or a function ``Group -> Verdict``.
+        quota_rule: ``"systematic"`` (sum-exact, unbiased, least variance; the default),
+            ``"multinomial"`` (paper) or ``"released"``.
+        planner: Sizes the rounds; default `NeededRounds()`.
+        group_filter: Name in `mtgrpo.core.filters.FILTERS`, or a function ``Group ->
+            Verdict``.
         acceptance: Estimate of acceptance rates; default `CountedAcceptance()`.
         max_resamples: Rounds beyond the first that a step may use (N_rs).
-        shortfall: When quotas stay unmet: ``"surplus"`` fills up with other tasks' accepted groups (paper),
-            ``"smaller"`` trains on fewer groups, ``"fail"`` raises `ShortfallError`. Always counted.
+        shortfall: When quotas stay unmet: ``"surplus"`` fills up with other tasks'
+            accepted groups (paper), ``"smaller"`` trains on fewer groups, ``"fail"``
+            raises `ShortfallError`. Always counted.
         keep_shares: Whether quotas bind the accepted groups.
         shares_from_step: First step (from 0) in which they do.
-        max_staleness: Steps for which surplus groups are banked, to serve later batches; 0 throws them away. The
-            engine must then train on groups of an earlier policy with the right importance ratio.
-        max_prompts_per_group: Prompts that a step may spend on a task, per group of its quota; None sets no limit.
-            Past it the quota stays unmet: a task that gives no gradient does not use up the step.
+        max_staleness: Steps for which surplus groups are banked, to serve later
+            batches; 0 throws them away. The engine must then train on groups of an
+            earlier policy with the right importance ratio.
+        max_prompts_per_group: Prompts that a step may spend on a task, per group of its
+            quota; None sets no limit. Past it the quota stays unmet: a task that gives
+            no gradient does not use up the step.
 
     Source: paper, section 4.2, Algorithm 2. M_os and M_acc live in the planner.
     """
@@ -50,8 +54,8 @@ class RatioPreservingSampler(Described):
     def __init__(
         self,
         *,
-        quotas: str = "systematic",
-        rounds: RoundPlanner | None = None,
+        quota_rule: str = "systematic",
+        planner: RoundPlanner | None = None,
         group_filter: str | GroupFilter = "informative",
         acceptance: AcceptanceEstimate | None = None,
         max_resamples: int = 10,
@@ -61,46 +65,50 @@ class RatioPreservingSampler(Described):
         max_staleness: int = 0,
         max_prompts_per_group: float | None = None,
     ) -> None:
-        if quotas not in QUOTA_RULES:
-            raise ConfigError(unknown("RatioPreservingSampler", "quotas", quotas, QUOTA_RULES))
+        where = "RatioPreservingSampler"
+        if quota_rule not in QUOTA_RULES:
+            raise ConfigError(unknown(where, "quota_rule", quota_rule, QUOTA_RULES))
         if shortfall not in SHORTFALL_POLICIES:
-            raise ConfigError(
-                unknown("RatioPreservingSampler", "shortfall", shortfall, SHORTFALL_POLICIES)
-            )
+            raise ConfigError(unknown(where, "shortfall", shortfall, SHORTFALL_POLICIES))
+
         if max_resamples < 0 or shares_from_step < 0:
             raise ConfigError(
-                f"RatioPreservingSampler: max_resamples={max_resamples}, shares_from_step={shares_from_step}; "
+                f"{where}: max_resamples={max_resamples}, shares_from_step={shares_from_step}; "
                 "both must be at least 0"
             )
+
         if max_prompts_per_group is not None and not 1 <= max_prompts_per_group < np.inf:
             raise ConfigError(
-                f"RatioPreservingSampler: max_prompts_per_group={max_prompts_per_group}; at least 1, or None: no limit"
+                f"{where}: max_prompts_per_group={max_prompts_per_group}; "
+                "at least 1, or None: no limit"
             )
-        self.quotas = quotas
-        self.rounds = rounds or NeededRounds()
+
+        self.quota_rule = quota_rule
+        self.planner = planner or NeededRounds()
         self.group_filter_ = group_filter
         self.group_filter = get_filter(group_filter)
         self.acceptance = acceptance or CountedAcceptance()
+
         self.max_resamples = max_resamples
         self.shortfall = shortfall
-        self.keep_shares = keep_shares
-        self.shares_from_step = shares_from_step
-        self.max_staleness = max_staleness
-        self.bank = SurplusBank(max_staleness)
         self.max_prompts_per_group = max_prompts_per_group
-        self._tasks: tuple[str, ...] = ()
-        self._batch_size = 0
+
+        self.keep_shares, self.shares_from_step = keep_shares, shares_from_step
+        self.max_staleness = max_staleness
+
+        self.bank = SurplusBank(max_staleness)
+        self._rules: FillRules | None = None  # fixed by `bind`
         self._offset: float | None = None  # of systematic quotas; drawn with the first batch
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The bound tasks, in order; empty before `bind`."""
-        return self._tasks
+        return () if self._rules is None else self._rules.tasks
 
     @property
     def batch_size(self) -> int:
         """B, the groups of a full batch; 0 before `bind`."""
-        return self._batch_size
+        return 0 if self._rules is None else self._rules.batch_size
 
     def bind(
         self, tasks: tuple[str, ...], batch_size: int, families: Mapping[str, str] | None = None
@@ -110,60 +118,87 @@ class RatioPreservingSampler(Described):
         Args:
             tasks: Task names.
             batch_size: Groups of a full batch.
-            families: Family of each task that has one; what is known of a family serves its tasks.
+            families: Family of each task that has one; what is known of a family serves
+                its tasks.
 
         Raises:
             ConfigError: Bad names, or a batch size below 1.
             StateError: Already bound.
         """
-        if self._tasks:
+        if self._rules is not None:
             raise StateError("sampler: already in use by another mixer; make a new one for each")
+
         if batch_size < 1:
             raise ConfigError(f"batch_size: {batch_size} groups; at least 1 is needed")
-        self._tasks, self._batch_size = check_task_names(tasks, "sampler"), batch_size
-        self.acceptance.bind(len(self._tasks), family_numbers(self._tasks, families))
+
+        names = check_task_names(tasks, "sampler")
+        self.acceptance.bind(len(names), family_numbers(names, families))
+        self._rules = FillRules(
+            tasks=names,
+            batch_size=batch_size,
+            planner=self.planner,
+            acceptance=self.acceptance,
+            group_filter=self.group_filter,
+            max_resamples=self.max_resamples,
+            max_prompts_per_group=self.max_prompts_per_group,
+            shortfall=self.shortfall,
+        )
+
         return self
+
+    def _bound(self) -> FillRules:
+        if self._rules is None:
+            raise StateError("sampler: not bound to tasks yet; give it to a TaskMixer")
+        return self._rules
 
     def new_batch(self, weights: Floats, step: int, rng: np.random.Generator) -> Batch:
         """A batch to fill under these weights (a point of the simplex, in task order)."""
-        quotas = (
-            self._quotas(weights, rng)
-            if self.keep_shares and step >= self.shares_from_step
-            else None
-        )
+        rules = self._bound()
+        quotas = None
+        if self.keep_shares and step >= self.shares_from_step:
+            quotas = self._draw_quotas(weights, rng)
+
         self.bank.expire(step)
-        banked = self.bank.withdraw(self._tasks, quotas, self._batch_size)
-        return Batch(self, weights, quotas, rng, banked)
+        banked = self.bank.withdraw(rules.tasks, quotas, rules.batch_size)
+        return Batch(rules, weights, quotas, rng, banked=banked, room=self._bank_room(weights))
+
+    def restore_batch(self, state: State, rng: np.random.Generator) -> Batch:
+        """The batch that was open when `Batch.state_dict` returned this; load the sampler first."""
+        weights = np.array(state["weights"], dtype=np.float64)
+        batch = Batch(self._bound(), weights, None, rng, room=self._bank_room(weights))
+        batch.load_state_dict(state)
+        return batch
 
     def close(self, batch: Batch, step: int) -> None:
         """End a step: its surplus goes to the bank. Called by the mixer."""
         self.bank.deposit(batch.surplus, step)
         self.acceptance.end_step()
 
-    def bank_room(self, weights: Floats) -> Floats:
-        """Groups per task that may be banked on top of what is: half of what the next step will train on.
-
-        More would save rounds, not groups, and make most of a batch a step old.
-        """
+    def _bank_room(self, weights: Floats) -> Floats:
+        # Groups per task that may be banked on top of what is: half of what the next
+        # step will train on. More would save rounds, not groups, and make most of a
+        # batch a step old.
         if not self.bank.max_staleness:
-            return np.zeros(len(self._tasks))
-        held = np.array([self.bank.count(task) for task in self._tasks])
-        return np.maximum(weights * self._batch_size / 2 - held, 0.0)
+            return np.zeros(len(self.tasks))
 
-    def _quotas(self, weights: Floats, rng: np.random.Generator) -> Ints:
-        if self.quotas == "multinomial":
-            return quota_rules.multinomial(weights, self._batch_size, rng)
-        if self.quotas == "released":
-            return quota_rules.released(weights, self._batch_size, rng)
+        held = np.array([self.bank.count(task) for task in self.tasks])
+        return np.maximum(weights * self.batch_size / 2 - held, 0.0)
+
+    def _draw_quotas(self, weights: Floats, rng: np.random.Generator) -> Ints:
+        if self.quota_rule == "multinomial":
+            return quota_rules.multinomial(weights, self.batch_size, rng)
+
+        if self.quota_rule == "released":
+            return quota_rules.released(weights, self.batch_size, rng)
+
         start = rng.random() if self._offset is None else self._offset + quota_rules.GOLDEN_STEP
         self._offset = start % 1.0
-        return quota_rules.systematic(weights, self._batch_size, self._offset)
+        return quota_rules.systematic(weights, self.batch_size, self._offset)
 
     def state_dict(self) -> State:
-        """Acceptance estimate and quota offset."""
-        kind = type(self.acceptance).__name__
+        """Acceptance estimate, quota offset and bank."""
         return {
-            "estimate": kind,
+            "estimate": type(self.acceptance).__name__,
             "acceptance": self.acceptance.state_dict(),
             "offset": self._offset,
             "bank": self.bank.state_dict(),
@@ -181,21 +216,26 @@ class RatioPreservingSampler(Described):
                 f"sampler: the state was saved with {state['estimate']}, this is {kind}; "
                 "resume with the acceptance estimate the run was started with"
             )
+
         self.acceptance.load_state_dict(state["acceptance"])
         self._offset = None if state["offset"] is None else float(state["offset"])
         self.bank.load_state_dict(state["bank"])
 
 
 def family_numbers(tasks: tuple[str, ...], families: Mapping[str, str] | None) -> list[int] | None:
-    """The family of each task as a number from 0; tasks without a family are of one of their own, all together.
+    """The family of each task as a number from 0; None where there are no families.
+
+    Tasks without a family form one of their own, all together.
 
     Raises:
         ConfigError: A family for a task that is not there.
     """
     if not families:
         return None
+
     for task in families:
         if task not in tasks:
             raise ConfigError(unknown("families", "task", task, tasks))
+
     numbers: dict[str, int] = {}
     return [numbers.setdefault(families.get(task, ""), len(numbers)) for task in tasks]

@@ -7,16 +7,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
-from mtgrpo.errors import ConfigError
+import numpy as np
+from numpy.typing import NDArray
 
-# What `state_dict` returns and `load_state_dict` takes: a tree that `json.dumps` writes as it is.
+from mtgrpo.errors import ConfigError, StateError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# What `state_dict` returns and `load_state_dict` takes: a tree that `json.dumps` writes
+# as it is.
 State: TypeAlias = "dict[str, Any]"
 
 TOLERANCE = 1e-6
 """How far apart two numbers count as equal, per unit of the larger one's size and at least per 1.
 
-Rewards are sums and float32 numbers: .7 + .2 + .1 is meant to be 1, and float32's .9 to be .9. A
-difference this small is no gradient either: GRPO divides by the spread within a group plus 1e-4.
+Rewards are sums and float32 numbers: .7 + .2 + .1 is meant to be 1, and float32's .9 to
+be .9. A difference this small is no gradient either: GRPO divides by the spread within
+a group plus 1e-4.
 """
 
 
@@ -43,7 +51,8 @@ class Verdict(NamedTuple):
 
     Attributes:
         keep: Whether the group may be trained on.
-        reason: Why not, as one word that becomes the counter ``dropped/<reason>``; empty when kept.
+        reason: Why not, as one word that becomes the counter ``dropped/<reason>``;
+            empty when kept.
     """
 
     keep: bool
@@ -51,14 +60,15 @@ class Verdict(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """A prompt, and what it takes to see all of its task through it when some prompts are passed over.
+    """How a prompt was drawn, and which ones were passed over on the way to it.
 
     Attributes:
         row: Index of the prompt among its task's.
         chance: Probability with which it was asked when its turn came.
-        predicted: What its last, constant group says of its accuracy, 0 or 1; None when that group was informative
-            or there was none.
-        skipped_wrong: Prompts passed over since the last draw whose predicted accuracy is 0.
+        predicted: What its last, constant group says of its accuracy, 0 or 1; None when
+            that group was informative or there was none.
+        skipped_wrong: Prompts passed over since the last draw whose predicted accuracy
+            is 0.
         skipped_right: The same where it is 1.
     """
 
@@ -74,18 +84,19 @@ class Draw(NamedTuple):
         return self.skipped_wrong + self.skipped_right
 
     def corrected(self, value: float) -> float:
-        """What `value`, measured on this prompt, counts among prompts asked with this chance and passed over else.
+        """What `value`, measured on this prompt, counts among prompts that are not always asked.
 
-        A prompt that is passed over counts with its prediction m, so one that is asked counts
-        ``m + (value - m) / chance``: without bias however wrong the predictions are, precise when they are mostly
-        right, and possibly outside the range of `value`. Source: the difference estimator, Saerndal, Swensson and
-        Wretman, Model Assisted Survey Sampling, 6.3.
+        A prompt that is passed over counts with its prediction m, so one that is asked
+        counts ``m + (value - m) / chance``. That is unbiased however wrong the
+        predictions are, precise when they are mostly right, and possibly outside the
+        range of `value`.
+
+        Source: the difference estimator, Saerndal, Swensson and Wretman, Model Assisted
+        Survey Sampling, 6.3.
         """
-        return (
-            value
-            if self.predicted is None
-            else self.predicted + (value - self.predicted) / self.chance
-        )
+        if self.predicted is None:
+            return value
+        return self.predicted + (value - self.predicted) / self.chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +105,18 @@ class Group:
 
     Attributes:
         task: The task the prompt belongs to.
-        rewards: One number per completion, the quantity that is trained on. NaN marks a completion that
-            could not be scored; it is left out of every statistic, whatever its accuracy.
+        rewards: One number per completion, the quantity that is trained on. NaN marks a completion
+            that could not be scored; it is left out of every statistic, whatever its accuracy.
         accuracies: One number in [0, 1] per completion, the quantity that is reported and filtered
-            on; what is outside by no more than `TOLERANCE` is taken for 0 or 1. Left empty, a
-            completion counts as correct from a reward of 1.
-        uid: The engine's identifier of the group. It is kept in the mixer's state, so that a resumed engine
-            can hand the payloads back (`Batch.attach`). Must be unique within a batch for that.
+            on; what is outside by no more than `TOLERANCE` is taken for 0 or 1. Left empty, nothing
+            is said about right and wrong: the group is graded, and its rewards alone count. See
+            `verified` for rewards that do say it.
+        uid: The engine's identifier of the group. It is kept in the mixer's state, so that a
+            resumed engine can hand the payloads back (`Batch.attach`). Must be unique within a
+            batch for that.
         payload: Whatever the engine needs to train on the group. Never looked at, never saved.
-        draw: How its prompt was drawn, where prompts may be passed over: the task's statistics need it.
+        draw: How its prompt was drawn, where prompts may be passed over: the task's statistics
+            need it.
     """
 
     task: str
@@ -114,25 +128,47 @@ class Group:
 
     def __post_init__(self) -> None:
         rewards = tuple(float(r) for r in self.rewards)
-        if len(self.accuracies) > 0:
-            accuracies = tuple(float(a) for a in self.accuracies)
-        else:
-            accuracies = tuple(r if math.isnan(r) else float(at_least(r, 1.0)) for r in rewards)
-
-        if not rewards or len(rewards) != len(accuracies):
+        accuracies = tuple(float(a) for a in self.accuracies)
+        if not rewards or len(accuracies) not in (0, len(rewards)):
             raise ConfigError(
-                f"group of task {self.task!r}: {len(rewards)} rewards and {len(accuracies)} accuracies; "
-                "both need one number per completion, and at least one completion"
+                f"group of task {self.task!r}: {len(rewards)} rewards and "
+                f"{len(accuracies)} accuracies; both need one number per completion, "
+                "and at least one completion"
             )
 
-        # Groups are made by the thousand: completions are looked at one by one only where needed.
+        # Groups are made by the thousand: completions are looked at one by one only
+        # where needed.
         are_finite = math.isfinite(sum(rewards) + sum(accuracies))
-        if not are_finite or min(accuracies) < 0.0 or max(accuracies) > 1.0:
-            pairs = zip(rewards, accuracies, strict=True)
-            accuracies = tuple(_checked_accuracy(self.task, r, a) for r, a in pairs)
+        if not are_finite or (accuracies and not 0.0 <= min(accuracies) <= max(accuracies) <= 1.0):
+            pairs = zip(rewards, accuracies or (0.0,) * len(rewards), strict=True)
+            checked = tuple(_checked_accuracy(self.task, r, a) for r, a in pairs)
+            accuracies = checked if accuracies else ()
 
         object.__setattr__(self, "rewards", rewards)
         object.__setattr__(self, "accuracies", accuracies)
+
+    @classmethod
+    def verified(
+        cls,
+        task: str,
+        rewards: Sequence[float],
+        *,
+        correct_at: float = 1.0,
+        uid: int | str = 0,
+        payload: Any = None,
+        draw: Draw | None = None,
+    ) -> Group:
+        """A group whose rewards say what is right: a completion is, from `correct_at` on."""
+        accuracies = tuple(
+            reward if math.isnan(reward) else float(at_least(reward, correct_at))
+            for reward in rewards
+        )
+        return cls(task, tuple(rewards), accuracies, uid, payload, draw)
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether nothing is known about right and wrong: there are rewards alone."""
+        return not self.accuracies
 
     def with_payload(self, payloads: Mapping[int | str, Any]) -> Group:
         """This group with the payload of its uid, if there is one."""
@@ -145,20 +181,43 @@ class Group:
 
     @property
     def mean_accuracy(self) -> float:
-        """Mean accuracy of the completions that could be scored; NaN when none could."""
+        """Mean accuracy of the completions that could be scored; NaN if graded or none could."""
         return _mean(self.accuracies)
+
+    def state(self) -> list[Any]:
+        """All of the group but payload and draw, JSON-able."""
+        # JSON has no NaN: an unscorable completion is written as null.
+        return [
+            self.task,
+            [None if math.isnan(r) else r for r in self.rewards],
+            [None if math.isnan(a) else a for a in self.accuracies],
+            self.uid,
+        ]
+
+    @classmethod
+    def from_state(cls, state: Sequence[Any]) -> Group:
+        """The group that `state` describes, without payload and draw."""
+        task, rewards, accuracies, uid = state
+        return cls(
+            task,
+            tuple(math.nan if r is None else r for r in rewards),
+            tuple(math.nan if a is None else a for a in accuracies),
+            uid,
+        )
 
 
 def _checked_accuracy(task: str, reward: float, accuracy: float) -> float:
     if math.isnan(reward):
         return math.nan
 
-    checked = as_accuracy(accuracy)
     if math.isinf(reward) or not math.isfinite(accuracy):
         raise ConfigError(
-            f"group of task {task!r}: a completion of reward {reward} and accuracy {accuracy}; both "
-            "must be finite numbers; give the reward as NaN when a completion could not be scored"
+            f"group of task {task!r}: a completion of reward {reward} and accuracy {accuracy}; "
+            "both must be finite numbers; give the reward as NaN when a completion could not be "
+            "scored"
         )
+
+    checked = as_accuracy(accuracy)
     if checked is None:
         raise ConfigError(
             f"group of task {task!r}: a completion of accuracy {accuracy}; it must be in [0, 1]"
@@ -167,33 +226,15 @@ def _checked_accuracy(task: str, reward: float, accuracy: float) -> float:
 
 
 def _mean(values: Sequence[float]) -> float:
+    if not values:
+        return math.nan
+
     total = math.fsum(values)
     if not math.isnan(total):
         return total / len(values)
+
     known = [v for v in values if not math.isnan(v)]
     return math.fsum(known) / len(known) if known else math.nan
-
-
-def dump_group(group: Group) -> list[Any]:
-    """All of a group but its payload, JSON-able."""
-    # JSON has no NaN: an unscorable completion is written as null.
-    return [
-        group.task,
-        [None if r != r else r for r in group.rewards],
-        [None if a != a else a for a in group.accuracies],
-        group.uid,
-    ]
-
-
-def load_group(record: Sequence[Any]) -> Group:
-    """What `dump_group` wrote, without the payload."""
-    task, rewards, accuracies, uid = record
-    return Group(
-        task,
-        tuple(math.nan if r is None else r for r in rewards),
-        tuple(math.nan if a is None else a for a in accuracies),
-        uid,
-    )
 
 
 def check_task_names(tasks: Sequence[str], where: str) -> tuple[str, ...]:
@@ -206,15 +247,31 @@ def check_task_names(tasks: Sequence[str], where: str) -> tuple[str, ...]:
         raise ConfigError(
             f"{where}: got the string {tasks!r}; a sequence of task names is needed: [{tasks!r}]"
         )
+
     names = tuple(tasks)
     if not names:
         raise ConfigError(f"{where}: no tasks; at least one task name is needed")
+
     for name in names:
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"{where}: task name {name!r}; names are non-empty strings")
+
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise ConfigError(
             f"{where}: task name {twice[0]!r} appears more than once; names must be unique"
         )
     return names
+
+
+def check_same_tasks(where: str, saved: Sequence[str], now: Sequence[str]) -> None:
+    """Refuse a state of other tasks, or of the same tasks in another order.
+
+    Raises:
+        StateError: They differ; the message shows both lists.
+    """
+    if list(saved) != list(now):
+        raise StateError(
+            f"{where}: saved for tasks {list(saved)}, now {list(now)}; "
+            "resume with the same tasks in the same order"
+        )

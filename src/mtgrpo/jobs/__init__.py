@@ -1,1 +1,1 @@
-"""What a configuration becomes: a run, a resumed run, an evaluation, a study. Nothing here imports torch itself."""
+"""What a configuration becomes: a run, a resumed run, an evaluation, a study. Free of torch."""

@@ -1,45 +1,30 @@
-"""Accelerator memory of a configuration, from the model's own configuration where it is at hand."""
+"""Accelerator memory of a run, in words."""
 
 from __future__ import annotations
 
-from mtgrpo.config import ModelShape, RunConfig
+from mtgrpo.config import ModelShape, ResolvedRun
 from mtgrpo.plan import GIB, Plan, estimate_memory
 
 PROMPT_TOKENS = 512
 """Tokens a prompt is taken to have: the paper's longest are about as long."""
 
 
-def model_shape(model: str) -> ModelShape | None:
-    """The shape of a model whose configuration is on this machine; None when it is not.
+def describe_memory(
+    run: ResolvedRun, plan: Plan, model: str, shape: ModelShape | None
+) -> list[tuple[str, str]]:
+    """Lines for the plan of a run: memory of one process, by use.
 
-    Nothing is downloaded and no weights are loaded: the parameters are counted on the meta device.
+    Args:
+        run: The run.
+        plan: Its batch arithmetic.
+        model: Directory or hub name.
+        shape: Shape of the model; None where it is not known.
     """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        config = AutoConfig.from_pretrained(model, local_files_only=True)
-    except (OSError, ValueError):
-        return None
-    with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(config)
-    num_parameters = float(sum(p.numel() for p in skeleton.parameters()))
-    return ModelShape(
-        num_parameters, config.hidden_size, config.num_hidden_layers, config.vocab_size
-    )
-
-
-def describe_memory(config: RunConfig, plan: Plan, model: str) -> list[tuple[str, str]]:
-    """Lines for the plan of a run: memory of one process, by use."""
-    shape = model_shape(model) or config.model_shape
     if shape is None:
-        return [
-            (
-                "estimate",
-                f"unknown: {model} is not on this machine; give its model_shape in the configuration",
-            )
-        ]
-    dtype = str((config.trl.get("model_init_kwargs") or {}).get("dtype", "float32"))
+        reason = f"{model} is not on this machine; give its model_shape in the configuration"
+        return [("estimate", f"unknown: {reason}")]
+
+    dtype = str((run.trl.get("model_init_kwargs") or {}).get("dtype", "float32"))
     memory = estimate_memory(
         num_parameters=shape.num_parameters,
         bytes_per_parameter=2 if "16" in dtype else 4,
@@ -47,27 +32,24 @@ def describe_memory(config: RunConfig, plan: Plan, model: str) -> list[tuple[str
         num_layers=shape.num_layers,
         vocab_size=shape.vocab_size,
         micro_batch_size=plan.micro_batch_size,
-        sequence_length=PROMPT_TOKENS + config.max_completion_length,
-        completion_length=config.max_completion_length,
+        sequence_length=PROMPT_TOKENS + run.max_completion_length,
+        completion_length=run.max_completion_length,
     )
+
+    rows = plan.micro_batch_size
+    total = f"{_size(memory.total)}, nothing sharded, generation engine not included (estimate)"
+
     return [
         ("parameters", f"{shape.num_parameters / 1e6:,.1f} M"),
         ("weights and gradients", _size(memory.weights)),
         ("AdamW moments", _size(memory.optimizer)),
-        (
-            "activations",
-            f"{_size(memory.activations)} for {plan.micro_batch_size} sequences at full length",
-        ),
-        (
-            "logits",
-            f"{_size(memory.logits)} for {plan.micro_batch_size} completions at full length",
-        ),
-        (
-            "total per process",
-            f"{_size(memory.total)}, nothing sharded, generation engine not included (estimate)",
-        ),
+        ("activations", f"{_size(memory.activations)} for {rows} sequences at full length"),
+        ("logits", f"{_size(memory.logits)} for {rows} completions at full length"),
+        ("total per process", total),
     ]
 
 
 def _size(num_bytes: float) -> str:
-    return f"{num_bytes / GIB:.1f} GiB" if num_bytes >= GIB else f"{num_bytes / 2**20:.0f} MiB"
+    if num_bytes >= GIB:
+        return f"{num_bytes / GIB:.1f} GiB"
+    return f"{num_bytes / 2**20:.0f} MiB"

@@ -2,123 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtgrpo.config import RunConfig, load_config, parse_config
+from mtgrpo.config import ResolvedRun, load_config
 from mtgrpo.errors import RunError, StateError
-from mtgrpo.runlog import read_run
+from mtgrpo.jobs.fit import misfit
+from mtgrpo.jobs.setup import Job
+from mtgrpo.runlog import read_logged_steps
 from mtgrpo.runlog.checkpoints import SEAL_FILE, newest, set_aside
-from mtgrpo.runlog.files import os_errors_as
-from mtgrpo.tasks import TaskSet
+from mtgrpo.values import shorten
+from mtgrpo.yaml_text import read_yaml
 
-# Keys of a configuration that may differ when a run is resumed: how long it goes on and how closely it is watched.
-RESUMABLE = frozenset({"steps", "evaluation", "checkpoint", "threads", "output"})
+# Keys of a configuration that may differ when a run is resumed: how long it goes on and how closely
+# it is watched.
+RESUMABLE = frozenset({"steps", "checkpoint", "threads", "output", "evaluation.every"})
 # And of a task: a run that a failing reward ended goes on under another timeout or policy.
 RESUMABLE_OF_TASK = frozenset({"scoring"})
 
 
-def finished_summary(out: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The summary of a run that has nothing left to do, None otherwise."""
-    with os_errors_as(out, "read"):
-        if not (out / "summary.json").is_file():
-            return None
-    run = read_run(out)
-    summary = dict(run.summary or {})
-    if (
-        summary.get("status") != "finished"
-        or summary.get("steps", 0) < config.steps * config.updates_per_step
-    ):
-        return None
-    check_same_run(out, config)
-    return {
-        **summary,
-        "lines": [f"already finished: {out}; remove it or choose another --output to train again"],
-    }
-
-
-def logged_evaluation(out: Path, step: int) -> dict[str, dict[str, float]]:
-    """What an earlier process found and logged at a step, task by task; empty when there is no such evaluation.
-
-    A run that was killed after its last evaluation has it nowhere else.
-    """
-    found = [evaluation for evaluation in read_run(out).evaluations if evaluation.step == step]
-    return {
-        name: {
-            "accuracy": task.accuracy,
-            "reward": task.reward,
-            "std_error": task.std_error,
-            "num_prompts": task.num_prompts,
-        }
-        for evaluation in found[-1:]
-        for name, task in evaluation.tasks.items()
-    }
-
-
-def check_same_run(out: Path, config: RunConfig) -> None:
+def check_same_run(out: Path, run: ResolvedRun) -> None:
     """Refuse to go on with a run that was started with another configuration.
 
     Raises:
         RunError: A key differs that may not; the message shows both values.
     """
-    where = out / "config.yaml"
-    saved = _comparable(load_config(str(where)).as_dict())
-    now = _comparable(parse_config(config.as_dict(), "configuration").as_dict())
-    differing = sorted(key for key in now if key not in RESUMABLE and now[key] != saved.get(key))
-    if differing:
-        key = differing[0]
-        raise RunError(
-            f"{out}: started with {key}={saved.get(key)!r}, now {now[key]!r} "
-            f"({len(differing)} keys differ: {', '.join(differing)}); resume with the same configuration, "
-            "or choose another --output"
-        )
+    saved = _comparable(load_config(str(out / "config.yaml")))
+    now = _comparable(run)
+
+    differing = sorted(key for key in now if now[key] != saved.get(key))
+    if not differing:
+        return
+
+    key = differing[0]
+    raise RunError(
+        f"{out}: started with {key}={shorten(saved.get(key))}, now {shorten(now[key])} "
+        f"({len(differing)} keys differ: {', '.join(differing)}); "
+        f"resume with the same configuration, or choose another --output{_way_out(key, out)}"
+    )
 
 
-def _comparable(config: dict[str, Any]) -> dict[str, Any]:
-    tasks = [
-        {k: v for k, v in task.items() if k not in RESUMABLE_OF_TASK} for task in config["tasks"]
+def _comparable(run: ResolvedRun) -> dict[str, Any]:
+    """What may not differ, key by key."""
+    plain = run.as_dict()
+    evaluation = plain.pop("evaluation")
+    plain.update({f"evaluation.{key}": value for key, value in evaluation.items()})
+
+    plain["tasks"] = [
+        {key: value for key, value in task.items() if key not in RESUMABLE_OF_TASK}
+        for task in plain["tasks"]
     ]
-    return {**config, "tasks": tasks}
+    return {key: value for key, value in plain.items() if key not in RESUMABLE}
 
 
-def checkpoint_to_resume(
-    out: Path, tasks: TaskSet, tell: Callable[[str], None], *, tidy: bool
-) -> Path | None:
-    """The newest whole checkpoint of a run; None when no step was saved yet.
+def _way_out(key: str, out: Path) -> str:
+    if not key.startswith("evaluation."):
+        return ""
+    return (
+        "; accuracies before and after would not be comparable: to measure otherwise as well, use "
+        f"mtgrpo eval {out} --model {out / 'model'} --set {key}=..."
+    )
 
-    One that was still being written when the run ended, and one that is damaged, are passed over with a word: the run
-    takes the same decisions from an earlier one.
+
+def describe_move(out: Path) -> str:
+    """What to say of a run directory that its own configuration calls by another name."""
+    began = read_yaml(out / "config.yaml").get("output")
+    if not isinstance(began, str) or Path(began).resolve() == out.resolve():
+        return ""
+    return f"{out}: its configuration names {began}; going on in {out}, the directory given"
+
+
+def checkpoint_to_resume(job: Job, tell: Callable[[str], None], *, tidy: bool) -> Path | None:
+    """The newest good checkpoint of a run; None when no step was saved yet.
+
+    One that was still being written when the run ended, one that is damaged or not of this run,
+    and one that counts on lines that the log lacks are passed over with a word: the run takes the
+    same decisions from an earlier one.
 
     Args:
-        out: Run directory.
-        tasks: The tasks to resume with.
+        job: The run to resume.
         tell: Gets one line per checkpoint that is passed over.
         tidy: Move those out of the way; for the process that holds the directory's lock.
 
     Raises:
-        StateError: It is of other tasks; or there are checkpoints, and all of them are damaged.
+        StateError: There are checkpoints, and none of them can be used.
     """
-    from mtgrpo.integrations.trl.setup import check_resume
+    out = Path(job.run.output)
+    last = newest(
+        out / "checkpoints", read_logged_steps(out), lambda checkpoint: misfit(checkpoint, job)
+    )
 
-    found = newest(out / "checkpoints")
-    finished = {
-        path: wrong for path, wrong in found.unusable.items() if (path / SEAL_FILE).exists()
-    }
-    if found.path is None and finished:
-        path, wrong = next(iter(finished.items()))
-        raise StateError(
-            f"{path}: {wrong}; none of the {len(finished)} checkpoints of this run is whole; restore one, or start "
-            "again with another --output"
-        )
-    for path, wrong in found.unusable.items():
-        tell(
-            f"{path}: {wrong}; "
-            + (f"going back to {found.path.name}" if found.path else "starting from step 0")
-        )
-    if found.path is not None:
-        check_resume(found.path, tasks)
+    if last.path is None:
+        _check_none_was_whole(last.unusable)
+
+    instead = "starting from step 0"
+    if last.path is not None:
+        instead = f"going back to {last.path.name}"
+
+    for path, reason in last.unusable.items():
+        tell(f"{path}: {reason}; {instead}")
+
     if tidy:
-        for path in found.unusable:
+        for path in last.unusable:
             set_aside(path)
-    return found.path
+
+    return last.path
+
+
+def _check_none_was_whole(unusable: Mapping[Path, str]) -> None:
+    sealed = {path: reason for path, reason in unusable.items() if (path / SEAL_FILE).exists()}
+    if sealed:
+        path, reason = next(iter(sealed.items()))
+        raise StateError(
+            f"{path}: {reason}; none of the {len(sealed)} checkpoints of this run can be used; "
+            "restore what is missing, or start again with another --output"
+        )

@@ -1,160 +1,148 @@
-"""A configuration made concrete before a model is loaded: tasks, batch arithmetic, TRL's arguments."""
+"""A run made concrete before a model is loaded: tasks, batch arithmetic, TRL's arguments."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mtgrpo import tiny
-from mtgrpo.build import build_weighting
-from mtgrpo.config import RunConfig
-from mtgrpo.errors import ConfigError, require, unknown
+from mtgrpo.config import ResolvedRun
+from mtgrpo.core.weightings import Sequential
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
-from mtgrpo.values import check_type
+from mtgrpo.tasks.prompts import PromptCheck
 
-NUMBERS = (int, float, int | None, float | None)
+Sections = dict[str, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A configuration made concrete, before a model is loaded.
+    """A run made concrete, before a model is loaded.
 
     Attributes:
-        config: Resolved configuration.
+        run: The run.
         tasks: Its tasks, with test rows cut to ``evaluation.prompts_per_task``.
         plan: Batch arithmetic for this number of processes.
         model: Directory or hub name.
         trl: Arguments of TRL's ``GRPOConfig``.
     """
 
-    config: RunConfig
+    run: ResolvedRun
     tasks: TaskSet
     plan: Plan
     model: str
     trl: Mapping[str, Any]
 
 
-def prepare(config: RunConfig) -> Job:
+def prepare(run: ResolvedRun) -> Job:
     """Check everything that can be checked without a model.
 
     Raises:
         ConfigError: Tasks, batch arithmetic or TRL's fields cannot work.
+        MissingExtra: TRL is not installed.
     """
-    tasks = build_tasks(config.tasks, "tasks")
-    tasks.check_disjoint()
-    limit = config.evaluation.prompts_per_task
-    if limit is not None:
-        tasks = TaskSet(
-            *(replace(t, test=[t.test[i] for i in range(min(limit, len(t.test)))]) for t in tasks)
-        )
-    weighting = dict(config.weighting)
-    if weighting["rule"] == "sequential" and not weighting["phases"]:
-        weighting["phases"] = _families(tasks)
-        weighting["steps_per_phase"] = -(-config.steps // len(weighting["phases"]))
-    config = replace(config, weighting=weighting)
-    build_weighting(config.weighting).bind(tasks.names)
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    plan = make_plan(
-        config, world_size=world_size, num_test_prompts=sum(len(t.test) for t in tasks)
+    from mtgrpo.integrations.trl.job import grpo_arguments
+    from mtgrpo.integrations.trl.setup import families, trained_names
+
+    tasks = _with_few_test_rows(build_tasks(run.tasks, "tasks"), run.evaluation.prompts_per_task)
+    PromptCheck(tasks)  # refuses prompts that no engine can take
+    run = _with_phases(run, tasks)
+    run.method.make_mixer(  # refuses a method that does not fit the tasks
+        trained_names(tasks), batch_size=run.batch_size, families=families(tasks)
     )
-    model = str(tiny.model_path()) if config.model == "tiny" else config.model
-    return Job(config, tasks, plan, model, _grpo_arguments(config, plan))
+
+    plan = make_plan(
+        run,
+        world_size=int(os.environ.get("WORLD_SIZE", "1")),
+        num_test_prompts=sum(len(task.test) for task in tasks),
+    )
+
+    model = str(tiny.model_path()) if run.model == "tiny" else run.model
+
+    return Job(run, tasks, plan, model, grpo_arguments(run, plan))
 
 
-def _families(tasks: TaskSet) -> list[list[str]]:
-    families: dict[str, list[str]] = {}
-    for task in tasks:
-        families.setdefault(task.family or task.name, []).append(task.name)
-    return list(families.values())
-
-
-def _grpo_arguments(config: RunConfig, plan: Plan) -> dict[str, Any]:
-    torch, trl = require("torch", "trl"), require("trl", "trl")
-    on_cpu = not torch.cuda.is_available()
-    updates, samples = config.updates_per_step, config.evaluation.samples_per_prompt
-    managed = {
-        "output_dir": str(Path(config.output) / "checkpoints"),
-        "per_device_train_batch_size": plan.micro_batch_size,
-        "gradient_accumulation_steps": plan.gradient_accumulation_steps,
-        "steps_per_generation": plan.steps_per_generation,
-        "num_generations": config.group_size,
-        "num_generations_eval": samples,
-        "max_steps": plan.optimizer_steps,
-        "learning_rate": config.learning_rate,
-        "max_completion_length": config.max_completion_length,
-        "seed": config.seed,
-        "save_strategy": "steps",
-        "save_steps": (config.checkpoint.every or config.steps) * updates,
-        "save_total_limit": config.checkpoint.keep,
-        "eval_strategy": "steps" if config.evaluation.every else "no",
-        "eval_steps": (config.evaluation.every or config.steps) * updates,
-        "logging_steps": updates,
-    }
-    defaults = {
-        # Whole groups per process, and about as many rows as a training forward pass takes.
-        "per_device_eval_batch_size": max(1, max(plan.micro_batch_size, 64) // samples) * samples,
-        "lr_scheduler_type": "constant",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": on_cpu,
-        "bf16": not on_cpu,
-        "gradient_checkpointing": not on_cpu,
-    }
-    known = {f.name: f.type for f in fields(trl.GRPOConfig)}
-    for key in config.trl:
-        if key in managed:
-            raise ConfigError(
-                f"trl.{key}: derived from this configuration's own keys; change those instead"
-            )
-        if key not in known:
-            raise ConfigError(unknown("trl", "GRPOConfig field", key, known))
-        if known[key] in NUMBERS:  # TRL would only find out in the middle of a step
-            check_type(config.trl[key], known[key], f"trl.{key}")
-    return {**defaults, **config.trl, **managed}
-
-
-def describe_job(config: RunConfig) -> dict[str, list[tuple[str, str]]]:
+def describe_job(run: ResolvedRun) -> Sections:
     """The resolved plan, in sections of lines, for ``--dry-run``. Loads no weights.
 
     Raises:
         ConfigError: As `prepare`.
     """
-    job = prepare(config)
-    config, plan = job.config, job.plan
-    trained = {f.removeprefix("_"): str(v) for f, v in sorted(job.trl.items())}
+    job = prepare(run)
+    method = job.run.method.as_dict()
+
     return {
         "run": [
             ("model", job.model),
-            ("method", f"{config.preset} ({config.variant}, {config.setting})"),
-            ("output", config.output),
+            ("method", f"{run.preset} ({run.variant}, {run.setting})"),
+            ("output", run.output),
         ],
         "tasks": [
-            (t.name, f"{len(t.train):,} train, {len(t.test):,} test rows") for t in job.tasks
+            (task.name, f"{len(task.train):,} train, {len(task.test):,} test rows")
+            for task in job.tasks
         ],
-        "weighting": [(k, str(v)) for k, v in config.weighting.items()],
-        "sampler": [(k, str(v)) for k, v in config.sampler.items()],
-        "batch": [
-            ("steps", f"{config.steps:,} ({plan.optimizer_steps:,} policy updates)"),
-            (
-                "groups per step",
-                f"{config.batch_size} of {config.group_size} completions = {plan.rows_per_step:,} rows",
-            ),
-            (
-                "rows per update",
-                f"{plan.rows_per_update:,} = {plan.world_size} processes x {plan.gradient_accumulation_steps} "
-                f"accumulation steps x {plan.micro_batch_size} rows",
-            ),
-            (
-                "rollouts per step",
-                f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)",
-            ),
-            ("rollouts per evaluation", f"{plan.num_evaluation_rollouts:,}"),
-        ],
-        "memory": describe_memory(config, plan, job.model),
-        "GRPOConfig": list(trained.items()),
+        "weighting": [(key, str(value)) for key, value in method["weighting"].items()],
+        "sampler": [(key, str(value)) for key, value in method["sampler"].items()],
+        "batch": _describe_batch(job),
+        "memory": _describe_memory(job),
+        "GRPOConfig": [(key, str(value)) for key, value in sorted(job.trl.items())],
     }
+
+
+def _with_few_test_rows(tasks: TaskSet, limit: int | None) -> TaskSet:
+    if limit is None:
+        return tasks
+
+    cut = []
+    for task in tasks:
+        num_rows = min(limit, len(task.test))
+        cut.append(replace(task, test=[task.test[i] for i in range(num_rows)]))
+    return TaskSet(*cut)
+
+
+def _with_phases(run: ResolvedRun, tasks: TaskSet) -> ResolvedRun:
+    """One family after the other, in equal parts of the run, where phases are not stated."""
+    from mtgrpo.integrations.trl.setup import trained_names
+
+    weighting = run.method.weighting
+    if not isinstance(weighting, Sequential) or weighting.phases:
+        return run
+
+    phases: dict[str, list[str]] = {}
+    for name in trained_names(tasks):
+        phases.setdefault(tasks[name].family or name, []).append(name)
+
+    steps_per_phase = math.ceil(run.steps / len(phases))
+    weighting = Sequential(list(phases.values()), steps_per_phase)
+
+    return replace(run, method=replace(run.method, weighting=weighting))
+
+
+def _describe_batch(job: Job) -> list[tuple[str, str]]:
+    run, plan = job.run, job.plan
+    completions = f"{run.batch_size} of {run.group_size} completions"
+    rows = (
+        f"{plan.world_size} processes x {plan.gradient_accumulation_steps} accumulation steps "
+        f"x {plan.micro_batch_size} rows"
+    )
+
+    rollouts = f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)"
+
+    return [
+        ("steps", f"{run.steps:,} ({plan.optimizer_steps:,} policy updates)"),
+        ("groups per step", f"{completions} = {plan.rows_per_step:,} rows"),
+        ("rows per update", f"{plan.rows_per_update:,} = {rows}"),
+        ("rollouts per step", rollouts),
+        ("rollouts per evaluation", f"{plan.num_evaluation_rollouts:,}"),
+    ]
+
+
+def _describe_memory(job: Job) -> list[tuple[str, str]]:
+    from mtgrpo.integrations.trl.job import model_shape
+
+    shape = model_shape(job.model) or job.run.model_shape
+    return describe_memory(job.run, job.plan, job.model, shape)

@@ -1,1 +1,4 @@
-"""What a run says: curves (plain arrays), figures (matplotlib), and the HTML report. Reads run directories only."""
+"""What a run says: curves (plain arrays), figures (matplotlib), and HTML reports.
+
+Reads run directories and the results of studies only.
+"""

@@ -1,4 +1,4 @@
-"""The report of a study, from its results alone: one page, the figures as files, the tables as Markdown."""
+"""The report of a study, from its results alone: a page, figures as files, tables as Markdown."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from mtgrpo.evidence import StudyResults
-from mtgrpo.evidence.tables import Table, all_tables
+from mtgrpo.evidence.table import Table, as_markdown
+from mtgrpo.evidence.tables import all_tables
 from mtgrpo.reports import page
-from mtgrpo.reports.figures import save
+from mtgrpo.reports.figure_files import save
 from mtgrpo.reports.study_figures import study_figures
 from mtgrpo.runlog.files import write_text
 
@@ -18,7 +19,7 @@ def write_study_report(results: StudyResults, folder: str | os.PathLike[str]) ->
 
     Args:
         results: From `mtgrpo.evidence.load_results`.
-        folder: Made when missing.
+        folder: Folder for the files, made when missing.
 
     Returns:
         The HTML file.
@@ -28,38 +29,41 @@ def write_study_report(results: StudyResults, folder: str | os.PathLike[str]) ->
         MissingExtra: matplotlib is not installed.
     """
     out = Path(folder)
-    tables, figures = all_tables(results), study_figures(results)
-    seeds = sorted({run.seed for run in results.runs})
+    tables = all_tables(results)
+    figures = study_figures(results)
+
+    seeds = ", ".join(map(str, sorted({run.seed for run in results.runs})))
     title = f"Study: {results.name}"
     intro = (
-        f"{len(results.finished_methods)} methods, {len(results.runs)} runs, seeds {', '.join(map(str, seeds))}. Every "
+        f"{len(results.finished_methods)} methods, {len(results.runs)} runs, seeds {seeds}. Every "
         "method with the same seed sees the same base model, prompts and test prompts."
     )
-    body = "\n".join(
-        (
-            f"<h1>{page.text(title)}</h1>",
-            page.paragraph(intro),
-            page.section("Figures", page.figure_grid(figures)),
-            *(_section(table) for table in tables),
-        )
-    )
+
     save({name: figure for name, figure, _ in figures}, out / "figures")
-    write_text(
-        out / "tables.md",
-        "\n\n".join([f"# {title}", intro, *(table.markdown() for table in tables)]) + "\n",
-    )
+
+    markdown = [f"# {as_markdown(title)}", intro, *(table.markdown() for table in tables)]
+    write_text(out / "tables.md", "\n\n".join(markdown) + "\n")
+
+    parts = [
+        f"<h1>{page.text(title)}</h1>",
+        page.paragraph(intro),
+        page.section("Figures", page.figure_grid(figures)),
+        *map(_section, tables),
+    ]
     path = out / "report.html"
-    write_text(path, page.page(title, body))
+    write_text(path, page.page(title, "\n".join(parts)))
+
     return path
 
 
 def _section(table: Table) -> str:
     rows = [[page.name(row[0]), *map(_cell, row[1:])] for row in table.rows]
-    return page.section(
-        table.title, page.table(table.heads, rows), page.paragraph(table.note) if table.note else ""
-    )
+    note = page.paragraph(table.note) if table.note else ""
+    return page.section(table.title, page.table(table.heads, rows), note)
 
 
 def _cell(text: str) -> str:
-    bold = text.startswith("**") and text.endswith("**")
-    return f"<b>{page.text(text[2:-2])}</b>" if bold else page.text(text)
+    if text.startswith("**") and text.endswith("**"):
+        return f"<b>{page.text(text[2:-2])}</b>"
+
+    return page.text(text)

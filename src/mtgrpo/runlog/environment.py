@@ -10,8 +10,8 @@ import sys
 from typing import Any
 
 PACKAGES = (
-    "mtgrpo", "numpy", "torch", "trl", "transformers", "accelerate", "peft", "datasets", "vllm", "verl",
-    "reasoning-gym", "pyyaml", "matplotlib",
+    "mtgrpo", "numpy", "torch", "trl", "transformers", "accelerate", "peft", "datasets", "vllm",
+    "verl", "reasoning-gym", "pyyaml", "matplotlib",
 )  # fmt: skip
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -23,29 +23,34 @@ THREAD_VARIABLES = (
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, machine, thread settings and the git commit of the working directory, if it has one."""
+    """Versions, machine, thread settings, and the git commit of the working directory, if any."""
+    machine = {
+        "system": platform.platform(),
+        "architecture": platform.machine(),
+        "num_cpus": os.cpu_count(),
+        "memory_gib": _memory_gib(),
+    }
+    variables = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
+
     return {
         "versions": {"python": platform.python_version(), **_versions()},
-        "machine": {
-            "system": platform.platform(),
-            "architecture": platform.machine(),
-            "num_cpus": os.cpu_count(),
-            "memory_gib": _memory_gib(),
-        },
-        "variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        "machine": machine,
+        "variables": variables,
         "arguments": sys.argv[1:],
         "git": _git(),
     }
 
 
 def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
+
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+
+    return versions
 
 
 def _memory_gib() -> float | None:

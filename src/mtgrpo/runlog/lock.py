@@ -1,4 +1,4 @@
-"""Who writes a run directory: a file with process id and host, so that two trainers never mix their logs."""
+"""Who writes a run directory: a file with process id and host keeps two trainers apart."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from mtgrpo.runlog.files import os_errors_as
 
 try:
     import fcntl
-except (
-    ImportError
-):  # not a POSIX system: taking a lock over is then not protected against a second taker
+except ImportError:  # no POSIX system: two processes may take over the same dead lock
     fcntl = None
 
 
 class Lock:
-    """Held from `acquire` to `release`. A dead process's lock is taken over; another host's has to be deleted."""
+    """Held from `acquire` to `release`.
+
+    A dead process's lock is taken over. That of another host has to be deleted by hand.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,15 +35,18 @@ class Lock:
             RunError: A live process, or one on another host, holds it.
         """
         mine = _identity(os.getpid())
+
         while True:
             with os_errors_as(self.path, "locked"), open(self.path, "a+", encoding="utf-8") as file:
                 _guard(file)
                 if os.fstat(file.fileno()).st_nlink == 0:
                     continue  # its holder removed it while we waited
+
                 file.seek(0)
                 holder = _parse(file.read())
                 if holder is not None and _alive(holder):
                     raise RunError(_in_use(self.path, holder, mine))
+
                 file.truncate(0)
                 file.write(json.dumps(mine))
                 self._mine = mine
@@ -52,9 +56,11 @@ class Lock:
         """Give the lock back. Does nothing in a forked child, or when it is not held."""
         if self._mine is None or self._mine["pid"] != os.getpid():
             return
+
         with contextlib.suppress(OSError):
             if _parse(self.path.read_text(encoding="utf-8")) == self._mine:
                 self.path.unlink()
+
         self._mine = None
 
 
@@ -68,24 +74,23 @@ def locked_by_live_process(path: Path) -> bool:
 
 
 def _guard(file: IO[str]) -> None:
-    """Hold others off while the lock file is read and rewritten; a file system without locks goes unguarded."""
+    """Hold others off while the lock file is read and rewritten, if the file system can."""
     if fcntl is not None:
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _in_use(path: Path, holder: dict[str, Any], mine: dict[str, Any]) -> str:
-    where = f"{path.parent}: in use by "
+    where = f"{path.parent}: in use by"
+    process = f"process {holder['pid']}"
+
     if holder == mine:
-        return where + "this very process; close the RunLog that is open"
+        return f"{where} this very process; close the RunLog that is open"
+
     if holder["host"] != mine["host"]:
-        return (
-            where
-            + f"process {holder['pid']} on host {holder['host']!r}; if it is gone, delete {path}"
-        )
-    return (
-        where + f"process {holder['pid']}; wait for it, stop it, or choose another output directory"
-    )
+        return f"{where} {process} on host {holder['host']!r}; if it is gone, delete {path}"
+
+    return f"{where} {process}; wait for it, stop it, or choose another output directory"
 
 
 def _parse(text: str) -> dict[str, Any] | None:
@@ -93,13 +98,13 @@ def _parse(text: str) -> dict[str, Any] | None:
         value = json.loads(text)
     except ValueError:
         return None  # empty, or torn by a crash: nobody holds it
-    if (
-        isinstance(value, dict)
-        and isinstance(value.get("pid"), int)
-        and isinstance(value.get("host"), str)
-    ):
-        return value
-    return None
+
+    if not isinstance(value, dict) or not isinstance(value.get("pid"), int):
+        return None
+    if not isinstance(value.get("host"), str):
+        return None
+
+    return value
 
 
 def _identity(pid: int) -> dict[str, Any]:
@@ -109,30 +114,36 @@ def _identity(pid: int) -> dict[str, Any]:
 def _alive(holder: dict[str, Any]) -> bool:
     if holder["host"] != platform.node() or os.name != "posix":
         return True  # cannot be told from here
+
     try:
         os.kill(holder["pid"], 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass
-    # Process ids are reused, in containers right after a restart: the start time tells processes apart.
+
+    # Process ids are reused, in containers right after a restart: the start time tells them apart.
     started = _started(holder["pid"])
-    return started != "zombie" and (
-        not started or not holder.get("started") or started == holder["started"]
-    )
+    if started == "zombie":
+        return False
+
+    return not started or not holder.get("started") or started == holder["started"]
 
 
 def _started(pid: int) -> str:
-    """Boot and start time of a process on Linux, ``"zombie"`` when it is over but not yet collected, else empty."""
+    """Boot and start time of a process on Linux; empty where they are not known.
+
+    ``"zombie"`` says that the process is over but not yet collected.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+
         # after the command name, which may hold anything: state is field 3, start time field 22
-        fields = (
-            Path(f"/proc/{pid}/stat")
-            .read_text(encoding="utf-8", errors="replace")
-            .rpartition(")")[2]
-            .split()
-        )
-        return "zombie" if fields[0] in "ZX" else f"{boot}/{fields[19]}"
+        fields = status.rpartition(")")[2].split()
+        if fields[0] in "ZX":
+            return "zombie"
+
+        return f"{boot}/{fields[19]}"
     except (OSError, IndexError):
         return ""

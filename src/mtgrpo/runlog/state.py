@@ -1,4 +1,4 @@
-"""Small states (a mixer's) in checkpoints: JSON with a checksum, so that a torn or foreign file is refused."""
+"""Small states (a mixer's) in checkpoints: JSON with a checksum, torn or foreign files refused."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ FORMAT, VERSION = "mtgrpo-state", 1
 
 
 def save_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
-    """Write a state atomically: ``{"format", "version", "sha256" of the canonical payload, "payload"}``.
+    """Write a state atomically: ``{"format", "version", "sha256" of the payload, "payload"}``.
 
     Args:
         path: File; its folder is made.
-        state: JSON-able values, numpy numbers allowed. Finite: a state must come back exactly as it was.
+        state: JSON-able values, numpy's too, all finite: a state comes back exactly as it was.
 
     Raises:
         StateError: NaN or infinity, something JSON cannot hold, or the file cannot be written.
     """
     file = Path(path)
+
     try:
         payload = plain(state, str(file), exact=True)
     except RunError as error:
         raise StateError(str(error)) from None
+
     record = {"format": FORMAT, "version": VERSION, "sha256": _digest(payload), "payload": payload}
     write_text(file, json.dumps(record, allow_nan=False) + "\n", StateError)
 
@@ -42,28 +44,35 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     file = Path(path)
     fix = "use another checkpoint"
+
     with os_errors_as(file, "read", StateError):
         raw = file.read_bytes()
+
     try:
         record = json.loads(raw)
     except (ValueError, RecursionError):
         raise StateError(
             f"{file}: not valid JSON ({len(raw)} bytes); it is torn or foreign; {fix}"
         ) from None
+
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise StateError(f"{file}: not a state file of mtgrpo (no {FORMAT!r} mark); {fix}")
+
     if record.get("version") != VERSION:
         raise StateError(
-            f"{file}: state format version {record.get('version')!r}; this mtgrpo reads version {VERSION}; "
-            "resume with the mtgrpo that wrote it"
+            f"{file}: state format version {record.get('version')!r}; "
+            f"this mtgrpo reads version {VERSION}; resume with the mtgrpo that wrote it"
         )
+
     payload = record.get("payload")
     if not isinstance(payload, dict):
         raise StateError(f"{file}: the payload is missing; {fix}")
+
     if _digest(payload) != record.get("sha256"):
         raise StateError(
             f"{file}: the checksum does not match; the file was changed or damaged; {fix}"
         )
+
     return payload
 
 

@@ -5,24 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
 from mtgrpo.errors import RunError, require
+from mtgrpo.runlog.checkpoints import log_gap
+from mtgrpo.runlog.continuity import LogEnd, read_logged_steps
 from mtgrpo.runlog.environment import describe_environment
 from mtgrpo.runlog.files import (
-    append_line,
     is_litter,
-    keep_lines,
     os_errors_as,
     plain,
     read_lines,
     write_json,
     write_text,
 )
+from mtgrpo.runlog.line_file import LineFile
 from mtgrpo.runlog.lock import Lock
-from mtgrpo.runlog.records import as_text, is_run, read_mark
+from mtgrpo.runlog.reading import Mark, as_text, is_run, read_mark
 
 VERSION: Final = 1
 LINES: Final = ("metrics.jsonl", "evaluations.jsonl", "completions.jsonl")
@@ -37,102 +39,137 @@ class RunLog:
             log.write_environment(seed=config["seed"])
             log.log_metrics(step, rollouts, mixer.metrics())
 
-    Every line is whole on disk when its method returns. One process writes: on several ranks, rank 0.
+    Every line is whole when its method returns, and durable after `sync`. One process writes: on
+    several ranks, rank 0.
 
     Attributes:
         path: The run directory.
         tasks: Task names of the run.
+        run_id: Identity of the run, which its checkpoints carry.
     """
 
-    def __init__(self, path: Path, tasks: tuple[str, ...], lock: Lock) -> None:
-        self.path, self.tasks, self._lock = path, tasks, lock
-        self._earlier_s, self._start = 0.0, time.monotonic()
+    def __init__(self, path: Path, mark: Mark, lock: Lock) -> None:
+        self.path = path
+        self.tasks = mark.tasks
+        self.run_id = mark.run_id
+        self._lock = lock
+        self._files = {name: LineFile(path / name) for name in LINES}
+        self._earlier_s = 0.0
+        self._start = time.monotonic()
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], tasks: Sequence[str]) -> RunLog:
         """Start a run in a new or empty directory, or in one whose run never took a step.
 
         Raises:
-            RunError: The directory holds something else, a run that went further, or a live process's run.
+            RunError: The directory holds something else, a run that went further, or a run that
+                a live process writes.
         """
         directory = Path(path)
         with os_errors_as(directory, "made"):
             directory.mkdir(parents=True, exist_ok=True)
-            entries = sorted(
-                p.name for p in directory.iterdir() if p.name != ".lock" and not is_litter(p)
-            )
-        if entries and not is_run(directory):
+            names = sorted(p.name for p in directory.iterdir() if not is_litter(p))
+
+        others = [name for name in names if name != ".lock"]
+        if others and not is_run(directory):
             raise RunError(
-                f"{directory}: not empty and not a run (it holds {entries[0]!r}); "
+                f"{directory}: not empty and not a run (it holds {others[0]!r}); "
                 "choose a new directory for the output, or empty this one"
             )
+
         lock = _lock(directory)
+
         try:
-            steps = len(read_lines(directory / "metrics.jsonl"))
-            with os_errors_as(directory, "read"):
-                has_checkpoint = any((directory / "checkpoints").glob("*"))
-            if steps or has_checkpoint:
-                raise RunError(
-                    f"{directory}: already holds a run of {steps} logged steps; "
-                    "resume it (--resume), or choose another output directory"
-                )
+            _refuse_progress(directory)
+
             with os_errors_as(directory, "emptied"):
                 for name in (*LINES, "summary.json"):
                     (directory / name).unlink(missing_ok=True)
-            write_json(
-                directory / "run.json",
-                {"format": "mtgrpo-run", "version": VERSION, "tasks": list(tasks)},
-            )
+
+            mark = Mark(tuple(tasks), uuid.uuid4().hex)
+            head = {"format": "mtgrpo-run", "version": VERSION}
+            names_and_id = {"tasks": list(mark.tasks), "run_id": mark.run_id}
+            write_json(directory / "run.json", {**head, **names_and_id})
         except BaseException:
             lock.release()
             raise
-        return cls(directory, tuple(tasks), lock)
+
+        return cls(directory, mark, lock)
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str]) -> RunLog:
         """Open a run to go on with it; torn last lines are removed. Follow with `truncate_after`.
 
         Raises:
-            RunError: No run there, a damaged one, or a live process writes it.
+            RunError: There is no run, it is damaged, or a live process writes it.
         """
         directory = Path(path)
         if not is_run(directory):
             raise RunError(
                 f"{directory}: not a run directory; nothing to resume; start without --resume"
             )
+
         lock = _lock(directory)
+
         try:
             log = cls(directory, read_mark(directory), lock)
-            for name in LINES:
-                keep_lines(directory / name, lambda _: True)
-            log._restore_clock()
+            log._keep(lambda _: True)
         except BaseException:
             lock.release()
             raise
+
         return log
 
     def truncate_after(self, step: int) -> None:
-        """Forget everything logged after a step, and the summary: the checkpoint of `step` is resumed.
+        """Forget the summary and all that was logged after a step: its checkpoint is resumed.
 
-        Lines of `step` itself stay. Steps, rollouts and values of the resumed log then equal those of a run that
-        was never interrupted; elapsed seconds go on from the last line kept.
+        Lines of `step` itself stay. Steps, rollouts and values of the resumed log then equal those
+        of a run that was never interrupted; elapsed seconds go on from the last line kept.
+
+        Raises:
+            RunError: The log lacks lines that the checkpoint of `step` counts on, or a file cannot
+                be written.
         """
-        for name in LINES:
-            keep_lines(self.path / name, lambda line: _step(line) <= step)
+        checkpoint = self.checkpoint_path(step)
+        if gap := log_gap(checkpoint, read_logged_steps(self.path)):
+            raise RunError(
+                f"{checkpoint}: {gap}; restore the log, or resume from an older checkpoint"
+            )
+
+        self._keep(lambda line: _step(line) <= step)
+
         with os_errors_as(self.path, "emptied"):
             (self.path / "summary.json").unlink(missing_ok=True)
-        self._restore_clock()
+
+    def sync(self) -> LogEnd:
+        """Make every line durable, before a checkpoint that counts on them is sealed.
+
+        Returns:
+            How far the log has come, for the seal.
+
+        Raises:
+            RunError: A file cannot be synced.
+        """
+        num_lines: dict[str, int] = {}
+        last_step: dict[str, int] = {}
+
+        for name, file in self._files.items():
+            file.sync()
+            num_lines[name] = file.num_lines
+            if file.last_step is not None:
+                last_step[name] = file.last_step
+
+        return LogEnd(self.run_id, num_lines, last_step)
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds of training: since the start, or since the resume plus those before the checkpoint."""
+        """Seconds of training: since the start or resume, plus those before the checkpoint."""
         return self._earlier_s + time.monotonic() - self._start
 
     def has_evaluation(self, step: int) -> bool:
-        """Whether an evaluation of this step is in the log; a run killed just before it evaluates again."""
-        return any(
-            line.get("step") == step for _, line in read_lines(self.path / "evaluations.jsonl")
-        )
+        """Whether the log has an evaluation of this step."""
+        lines = read_lines(self.path / "evaluations.jsonl")
+        return any(line.get("step") == step for _, line in lines)
 
     def log_metrics(
         self,
@@ -159,13 +196,13 @@ class RunLog:
             raise RunError(
                 f"metrics: the name {min(clash)!r} is the log's own; name the metric otherwise"
             )
+
         line = plain(values, "metrics")
-        odd = next(
-            (k for k, v in line.items() if v is not None and not isinstance(v, (int, float))), None
-        )
-        if odd is not None:
-            raise RunError(f"metrics: {odd!r} is {line[odd]!r}; a number is needed")
-        append_line(self.path / "metrics.jsonl", {**head, **line})
+        for name, value in line.items():
+            if value is not None and not isinstance(value, (int, float)):
+                raise RunError(f"metrics: {name!r} is {value!r}; a number is needed")
+
+        self._files["metrics.jsonl"].append({**head, **line})
 
     def log_evaluation(
         self,
@@ -181,17 +218,19 @@ class RunLog:
         Args:
             step: Steps done; 0 is before training.
             rollouts: Training completions generated so far.
-            tasks: Task name to ``{"accuracy", "reward", "num_prompts", "std_error"}``; accuracy in [0, 1]. An
-                optional ``"prompt_accuracies"`` lists it prompt by prompt, which paired comparisons need.
+            tasks: Task name to ``{"accuracy", "reward", "num_prompts", "std_error"}``; accuracy in
+                [0, 1]. An optional ``"prompt_accuracies"`` lists it prompt by prompt, which paired
+                comparisons need.
             num_samples: Completions per test prompt.
             elapsed_s: Seconds of training; None takes the log's own clock.
         """
-        missing = next((name for name, row in tasks.items() if "accuracy" not in row), None)
-        if missing is not None:
-            raise RunError(f"evaluation: task {missing!r} has no 'accuracy'")
+        for name, row in tasks.items():
+            if "accuracy" not in row:
+                raise RunError(f"evaluation: task {name!r} has no 'accuracy'")
+
         head = self._head(step, rollouts, elapsed_s)
-        append_line(
-            self.path / "evaluations.jsonl", {**head, "num_samples": num_samples, "tasks": tasks}
+        self._files["evaluations.jsonl"].append(
+            {**head, "num_samples": num_samples, "tasks": tasks}
         )
 
     def log_completions(
@@ -201,42 +240,44 @@ class RunLog:
 
         Args:
             step: Steps done.
-            samples: ``{"task", "prompt", "completion", "reward", "accuracy", "kept"}`` each; `kept` says whether
-                its group was trained on. Prompts and completions are text or chat messages, written as text
-                (an image in a message becomes its description).
-            max_per_task: Most to write per task.
+            samples: ``{"task", "prompt", "completion", "reward", "accuracy", "kept"}`` each; `kept`
+                says whether its group was trained on. Prompts and completions are text or chat
+                messages, written as text (an image in a message becomes its description).
+            max_per_task: Most completions written per task.
         """
         written: dict[str, int] = {}
+
         for sample in samples:
             task = sample["task"]
             written[task] = written.get(task, 0) + 1
             if written[task] <= max_per_task:
                 texts = {key: as_text(sample.get(key)) for key in ("prompt", "completion")}
-                append_line(self.path / "completions.jsonl", {"step": step, **sample, **texts})
+                self._files["completions.jsonl"].append({"step": step, **sample, **texts})
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the complete resolved configuration."""
         yaml = require("yaml", "cli")
-        text = yaml.safe_dump(
-            plain(config, "config.yaml"), sort_keys=False, allow_unicode=True, width=100
-        )
+        values = plain(config, "config.yaml", infinite=True)
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
         write_text(self.path / "config.yaml", text)
 
     def write_environment(
         self, *, seed: int | None = None, extra: Mapping[str, Any] | None = None
     ) -> None:
-        """Write versions, machine, threads and git commit, with what the caller adds (accelerators, ...)."""
-        write_json(
-            self.path / "environment.json",
-            {**describe_environment(), "seed": seed, **(extra or {})},
-        )
+        """Write versions, machine, threads and git commit, with what the caller adds."""
+        environment = {**describe_environment(), "seed": seed, **(extra or {})}
+        write_json(self.path / "environment.json", environment)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write how the run ended; ``summary["status"]`` is ``finished``, ``interrupted`` or ``failed``."""
-        if summary.get("status") not in ("finished", "interrupted", "failed"):
-            raise RunError(
-                f"summary: status {summary.get('status')!r}; allowed: finished, interrupted, failed"
-            )
+        """Write how the run ended: ``"status"`` is ``finished``, ``interrupted`` or ``failed``.
+
+        The log is synced before: whoever reads the summary finds the lines it speaks of.
+        """
+        status = summary.get("status")
+        if status not in ("finished", "interrupted", "failed"):
+            raise RunError(f"summary: status {status!r}; allowed: finished, interrupted, failed")
+
+        self.sync()
         write_json(self.path / "summary.json", summary)
 
     def checkpoint_path(self, step: int) -> Path:
@@ -254,28 +295,48 @@ class RunLog:
         self.close()
 
     def _head(self, step: int, rollouts: int, elapsed_s: float | None) -> dict[str, Any]:
-        elapsed_s = self.elapsed_s if elapsed_s is None else elapsed_s
+        if elapsed_s is None:
+            elapsed_s = self.elapsed_s
         return {"step": step, "rollouts": rollouts, "elapsed_s": round(elapsed_s, 3)}
 
-    def _restore_clock(self) -> None:
-        times = [
-            line.get("elapsed_s") for name in LINES[:2] for _, line in read_lines(self.path / name)
-        ]
-        self._earlier_s = float(max((t for t in times if isinstance(t, (int, float))), default=0.0))
+    def _keep(self, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Keep only these lines, and go on where they end."""
+        for file in self._files.values():
+            file.keep(wanted)
+
+        self._earlier_s = max(file.elapsed_s for file in self._files.values())
         self._start = time.monotonic()
 
 
+def _refuse_progress(directory: Path) -> None:
+    """Refuse to start over in a run that took a step."""
+    steps = len(read_lines(directory / "metrics.jsonl"))
+    with os_errors_as(directory, "read"):
+        has_checkpoint = any((directory / "checkpoints").glob("*"))
+
+    if steps or has_checkpoint:
+        raise RunError(
+            f"{directory}: already holds a run of {steps} logged steps; "
+            "resume it (--resume), or choose another output directory"
+        )
+
+
 def _lock(directory: Path) -> Lock:
-    """Lock a run, and clear away what a killed process left half written; nobody else writes it now."""
+    """Lock a run, and clear away what a killed process left half written."""
     lock = Lock(directory / ".lock")
     lock.acquire()
+
     with contextlib.suppress(OSError):
         for path in directory.iterdir():
             if is_litter(path):
                 path.unlink()
+
     return lock
 
 
 def _step(line: Mapping[str, Any]) -> float:
     step = line.get("step")
-    return step if isinstance(step, (int, float)) else float("inf")
+    if not isinstance(step, (int, float)):
+        return float("inf")
+
+    return step

@@ -1,7 +1,8 @@
-"""A toy policy that drives the real core on a CPU in seconds: what would this method do on such tasks?
+"""A toy policy that drives the real core on a CPU in seconds: what would a method do on such tasks?
 
-The task mixer, its sampler and its weights are the library's own; only the model is replaced, by one latent skill
-per task that learns from the groups it is trained on. docs/simulate.md has the equations and what they leave out.
+The task mixer, its sampler and its weights are the library's own; only the model is replaced, by
+one latent skill per task that learns from the groups it is trained on. docs/simulate.md has the
+equations and what they leave out.
 """
 
 from mtgrpo.simulation.fitting import fit, fit_errors
@@ -9,7 +10,8 @@ from mtgrpo.simulation.loop import simulate
 from mtgrpo.simulation.observations import Observations
 from mtgrpo.simulation.result import SimulationResult
 from mtgrpo.simulation.sweeps import Sweep, sweep
-from mtgrpo.simulation.world import SimulatedTask, World
+from mtgrpo.simulation.task import SimulatedTask
+from mtgrpo.simulation.world import World
 
 __all__ = [
     "Observations",

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mtgrpo.errors import ConfigError, MtgrpoError, require
+from mtgrpo.errors import ConfigError, MtgrpoError
 from mtgrpo.runlog import Run, read_run
 from mtgrpo.simulation.fitting import fit, fit_errors
 from mtgrpo.simulation.loop import simulate
@@ -15,7 +16,7 @@ from mtgrpo.simulation.result import SimulationResult
 from mtgrpo.simulation.sweeps import Sweep, sweep
 from mtgrpo.simulation.world import World
 from mtgrpo.tasks.specs import build_task
-from mtgrpo.yaml_text import parse_yaml
+from mtgrpo.yaml_text import read_yaml
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ def run_simulation(
     Args:
         world: Name of a built-in world, or a YAML file as `World.as_dict` writes it.
         fit_to: Run directory to fit the world to; `world` is then ignored.
-        floors: ``task=accuracy`` each: guess floors for the fit, over those that the run's own tasks are known to have.
-        presets: Methods.
-        variant: Of the presets.
+        floors: ``task=accuracy`` each: guess floors for the fit, over those that the run's own
+            tasks are known to have.
+        presets: Names of the methods.
+        variant: Variant of the presets.
         steps: Training steps.
         batch_size: Groups per step; None takes the fitted run's, or 32.
         group_size: Completions per group; None takes the fitted run's, or 8.
@@ -63,91 +65,89 @@ def run_simulation(
         sweep_over: ``name=a,b,c``.
 
     Raises:
-        ConfigError: Unknown names, numbers below 1, floors without a run, or a sweep that is not of that form.
+        ConfigError: Unknown names, numbers below 1, floors without a run, or a sweep of another
+            form.
         RunError: The run to fit cannot be read.
     """
     if min(steps, num_seeds, batch_size or 1) < 1 or (group_size or 2) < 2:
         raise ConfigError(
             "simulate: steps, seeds and batch size must be at least 1, the group size at least 2"
         )
+
     errors: dict[str, float] = {}
+
     if fit_to is not None:
         run = read_run(fit_to)
         batch_size = batch_size or run.config.get("batch_size")
         group_size = group_size or run.config.get("group_size")
         chosen = fit(run, {**known_floors(run), **_floors(floors)})
         errors = fit_errors(chosen, run)
+    elif floors:
+        raise ConfigError(
+            "simulate: --floor belongs to a fit (--fit RUN); a world's YAML has floors of its own"
+        )
     else:
-        if floors:
-            raise ConfigError(
-                "simulate: --floor belongs to a fit (--fit RUN); a world's YAML has floors of its own"
-            )
         chosen = _world(world)
-    batch, group, seeds = batch_size or 32, group_size or 8, range(num_seeds)
+
+    common: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": batch_size or 32,
+        "group_size": group_size or 8,
+        "variant": variant,
+    }
+    seeds = range(num_seeds)
+
     if sweep_over is not None:
         if len(presets) != 1:
             raise ConfigError(f"simulate: --sweep varies one method; {len(presets)} were given")
+
         parameter, values = _sweep_values(sweep_over)
-        table = sweep(
-            chosen,
-            presets[0],
-            parameter,
-            values,
-            seeds,
-            steps=steps,
-            batch_size=batch,
-            group_size=group,
-            variant=variant,
-        )
+        table = sweep(chosen, presets[0], parameter, values, seeds, **common)
         return SimulationOutcome(chosen, {}, table, errors)
-    runs = {
-        preset: [
-            simulate(
-                chosen,
-                preset,
-                steps=steps,
-                batch_size=batch,
-                group_size=group,
-                seed=seed,
-                variant=variant,
-            )
-            for seed in seeds
-        ]
-        for preset in presets
-    }
+
+    runs: dict[str, list[SimulationResult]] = {}
+    for preset in presets:
+        runs[preset] = [simulate(chosen, preset, seed=seed, **common) for seed in seeds]
+
     return SimulationOutcome(chosen, runs, None, errors)
 
 
 def known_floors(run: Run) -> dict[str, float]:
-    """Guess floors of a run's tasks, as far as its configuration alone tells them: no data is loaded, no code run."""
-    specs = run.config.get("tasks")
-    entries = (
-        [spec for spec in specs if isinstance(spec, Mapping)] if isinstance(specs, list) else []
-    )
+    """Guess floors of a run's tasks, as far as its configuration alone tells them.
+
+    No data is loaded, no code run.
+    """
+    listed = run.config.get("tasks")
+    specs = [s for s in listed if isinstance(s, Mapping)] if isinstance(listed, list) else []
     floors: dict[str, float] = {}
-    for i, spec in enumerate(entries):
+
+    for i, spec in enumerate(specs):
         if "tiny" in spec or "paper" in spec:
             with suppress(MtgrpoError):  # an extra that is not installed here
-                floors |= {
-                    task.name: task.floor for task in build_task(spec, f"{run.path}: tasks[{i}]")
-                }
-        elif "floor" in spec and len(entries) == len(run.tasks):
+                for task in build_task(spec, f"{run.path}: tasks[{i}]"):
+                    floors[task.name] = task.floor
+        elif "floor" in spec and len(specs) == len(run.tasks):
             floors[run.tasks[i]] = float(spec["floor"])
+
     return {name: floor for name, floor in floors.items() if name in run.tasks}
 
 
 def _floors(given: Sequence[str]) -> dict[str, float]:
     floors: dict[str, float] = {}
+
     for text in given:
         name, equals, value = text.rpartition("=")
+
         try:
             floors[name] = float(value)
         except ValueError:
             equals = ""
+
         if not equals or not name:
             raise ConfigError(
                 f"simulate: --floor {text}; the form is task=accuracy, such as zebra-medium=0.25"
             )
+
     return floors
 
 
@@ -155,22 +155,22 @@ def _world(name: str) -> World:
     path = Path(name)
     if not path.is_file():
         return World.named(name)
-    yaml = require("yaml", "cli")
-    try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    return World.from_dict(values)
+
+    return World.from_dict(read_yaml(path))
 
 
 def _sweep_values(text: str) -> tuple[str, list[float]]:
     name, equals, values = text.partition("=")
+
     try:
         numbers = [float(value) for value in values.split(",")]
     except ValueError:
         numbers = []
+
     if not equals or not name or not numbers:
         raise ConfigError(
-            f"simulate: --sweep {text}; the form is name=a,b,c with numbers, such as lam=0.1,0.2,0.4"
+            f"simulate: --sweep {text}; the form is name=a,b,c with numbers, "
+            "such as lam=0.1,0.2,0.4"
         )
+
     return name, numbers

@@ -1,4 +1,4 @@
-"""One knob, many values, several seeds: what it trades."""
+"""One parameter, many values, several seeds: what it trades."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from mtgrpo import presets
-from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import Floats
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.simulation.loop import simulate
 from mtgrpo.simulation.world import World
 
 Value: TypeAlias = "float | int | str | bool | None"
 
-# Arguments of `simulate` that may be swept as they are.
 ARGUMENTS = ("preset", "variant", "steps", "batch_size", "group_size", "updates_per_step")
+"""Arguments of `simulate` that may be swept as they are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
-    """Final figures of every run of a sweep; arrays have shape (values, seeds), `accuracy` (values, seeds, K).
+    """Final figures of every run of a sweep; arrays have shape (values, seeds).
 
     Attributes:
         tasks: Task names.
-        preset: Method.
-        parameter: What was varied, as given.
-        values: Its values.
+        preset: Name of the method.
+        parameter: Name of what was varied, as given.
+        values: Values it was given.
         seeds: Seeds of the runs; the same for every value, so that differences are paired.
-        accuracy: True accuracy per task at the end.
+        accuracy: True accuracy per task at the end, shape (values, seeds, K).
         rollouts: Completions generated.
         steps_to: Steps until the worst task reached `threshold`; NaN if it never did.
-        threshold: Worst-task accuracy that `steps_to` looks at.
+        threshold: Worst-task accuracy that `steps_to` refers to.
     """
 
     tasks: tuple[str, ...]
@@ -48,6 +48,12 @@ class Sweep:
     steps_to: Floats
     threshold: float
 
+    def __repr__(self) -> str:
+        return (
+            f"Sweep(preset={self.preset!r}, parameter={self.parameter!r}, "
+            f"values={self.values!r}, seeds={self.seeds!r})"
+        )
+
     @property
     def worst_accuracy(self) -> Floats:
         """Accuracy of the worst task at the end, shape (values, seeds)."""
@@ -59,28 +65,35 @@ class Sweep:
         return self.accuracy.mean(axis=2)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One JSON-able row per value: means over seeds, with the standard errors of the two accuracies.
+        """One JSON-able row per value: means over seeds, and errors of the two accuracies.
 
-        ``steps_to`` is the mean over the seeds that got there (None if none did), ``reached`` their share.
+        ``steps_to`` is the mean over the seeds that got there (None if none did), ``reached`` their
+        share.
         """
         rows: list[dict[str, Any]] = []
+
         for i, value in enumerate(self.values):
-            got = ~np.isnan(self.steps_to[i])
+            worst, mean = self.worst_accuracy[i], self.mean_accuracy[i]
+            reached = ~np.isnan(self.steps_to[i])
+            steps_to = None
+            if reached.any():
+                steps_to = float(self.steps_to[i][reached].mean())
+
+            of_tasks = self.accuracy[i].mean(axis=0).tolist()
             rows.append(
                 {
                     self.parameter: value,
-                    "worst_accuracy": float(self.worst_accuracy[i].mean()),
-                    "worst_accuracy_se": standard_error(self.worst_accuracy[i]),
-                    "mean_accuracy": float(self.mean_accuracy[i].mean()),
-                    "mean_accuracy_se": standard_error(self.mean_accuracy[i]),
+                    "worst_accuracy": float(worst.mean()),
+                    "worst_accuracy_se": standard_error(worst),
+                    "mean_accuracy": float(mean.mean()),
+                    "mean_accuracy_se": standard_error(mean),
                     "rollouts": float(self.rollouts[i].mean()),
-                    "steps_to": float(self.steps_to[i][got].mean()) if got.any() else None,
-                    "reached": float(got.mean()),
-                    "tasks": dict(
-                        zip(self.tasks, self.accuracy[i].mean(axis=0).tolist(), strict=True)
-                    ),
+                    "steps_to": steps_to,
+                    "reached": float(reached.mean()),
+                    "tasks": dict(zip(self.tasks, of_tasks, strict=True)),
                 }
             )
+
         return rows
 
 
@@ -103,19 +116,20 @@ def sweep(
 
     Args:
         world: What there is to learn.
-        preset: Method; ignored when `parameter` is ``"preset"``.
-        parameter: An argument of the preset's weighting (``"lam"``, ``"eta"``) or sampler (``"max_resamples"``,
-            ``"rounds.max_inflation"``), or one of `ARGUMENTS`.
-        values: What it is set to.
-        seeds: Of the runs.
+        preset: Name of the method; ignored when `parameter` is ``"preset"``.
+        parameter: An argument of the preset's weighting (``"lam"``, ``"eta"``) or sampler
+            (``"max_resamples"``, ``"planner.max_inflation"``), or one of `ARGUMENTS`.
+        values: Values that it is set to.
+        seeds: Seeds of the runs.
         steps: Training steps.
         batch_size: Groups per step.
         group_size: Completions per group.
         variant: ``default``, ``paper`` or ``released``.
-        setting: Whose hyper-parameters; None takes the published setting nearer in number of tasks.
+        setting: Published setting whose hyper-parameters are taken; None takes the one nearer in
+            number of tasks.
         threshold: Worst-task accuracy whose step is looked for.
-        processes: Worker processes. They are spawned: above 1, a script that calls this needs the usual
-            ``if __name__ == "__main__":``.
+        processes: Worker processes. They are spawned: above 1, a script that calls this needs the
+            usual ``if __name__ == "__main__":``.
 
     Raises:
         ConfigError: No values or seeds, or a parameter the method does not have.
@@ -124,78 +138,84 @@ def sweep(
         raise ConfigError(
             f"sweep: {len(values)} values, {len(seeds)} seeds; at least one of each is needed"
         )
+
     common: dict[str, Any] = {
         "preset": preset,
         "steps": steps,
         "batch_size": batch_size,
         "group_size": group_size,
         "variant": variant,
-        "setting": setting or ("three_tasks" if len(world.tasks) <= 6 else "nine_tasks"),
+        "setting": setting or presets.nearest_setting(len(world.tasks)),
     }
-    jobs = [
-        (world, {**common, **_placed(common, parameter, value), "seed": seed}, threshold)
-        for value in values
-        for seed in seeds
-    ]
+
+    jobs: list[tuple[World, dict[str, Any], float]] = []
+    for value in values:
+        arguments = {**common, **_placed(common, parameter, value)}
+        jobs += [(world, {**arguments, "seed": seed}, threshold) for seed in seeds]
+
     if processes > 1:
-        # Spawned on every platform: forking a process that has started threads (torch, BLAS) can hang.
+        # Spawned on every platform: forking a process with threads (torch, BLAS) can hang.
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
             ends = list(pool.map(_end, jobs))
     else:
         ends = [_end(job) for job in jobs]
+
+    accuracy, rollouts, steps_to = zip(*ends, strict=True)
     shape = (len(values), len(seeds))
+
     return Sweep(
         tasks=world.names,
         preset=preset,
         parameter=parameter,
         values=tuple(values),
         seeds=tuple(seeds),
-        accuracy=np.array([accuracy for accuracy, _, _ in ends]).reshape(*shape, len(world.tasks)),
-        rollouts=np.array([rollouts for _, rollouts, _ in ends], dtype=np.float64).reshape(shape),
-        steps_to=np.array([steps_to for _, _, steps_to in ends], dtype=np.float64).reshape(shape),
+        accuracy=np.array(accuracy, dtype=np.float64).reshape(*shape, len(world.tasks)),
+        rollouts=np.array(rollouts, dtype=np.float64).reshape(shape),
+        steps_to=np.array(steps_to, dtype=np.float64).reshape(shape),
         threshold=threshold,
     )
 
 
 def standard_error(values: Floats) -> float:
     """Standard error of a mean over seeds; 0 for a single seed, where it is not known."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+    if len(values) < 2:
+        return 0.0
+
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def _end(job: tuple[World, dict[str, Any], float]) -> tuple[list[float], int, float]:
+    """Final accuracies, rollouts, and steps to the threshold of one run."""
     world, arguments, threshold = job
     result = simulate(world, **arguments)
+
     reached = result.steps_to(threshold)
-    return (
-        result.accuracy[-1].tolist(),
-        int(result.rollouts[-1]),
-        float("nan") if reached is None else float(reached),
-    )
+    steps_to = float("nan") if reached is None else float(reached)
+
+    return result.accuracy[-1].tolist(), int(result.rollouts[-1]), steps_to
 
 
 def _placed(common: dict[str, Any], parameter: str, value: Value) -> dict[str, Any]:
     """The argument of `simulate` that sets this parameter."""
     if parameter in ARGUMENTS:
         return {parameter: value}
-    method = presets.get(common["preset"], variant=common["variant"], setting=common["setting"])
+
+    variant, setting = common["variant"], common["setting"]
+    method = presets.get(common["preset"], variant=variant, setting=setting).as_dict()
+    weighting, sampler = method["weighting"], method["sampler"]
+    planners = {name: value for name, value in sampler.items() if isinstance(value, dict)}
+
     outer, _, inner = parameter.partition(".")
-    if inner:
-        nested = method.sampler.get(outer)
-        if isinstance(nested, dict) and inner in nested:
-            return {"sampler": {outer: {inner: value}}}
-    elif parameter in method.weighting and parameter != "rule":
+    if inner in planners.get(outer, {}):
+        return {"sampler": {outer: {inner: value}}}
+    if parameter in weighting and parameter != "rule":
         return {"weighting": {parameter: value}}
-    elif parameter in method.sampler:
+    if parameter in sampler:
         return {"sampler": {parameter: value}}
-    nested_names = [
-        f"{o}.{i}" for o, spec in method.sampler.items() if isinstance(spec, dict) for i in spec
-    ]
-    allowed = [
-        *ARGUMENTS,
-        *(name for name in method.weighting if name != "rule"),
-        *method.sampler,
-        *nested_names,
-    ]
-    raise ConfigError(
-        unknown(f"sweep of {common['preset']}", "parameter", parameter, allowed, most=40)
-    )
+
+    allowed = [*ARGUMENTS, *(name for name in weighting if name != "rule"), *sampler]
+    for name, planner in planners.items():
+        allowed += [f"{name}.{argument}" for argument in planner]
+
+    where = f"sweep of {common['preset']}"
+    raise ConfigError(unknown(where, "parameter", parameter, allowed, most=40))

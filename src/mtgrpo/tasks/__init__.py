@@ -1,4 +1,7 @@
-"""Tasks: prompts, rewards and where they come from. Importing this needs numpy and the standard library only."""
+"""Tasks: prompts, rewards and where they come from.
+
+Importing this needs numpy and the standard library only.
+"""
 
 from __future__ import annotations
 

@@ -44,18 +44,20 @@ class Scoring:
         count: Any = self.num_processes
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise TaskError(
-                f"scoring.num_processes: {self.num_processes!r}; a whole number, 0 or more, is needed"
+                f"scoring.num_processes: {self.num_processes!r}; "
+                "a whole number, 0 or more, is needed"
             )
 
         if self.timeout_s is not None:
             if not _is_number(self.timeout_s) or self.timeout_s <= 0:
                 raise TaskError(
-                    f"scoring.timeout_s: {self.timeout_s!r}; seconds, above 0, or nothing are needed"
+                    f"scoring.timeout_s: {self.timeout_s!r}; "
+                    "seconds, above 0, or nothing are needed"
                 )
             if self.num_processes == 0:
                 raise TaskError(
-                    f"scoring.timeout_s: {self.timeout_s:g} without processes; a call in the training "
-                    "process cannot be stopped; set scoring.num_processes to 1 or more"
+                    f"scoring.timeout_s: {self.timeout_s:g} without processes; a call in the "
+                    "training process cannot be stopped; set scoring.num_processes to 1 or more"
                 )
 
         if self.on_error not in POLICIES:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
+
+from mtgrpo.tasks.own_copy import own_copy
 
 Row: TypeAlias = "Mapping[str, Any]"
 """One prompt: the key ``"prompt"`` and whatever columns the reward reads."""
@@ -17,16 +18,20 @@ class Score(NamedTuple):
     """What one completion is worth.
 
     Attributes:
-        reward: The number that is trained on; any finite number.
-        accuracy: The number that is reported and filtered on, in [0, 1].
+        reward: The number that is trained on; any finite number that float32 can hold.
+        accuracy: The number that is reported and filtered on, in [0, 1]; None where nothing is
+            said about right and wrong: the completion is graded by its reward alone.
     """
 
     reward: float
-    accuracy: float
+    accuracy: float | None
 
 
 RewardFunction: TypeAlias = "Callable[..., Sequence[float | Score | None]]"
-"""TRL's own signature: ``f(prompts=[...], completions=[...], **columns as lists)``, one value per completion."""
+"""TRL's own signature: ``f(prompts=[...], completions=[...], **columns as lists)``.
+
+It returns one value per completion.
+"""
 
 # Keyword arguments every reward function is called with; a column of that name would collide.
 RESERVED_COLUMNS = frozenset({"prompts", "completions"})
@@ -36,34 +41,36 @@ def each(fn: Callable[[str, Row], float | Score]) -> RewardFunction:
     """Make a reward function of a function that scores one completion.
 
     Args:
-        fn: Called as ``fn(completion_text, row)``; `row` has the prompt and the columns of the data.
+        fn: Called as ``fn(completion_text, row)``; `row` has the prompt and the data's columns.
 
     Returns:
-        A reward function for `Task` and for TRL's ``reward_funcs``. An exception of `fn` passes through.
+        A reward function for `Task` and for TRL's ``reward_funcs``. An exception of `fn` passes
+        through.
     """
 
     def reward(
         prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any
     ) -> list[float | Score]:
-        # An engine may add arguments that are no columns (TRL: trainer_state, log_metric): leave them out.
-        lists = {
-            name: cast("list[Any]", values)
-            for name, values in columns.items()
-            if isinstance(values, list) and len(cast("list[Any]", values)) == len(completions)
-        }
-        return [
-            fn(
-                completion_text(completion),
-                {"prompt": prompt, **{name: values[i] for name, values in lists.items()}},
-            )
-            for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True))
-        ]
+        # An engine may add arguments that are no columns (TRL: trainer_state, log_metric).
+        lists: dict[str, list[Any]] = {}
+        for name, values in columns.items():
+            if isinstance(values, list) and len(cast("list[Any]", values)) == len(completions):
+                lists[name] = values
+
+        scores: list[float | Score] = []
+        for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+            row: dict[str, Any] = {"prompt": prompt}
+            row.update((name, values[i]) for name, values in lists.items())
+
+            scores.append(fn(completion_text(completion), row))
+        return scores
 
     reward.__name__ = getattr(fn, "__name__", type(fn).__name__)
     reward.__qualname__ = getattr(fn, "__qualname__", reward.__name__)
     reward.__module__ = getattr(fn, "__module__", reward.__module__)
     reward.__doc__ = fn.__doc__
-    setattr(reward, "scores_one", fn)  # noqa: B010 - `reward_recipe` finds the function another process can import
+    # `reward_recipe` finds the function that another process can import.
+    setattr(reward, "scores_one", fn)  # noqa: B010
     return reward
 
 
@@ -71,8 +78,9 @@ def completion_text(completion: Completion) -> str:
     """The text of a completion.
 
     Args:
-        completion: A text, or chat messages. Of messages, the last run of assistant messages counts (what
-            stands after the last tool call's result), joined by line ends; of content in parts, the text parts.
+        completion: A text, or chat messages. Of messages, the last run of assistant messages
+            counts (what stands after the last tool call's result), joined by line ends; of content
+            in parts, the text parts.
 
     Returns:
         The text; empty when no assistant message is there.
@@ -82,12 +90,14 @@ def completion_text(completion: Completion) -> str:
     """
     if isinstance(completion, str):
         return completion
+
     texts: list[str] = []
     for message in reversed(list(completion)):
         if message.get("role") == "assistant":
             texts.append(_content_text(message.get("content")))
         elif texts:
             break
+
     return "\n".join(reversed(texts))
 
 
@@ -96,54 +106,49 @@ def _content_text(content: object) -> str:
         return ""
     if isinstance(content, str):
         return content
-    if isinstance(content, Iterable):
-        parts = cast("Iterable[Any]", content)
-        return "".join(
-            str(cast("Mapping[str, Any]", part).get("text", ""))
-            for part in parts
-            if isinstance(part, Mapping)
-        )
-    raise TypeError(
-        f"message content: found {type(content).__name__}; a text or a list of parts is needed"
-    )
+
+    if not isinstance(content, Iterable):
+        kind = type(content).__name__
+        raise TypeError(f"message content: found {kind}; a text or a list of parts is needed")
+
+    texts: list[str] = []
+    for part in cast("Iterable[Any]", content):
+        if isinstance(part, Mapping):
+            texts.append(str(cast("Mapping[str, Any]", part).get("text", "")))
+    return "".join(texts)
 
 
 def call_reward(
     reward: RewardFunction, rows: Sequence[Row], completions: Sequence[Completion]
 ) -> list[object] | None:
-    """The values that `reward` returns for one row per completion, or None when that is no sequence."""
+    """The values that `reward` returns for one row per completion.
+
+    Every completion comes with containers of its own (`own_copy`), even where several have the
+    same row: a reward may use up a list, and no row is changed by it.
+
+    Returns:
+        The values, or None when what it returns is no sequence.
+    """
     names = dict.fromkeys(name for row in rows for name in row if name != "prompt")
-    columns = {name: [row.get(name) for row in rows] for name in names}
+    columns = {name: [own_copy(row.get(name)) for row in rows] for name in names}
+
     result: Any = reward(
-        prompts=[row["prompt"] for row in rows], completions=list(completions), **columns
+        prompts=[own_copy(row["prompt"]) for row in rows],
+        completions=[own_copy(completion) for completion in completions],
+        **columns,
     )
-    # Lists, tuples, arrays and tensors are all fine; a text or a mapping iterates too, but never on purpose.
-    if isinstance(result, (str, bytes, Mapping, Score)) or not hasattr(
-        cast("object", result), "__len__"
-    ):
+
+    # Lists, tuples, arrays and tensors are all fine. A text or a mapping iterates too, but never on
+    # purpose.
+    if isinstance(result, (str, bytes, Mapping, Score)):
         return None
+    if not hasattr(cast("object", result), "__len__"):
+        return None
+
     try:
         return list(result)
     except TypeError:  # a tensor or array without dimensions has a length method that refuses
         return None
-
-
-def as_number(value: Any) -> float | None:
-    """`value` as a finite float, or None when it is no number (texts and booleans are not)."""
-    if (
-        isinstance(value, (bool, str, bytes)) or type(value).__name__ == "bool"
-    ):  # numpy's and a plain one
-        return None
-    try:
-        number = float(value)
-    except (
-        TypeError,
-        ValueError,
-        OverflowError,
-        RuntimeError,
-    ):  # RuntimeError: a tensor of many numbers
-        return None
-    return number if math.isfinite(number) else None
 
 
 def label(fn: object) -> str:

@@ -1,10 +1,9 @@
-"""Tasks from the mappings of a configuration file: ``{"paper": "countdown", "level": "medium"}``."""
+"""Tasks from a configuration's mappings, such as ``{"paper": "countdown", "level": "medium"}``."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -19,6 +18,7 @@ from mtgrpo.tasks.sources.rows import rows_task
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 from mtgrpo.tasks.tiny.catalogue import tiny_task
+from mtgrpo.values import check_type
 
 Spec = Mapping[str, Any]
 
@@ -27,60 +27,72 @@ def build_tasks(specs: Sequence[Spec], where: str) -> TaskSet:
     """The tasks of a configuration's list.
 
     Args:
-        specs: One mapping per entry; an entry of the kinds ``released`` and ``task`` may give several tasks.
-        where: Begins error messages, such as ``"config.yaml: tasks"``; entry i is ``"config.yaml: tasks[i]"``.
+        specs: One mapping per entry; an entry of the kinds ``released`` and ``task`` may give
+            several tasks.
+        where: Begins error messages, such as ``"config.yaml: tasks"``; entry i is
+            ``"config.yaml: tasks[i]"``.
 
     Raises:
-        ConfigError: an entry is wrong, two tasks have one name, or a prompt is trained and tested on.
+        ConfigError: an entry is wrong, two tasks have one name, or a prompt is trained and tested
+            on.
     """
-    tasks = [task for i, spec in enumerate(specs) for task in build_task(spec, f"{where}[{i}]")]
+    tasks: list[Task] = []
+    for i, spec in enumerate(specs):
+        tasks += build_task(spec, f"{where}[{i}]")
+
     try:
         task_set = TaskSet(*tasks)
         task_set.check_disjoint()
     except TaskError as error:
         raise TaskError(f"{where}: {error}") from error
+
     return task_set
 
 
 def build_task(spec: Spec, where: str) -> list[Task]:
-    """The task or tasks of one entry. Its first key says what it is: see `kinds`.
+    """The task or tasks of one entry. One of its keys says what it is: see `kinds`.
 
     Args:
-        spec: A mapping with exactly one of the kinds as a key, that kind's options, and ``scoring`` for any kind.
+        spec: A mapping with exactly one of the kinds as a key, that kind's options, and
+            ``scoring`` for any kind.
         where: Begins error messages, such as ``"config.yaml: tasks[2]"``.
 
     Raises:
-        ConfigError: no kind, an unknown key, a value of the wrong type, or what the kind itself refuses.
+        ConfigError: there is no kind, an unknown key, a value of the wrong type, or what the kind
+            itself refuses.
         MissingExtra: an optional dependency is not installed.
     """
     if not isinstance(spec, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(
-            f"{where}: found {spec!r}; a mapping such as {{paper: countdown, level: medium}} is needed"
+            f"{where}: found {spec!r}; a mapping such as {{paper: countdown, level: medium}} "
+            "is needed"
         )
-    found = [key for key in spec if key in _KINDS]
-    if "task" in found and len(found) > 1:
-        found.remove("task")
-    if len(found) != 1:
-        if not found:
-            key = next(iter(spec), "")
-            raise ConfigError(unknown(where, "kind of task", key, _KINDS))
-        raise ConfigError(f"{where}: {' and '.join(found)} are both given; an entry is of one kind")
-    kind = _KINDS[found[0]]
-    options = {found[0]: str, **kind.options, "scoring": Mapping}
+
+    name = _kind_of(spec, where)
+    kind = _KINDS[name]
+    options = {name: str, **kind.options, "scoring": Mapping}
+
+    values: dict[str, Any] = {}
     for key, value in spec.items():
         if key not in options:
-            raise ConfigError(unknown(where, f"key of a {found[0]} task", key, options, most=20))
-        _check_type(f"{where}: {key}", value, options[key])
+            raise ConfigError(unknown(where, f"key of a {name} task", key, options, most=20))
+        values[key] = check_type(value, options[key], f"{where}: {key}")
+
     for key in kind.required:
-        if key not in spec:
-            raise ConfigError(f"{where}: a {found[0]} task needs the key {key!r}: {kind.example}")
-    scoring = parse_scoring(spec["scoring"], where) if "scoring" in spec else IN_PROCESS
+        if key not in values:
+            raise ConfigError(f"{where}: a {name} task needs the key {key!r}: {kind.example}")
+
+    subject = values.pop(name)
+
+    scoring = IN_PROCESS
+    if "scoring" in values:
+        scoring = parse_scoring(values.pop("scoring"), where)
+
     try:
-        tasks = kind.build(
-            spec[found[0]], {k: v for k, v in spec.items() if k not in (found[0], "scoring")}
-        )
+        tasks = kind.build(subject, values)
     except ConfigError as error:
         raise type(error)(f"{where}: {error}") from error
+
     return [dataclasses.replace(task, scoring=scoring, origin=spec) for task in tasks]
 
 
@@ -89,39 +101,38 @@ def kinds() -> dict[str, str]:
     return {name: f"{kind.summary}: {kind.example}" for name, kind in _KINDS.items()}
 
 
-def _check_type(where: str, value: object, kind: type) -> None:
-    fits = isinstance(value, kind) and not isinstance(value, bool)
-    if kind is float:
-        fits = (
-            isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        )
-    if kind is bool:
-        fits = isinstance(value, bool)
-    if not fits:
-        raise ConfigError(f"{where}: found {value!r}; {_TYPE_NAMES[kind]} is needed")
+def _kind_of(spec: Spec, where: str) -> str:
+    names = [key for key in spec if key in _KINDS]
+    if "task" in names and len(names) > 1:
+        names.remove("task")
+
+    if not names:
+        key = next(iter(spec), "")
+        raise ConfigError(unknown(where, "kind of task", key, _KINDS))
+    if len(names) > 1:
+        raise ConfigError(f"{where}: {' and '.join(names)} are both given; an entry is of one kind")
+    return names[0]
 
 
-_TYPE_NAMES: dict[type, str] = {
-    str: "a text", int: "a whole number", float: "a number", bool: "true or false", Mapping: "a mapping",
-}  # fmt: skip
-
-
-def _reasoning_gym(dataset: str, options: Spec) -> list[Task]:
-    parameters = cast("Mapping[str, Any]", options.get("parameters", {}))
-    own = {key: value for key, value in options.items() if key != "parameters"}
-    if taken := set(parameters) & _REASONING_GYM.keys():
-        raise TaskError(
-            f"parameters: {min(taken)!r} is no parameter of the dataset; write it beside 'parameters'"
-        )
-    return [reasoning_gym_task(dataset, **own, **parameters)]
+# ---- the builders --------------------------------------------------------------------------------
+def _tiny(family: str, options: Spec) -> list[Task]:
+    return [tiny_task(family, **options)]
 
 
 def _paper(family: str, options: Spec) -> list[Task]:
     return [paper_task(family, **options)]
 
 
-def _tiny(family: str, options: Spec) -> list[Task]:
-    return [tiny_task(family, **options)]
+def _reasoning_gym(dataset: str, options: Spec) -> list[Task]:
+    parameters = cast("Mapping[str, Any]", options.get("parameters", {}))
+    own = {key: value for key, value in options.items() if key != "parameters"}
+
+    if taken := set(parameters) & _REASONING_GYM.keys():
+        raise TaskError(
+            f"parameters: {min(taken)!r} is no parameter of the dataset; "
+            "write it beside 'parameters'"
+        )
+    return [reasoning_gym_task(dataset, **own, **parameters)]
 
 
 def _rows(path: str, options: Spec) -> list[Task]:
@@ -133,41 +144,56 @@ def _hub(dataset: str, options: Spec) -> list[Task]:
 
 
 def _released(path: str, options: Spec) -> list[Task]:
-    return released_tasks(path, *([options["test"]] if "test" in options else []))
+    if "test" in options:
+        return released_tasks(path, options["test"])
+    return released_tasks(path)
 
 
 def _imported(path: str, options: Spec) -> list[Task]:
-    function, arguments = import_function(path, "task"), options.get("arguments", {})
+    function = import_function(path, "task")
+    arguments = options.get("arguments", {})
+
     try:
         inspect.signature(function).bind(**arguments)
     except (TypeError, ValueError) as error:
         raise TaskError(
             f"task: {path} cannot be called with arguments {dict(arguments)!r}: {error}"
         ) from error
+
     made: object = function(**arguments)
     tasks = cast("list[object]", made if isinstance(made, list) else [made])
     for task in tasks:
         if not isinstance(task, Task):
-            raise TaskError(
-                f"task: {path} returned a {type(task).__name__}; a Task or a list of them is needed"
-            )
+            kind = type(task).__name__
+            raise TaskError(f"task: {path} returned a {kind}; a Task or a list of them is needed")
     return cast("list[Task]", tasks)
 
 
-_SPLITS: dict[str, type] = {"seed": int, "num_train": int, "num_test": int}
-_REPORTED: dict[str, type] = {"correct_at": float, "floor": float, "family": str, "level": str}
-_REASONING_GYM: dict[str, type] = {
-    "name": str, "parameters": Mapping, "template": str, "chat": bool, **_SPLITS, **_REPORTED,
-}  # fmt: skip
-
-
+# ---- the table -----------------------------------------------------------------------------------
 class _Kind(NamedTuple):
+    """A kind of entry.
+
+    Attributes:
+        build: Makes the tasks from the value of the kind's own key and the options that are given.
+        summary: What it is.
+        example: An entry.
+        options: Its keys and their types.
+        required: The keys that must be given.
+    """
+
     build: Callable[[str, Spec], list[Task]]
     summary: str
     example: str
     options: dict[str, type]
     required: tuple[str, ...] = ()
 
+
+_SPLITS: dict[str, type] = {"seed": int, "num_train": int, "num_test": int}
+_REPORTED: dict[str, type] = {"correct_at": float, "floor": float, "family": str, "level": str}
+_GRADED: dict[str, type] = {"reward_range": list}
+_REASONING_GYM: dict[str, type] = {
+    "name": str, "parameters": Mapping, "template": str, "chat": bool, **_SPLITS, **_REPORTED,
+}  # fmt: skip
 
 _KINDS: dict[str, _Kind] = {
     "tiny": _Kind(
@@ -193,8 +219,12 @@ _KINDS: dict[str, _Kind] = {
     "rows": _Kind(
         _rows,
         "rows of a .jsonl or .parquet file",
-        "{rows: train.jsonl, name: math, prompt: question, reward: 'my_rewards.py:exact', test_fraction: 0.1}",
-        {"name": str, "reward": str, "test": str, "test_fraction": float, "prompt": str, **_REPORTED},
+        "{rows: train.jsonl, name: math, prompt: question, reward: 'my_rewards.py:exact', "
+        "test_fraction: 0.1}",
+        {
+            "name": str, "reward": str, "test": str, "test_fraction": float, "prompt": str,
+            **_REPORTED, **_GRADED,
+        },
         ("name", "reward"),
     ),
     "hub": _Kind(
@@ -202,8 +232,8 @@ _KINDS: dict[str, _Kind] = {
         "a dataset of the Hugging Face Hub",
         "{hub: some/dataset, name: math, prompt: question, reward: 'trl.rewards:accuracy_reward'}",
         {
-            "name": str, "reward": str, "prompt": str, "config": str, "train_split": str, "test_split": str,
-            "test_fraction": float, "revision": str, **_REPORTED,
+            "name": str, "reward": str, "prompt": str, "config": str, "train_split": str,
+            "test_split": str, "test_fraction": float, "revision": str, **_REPORTED, **_GRADED,
         },
         ("name", "prompt", "reward"),
     ),

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, final
 
+from mtgrpo.core.types import as_accuracy, at_least
 from mtgrpo.errors import MissingExtra, RewardError, TaskError
+from mtgrpo.tasks.numeric import as_number
 from mtgrpo.tasks.policy import IN_PROCESS, Scoring
 from mtgrpo.tasks.scores import (
     RESERVED_COLUMNS,
@@ -17,7 +19,6 @@ from mtgrpo.tasks.scores import (
     RewardFunction,
     Row,
     Score,
-    as_number,
     call_reward,
     label,
 )
@@ -30,19 +31,24 @@ class Task:
 
     Attributes:
         name: Unique in a `TaskSet`. Never parsed: any text without surrounding space or line ends.
-        train: Rows to train on. Each is a mapping with ``"prompt"`` (a text or a list of chat messages) and the
-            columns the reward reads. May be generated on access, then it is deterministic. May be empty for a
-            task that is only evaluated.
+        train: Rows to train on. Each is a mapping with ``"prompt"`` (a text or a list of chat
+            messages) and the columns the reward reads. May be generated on access, then it is
+            deterministic. May be empty for a task that is only evaluated.
         test: Rows to evaluate on; may be empty.
         reward: Called as ``reward(prompts=[...], completions=[...], **columns)``; see `each`.
-        correct_at: A completion counts as correct from this reward on, where the reward function returns plain
-            numbers. A returned `Score` brings its own accuracy.
+        correct_at: A completion counts as correct from this reward on, within
+            `mtgrpo.core.types.TOLERANCE`, where the reward function returns plain numbers. A
+            returned `Score` brings its own accuracy. With neither, the task is graded: groups
+            inform when their rewards vary, and the task is compared with others by its mean
+            reward on a scale from 0 to 1.
+        reward_range: Lowest and highest reward of a graded task; learnt from its rewards if None.
         floor: Accuracy of a guess, in [0, 1).
         family: Group of tasks in reports.
         level: Difficulty in reports.
         oracle: Gives, for a row, a completion that is right; used by `mtgrpo.tasks.check_task`.
         scoring: Processes, timeout, and what happens to a group whose reward fails.
-        origin: The configuration entry it was made from, with which another process can make it again.
+        origin: The configuration entry it was made from, with which another process can make it
+            again.
 
     Raises:
         TaskError: an attribute cannot be used.
@@ -52,7 +58,8 @@ class Task:
     train: Sequence[Row]
     test: Sequence[Row]
     reward: RewardFunction
-    correct_at: float = 1.0
+    correct_at: float | None = None
+    reward_range: tuple[float, float] | None = None
     floor: float = 0.0
     family: str | None = None
     level: str | None = None
@@ -63,10 +70,12 @@ class Task:
     def __post_init__(self) -> None:
         check_name(self.name)
         where = f"task {self.name!r}"
+
         for split, rows in (("train", self.train), ("test", self.test)):
             _check_rows(f"{where}, {split}", rows)
         if len(self.train) == 0 and len(self.test) == 0:
             raise TaskError(f"{where}: no rows to train on and none to test on; give at least one")
+
         for what, fn in (("reward", self.reward), ("oracle", self.oracle)):
             if not callable(fn) and not (what == "oracle" and fn is None):
                 raise TaskError(f"{where}: {what} is a {type(fn).__name__}; a function is needed")
@@ -74,16 +83,17 @@ class Task:
             raise TaskError(
                 f"{where}: reward {label(self.reward)} is async; a plain function is needed"
             )
-        if not _is_finite_number(self.correct_at):
+
+        if self.correct_at is not None and not _is_finite_number(self.correct_at):
             raise TaskError(
                 f"{where}: correct_at is {self.correct_at!r}; a finite number is needed"
             )
-        if not isinstance(self.scoring, Scoring):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TaskError(
-                f"{where}: scoring is a {type(self.scoring).__name__}; a Scoring is needed"
-            )
+        _check_range(where, self.reward_range, self.correct_at)
         if not _is_finite_number(self.floor) or not 0.0 <= self.floor < 1.0:
             raise TaskError(f"{where}: floor is {self.floor!r}; an accuracy in [0, 1) is needed")
+        if not isinstance(self.scoring, Scoring):  # pyright: ignore[reportUnnecessaryIsInstance]
+            kind = type(self.scoring).__name__
+            raise TaskError(f"{where}: scoring is a {kind}; a Scoring is needed")
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, {len(self.train)} train rows, {len(self.test)} test rows)"
@@ -98,47 +108,50 @@ class Task:
 
         Args:
             rows: The row of each completion; a group of G completions repeats its row G times.
-            completions: As many.
+            completions: One per row.
             indices: The number that names each row in an error message; its position by default.
 
         Returns:
             One `Score` per completion.
 
         Raises:
-            RewardError: the reward function raised, or did not return one finite number per completion. Names
-                the task and the prompt, and has the reward function's own exception as its cause.
+            RewardError: the reward function raised, or did not return one finite number per
+                completion. Names the task and the prompt, and has the reward function's own
+                exception as its cause.
             TaskError: a row cannot be used, or the lengths differ.
         """
         numbers = list(range(len(rows))) if indices is None else list(indices)
         if not len(rows) == len(completions) == len(numbers):
             raise TaskError(
-                f"task {self.name!r}: {len(rows)} rows, {len(completions)} completions and {len(numbers)} "
-                "indices; one row and one index per completion are needed"
+                f"task {self.name!r}: {len(rows)} rows, {len(completions)} completions and "
+                f"{len(numbers)} indices; one row and one index per completion are needed"
             )
+
         for row, number in zip(rows, numbers, strict=True):
             _check_row(f"task {self.name!r}, prompt {number}", row)
+
         if not rows:
             return []
+
         try:
             values = call_reward(self.reward, rows, completions)
         except MissingExtra:
             raise  # says what to install; no fault of the prompt
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # a reward that exits must not end the run as if all were well
+        # A reward that exits must not end the run as if all were well.
+        except (Exception, SystemExit) as error:
             raise self._raised(rows, completions, numbers, error) from error
+
         if values is None or len(values) != len(rows):
-            found = (
-                "no sequence"
-                if values is None
-                else f"{len(values)} values for {len(rows)} completions"
-            )
+            returned = "no sequence"
+            if values is not None:
+                returned = f"{len(values)} values for {len(rows)} completions"
             raise RewardError(
                 f"task {self.name!r}, prompts {numbers[0]} to {numbers[-1]}: reward function "
-                f"{label(self.reward)} returned {found}; a sequence with one number per completion is needed; "
-                "wrap a function that scores one completion in mtgrpo.tasks.each"
+                f"{label(self.reward)} returned {returned}; a sequence with one number per "
+                "completion is needed; wrap a function that scores one completion in "
+                "mtgrpo.tasks.each"
             )
+
         return [
             self._score_of(value, number) for value, number in zip(values, numbers, strict=True)
         ]
@@ -153,31 +166,64 @@ class Task:
         """The message for a reward that raised: find the prompt by asking again, one at a time."""
         culprit = error
         prompt = f"prompts {numbers[0]} to {numbers[-1]} (only together, not one at a time)"
+
         for row, completion, number in zip(rows, completions, numbers, strict=True):
             try:
                 call_reward(self.reward, [row], [completion])
             except (Exception, SystemExit) as alone:
                 culprit, prompt = alone, f"prompt {number}"
                 break
+
         return RewardError(
             f"task {self.name!r}, {prompt}: reward function {label(self.reward)} raised "
             f"{type(culprit).__name__}: {culprit}"
         )
 
+    def _accuracy_of(self, reward: float) -> float | None:
+        return None if self.correct_at is None else float(at_least(reward, self.correct_at))
+
     def _score_of(self, value: object, number: int) -> Score:
         if isinstance(value, Score):
-            reward, accuracy = as_number(value.reward), as_number(value.accuracy)
-            if reward is not None and accuracy is not None and 0.0 <= accuracy <= 1.0:
+            reward = as_number(value.reward)
+            if reward is not None and value.accuracy is None:
+                return Score(reward, None)
+
+            accuracy = as_number(value.accuracy)
+            accuracy = None if accuracy is None else as_accuracy(accuracy)
+            if reward is not None and accuracy is not None:
                 return Score(reward, accuracy)
-            need = "a finite reward and an accuracy in [0, 1] are needed"
+            need = "a finite float32 reward and an accuracy in [0, 1], or None, are needed"
+
         else:
             reward = as_number(value)
             if reward is not None:
-                return Score(reward, float(reward >= self.correct_at))
-            need = "one finite number per completion is needed; return 0.0 for a completion that earns nothing"
+                return Score(reward, self._accuracy_of(reward))
+            need = (
+                "one finite float32 number per completion is needed; return 0.0 for a completion "
+                "that earns nothing"
+            )
+
         raise RewardError(
             f"task {self.name!r}, prompt {number}: reward function {label(self.reward)} returned "
             f"{reprlib.repr(value)}; {need}"
+        )
+
+
+def _check_range(where: str, reward_range: Any, correct_at: float | None) -> None:
+    if reward_range is None:
+        return
+
+    is_pair = isinstance(reward_range, (list, tuple)) and len(cast("list[Any]", reward_range)) == 2
+    limits = cast("list[Any]", reward_range) if is_pair else []
+    if not is_pair or not all(map(_is_finite_number, limits)) or not limits[0] < limits[1]:
+        raise TaskError(
+            f"{where}: reward_range is {reward_range!r}; two finite numbers are needed, the lower "
+            "one first: the least and the most that a completion can earn"
+        )
+    if correct_at is not None:
+        raise TaskError(
+            f"{where}: reward_range and correct_at are both given; a task is compared by its "
+            "accuracy from correct_at on, or by its rewards within reward_range: give one"
         )
 
 
@@ -191,13 +237,13 @@ def check_name(name: object) -> None:
 
 
 def _check_rows(where: str, rows: Any) -> None:
-    if isinstance(rows, (str, bytes, Mapping)) or not all(
-        hasattr(rows, method) for method in ("__len__", "__getitem__")
-    ):
+    is_sequence = hasattr(rows, "__len__") and hasattr(rows, "__getitem__")
+    if not is_sequence or isinstance(rows, (str, bytes, Mapping)):
+        kind = type(cast("object", rows)).__name__
         raise TaskError(
-            f"{where}: found {type(cast('object', rows)).__name__}; a sequence of rows (mappings with the "
-            "key 'prompt') is needed"
+            f"{where}: found {kind}; a sequence of rows (mappings with the key 'prompt') is needed"
         )
+
     # Generated rows are checked when they are scored: making them all here could take hours.
     if isinstance(rows, (list, tuple)):
         for i, row in enumerate(cast("Sequence[Any]", rows)):
@@ -206,17 +252,17 @@ def _check_rows(where: str, rows: Any) -> None:
 
 def _check_row(where: str, row: Any) -> None:
     if not isinstance(row, Mapping):
-        raise TaskError(
-            f"{where}: found {type(row).__name__}; a mapping with the key 'prompt' is needed"
-        )
+        kind = type(row).__name__
+        raise TaskError(f"{where}: found {kind}; a mapping with the key 'prompt' is needed")
+
     columns = cast("Row", row)
     if "prompt" not in columns:
-        raise TaskError(
-            f"{where}: no column 'prompt'; columns there are: {', '.join(map(str, columns))}"
-        )
+        names = ", ".join(map(str, columns))
+        raise TaskError(f"{where}: no column 'prompt'; columns there are: {names}")
     if not isinstance(columns["prompt"], (str, list, tuple)):
         kind = type(columns["prompt"]).__name__
         raise TaskError(f"{where}: prompt is a {kind}; a text or a list of chat messages is needed")
+
     if taken := RESERVED_COLUMNS.intersection(columns):
         raise TaskError(
             f"{where}: column {min(taken)!r} is reserved for reward functions; rename it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, final
 
 from mtgrpo.errors import TaskError, unknown
@@ -18,7 +18,7 @@ class TaskSet:
     ``TaskSet(a, b)`` has ``names``, a length, iteration over the tasks, and ``["name"]``.
 
     Raises:
-        TaskError: no task, something that is no task, or a name that is there twice.
+        TaskError: there is no task, something that is no task, or a name that is there twice.
     """
 
     __slots__ = ("_tasks",)
@@ -26,6 +26,7 @@ class TaskSet:
     def __init__(self, *tasks: Task) -> None:
         if not tasks:
             raise TaskError("TaskSet: no task; give at least one")
+
         self._tasks: dict[str, Task] = {}
         for task in tasks:
             if type(task) is not Task:
@@ -33,7 +34,8 @@ class TaskSet:
                 raise TaskError(f"TaskSet: found a {type(task).__name__}; a Task is needed{hint}")
             if task.name in self._tasks:
                 raise TaskError(
-                    f"TaskSet: two tasks are called {task.name!r}; names must be unique; give one of them another name="
+                    f"TaskSet: two tasks are called {task.name!r}; names must be unique; "
+                    "give one of them another name="
                 )
             self._tasks[task.name] = task
 
@@ -59,6 +61,12 @@ class TaskSet:
     def __repr__(self) -> str:
         return f"TaskSet({', '.join(map(repr, self))})"
 
+    @property
+    def reward_ranges(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest reward of the graded tasks that state them."""
+        ranges = {task.name: task.reward_range for task in self}
+        return {name: limits for name, limits in ranges.items() if limits is not None}
+
     def check_disjoint(self) -> None:
         """Check that no prompt to train on is a prompt to test on, of any task.
 
@@ -72,27 +80,31 @@ class TaskSet:
         for task in self:
             for i, row in _in_memory(task.test):
                 tested.setdefault(prompt_key(row["prompt"]), (task.name, i))
+
         for task in self:
             for i, row in _in_memory(task.train):
-                if found := tested.get(prompt_key(row["prompt"])):
-                    raise TaskError(
-                        f"task {task.name!r}, train row {i}: the same prompt is test row {found[1]} of task "
-                        f"{found[0]!r}: {_short(row['prompt'])}; a test prompt must not be trained on; "
-                        "take it out of one of them"
-                    )
+                place = tested.get(prompt_key(row["prompt"]))
+                if place is None:
+                    continue
+
+                name, j = place
+                raise TaskError(
+                    f"task {task.name!r}, train row {i}: the same prompt is test row {j} of task "
+                    f"{name!r}: {_short(row['prompt'])}; a test prompt must not be trained on; "
+                    "take it out of one of them"
+                )
 
 
 def prompt_key(prompt: Any) -> str:
     """A text that is equal for equal prompts; a lone user message equals its content."""
     if isinstance(prompt, str):
         return prompt
-    messages = cast("Sequence[dict[str, Any]]", prompt)
-    if (
-        len(messages) == 1
-        and messages[0].get("role") == "user"
-        and isinstance(messages[0]["content"], str)
-    ):
-        return messages[0]["content"]
+
+    messages = cast("Sequence[Mapping[str, Any]]", prompt)
+    if len(messages) == 1 and messages[0].get("role") == "user":
+        content = messages[0].get("content")
+        if isinstance(content, str):
+            return content
     return json.dumps(prompt, sort_keys=True, default=str)
 
 
@@ -100,6 +112,8 @@ def _in_memory(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
     return enumerate(rows) if isinstance(rows, (list, tuple)) else iter(())
 
 
-def _short(prompt: Any, most: int = 80) -> str:
+def _short(prompt: Any, max_length: int = 80) -> str:
     text = " ".join(prompt_key(prompt).split())
-    return repr(text if len(text) <= most else text[:most] + "...")
+    if len(text) > max_length:
+        text = text[:max_length] + "..."
+    return repr(text)

@@ -1,4 +1,4 @@
-"""The contract of tasks, for the tests of people who write one. Also `mtgrpo.testing.TaskContract`."""
+"""The contract of tasks, for the tests of people who write one: `mtgrpo.testing.TaskContract`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from itertools import islice
 from typing import ClassVar
 
-from mtgrpo.tasks.check import check_task
+from mtgrpo.tasks.check import check_task, same_score
+from mtgrpo.tasks.own_copy import own_copy
 from mtgrpo.tasks.task import Task
 
 
@@ -22,14 +23,14 @@ class TaskContract(ABC):
     """
 
     num_rows: ClassVar[int] = 10
-    """Rows of each split that are looked at."""
+    """Number of rows of each split that are looked at."""
 
     @abstractmethod
     def make_task(self) -> Task:
         """A fresh task; called again for a second one that must be the same."""
 
     def test_check_finds_no_problem(self) -> None:
-        """`mtgrpo.tasks.check_task` is content: oracle, empty and hostile completions, disjoint splits."""
+        """`mtgrpo.tasks.check_task` finds nothing: see there for what it looks at."""
         assert check_task(self.make_task(), num_rows=self.num_rows) == []
 
     def test_has_rows_to_evaluate_on(self) -> None:
@@ -37,24 +38,25 @@ class TaskContract(ABC):
         assert len(self.make_task().test) > 0
 
     def test_made_twice_is_the_same(self) -> None:
-        """Rows are a function of the arguments and the index, so that runs can be repeated and resumed."""
+        """Rows are a function of the arguments and the index: runs can be repeated and resumed."""
         first, second = self.make_task(), self.make_task()
         assert first.name == second.name
+
         for a, b in ((first.train, second.train), (first.test, second.test)):
             assert len(a) == len(b)
-            # From the back in the second one: a row must not depend on which rows were looked at before.
+
+            # From the back in the second one: a row must not depend on the rows before it.
             count = min(self.num_rows, len(a))
-            backwards = {i: b[i] for i in reversed(range(count))}
+            backwards = {i: json.dumps(b[i], sort_keys=True) for i in reversed(range(count))}
             for i, row in enumerate(islice(a, count)):
-                assert json.dumps(row, sort_keys=True) == json.dumps(
-                    backwards[i], sort_keys=True
-                ), f"row {i}"
+                assert json.dumps(row, sort_keys=True) == backwards[i], f"row {i}"
 
     def test_scores_do_not_depend_on_company(self) -> None:
-        """A completion gets the same score alone and among others; groups are scored in one call."""
+        """A completion gets the same score alone and among others; groups are scored together."""
         task = self.make_task()
         rows = list(islice(task.test or task.train, self.num_rows))
-        completions = [task.oracle(row) if task.oracle else "" for row in rows]
+        completions = [task.oracle(own_copy(row)) if task.oracle else "" for row in rows]
+
         together = task.score(rows, completions)
-        alone = [task.score([row], [text])[0] for row, text in zip(rows, completions, strict=True)]
-        assert together == alone
+        for row, text, score in zip(rows, completions, together, strict=True):
+            assert same_score(task.score([row], [text])[0], score)

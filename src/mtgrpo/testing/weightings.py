@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from mtgrpo.core.described import constructor_arguments
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.core.weightings.fixed import Uniform
 from mtgrpo.errors import ConfigError, MtgrpoError, StateError
@@ -78,8 +79,9 @@ class WeightingContract(ABC):
     """What every `TaskWeighting` must hold to. Subclass it, implement `make`, run pytest.
 
     Class attributes:
-        shift_invariant: Whether adding one number to the rewards of all tasks must leave the weights as they are.
-            Set it to False for a rule that knows an absolute level of reward.
+        shift_invariant: Whether adding one number to the rewards of all tasks must
+            leave the weights as they are. Set it to False for a rule that knows an
+            absolute level of reward.
     """
 
     shift_invariant: bool = True
@@ -93,9 +95,12 @@ class WeightingContract(ABC):
 
     @abstractmethod
     def make(self, tasks: Sequence[str]) -> TaskWeighting:
-        """A fresh weighting for these tasks, not bound yet; the same settings whatever the order of tasks."""
+        """A fresh weighting for these tasks, not bound yet.
 
-    # ---- the simplex ---------------------------------------------------------------------------------------
+        Its settings do not depend on the order of the tasks.
+        """
+
+    # ---- the simplex -------------------------------------------------------------------------
     def test_weights_are_on_the_simplex(self) -> None:
         """After every step the weights are non-negative, sum to 1 and have the tasks' names."""
         for tasks, name, history in self._cases():
@@ -118,7 +123,7 @@ class WeightingContract(ABC):
                     f"{name}: weights changed after they were returned"
                 )
 
-    # ---- symmetries ----------------------------------------------------------------------------------------
+    # ---- symmetries --------------------------------------------------------------------------
     def test_order_of_tasks_does_not_matter(self) -> None:
         """Bound to the same tasks in another order, every task gets the same weight."""
         for tasks, name, history in self._cases():
@@ -147,9 +152,9 @@ class WeightingContract(ABC):
                     f"{name}, step {number}: rewards shifted by 0.7",
                 )
 
-    # ---- state ---------------------------------------------------------------------------------------------
+    # ---- state -------------------------------------------------------------------------------
     def test_resumed_equals_uninterrupted(self) -> None:
-        """A state that went through JSON gives the same future to the last bit, wherever it was saved."""
+        """A state that went through JSON gives the same future, to the last bit."""
         for tasks, name, history in self._cases():
             straight = self._bound(tasks)
             resumed = self._bound(tasks)
@@ -212,7 +217,7 @@ class WeightingContract(ABC):
         assert "SomeOtherRule" in message, message
         assert type(weighting).__name__ in message, message
 
-    # ---- bad input -----------------------------------------------------------------------------------------
+    # ---- bad input ---------------------------------------------------------------------------
     def test_unknown_task_is_refused(self) -> None:
         """A misspelt task raises `ConfigError` with a suggestion, and nothing has moved."""
         for argument in ("task_rewards", "improvements", "mean_abs_advantages"):
@@ -237,7 +242,7 @@ class WeightingContract(ABC):
         _refused(StateError, lambda: _update(weighting, signals))
 
     def test_bind_once(self) -> None:
-        """`bind` returns the weighting, knows its tasks, and refuses a second time and bad names."""
+        """`bind` returns the weighting, and refuses a second time and bad names."""
         weighting = self.make(("a", "b"))
         assert weighting.bind(["a", "b"]) is weighting
         assert weighting.tasks == ("a", "b")
@@ -245,7 +250,19 @@ class WeightingContract(ABC):
         for names in ([], ["a", "a"], ["a", ""], "ab"):
             _refused(ConfigError, lambda n=names: self.make(("a", "b")).bind(n))
 
-    # ---- figures -------------------------------------------------------------------------------------------
+    # ---- how it was made -----------------------------------------------------------------
+    def test_keeps_the_arguments_it_was_made_with(self) -> None:
+        """They show in its repr and in a run's configuration, and make the same rule again."""
+        for tasks in self.TASK_LISTS:
+            weighting = self.make(tasks)
+            arguments = constructor_arguments(weighting)
+            again = type(weighting)(**arguments)
+
+            assert constructor_arguments(again) == arguments, "made again, it is another rule"
+            assert repr(weighting).startswith(f"{type(weighting).__name__}("), repr(weighting)
+            assert " at 0x" not in repr(weighting), f"an address in {weighting!r}"
+
+    # ---- figures -----------------------------------------------------------------------------
     def test_metrics_are_finite_numbers(self) -> None:
         """Metrics map names to finite numbers, before the first update too."""
         for tasks, name, history in self._cases():
@@ -256,7 +273,7 @@ class WeightingContract(ABC):
                 for key, value in weighting.metrics().items():
                     assert np.isfinite(value), f"{name}: metric {key!r} is {value!r}"
 
-    # ---- helpers -------------------------------------------------------------------------------------------
+    # ---- helpers -----------------------------------------------------------------------------
     def _cases(self) -> list[tuple[tuple[str, ...], str, list[Signals]]]:
         return [
             (tasks, f"{len(tasks)} tasks, {name}", history)

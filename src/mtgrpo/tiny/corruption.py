@@ -1,9 +1,10 @@
 r"""Partly wrong demonstrations: how the embedded model gets a low accuracy and a high potential.
 
-A model that has learned to solve the tasks goes on to learn from demonstrations of which only some are right; how
-many depends on the task and on the kind of problem. Most of the wrong ones are near misses of the right answer, so
-the skill to find it stays in the model while sampling rarely shows it. Reinforcement learning brings it out again,
-mode by mode and kind by kind: there is no one switch to turn.
+A model that has learned to solve the tasks goes on to learn from demonstrations of which only some
+are right; their share depends on the task and on the kind of problem. Most of the wrong ones are
+near misses of the right answer, so the skill to find it stays in the model while sampling rarely
+shows it. Reinforcement learning brings it out again, mode by mode and kind by kind: no single
+switch does it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from collections.abc import Callable
 from types import MappingProxyType
 
+from mtgrpo.tasks.answers.boxed import box
 from mtgrpo.tasks.tiny import arc, zebra
 from mtgrpo.tasks.tiny.countdown import LARGEST_NUMBER
 from mtgrpo.tasks.tiny.problem import Problem
@@ -44,41 +46,46 @@ ARC_KINDS = MappingProxyType(
         "denoise": 0.25,
     }
 )
-"""What the share is multiplied by for each kind of rule."""
+"""Factor of the share for each kind of rule."""
+
+_NO_ANSWER = (
+    0.08  # share of the wrong demonstrations whose box is not whole: a reward of 0, not 0.1
+)
 
 
 def clean_share(family: str, level: str, kind: str) -> float:
     """Share of right demonstrations for problems of this kind.
 
-    Countdown: fewer with every product and every minus. Zebra: fewer with every clue that is needed.
-    ARC: by the rule.
+    Countdown: the share falls with every product and every minus. Zebra: it falls with every clue
+    that is needed. ARC: it depends on the rule.
     """
     share = CLEAN[f"{family}-{level}"]
+
     if family == "countdown":
         products, minuses = int(kind[0]), int(kind[2])
         return min(1.0, share * 1.5 * 0.75**products * 0.7**minuses)
+
     if family == "zebra":
         return min(1.0, share * 1.2 * 0.85 ** (int(kind[-1]) - 1))
+
     return min(1.0, share * ARC_KINDS[kind])
 
 
-def boxed(answer: str) -> str:
-    """An answer as a completion."""
-    return f"\\boxed{{{answer}}}"
-
-
 def demonstration(family: str, level: str, problem: Problem, rng: random.Random) -> str:
-    """A completion to learn from: right with the probability of `clean_share`, or wrong in one of several ways."""
+    """A completion to learn from: right with the probability of `clean_share`, otherwise wrong."""
+    right = box(problem.answer)
     if rng.random() < clean_share(family, level, problem.kind):
-        return boxed(problem.answer)
-    if rng.random() < 0.08:  # no box, or no end of it: a reward of 0 and not 0.1
-        return problem.answer + "}" if rng.random() < 0.5 else f"\\boxed{{{problem.answer}"
+        return right
+
+    if rng.random() < _NO_ANSWER:
+        return problem.answer + "}" if rng.random() < 0.5 else right.removesuffix("}")
+
     modes = _MODES[family]
     answer = problem.answer
     while answer == problem.answer:  # another rule, say, may happen to give the right row
         (wrong,) = rng.choices(list(modes), weights=list(modes.values()))
         answer = wrong(problem, rng)
-    return boxed(answer)
+    return box(answer)
 
 
 def _turned_sign(problem: Problem, rng: random.Random) -> str:
@@ -93,7 +100,8 @@ def _wrong_number(problem: Problem, rng: random.Random) -> str:
     """One number replaced by one that was perhaps not given."""
     parts = re.findall(r"\d+|[-+*]", problem.answer)
     i = rng.randrange(0, len(parts), 2)
-    parts[i] = str(rng.choice([n for n in range(1, LARGEST_NUMBER + 1) if str(n) != parts[i]]))
+    others = [n for n in range(1, LARGEST_NUMBER + 1) if str(n) != parts[i]]
+    parts[i] = str(rng.choice(others))
     return "".join(parts)
 
 
@@ -112,32 +120,31 @@ def _too_short(problem: Problem, _: random.Random) -> str:
 
 def _other_person(problem: Problem, rng: random.Random) -> str:
     """Another person of the puzzle."""
-    names = [name for name in zebra.PEOPLE if name in problem.prompt and name != problem.answer]
-    return rng.choice(names or [name for name in zebra.PEOPLE[:3] if name != problem.answer])
+    others = [name for name in zebra.PEOPLE if name != problem.answer]
+    named = [name for name in others if name in problem.prompt]
+    return rng.choice(named or [name for name in others if name in zebra.PEOPLE[:3]])
 
 
 def _first_person(problem: Problem, rng: random.Random) -> str:
-    """Whoever the clues name first, if that is wrong."""
-    names = [
-        name
-        for name in re.findall("|".join(zebra.PEOPLE), problem.prompt)
-        if name != problem.answer
-    ]
-    return names[0] if names else _other_person(problem, rng)
+    """The first wrong person that the clues name."""
+    for name in re.findall("|".join(zebra.PEOPLE), problem.prompt):
+        if name != problem.answer:
+            return name
+    return _other_person(problem, rng)
 
 
 def _an_animal(problem: Problem, rng: random.Random) -> str:
     """An animal of the puzzle where a person is asked for."""
-    return rng.choice(
-        [animal for animal in zebra.ANIMALS if animal in problem.prompt] or list(zebra.ANIMALS[:3])
-    )
+    named = [animal for animal in zebra.ANIMALS if animal in problem.prompt]
+    return rng.choice(named or list(zebra.ANIMALS[:3]))
 
 
 def _wrong_cell(problem: Problem, rng: random.Random) -> str:
     """One cell of another colour that is in the rows already, or empty."""
     cells = list(problem.answer)
     i = rng.randrange(len(cells))
-    seen = {cell for cell in problem.prompt if cell in arc.COLOURS + arc.EMPTY} | {arc.EMPTY}
+
+    seen = {cell for cell in problem.prompt if cell in arc.COLOURS} | {arc.EMPTY}
     cells[i] = rng.choice(sorted(seen - {cells[i]}) or [arc.COLOURS[0]])
     return "".join(cells)
 
@@ -163,7 +170,23 @@ def _other_row(problem: Problem, _: random.Random) -> str:
 
 
 _MODES: dict[str, dict[Callable[[Problem, random.Random], str], float]] = {
-    "countdown": {_turned_sign: 0.4, _wrong_number: 0.35, _swapped_numbers: 0.1, _too_short: 0.15},
-    "zebra": {_other_person: 0.55, _first_person: 0.35, _an_animal: 0.1},
-    "arc": {_wrong_cell: 0.45, _moved: 0.15, _unchanged: 0.15, _other_rule: 0.15, _other_row: 0.1},
+    "countdown": {
+        _turned_sign: 0.4,
+        _wrong_number: 0.35,
+        _swapped_numbers: 0.1,
+        _too_short: 0.15,
+    },
+    "zebra": {
+        _other_person: 0.55,
+        _first_person: 0.35,
+        _an_animal: 0.1,
+    },
+    "arc": {
+        _wrong_cell: 0.45,
+        _moved: 0.15,
+        _unchanged: 0.15,
+        _other_rule: 0.15,
+        _other_row: 0.1,
+    },
 }
+"""For each family the ways to be wrong, with their weights."""

@@ -18,7 +18,7 @@ def model_path() -> Path:
     """
     if not (MODEL_DIR / "model.safetensors").is_file():
         raise ConfigError(
-            f"mtgrpo.tiny: no model.safetensors in {MODEL_DIR}; a complete installation of mtgrpo has one; "
-            "reinstall it, or make the model with: python -m mtgrpo.tiny.recipe --out DIR"
+            f"mtgrpo.tiny: no model.safetensors in {MODEL_DIR}; a complete installation of mtgrpo "
+            "has one; reinstall it, or make the model with: python -m mtgrpo.tiny.recipe --out DIR"
         )
     return MODEL_DIR

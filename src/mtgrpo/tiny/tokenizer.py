@@ -1,7 +1,8 @@
-r"""The embedded model's tokenizer: one token per number, name, colour, sign, zebra clue, and one for ``\boxed{``.
+r"""The embedded model's tokenizer: one token per number, name, colour, sign and zebra clue.
 
-Text is cut by one regular expression and put together again without spaces, so ``decode(encode(text)) == text`` for
-everything the generators and the model write.
+There is also one for ``\boxed{``. Text is cut by one regular expression and put together again
+without spaces, so ``decode(encode(text)) == text`` for everything the generators and the model
+write.
 """
 
 from __future__ import annotations
@@ -44,13 +45,14 @@ def build() -> PreTrainedTokenizerFast:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(
-        models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token=UNKNOWN)
-    )
-    words = sorted(VOCABULARY[3:], key=len, reverse=True)
-    cut = Regex("|".join([*map(re.escape, words), r"[\s\S]"]))
+    numbers = {word: i for i, word in enumerate(VOCABULARY)}
+    tokenizer = Tokenizer(models.WordLevel(numbers, unk_token=UNKNOWN))
+
+    longest_first = sorted(VOCABULARY[3:], key=len, reverse=True)
+    cut = Regex("|".join([*map(re.escape, longest_first), r"[\s\S]"]))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(cut, behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
+
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

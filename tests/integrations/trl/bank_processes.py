@@ -20,11 +20,11 @@ faulthandler.dump_traceback_later(600, exit=True)  # processes that wait for eac
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
-from mtgrpo import ImprovementAware, RatioPreservingSampler
-from mtgrpo.core.rounds import NeededRounds
+from mtgrpo import ImprovementAware, Method, RatioPreservingSampler
+from mtgrpo.core.planners import NeededRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-from mtgrpo.integrations.trl.banked import OLD
-from tests.integrations.trl.conftest import history, same_parameters
+from mtgrpo.integrations.trl.old_log_probs import OLD
+from tests.integrations.trl.conftest import around, history, same_parameters
 from tests.integrations.trl.test_banked import two_tasks
 
 model_path, folder, checkpoint = sys.argv[1:4]
@@ -38,6 +38,7 @@ class Recorder(MultiTaskGRPOTrainer):
     def __init__(self, *args, **kwargs):
         self.decisions, self.wrong, self.num_moved = [], 0, 0
         super().__init__(*args, **kwargs)
+        around(self.step, "choose_groups", self._choose_groups)
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         _, *rest = super()._generate_single_turn(prompt_ids, *args, **kwargs)
@@ -48,8 +49,8 @@ class Recorder(MultiTaskGRPOTrainer):
         seed = f"{self.mixer.step} {list(prompt)} {place}".encode()
         return [5 + byte % 40 for byte in hashlib.blake2b(seed, digest_size=6).digest()]
 
-    def _choose_groups(self):
-        slots = super()._choose_groups()
+    def _choose_groups(self, choose_groups):
+        slots = choose_groups()
         batch = self.mixer.batch
         groups = [[group.task, group.rewards] for group in batch.groups]
         self.decisions.append(
@@ -97,9 +98,11 @@ def build(name, max_steps=6, **changes):
             save_steps=3,
             disable_tqdm=True,
         ),
-        weighting=ImprovementAware(improvement="rewards", weight_lr=0.3),
-        sampler=RatioPreservingSampler(
-            max_staleness=2, rounds=NeededRounds(confidence=0.9, max_inflation=12.0)
+        method=Method(
+            ImprovementAware(improvement="rewards", weight_lr=0.3),
+            RatioPreservingSampler(
+                max_staleness=2, planner=NeededRounds(confidence=0.9, max_inflation=12.0)
+            ),
         ),
         processing_class=AutoTokenizer.from_pretrained(model_path, padding_side="left"),
     )

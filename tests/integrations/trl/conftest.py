@@ -5,6 +5,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ pytest.importorskip("trl")
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
-from mtgrpo import RatioPreservingSampler, Uniform
+from mtgrpo import Method, RatioPreservingSampler, Uniform
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 
 from .toy import make_tasks, save_model
 
 torch.set_num_threads(1)
+
+METHOD = {field.name for field in fields(Method)}
 
 
 @pytest.fixture(scope="session")
@@ -71,19 +74,28 @@ class Lab:
         return AutoTokenizer.from_pretrained(self.model_path, padding_side="left")
 
     def trainer(self, tasks=None, cls=MultiTaskGRPOTrainer, arguments=None, **changes):
-        """`arguments` go to the trainer, `changes` to the config."""
+        """`arguments` are those of the method and of the trainer, `changes` go to the config."""
+        arguments = dict(arguments or {})
+        method = {key: arguments.pop(key) for key in METHOD & arguments.keys()}
         return cls(
             self.model(),
             make_tasks() if tasks is None else tasks,
             args=self.config(**changes),
+            method=Method(**method) if method else None,
             processing_class=self.tokenizer(),
-            **(arguments or {}),
+            **arguments,
         )
 
 
 @pytest.fixture
 def lab(model_path, tmp_path) -> Lab:
     return Lab(model_path, tmp_path)
+
+
+def around(owner, name: str, replacement) -> None:
+    """From now on `owner` has `replacement` for its method; it gets the method as its first argument."""
+    method = getattr(owner, name)
+    setattr(owner, name, lambda *args, **kwargs: replacement(method, *args, **kwargs))
 
 
 def same_parameters(a, b) -> bool:

@@ -20,9 +20,10 @@ faulthandler.dump_traceback_later(300, exit=True)  # processes that wait for eac
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
-from mtgrpo import ImprovementAware, RatioPreservingSampler
+from mtgrpo import ImprovementAware, Method, RatioPreservingSampler
 from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from tests.integrations.trl.conftest import around
 from tests.integrations.trl.toy import make_tasks
 
 model_path, folder, what = sys.argv[1], sys.argv[2], sys.argv[3]
@@ -33,6 +34,10 @@ GROUP = 4
 class Recorder(MultiTaskGRPOTrainer):
     """Keeps each step's decisions; makes completions up."""
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        around(self.step, "choose_groups", self._choose_groups)
+
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         _, *rest = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         return ([self._made_up(ids, i % GROUP) for i, ids in enumerate(prompt_ids)], *rest)
@@ -42,22 +47,22 @@ class Recorder(MultiTaskGRPOTrainer):
         seed = f"{self.state.global_step} {list(prompt)} {place}".encode()
         return [5 + byte % 40 for byte in hashlib.blake2b(seed, digest_size=6).digest()]
 
-    def roll_out(self, plan):
-        groups = super().roll_out(plan)
+    def roll_out(self, plan, first_uid):
+        rolled_out = super().roll_out(plan, first_uid)
         self.__dict__.setdefault("rows", {}).update(
-            {g.uid: row for g, (_, row) in zip(groups, plan, strict=True)}
+            {g.uid: row for g, (_, row) in zip(rolled_out.groups, plan, strict=True)}
         )
-        return groups
+        return rolled_out
 
-    def _choose_groups(self):
+    def _choose_groups(self, choose_groups):
         self.__dict__["rows"] = {}
-        slots = super()._choose_groups()
+        slots = choose_groups()
         batch = self.mixer.batch
         chosen = {
             name: [self.rows[g.uid] for g in batch.groups if g.task == name]
             for name in self.tasks.names
         }
-        requests = [stats.num_groups for stats in batch.rounds]
+        requests = [stats.num_groups for stats in batch.counts.rounds]
         self.__dict__.setdefault("decisions", []).append(
             [self.mixer.weights(), batch.quotas, requests, chosen]
         )
@@ -66,7 +71,9 @@ class Recorder(MultiTaskGRPOTrainer):
 
 def build(name, steps, **changes):
     sampler = {
-        key: changes.pop(key) for key in ("keep_shares", "quotas", "shortfall") if key in changes
+        key: changes.pop(key)
+        for key in ("keep_shares", "quota_rule", "shortfall")
+        if key in changes
     }
     return Recorder(
         AutoModelForCausalLM.from_pretrained(model_path),
@@ -84,8 +91,10 @@ def build(name, steps, **changes):
             save_strategy="no",
             disable_tqdm=True,
         ),
-        weighting=ImprovementAware(improvement="rewards", weight_lr=0.3),
-        sampler=RatioPreservingSampler(**sampler),
+        method=Method(
+            ImprovementAware(improvement="rewards", weight_lr=0.3),
+            RatioPreservingSampler(**sampler),
+        ),
         processing_class=AutoTokenizer.from_pretrained(model_path, padding_side="left"),
         **changes,
     )
@@ -94,14 +103,13 @@ def build(name, steps, **changes):
 def stopped(disturb):
     """What a run says whose second process is disturbed after two steps."""
 
-    class Disturbed(Recorder):
-        def _choose_groups(self):
-            if self.mixer.step == 2 and process == 1:
-                disturb(self)
-            return super()._choose_groups()
+    def choose(choose_groups):
+        if trainer.mixer.step == 2 and process == 1:
+            disturb(trainer)
+        return choose_groups()
 
     trainer = build("disturbed", 4)
-    trainer.__class__ = Disturbed
+    around(trainer.step, "choose_groups", choose)
     try:
         trainer.train()
     except StateError as error:

@@ -7,16 +7,16 @@ import torch
 import trl.trainer.grpo_trainer as module
 
 from mtgrpo import Fixed, RatioPreservingSampler
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-from mtgrpo.integrations.trl.banked import OLD
+from mtgrpo.integrations.trl.old_log_probs import OLD
 from mtgrpo.integrations.trl.rollouts import (
     RecordedRow,
     token_ids,
 )
 from mtgrpo.tasks import TaskSet
 
-from .conftest import history, same_parameters
+from .conftest import around, history, same_parameters
 from .test_vllm import FakeVLLM
 from .toy import make_tasks
 
@@ -32,7 +32,7 @@ KL = {"per_device_train_batch_size": 16, "num_iterations": 2, "beta": 0.05}
 def banking(max_staleness: int = 2) -> RatioPreservingSampler:
     """A sampler with more surplus than a step needs."""
     return RatioPreservingSampler(
-        max_staleness=max_staleness, rounds=OversampledRounds(oversampling=1.5, max_inflation=1)
+        max_staleness=max_staleness, planner=OversampledRounds(oversampling=1.5, max_inflation=1)
     )
 
 
@@ -47,6 +47,7 @@ class Watched(MultiTaskGRPOTrainer):
     def __init__(self, *args, **kwargs):
         self.uids, self.born, self.replays, self.losses = [], {}, [], []
         super().__init__(*args, **kwargs)
+        around(self.banked, "record_surplus", self._record_surplus)
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         tokens, *rest = super()._generate_single_turn(prompt_ids, *args, **kwargs)
@@ -57,13 +58,13 @@ class Watched(MultiTaskGRPOTrainer):
             *rest,
         )  # lengths differ, so rows are padded
 
-    def roll_out(self, plan):
-        groups = super().roll_out(plan)
-        self.uids += [group.uid for group in groups]
-        return groups
+    def roll_out(self, plan, first_uid):
+        rolled_out = super().roll_out(plan, first_uid)
+        self.uids += [group.uid for group in rolled_out.groups]
+        return rolled_out
 
-    def _record_surplus(self, batch):
-        super()._record_surplus(batch)
+    def _record_surplus(self, record_surplus, batch, log_probs):
+        record_surplus(batch, log_probs)
         for group in batch.surplus:
             self.born[group.uid] = [row.old_log_probs for row in group.payload]
 
@@ -77,9 +78,8 @@ class Watched(MultiTaskGRPOTrainer):
                 "places": [(uid, place) for uid in uids for place in range(size)],
                 "banked": [uid in banked for uid in uids for _ in range(size)],
                 "rows": list(rows),
-                "now": self._log_probs(
-                    rows
-                ),  # under the policy as it is when the batch is put together
+                # Under the policy as it is when the batch is put together.
+                "now": self.log_probs(rows),
                 "output": dict(output),
             }
         )
@@ -87,8 +87,9 @@ class Watched(MultiTaskGRPOTrainer):
 
     def _get_per_token_logps_and_entropies(self, *args, **kwargs):
         found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
-        if self._loss_inputs is not None:
-            self.losses[-1] |= {"filled": self._loss_inputs[OLD], "log_probs": found[0].detach()}
+        loss_inputs = self.banked._loss_inputs
+        if loss_inputs is not None:
+            self.losses[-1] |= {"filled": loss_inputs[OLD], "log_probs": found[0].detach()}
         return found
 
     def compute_loss(self, model, inputs, *args, **kwargs):
@@ -101,8 +102,10 @@ class Watched(MultiTaskGRPOTrainer):
 class Forgetful(Watched):
     """Takes banked rows for rows of the current policy."""
 
-    def _recorded_log_probs(self, rows):
-        return super()._recorded_log_probs([RecordedRow({}, (), ())] * len(rows))
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        forgotten = RecordedRow({}, (), ())
+        around(self.banked, "recorded", lambda recorded, rows: recorded([forgotten] * len(rows)))
 
 
 def build(lab, cls=Watched, sampler=None, weighting=None, **changes):

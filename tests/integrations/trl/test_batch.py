@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from mtgrpo import Fixed, ImprovementAware, RatioPreservingSampler, Uniform
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-from mtgrpo.integrations.trl.surrogate import TASK_NUMBERS
+from mtgrpo.integrations.trl.rollouts import TASK_NUMBERS
 from mtgrpo.tasks import Score, Task, TaskSet
 
 from .conftest import history
@@ -128,11 +128,11 @@ def test_large_rounds_are_generated_in_pieces(lab):
     sizes = []
 
     class Sizes(Checked):
-        def roll_out(self, plan):
+        def roll_out(self, plan, first_uid):
             sizes.append(len(plan))
-            return super().roll_out(plan)
+            return super().roll_out(plan, first_uid)
 
-    sampler = RatioPreservingSampler(rounds=OversampledRounds(oversampling=2.5))
+    sampler = RatioPreservingSampler(planner=OversampledRounds(oversampling=2.5))
     trainer = lab.trainer(easy_tasks(), Sizes, {"sampler": sampler}, max_steps=1)
     trainer.batches, trainer.informative_only = [], True
     trainer.train()
@@ -173,7 +173,7 @@ def test_groups_of_format_rewards_only_get_advantage_zero_when_they_fill_up(lab)
     def shaped(prompts, completions, **columns):
         return [Score(len(set(c)) / 10, 0.0) for c in completions]
 
-    tasks = TaskSet(Task("shaped", rows("shaped", 20), [], shaped))
+    tasks = TaskSet(Task("shaped", rows("shaped", 20), [], shaped, correct_at=1.0))
     trainer = checked(lab, tasks, {"sampler": RatioPreservingSampler(max_resamples=0)})
     assert [padded for _, _, padded in trainer.batches] == [8, 8, 8]
 

@@ -11,9 +11,9 @@ from .toy import make_tasks
 
 
 class Recording(MultiTaskGRPOTrainer):
-    def roll_out(self, plan):
+    def roll_out(self, plan, first_uid):
         self.__dict__.setdefault("plans", []).extend(plan)
-        return super().roll_out(plan)
+        return super().roll_out(plan, first_uid)
 
 
 def plain_rewards(tasks):

@@ -1,5 +1,6 @@
 """Accuracy per task: right, the same for the same parameters, and without a trace in training."""
 
+import contextlib
 import math
 import random
 
@@ -8,11 +9,18 @@ import pytest
 import torch
 
 from mtgrpo.errors import ConfigError, RewardError
-from mtgrpo.integrations.trl.evaluation import EvaluationTable, RepeatedInOrder, separate_randomness
+from mtgrpo.integrations.trl.evaluation import (
+    EvaluationTable,
+    RepeatedInOrder,
+    TaskEvaluation,
+    separate_randomness,
+)
+from mtgrpo.integrations.trl.rollouts import InputRows
 from mtgrpo.runlog import RunLog, read_run
 from mtgrpo.tasks import Scoring, Task, TaskSet
 
 from .conftest import history, same_parameters
+from .engine import Processes
 from .toy import make_tasks
 
 
@@ -78,7 +86,7 @@ def test_figures_are_those_of_the_texts(lab, batch):
         assert metrics[f"eval_task/{task.name}/std_error"] == pytest.approx(
             np.std(means, ddof=1) / math.sqrt(6)
         )
-        assert trainer.evaluation[task.name].num_prompts == 6
+        assert trainer.evaluation.results[task.name].num_prompts == 6
     assert metrics["eval_tasks/worst_accuracy"] == pytest.approx(min(accuracies.values()))
     assert metrics["eval_tasks/mean_accuracy"] == pytest.approx(sum(accuracies.values()) / 3)
 
@@ -114,7 +122,9 @@ def test_run_log(lab, tmp_path):
     )
     assert [e.step for e in run.evaluations] == [0, 2, 4]
     assert run.evaluations[-1].num_samples == 4
-    assert run.evaluations[-1].accuracies == {n: r.accuracy for n, r in trainer.evaluation.items()}
+    assert run.evaluations[-1].accuracies == {
+        n: r.accuracy for n, r in trainer.evaluation.results.items()
+    }
     samples = [c for c in run.completions if c.step == 4]
     assert {(c.task, c.kept) for c in samples} >= {("hard", True), ("hard", False), ("easy", True)}
     assert len(samples) == len({(c.task, c.kept) for c in samples})
@@ -126,7 +136,7 @@ def test_run_log(lab, tmp_path):
 
 
 def task(name, **scoring):
-    return Task(name, [], [{"prompt": "?"}], lambda **columns: [], scoring=Scoring(**scoring))
+    return Task(name, [], [{"prompt": "?"}], lambda **columns: [], 1.0, scoring=Scoring(**scoring))
 
 
 TWO = TaskSet(task("a"), task("b"))
@@ -193,3 +203,46 @@ def test_prompts_that_could_not_be_scored_are_left_out_up_to_the_limit():
         RewardError, match=r"task 'a': 2 of 4 test prompts could not be scored.*allows 1"
     ):
         table.results()
+
+
+def test_scores_are_collected_only_while_an_evaluation_runs():
+    part = TaskEvaluation(InputRows(TWO), num_samples=2, seed=3)
+    inputs = [{"mtgrpo_task": name, "mtgrpo_row": 0} for name in ("a", "a", "b", "b")]
+    rewards = torch.tensor([[1.0, 1.0], [0.0, 0.0], [0.5, 0.0], [0.5, 1.0]])
+    part.add(inputs, rewards, Processes())
+    assert part.results == {}
+
+    with part.running(Processes()):
+        assert part.is_running
+        part.add(inputs, rewards, Processes())
+    assert not part.is_running
+    assert {name: result.accuracy for name, result in part.results.items()} == {"a": 0.5, "b": 0.5}
+    assert part.metrics()["tasks/worst_accuracy"] == 0.5
+    assert len(part.rows) == 2
+
+
+def test_an_evaluation_that_fails_leaves_the_results_of_the_last():
+    part = TaskEvaluation(InputRows(TWO), num_samples=1, seed=3)
+    part.results = {"a": "those of the last"}
+    with pytest.raises(KeyError), part.running(Processes()):
+        raise KeyError
+    assert not part.is_running
+    assert part.results == {"a": "those of the last"}
+
+
+def test_each_process_has_draws_of_its_own():
+    def draw(process):
+        part = TaskEvaluation(InputRows(TWO), num_samples=1, seed=3)
+        with contextlib.suppress(KeyError), part.running(Processes(2, process)):
+            draws.append(float(torch.rand(())))
+            raise KeyError
+
+    draws = []
+    for process in (0, 1, 0):
+        draw(process)
+    assert draws[0] == draws[2] != draws[1]
+
+
+def test_tasks_without_test_rows_have_no_rows_for_trl():
+    trained = Task("a", [{"prompt": "?"}], [], lambda **columns: [])
+    assert TaskEvaluation(InputRows(TaskSet(trained)), 1, 3).rows is None

@@ -6,7 +6,7 @@ import pytest
 import torch
 import trl
 
-from mtgrpo import RatioPreservingSampler, Uniform
+from mtgrpo import Method, RatioPreservingSampler, Uniform
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import Task, TaskSet
@@ -83,8 +83,8 @@ def chat_tasks() -> TaskSet:
         ]
 
     return TaskSet(
-        Task("in", rows("in", "room"), rows("test", "room")[:2], reward),
-        Task("out", rows("out", "garden"), [], reward),
+        Task("in", rows("in", "room"), rows("test", "room")[:2], reward, correct_at=1.0),
+        Task("out", rows("out", "garden"), [], reward, correct_at=1.0),
     )
 
 
@@ -104,8 +104,7 @@ def test_environments_run_once_per_rollout_and_their_observations_are_trained_on
     tokenizer.add_special_tokens({"eos_token": "<|im_end|>"})
     arguments = {
         "environment_factory": {"room": Room, "garden": Garden},
-        "weighting": Uniform(),
-        "sampler": RatioPreservingSampler(max_resamples=3),
+        "method": Method(Uniform(), RatioPreservingSampler(max_resamples=3)),
     }
     trainer = Spy(
         lab.model(),
@@ -128,7 +127,7 @@ def test_chat_prompts(lab):
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(20)]
     vowels = make_tasks()["medium"]
-    chat = Task("chat", rows, rows[:2], vowels.reward)
+    chat = Task("chat", rows[2:], rows[:2], vowels.reward, correct_at=1.0)
     trainer = MultiTaskGRPOTrainer(
         lab.model(), TaskSet(chat), args=lab.config(max_steps=1), processing_class=tokenizer
     )
@@ -138,3 +137,10 @@ def test_chat_prompts(lab):
         ConfigError, match="'chat' are chat messages, those of task 'medium' are texts"
     ):
         lab.trainer(TaskSet(chat, vowels))
+
+
+def test_chat_prompts_need_a_chat_template(lab):
+    rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(20)]
+    chat = Task("chat", rows[2:], rows[:2], make_tasks()["medium"].reward, correct_at=1.0)
+    with pytest.raises(ConfigError, match="no chat template; give a model whose tokenizer has one"):
+        lab.trainer(TaskSet(chat))

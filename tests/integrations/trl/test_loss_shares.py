@@ -7,13 +7,14 @@ import torch
 from transformers import TrainerCallback
 
 from mtgrpo import Fixed, ImprovementAware, RatioPreservingSampler
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-from mtgrpo.integrations.trl.loss_shares import LOSS_FACTORS
-from mtgrpo.integrations.trl.surrogate import TASK_NUMBERS
+from mtgrpo.integrations.trl.loss_shares import TaskLossShares
+from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_NUMBERS
 from mtgrpo.tasks import Task, TaskSet, each
 
 from .conftest import history, same_parameters
+from .engine import Processes
 from .test_surrogate import Snapshots, Watched, by_hand
 from .toy import CHARACTERS, make_tasks, rows
 
@@ -27,7 +28,7 @@ def uneven_tasks() -> TaskSet:
 
     def task(name: str) -> Task:
         right = CHARACTERS[: int(RATES[name] * len(CHARACTERS))]
-        return Task(name, rows(name, 40), [], each(lambda text, row: float(text[:1] in right)))
+        return Task(name, rows(name, 40), [], each(lambda text, row: float(text[:1] in right)), 1.0)
 
     return TaskSet(*map(task, LENGTHS))
 
@@ -67,7 +68,7 @@ class Measured(MultiTaskGRPOTrainer):
         ).abs()
         return loss
 
-    def shares(self) -> dict[str, float]:
+    def measured_shares(self) -> dict[str, float]:
         """Shares of the tasks in the sum of coefficients."""
         sums = dict.fromkeys(self.tasks.names, 0.0)
         for part in self.parts:
@@ -100,9 +101,9 @@ TWO_UPDATES = {
 
 def measured(lab, loss_shares, shortfall="surplus", max_resamples=0, **changes):
     """One generation batch, without moving the policy."""
-    rounds = OversampledRounds(oversampling=2.0, max_inflation=1.0)
+    planner = OversampledRounds(oversampling=2.0, max_inflation=1.0)
     sampler = RatioPreservingSampler(
-        shortfall=shortfall, max_resamples=max_resamples, rounds=rounds
+        shortfall=shortfall, max_resamples=max_resamples, planner=planner
     )
     arguments = {"weighting": Fixed(WEIGHTS), "sampler": sampler, "loss_shares": loss_shares}
     arguments["callbacks"] = [gradients := Gradients()]
@@ -133,7 +134,7 @@ def test_shares_are_the_quotas_whatever_lengths_and_shortfall(lab, loss_type):
     assert trainer.mixer.report.shortfall > 0, "no shortfall was tested"
     figures, wanted = logged(trainer), wanted_shares(trainer)
     assert figures["sampler/loss_shares_capped"] == 0
-    assert trainer.shares() == pytest.approx(wanted, abs=1e-4)
+    assert trainer.measured_shares() == pytest.approx(wanted, abs=1e-4)
     for name, share in wanted.items():
         assert figures[f"task/{name}/loss_share"] == pytest.approx(share)
     off = max(
@@ -146,7 +147,7 @@ def test_shares_are_the_quotas_whatever_lengths_and_shortfall(lab, loss_type):
 def test_switched_off_the_shares_are_measured(lab, loss_type):
     trainer, _ = measured(lab, False, loss_type=loss_type)
     figures = logged(trainer)
-    for name, share in trainer.shares().items():
+    for name, share in trainer.measured_shares().items():
         assert figures[f"task/{name}/loss_share"] == pytest.approx(share, abs=1e-4)
     assert "sampler/loss_shares_capped" not in figures
     assert all(LOSS_FACTORS not in part for part in trainer.parts)
@@ -215,7 +216,7 @@ def test_without_quotas_the_shares_are_the_weights(lab):
     present = {name: weight for name, weight in WEIGHTS.items() if realized.get(name)}
     wanted = {name: present.get(name, 0) / sum(present.values()) for name in trainer.tasks.names}
     assert len(present) > 1
-    assert trainer.shares() == pytest.approx(wanted, abs=1e-4)
+    assert trainer.measured_shares() == pytest.approx(wanted, abs=1e-4)
 
 
 def test_groups_without_a_gradient_do_not_count(lab):
@@ -233,7 +234,7 @@ def test_groups_without_a_gradient_do_not_count(lab):
     assert any(0 < report.num_informative[n] < report.realized[n] for n in wanted), (
         "no group without a gradient"
     )
-    assert trainer.shares() == pytest.approx(wanted, abs=1e-4)
+    assert trainer.measured_shares() == pytest.approx(wanted, abs=1e-4)
     counting_all = shares_counting_all_groups(trainer)
     assert max(abs(counting_all[n] - share) for n, share in wanted.items()) > 0.05, (
         "counting all would do as well"
@@ -309,3 +310,46 @@ def test_resumed_inside_a_generation_batch(lab):
     resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-1")
     assert same_parameters(whole, resumed)
     assert history(whole, after=1) == history(resumed, after=1)
+
+
+def batch(advantage: float = 1.0) -> list[dict[str, torch.Tensor]]:
+    """Two forward passes: tasks 0, 0, 1 with 1, 2, 3 tokens, and a row that fills up."""
+    mask = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 1, 1], [1, 1, 1]])
+    part = {
+        "completion_mask": mask,
+        "advantages": torch.full((4,), advantage),
+        TASK_NUMBERS: torch.tensor([0, 0, 1, -1]),
+        LOSS_FACTORS: torch.tensor([1.0, 1.0, 1.0, 0.0]),
+    }
+    return [dict(part), dict(part)]
+
+
+def test_factors_without_a_model():
+    """3 tokens of each task: as many as the quotas want of the one, half of those of the other."""
+    shares = TaskLossShares(("a", "b"), "dapo", exact=True)
+    parts = batch()
+    figures = shares.settle(parts, {"a": 1, "b": 3}, Processes(2))
+    assert figures["task/a/loss_share"] == pytest.approx(0.25)
+    assert figures["task/a/loss_share_unscaled"] == pytest.approx(0.5)
+    assert figures["sampler/loss_shares_capped"] == 0
+    for part in parts:
+        assert part[LOSS_FACTORS].tolist() == pytest.approx([0.5, 0.5, 1.5, 0.0])
+        scaled = shares.scaled(part)
+        assert scaled["advantages"].tolist() == pytest.approx([0.5, 0.5, 1.5, 0.0])
+        assert part["advantages"].tolist() == [1, 1, 1, 1], "the buffered batch was changed"
+
+
+def test_measured_alone_no_factors_are_left():
+    shares = TaskLossShares(("a", "b"), "grpo", exact=False)
+    parts = batch()
+    figures = shares.settle(parts, {"a": 1, "b": 1}, Processes())
+    assert figures == pytest.approx({"task/a/loss_share": 2 / 3, "task/b/loss_share": 1 / 3})
+    for part in parts:
+        assert LOSS_FACTORS not in part
+        assert shares.scaled(part) is part
+
+
+def test_factors_reach_advantages_of_tokens():
+    shares = TaskLossShares(("a",), "dapo", exact=True)
+    inputs = {"advantages": torch.ones(2, 3), LOSS_FACTORS: torch.tensor([0.5, 2.0])}
+    assert shares.scaled(inputs)["advantages"].tolist() == [[0.5] * 3, [2.0] * 3]

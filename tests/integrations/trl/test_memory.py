@@ -13,7 +13,7 @@ from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import Task, TaskSet, each
 
-from .conftest import history, same_parameters
+from .conftest import around, history, same_parameters
 from .toy import rows
 
 SIZE = 12
@@ -28,7 +28,7 @@ def split_tasks() -> TaskSet:
 
     def task(name: str, kinds: tuple[int, ...]) -> Task:
         kept = [{**row, "kind": kinds[i % 3]} for i, row in enumerate(rows(name, SIZE))]
-        return Task(name, kept, [], each(verdict))
+        return Task(name, kept, [], each(verdict), correct_at=1.0)
 
     return TaskSet(task("mixed", (0, 1, 2)), task("easy", (2, 1, 2)))
 
@@ -36,8 +36,12 @@ def split_tasks() -> TaskSet:
 class Telling(MultiTaskGRPOTrainer):
     """Keeps what was rolled out, and what the mixer was told."""
 
-    def _run_round(self, request):
-        groups = super()._run_round(request)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        around(self.step, "run_round", self._run_round)
+
+    def _run_round(self, run_round, request):
+        groups = run_round(request)
         self.__dict__.setdefault("told", []).append(groups)
         return groups
 
@@ -59,7 +63,7 @@ def test_groups_carry_their_draws_and_the_memory_knows_them(lab):
     for groups in trainer.told:
         # A stream that is told the same draws the same: nothing else decides what is asked.
         expected = {
-            name: streams[name].draws(sum(g.task == name for g in groups)) for name in streams
+            name: streams[name].draw(sum(g.task == name for g in groups)) for name in streams
         }
         assert {name: [g.draw for g in groups if g.task == name] for name in streams} == expected
         for group in groups:
@@ -77,7 +81,7 @@ def test_groups_carry_their_draws_and_the_memory_knows_them(lab):
 def test_the_accuracy_that_is_logged_is_that_of_all_prompts(lab):
     trainer = trainer_of(lab)
     steps = []
-    trainer.on_mixer_step = lambda step, report: steps.append(report)
+    trainer.step.on_mixer_step = lambda step, report: steps.append(report)
     trainer.train()
     last, corrected = trainer.told[-steps[-1].num_rounds :], RoundStats()
     for group in (group for groups in last for group in groups):

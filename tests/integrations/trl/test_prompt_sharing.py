@@ -1,6 +1,7 @@
 """Shared prompts in the trainer: off by default, exact resume, surrogate, evaluation, and where it steps back."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -84,6 +85,38 @@ def test_steps_back_and_says_why(lab, caplog, calls, changes, reason):
         trainer = lab.trainer(arguments=SHARED, max_steps=1, **changes)
     assert reason in caplog.text
     trainer.train()
-    assert not trainer.shares_prompts
+    assert not trainer.sharing.on
     assert calls["rows"] == 0
     assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
+
+
+def plain_trainer(**changes):
+    """What `why_not_shared` looks at first, with everything switched off."""
+    off = dict.fromkeys(["gradient_checkpointing", "torch_compile", "use_liger_kernel"], False)
+    trainer = dict.fromkeys(
+        ["use_vllm", "use_transformers_continuous_batching", "_is_vlm", "is_deepspeed_enabled"],
+        False,
+    )
+    args = SimpleNamespace(cache_implementation=None, **off)
+    others = {"rollout_func": None, "environment_factories": None, "is_fsdp_enabled": False}
+    return SimpleNamespace(**{**trainer, **others, "tools": [], "args": args, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"use_vllm": True}, "vLLM generates"),
+        ({"tools": [print]}, "there are tools"),
+        ({"environment_factories": {}}, "there are tools"),
+        ({"rollout_func": print}, "rollout_func generates"),
+        ({"is_fsdp_enabled": True}, "the model is sharded"),
+    ],
+)
+def test_what_it_steps_back_from(changes, reason):
+    assert trl_sharing.why_not_shared(plain_trainer(**changes)) == reason
+
+
+def test_switched_off_the_model_is_not_touched():
+    part = trl_sharing.PromptSharing()
+    with part.prefix(None, 4, None):
+        assert not part.on

@@ -9,19 +9,17 @@ from hypothesis import strategies as st
 
 from mtgrpo import Group
 from mtgrpo.errors import StateError
-from mtgrpo.integrations.trl import rollouts as trl_rollouts
+from mtgrpo.integrations.trl import slots as trl_slots
 from mtgrpo.integrations.trl.rollouts import (
     RecordedRow,
-    Slot,
     input_row,
     join_generation,
     plan_round,
-    share_out,
     split_generation,
     take,
-    training_slots,
 )
 from mtgrpo.integrations.trl.scores import TaskScores
+from mtgrpo.integrations.trl.slots import Slot, share_out, training_slots
 from mtgrpo.tasks import Scoring, Task, TaskSet
 
 from .toy import make_tasks
@@ -134,12 +132,12 @@ def test_every_process_gets_its_part_and_every_group_is_trained_on_once(owners, 
     ]
     quota = len(owners) // processes
     sent = [[s.group.payload for s in slots[r] if s.owner == r][quota:] for r in range(processes)]
-    original = trl_rollouts.gather_object
-    trl_rollouts.gather_object = lambda mine: [groups for part in sent for groups in part]
+    original = trl_slots.gather_object
+    trl_slots.gather_object = lambda mine: [groups for part in sent for groups in part]
     try:
         parts = [share_out(slots[r], processes, r) for r in range(processes)]
     finally:
-        trl_rollouts.gather_object = original
+        trl_slots.gather_object = original
     assert {len(part) for part in parts} == {quota}
     assert sorted(rows[0].inputs["uid"] for part in parts for rows in part) == list(
         range(len(owners))
@@ -165,6 +163,14 @@ def test_groups_of_one_row_are_dropped_one_by_one(first):
     scores.compute(inputs, texts, None, group_size=3, first=first, timed=False)
     rewards = scores.reward(texts, texts)
     assert [math.isnan(reward) for reward in rewards] == [False] * 3 + [True] * 3 + [False] * 3
+
+
+def test_what_happens_to_an_input_row_does_not_reach_the_tasks():
+    row = {"prompt": [{"role": "user", "content": "p"}], "numbers": [3, 4]}
+    travels = input_row("a", 0, row)
+    travels["numbers"].pop()
+    travels["prompt"][0]["content"] = ""
+    assert row == {"prompt": [{"role": "user", "content": "p"}], "numbers": [3, 4]}
 
 
 def test_mixed_batches_are_scored_by_their_tasks_in_one_call_each():

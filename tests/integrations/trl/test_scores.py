@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mtgrpo import ImprovementAware, RatioPreservingSampler
-from mtgrpo.errors import ConfigError, RewardError, ShortfallError
+from mtgrpo import ImprovementAware, Method, RatioPreservingSampler, presets
+from mtgrpo.errors import ConfigError, RewardError, ShortfallError, TaskError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl import setup as trl_setup
 from mtgrpo.tasks import Task, TaskSet
@@ -38,7 +38,9 @@ def test_a_failing_reward_names_task_and_prompt_and_leaves_the_checkpoint(lab, f
             return function(prompts, completions, **columns)
         return good.reward(prompts=prompts, completions=completions, **columns)
 
-    tasks = TaskSet(make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward))
+    tasks = TaskSet(
+        make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward, correct_at=1.0)
+    )
     sampler = RatioPreservingSampler(max_resamples=0)
     trainer = lab.trainer(
         tasks,
@@ -66,11 +68,8 @@ def test_shortfall_policy_fail(lab):
         ({"train_dataset": []}, "train_dataset was given"),
         ({"eval_dataset": []}, "eval_dataset was given"),
         ({"tasks": ["easy"]}, "tasks is a list; a TaskSet is needed"),
-        ({"task_reward": "loss"}, "unknown task_reward 'loss'"),
-        (
-            {"surrogate": "median", "weighting": ImprovementAware(improvement="surrogate")},
-            "unknown form 'median'",
-        ),
+        ({"method": "balancd"}, "unknown name 'balancd' .did you mean 'balanced'"),
+        ({"method": ImprovementAware()}, "method is ImprovementAware.*; a Method is needed"),
     ],
 )
 def test_wrong_arguments_are_refused_before_a_model_is_loaded(lab, arguments, message):
@@ -103,7 +102,7 @@ def test_improvements_need_whole_updates(lab):
             "no/such-model",
             make_tasks(),
             args=args,
-            weighting=ImprovementAware(improvement="surrogate"),
+            method=Method(ImprovementAware(improvement="surrogate")),
         )
 
 
@@ -119,7 +118,7 @@ def test_evaluation_without_test_rows(lab):
 
 def test_tasks_without_training_rows_are_only_evaluated(lab):
     tasks = make_tasks()
-    unseen = Task("unseen", [], rows("unseen", 3), tasks["medium"].reward)
+    unseen = Task("unseen", [], rows("unseen", 3), tasks["medium"].reward, correct_at=1.0)
     trainer = lab.trainer(TaskSet(tasks["easy"], unseen), max_steps=1)
     trainer.train()
     assert trainer.mixer.tasks == ("easy",)
@@ -133,3 +132,34 @@ def test_tasks_without_training_rows_are_only_evaluated(lab):
 def test_default_arguments_are_trls(monkeypatch):
     monkeypatch.setattr(trl_setup, "GRPOConfig", lambda output_dir: output_dir)
     assert trl_setup.default_args("some/Model-3B") == "Model-3B-GRPO"
+
+
+@pytest.mark.parametrize(
+    ("own", "clip", "used"),
+    [
+        ({}, (0.2, 0.28), (0.2, 0.28)),
+        ({}, None, (0.2, None)),
+        ({"epsilon_high": 0.4}, (0.2, 0.28), (0.2, 0.4)),
+        ({"epsilon": 0.1}, (0.2, 0.28), (0.1, None)),
+    ],
+)
+def test_the_methods_clip_is_used_where_the_arguments_state_none(lab, own, clip, used):
+    args = lab.config(**own)
+    before = (args.epsilon, args.epsilon_high)
+    now = trl_setup.with_clip(args, Method(clip=clip))
+    assert (now.epsilon, now.epsilon_high) == used
+    assert (args.epsilon, args.epsilon_high) == before, "the user's own object stays as it is"
+
+
+def test_a_method_by_name_and_the_default():
+    assert trl_setup.find_method("balanced").as_dict() == presets.get("balanced").as_dict()
+    assert trl_setup.find_method(None).as_dict() == Method().as_dict()
+
+
+def test_a_test_prompt_of_one_task_among_anothers_training_rows_is_refused(lab):
+    easy, medium, _ = make_tasks()
+    leaking = Task("leaking", [*medium.train, easy.test[3]], medium.test, medium.reward)
+    with pytest.raises(TaskError) as caught:
+        MultiTaskGRPOTrainer("no/such-model", TaskSet(easy, leaking), args=lab.config())
+    for part in ("'leaking', train row 40", "test row 3 of task 'easy'", "take it out of one of"):
+        assert part in str(caught.value)

@@ -1,6 +1,7 @@
 """I_k against a computation by hand: plain logits of a plain model, with the parameters before and after the update."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -9,14 +10,19 @@ from transformers import TrainerCallback
 from mtgrpo import ImprovementAware
 from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-from mtgrpo.integrations.trl.surrogate import TASK_NUMBERS, SurrogateMeter
+from mtgrpo.integrations.trl.rollouts import TASK_NUMBERS
+from mtgrpo.integrations.trl.surrogate import SurrogateMeter
 
-from .conftest import same_parameters
+from .conftest import around, same_parameters
 from .toy import hopeless_tasks, make_tasks
 
 
 class Watched(MultiTaskGRPOTrainer):
     """Keeps the inputs of each loss, and the improvements given to the mixer."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        around(self.step, "close", self._close)
 
     def compute_loss(self, model, inputs, *args, **kwargs):
         self.seen[-1]["inputs"].append(
@@ -24,9 +30,9 @@ class Watched(MultiTaskGRPOTrainer):
         )
         return super().compute_loss(model, inputs, *args, **kwargs)
 
-    def _close_step(self):
-        self.told.append(copy.deepcopy(self._improvements))
-        super()._close_step()
+    def _close(self, close):
+        self.told.append(copy.deepcopy(self.step.improvements))
+        close()
 
 
 class Snapshots(TrainerCallback):
@@ -123,7 +129,7 @@ def test_measuring_changes_nothing_else(lab):
     # weight_lr is tiny: both have the same quotas, and one of them measures
     plain = run(ImprovementAware(weight_lr=1e-12))
     measured = run(ImprovementAware(weight_lr=1e-12, improvement="surrogate"))
-    assert plain.meter is None
+    assert not plain.meter.on
     assert same_parameters(plain, measured)
 
 
@@ -139,3 +145,38 @@ def test_a_loss_without_log_probs_is_an_error():
     meter = SurrogateMeter(["a"], "mean", 0.2, 0.2)
     with pytest.raises(StateError, match="no log-probabilities"):
         meter.measure(lambda *a, **k: torch.zeros(1), lambda t: t)
+
+
+def test_switched_off_nothing_is_kept():
+    meter = SurrogateMeter(["a"], "mean", 0.2, 0.2, on=False)
+    with meter.recording({"advantages": torch.ones(1)}):
+        meter.record((), {}, torch.zeros(1, 2))
+    assert meter.measure(lambda: None, lambda sums: sums) == {}
+
+
+def test_the_change_of_the_surrogate_by_hand():
+    """Two sequences of `a`, one of `b`, one that fills up; half of the tokens are padding."""
+    meter = SurrogateMeter(["a", "b"], "mean", 0.2, 0.2)
+    inputs = {
+        "completion_mask": torch.tensor([[1, 1], [1, 0], [1, 1], [1, 1]]),
+        "advantages": torch.tensor([1.0, -2.0, 1.0, 5.0]),
+        TASK_NUMBERS: torch.tensor([0, 0, 1, -1]),
+    }
+    before = torch.zeros(4, 2)
+    after = torch.tensor([[0.1, 0.5], [0.1, 9.0], [-0.1, -0.1], [1.0, 1.0]])
+    asked = []
+
+    def forward(*args, **kwargs):
+        asked.append((args, kwargs))
+        return after, None
+
+    with meter.recording(inputs):
+        meter.record(("model", "ids"), {"compute_entropy": True, "batch_size": 4}, before)
+    meter.record(("model",), {}, before)  # at another time
+    found = meter.measure(forward, lambda sums, reduction: sums)
+    assert asked == [(("model", "ids"), {"compute_entropy": False, "batch_size": 4})]
+    e = math.exp
+    assert found["a"] == pytest.approx(((e(0.1) + 1.2) / 2 - 1 + -2 * (e(0.1) - 1)) / 2)
+    assert found["b"] == pytest.approx(e(-0.1) - 1)
+    with pytest.raises(StateError, match="no log-probabilities"):
+        meter.measure(forward, lambda sums, reduction: sums)

@@ -28,8 +28,8 @@ def moves(trainer) -> int:
         ),
         (lambda: Regularized(updates="step"), REUSE, 2),
         (lambda: ImprovementAware(improvement="surrogate", updates="minibatch"), REUSE, 8),
-        (lambda: presets.get("mt_grpo_reg", variant="released").make_weighting(), REUSE, 8),
-        (lambda: presets.get("worst_task", variant="paper").make_weighting(), REUSE, 2),
+        (lambda: presets.get("mt_grpo_reg", variant="released").weighting, REUSE, 8),
+        (lambda: presets.get("worst_task", variant="paper").weighting, REUSE, 2),
     ],
     ids=[
         "reward-only",

@@ -16,11 +16,10 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from mtgrpo import ImprovementAware, RatioPreservingSampler, Uniform
+from mtgrpo import ImprovementAware, Method, RatioPreservingSampler, Uniform
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-from mtgrpo.integrations.trl.loss_shares import LOSS_FACTORS
-from mtgrpo.integrations.trl.surrogate import TASK_NUMBERS
-from tests.integrations.trl.conftest import history, same_parameters
+from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_NUMBERS
+from tests.integrations.trl.conftest import around, history, same_parameters
 from tests.integrations.trl.test_bitwise import Recording, plain_rewards
 from tests.integrations.trl.toy import make_tasks
 
@@ -63,13 +62,13 @@ def build(
     memory=False,
     **changes,
 ):
-    arguments = {
-        "weighting": weighting,
-        "sampler": sampler,
-        "loss_shares": loss_shares,
-        "prompt_memory": memory,
-    }
-    return cls(tasks=make_tasks(), args=config(name, **changes), **arguments, **parts())
+    method = Method(
+        weighting or ImprovementAware(),
+        sampler or RatioPreservingSampler(),
+        loss_shares=loss_shares,
+        prompt_memory=memory,
+    )
+    return cls(tasks=make_tasks(), args=config(name, **changes), method=method, **parts())
 
 
 class Shares(MultiTaskGRPOTrainer):
@@ -83,8 +82,12 @@ class Shares(MultiTaskGRPOTrainer):
         ]
         return ([ids[:2] if short else ids for ids, short in zip(tokens, easy, strict=True)], *rest)
 
-    def _settle_shares(self, parts):
-        super()._settle_shares(parts)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        around(self.shares, "settle", self._settle)
+
+    def _settle(self, settle, parts, *args):
+        figures = settle(parts, *args)
         sums = torch.zeros(3)
         for part in parts:
             for number, factor, mask in zip(
@@ -96,6 +99,7 @@ class Shares(MultiTaskGRPOTrainer):
         exact = torch.allclose(sums / sums.sum(), quotas / quotas.sum(), atol=1e-5)
         scaled = any(abs(float(f) - 1) > 0.3 for part in parts for f in part[LOSS_FACTORS])
         self.__dict__.setdefault("loss", []).append((exact, scaled))
+        return figures
 
     def _replay(self, rows):
         output = super()._replay(rows)
@@ -103,7 +107,7 @@ class Shares(MultiTaskGRPOTrainer):
             :: self.schedule.group_size
         ].tolist()
         counts = {name: numbers.count(k) for k, name in enumerate(self.tasks.names)}
-        self.__dict__.setdefault("shares", []).append(counts == self.mixer.batch.quotas)
+        self.__dict__.setdefault("quotas_met", []).append(counts == self.mixer.batch.quotas)
         return output
 
 
@@ -137,7 +141,7 @@ whole = build(
     "whole", Shares, ImprovementAware(**weighting), save_steps=3, loss_shares=True, **schedule
 )
 whole.train()
-result["shares"] = all(whole.shares) and len(whole.shares) == 2
+result["shares"] = all(whole.quotas_met) and len(whole.quotas_met) == 2
 # The weights move fast: a batch whose quotas leave the easy task out has nothing to mend.
 result["loss_shares"] = len(whole.loss) == 2 and all(exact for exact, _ in whole.loss)
 result["loss_scaled"] = any(scaled for _, scaled in whole.loss)
@@ -163,7 +167,7 @@ result["skipped"] = [
 ]
 metrics = whole.evaluate()
 result["evaluation"] = {k: v for k, v in metrics.items() if k.startswith("eval_task")}
-result["num_prompts"] = [r.num_prompts for r in whole.evaluation.values()]
+result["num_prompts"] = [r.num_prompts for r in whole.evaluation.results.values()]
 result["checksum"] = float(sum(p.detach().double().sum() for p in whole.model.parameters()))
 print("RESULT " + json.dumps(result), flush=True)
 whole.accelerator.end_training()

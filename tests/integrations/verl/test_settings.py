@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from mtgrpo import presets
+from mtgrpo.config import RunConfig
+from mtgrpo.core.weightings import ImprovementAware
 from mtgrpo.errors import ConfigError
-from mtgrpo.integrations.verl.settings import VerlSettings, make_mixer, read_settings
+from mtgrpo.integrations.verl.settings import (
+    VerlSettings,
+    make_mixer,
+    read_settings,
+    resolve_method,
+)
 
 
 def test_an_empty_section_is_the_default_method():
@@ -15,7 +22,7 @@ def test_an_empty_section_is_the_default_method():
     mixer = make_mixer(settings, ["a", "b"], batch_size=4, seed=1)
     assert mixer.tasks == ("a", "b")
     assert mixer.batch_size == 4
-    assert type(mixer.weighting) is type(presets.get("mt_grpo").make_weighting())
+    assert type(mixer.weighting) is type(presets.get("mt_grpo").weighting)
     assert mixer.task_reward == "accuracy"
 
 
@@ -31,7 +38,7 @@ def test_preset_variant_and_changes_reach_the_mixer():
     assert mixer.weighting.lam == 1.2
     assert mixer.weighting.improvement_clip == 0.2
     assert mixer.sampler.max_resamples == 7
-    assert mixer.sampler.quotas == "multinomial"
+    assert mixer.sampler.quota_rule == "multinomial"
     assert mixer.task_reward == "reward"
 
 
@@ -74,9 +81,10 @@ def test_methods_that_cannot_work_are_refused(values, message):
 @pytest.mark.parametrize("name", presets.NAMES)
 def test_every_preset_makes_a_mixer(name, variant):
     values = {"preset": name, "variant": variant}
-    if presets.get(name, variant=variant).weighting["rule"] == "improvement_aware":
+    method = presets.get(name, variant=variant)
+    if isinstance(method.weighting, ImprovementAware):
         values["weighting"] = {"improvement": "rewards"}
-    if presets.get(name, variant=variant).sampler["max_staleness"]:
+    if method.sampler.max_staleness:
         values["sampler"] = {"max_staleness": 0}
     mixer = make_mixer(read_settings(values), ["a", "b", "c"], batch_size=6, seed=0)
     assert sum(mixer.weights().values()) == pytest.approx(1.0)
@@ -89,3 +97,14 @@ def test_what_verl_cannot_do_of_a_preset_is_said(caplog):
     caplog.clear()
     make_mixer(read_settings({"preset": "mt_grpo"}), ["a", "b"], batch_size=4, seed=0)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("values", [
+    {},
+    {"preset": "balanced", "sampler": {"max_staleness": 0}},
+    {"variant": "paper", "setting": "nine_tasks", "weighting": {"lam": 1.2, "improvement": "rewards"}},
+    {"preset": "dapo", "variant": "released", "task_reward": "reward", "observe": "step"},
+])  # fmt: skip
+def test_the_method_is_the_one_a_run_configuration_gives(values):
+    run = RunConfig(tasks=(), **values).resolved()
+    assert resolve_method(read_settings(values)).as_dict() == run.method.as_dict()

@@ -6,10 +6,12 @@ import time
 from collections import Counter
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtgrpo.errors import TaskError
 from mtgrpo.tasks import Score, score_countdown, score_exact
 from mtgrpo.tasks.answers.rewards import CORRECT, NO_ANSWER, WRONG
 
@@ -160,3 +162,32 @@ def test_time_is_bounded(piece: str):
         score_countdown(text, [1, 2, 3], 6)
         score_exact(text, "alice")
     assert time.perf_counter() - start < 2.0
+
+
+# ---- columns in other types --------------------------------------------------------------------------------
+@pytest.mark.parametrize("target", [17, 17.0, "17", np.int64(17), np.float32(17)])
+@pytest.mark.parametrize(
+    "numbers", [[3, 4, 5], ["3", "4", "5"], [3.0, 4.0, 5.0], "3,4,5", np.array([3, 4, 5])]
+)
+def test_countdown_takes_every_type_with_one_meaning(numbers, target):
+    for text in (r"\boxed{3*4+5}", r"\boxed{3*4+5 = 17}"):
+        assert score_countdown(text, numbers, target) == (1.0, 1.0)
+    assert score_countdown(r"\boxed{3*4-5}", numbers, target) == (0.1, 0.0)
+
+
+@pytest.mark.parametrize("text", [r"\boxed{3*4+5}", "no answer"])
+def test_countdown_refuses_the_others_whatever_the_answer_is(text):
+    with pytest.raises(
+        TaskError, match=r"^score_countdown: target: 17\.5 is a float; a whole number is needed"
+    ):
+        score_countdown(text, [3, 4, 5], 17.5)
+    with pytest.raises(TaskError, match=r"^score_countdown: numbers: True is a bool"):
+        score_countdown(text, [True, 4, 5], 17)
+
+
+def test_exact_takes_json_numbers():
+    assert score_exact(r"\boxed{42}", 42) == (1.0, 1.0)
+    with pytest.raises(
+        TaskError, match=r"^score_exact: answer: 42\.0 is a float; a text is needed"
+    ):
+        score_exact("no answer", 42.0)

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -23,6 +24,14 @@ def one(text, row):
 def by_hand(text, row):
     """A function of one completion, wrapped elsewhere."""
     return float(text == row["answer"])
+
+
+@each
+def uses_up(text, row):
+    """Takes the row's own numbers out, one by one."""
+    for number in text.split("+"):
+        row["numbers"].remove(int(number))
+    return float(not row["numbers"])
 
 
 def naughty(prompts, completions, **columns):
@@ -52,6 +61,23 @@ def naughty(prompts, completions, **columns):
         print("{" * 1000, flush=True)
     elif act == "pid":
         return [float(os.getpid())] * len(completions)
+    elif act == "run":  # a program that asks for input
+        program = [sys.executable, "-c", "input()"]
+        done = subprocess.run(program, capture_output=True, text=True, check=False)
+        return [float(done.stderr.endswith("EOFError: EOF when reading a line\n"))] * len(
+            completions
+        )
+    elif act == "terminate":
+        program = subprocess.Popen(["sleep", "600"])
+        program.terminate()
+        return [float(program.wait())] * len(completions)
+    elif act.startswith(("start ", "leave ")):  # a program that outlasts the call
+        program = subprocess.Popen(["sleep", "600"], start_new_session=True, close_fds=False)
+        with open(act.split(" ", 1)[1], "w") as file:
+            file.write(str(program.pid))
+        if act.startswith("leave "):
+            os._exit(3)
+        time.sleep(600)
     elif act == "nap":
         time.sleep(0.3)
     return [1.0] * len(completions)

@@ -28,3 +28,10 @@ def test_the_share_of_dropped_groups_is_limited_over_the_last_hundred():
 def test_no_failure_is_allowed_at_rate_zero():
     with pytest.raises(RewardError, match="1 of its last 1 groups"):
         DropLimit({"a": Scoring(on_error="drop", max_dropped_rate=0.0)}).observe([("a", True)], str)
+
+
+def test_rounding_does_not_end_a_run():
+    limit = DropLimit({"a": Scoring(on_error="drop", max_dropped_rate=0.29)})
+    limit.observe([("a", True)] * 29 + [("a", False)] * 71, str)  # 0.29 * 100 < 29
+    with pytest.raises(RewardError, match="allows 29 of 100"):
+        limit.observe([("a", False)] * 29 + [("a", True)] * 30, str)

@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 
 from mtgrpo.errors import RewardError, TaskError
-from mtgrpo.tasks import Scoring, Task, TaskSet, build_task, each
+from mtgrpo.tasks import Scoring, Task, TaskSet, each
+from mtgrpo.tasks.scoring import reward_process
 from mtgrpo.tasks.scoring.processes import Call, RewardProcesses
-from mtgrpo.tasks.scoring.recipe import import_path, reward_recipe
 from mtgrpo.tasks.scoring.scorer import Item, Scorer
 
 from . import slow_rewards
@@ -22,7 +21,7 @@ APART = Scoring(num_processes=1)
 
 
 def make(reward=slow_rewards.naughty, **scoring) -> Task:
-    return Task("t", [ROW], [], reward, scoring=Scoring(**{"num_processes": 1, **scoring}))
+    return Task("t", [ROW], [], reward, 1.0, scoring=Scoring(**{"num_processes": 1, **scoring}))
 
 
 def items(*completions: str, index: int = 0, row=ROW) -> list[Item]:
@@ -104,13 +103,85 @@ def test_processes_end_with_their_owner_and_are_not_disturbed_by_ctrl_c():
         os.kill(pid, number)
     assert int(processes.run([Call("t", ROW, ["pid"], 0)])[0].scores[0].reward) == pid
     os.kill(pid, signal.SIGKILL)  # the system's memory killer, say
-    time.sleep(0.05)
     assert processes.run([Call("t", ROW, ["fine"], 0)])[0].error == ""
     other = int(processes.run([Call("t", ROW, ["pid"], 0)])[0].scores[0].reward)
     assert other != pid
     del processes
     with pytest.raises(ProcessLookupError):
         os.kill(other, 0)
+
+
+def test_a_process_killed_while_idle_costs_nothing():
+    """Neither a score nor the call: whether the end is noticed before the call is sent or after it."""
+    processes = RewardProcesses([make()])
+    for delay_s in (0.0, 0.0, 0.001, 0.01, 0.1):
+        pid = int(processes.run([Call("t", ROW, ["pid"], 0)])[0].scores[0].reward)
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(delay_s)
+    processes.close()
+
+
+def test_a_process_that_never_takes_up_a_call_fails_it(monkeypatch):
+    """Three processes that end before it, and no more."""
+    monkeypatch.setattr(
+        reward_process,
+        "_CODE",
+        "import os\n"
+        "from mtgrpo.tasks.children.channel import open_channel\n"
+        "channel = open_channel()\n"
+        "channel.receive()\n"
+        "channel.send({'ready': True})\n"
+        "channel.receive()\n"
+        "os.kill(os.getpid(), 9)\n",
+    )
+    with pytest.raises(
+        RewardError,
+        match=r"^task 't', prompt 0: its process ended before the call began \(signal 9\)",
+    ):
+        scored(make(), "fine")
+
+
+def test_a_process_that_crashes_while_it_starts_ends_the_run(monkeypatch):
+    monkeypatch.setattr(reward_process, "_CODE", "raise SystemExit(4)")
+    with pytest.raises(
+        TaskError, match=r"^task 't': its reward process ended while it started \(exit code 4\)"
+    ):
+        scored(make(), "fine")
+
+
+# ---- what the reward starts --------------------------------------------------------------------------------
+def test_programs_a_reward_starts_are_ordinary():
+    assert [s.reward for s in scored(make(timeout_s=60), "run")] == [1.0]
+    assert [s.reward for s in scored(make(timeout_s=60), "terminate")] == [-signal.SIGTERM]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's help")
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("start", r"no answer within timeout_s=3 s; the call was stopped"),
+        ("leave", r"its process ended in the middle of the call \(exit code 3\)"),
+    ],
+)
+def test_programs_a_reward_started_end_with_its_process(how, message, tmp_path):
+    begin = time.monotonic()
+    with pytest.raises(RewardError, match=f"^task 't', prompt 0: {message}"):
+        scored(make(timeout_s=3), f"{how} {tmp_path}/pid")
+    assert time.monotonic() - begin < 60.0  # the program sleeps for 600 s
+
+    pid = int((tmp_path / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_each_completion_has_a_row_of_its_own_there_too():
+    row = {"prompt": "p", "numbers": [3, 4]}
+    scorer = Scorer(TaskSet(Task("t", [row], [], slow_rewards.uses_up, 1.0, scoring=APART)))
+    for _ in range(2):
+        scores = scorer.score(items("3+4", "4+3", row=row))
+        assert [score.accuracy for score in scores] == [1.0, 1.0]
+    scorer.close()
+    assert row == {"prompt": "p", "numbers": [3, 4]}
 
 
 OWNER = """
@@ -158,37 +229,8 @@ def test_rows_that_json_cannot_hold_are_refused():
     scorer.close()
 
 
-def test_recipes_lead_back_to_the_same_function(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
-        "def f(prompts, completions, **columns):\n    return [2.0] * len(completions)\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"prompt": "a"}\n')
-    entry = {"rows": str(rows), "name": "t", "reward": "mine.py:f", "scoring": {"num_processes": 1}}
-    task = build_task(entry, "tasks[0]")[0]
-    assert task.scoring == APART
-    assert reward_recipe(task) == {"function": f"{tmp_path}/mine.py:f", "each": False}
-    assert [s.reward for s in scored(task, "x")] == [2.0]
-    assert import_path(slow_rewards.one) == "tests.tasks.scoring.slow_rewards:one"
-    assert reward_recipe(make(each(slow_rewards.by_hand))) == {
-        "function": "tests.tasks.scoring.slow_rewards:by_hand",
-        "each": True,
-    }
-
-
-def test_a_reward_inside_a_closure_is_made_again_from_its_entry():
-    pytest.importorskip("reasoning_gym")
-    entry = {
-        "reasoning_gym": "basic_arithmetic",
-        "num_train": 3,
-        "num_test": 2,
-        "scoring": {"num_processes": 1},
-    }
-    task = replace(build_task(entry, "tasks[0]")[0], name="t")
-    assert reward_recipe(task)["task"] == "t"
-    named = build_task({**entry, "name": "t"}, "tasks[0]")[0]
-    scorer = Scorer(TaskSet(named))
-    row = named.train[1]
-    assert [s.accuracy for s in scorer.score(items(named.oracle(row), "no", row=row))] == [1.0, 0.0]
+def test_keys_that_json_would_make_texts_of_are_refused():
+    scorer = Scorer(TaskSet(make()))
+    with pytest.raises(TaskError, match=r"prompt 3: the row cannot be sent.*the key 1 is no text"):
+        scorer.score(items("x", index=3, row={"prompt": "p", "moves": [{1: "a"}]}))
     scorer.close()

@@ -81,6 +81,7 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(reward_model={}), "ground_truth is a NoneType"),
         (broken(reward_model__ground_truth__numbers="8;73"), "numbers such as '8,73,96'"),
         (broken(reward_model__ground_truth__target=None), "target and numbers"),
+        (broken(reward_model__ground_truth__target=841.5), "'target': 841.5}; target and numbers"),
         ({"prompt": "p"}, "row 0 has no column 'reward_model'; columns there are: prompt"),
     ],
 )
@@ -97,3 +98,13 @@ def test_a_prompt_in_both_splits_is_refused():
         released_tasks([row, ROWS[0]])
     with pytest.raises(TaskError, match="no source"):
         released_tasks()
+
+
+def test_numbers_in_any_type_with_one_meaning():
+    (plain,) = released_tasks([ROWS[0]])
+    truth = ROWS[0]["reward_model"]["ground_truth"]
+    others = broken(
+        reward_model__ground_truth__numbers=[float(n) for n in truth["numbers"].split(",")],
+        reward_model__ground_truth__target=str(truth["target"]),
+    )
+    assert released_tasks([others])[0].test == plain.test

@@ -115,3 +115,25 @@ def test_math_needs_both_splits():
         math_task(train=PROBLEMS)
     with pytest.raises(TaskError, match="no column 'answer'"):
         math_task(train=[{"problem": "x"}], test=TESTS)
+
+
+def chat(text):
+    return [{"role": "assistant", "content": text}]
+
+
+def test_rewards_take_chat_completions():
+    assert choice_reward([chat(r"\boxed{b}"), chat("b")], ["B", "B"]) == [1.0, 0.0]
+    assert math_reward([chat(r"\boxed{17}"), chat("17")], ["17", "17"]) == [1.0, 0.0]
+
+
+def test_references_without_one_meaning_are_refused_at_the_start():
+    pytest.importorskip("math_verify")
+    rows = [{"problem": "half of 1?", "answer": 0.5}]
+    with pytest.raises(TaskError, match=r"^task 'math': answer: 0\.5 is a float; a text is needed"):
+        math_task(train=rows, test=TESTS)
+
+
+def test_a_reference_may_be_a_json_number():
+    assert math_reward([r"\boxed{17}"], [17]) == [1.0]
+    with pytest.raises(TaskError, match=r"^math_reward: answer: 0\.5 is a float; a text is needed"):
+        math_reward(["no answer"], [0.5])

@@ -1,4 +1,4 @@
-"""Weights without tuning: the entropic answer to "which task is worst", from estimates that know their error."""
+"""Weights without tuning: the entropic answer to "which task is worst"."""
 
 from __future__ import annotations
 
@@ -6,44 +6,54 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
-from mtgrpo.core.types import State
-from mtgrpo.core.weightings.base import TaskWeighting, softmax
-from mtgrpo.core.weightings.learnability import Learnability, capped
+from mtgrpo.core.types import Floats, State
+from mtgrpo.core.weightings.base import TaskWeighting
+from mtgrpo.core.weightings.learnability import Flags, Learnability
 from mtgrpo.core.weightings.progress import TaskProgress
+from mtgrpo.core.weightings.simplex import cap_weights, softmax
 from mtgrpo.errors import ConfigError, unknown
 
 TEMPERATURE = 0.2
+"""tau, in accuracy."""
 MIN_SHARE = 0.02
+"""Part of the weight that is always spread evenly."""
 DUAL_RATE = 0.5
+"""What a step adds to mu, per unit of the gap beyond the accepted one."""
 PERSISTENCE_RATE, PERSISTENCE_LIMIT = 0.02, 4.0
+"""What a step adds to mu per unit of the gap where none is accepted, and how far mu may rise."""
 
 
 class Balanced(TaskWeighting):
     """The lowest accuracies share the batch, in closed form: ``z = softmax(-mu J / tau)``, capped.
 
-    This is the maximiser over the simplex of ``-sum_k z_k J_k - (tau / mu) KL(z || uniform)``: the paper's inner
-    minimisation with an entropy in place of the distance to uniform weights. It has no step size and no memory of its
-    own, so a weight leaves with the gap that caused it. J_k is `TaskProgress.level`.
+    This is the maximiser over the simplex of ``-sum_k z_k J_k - (tau / mu) KL(z ||
+    uniform)``: the paper's inner minimisation with an entropy in place of the distance
+    to uniform weights. It has no step size and no memory of its own, so a weight leaves
+    with the gap that caused it. J_k is `TaskProgress.level`.
 
-    No weight is above ``1 / (worst_fraction K)``, which makes it the dual of the mean over the worst fraction of the
-    tasks (CVaR) where there are many; tasks that cannot use more training get less, see `Learnability`.
+    No weight is above ``1 / (worst_fraction K)``, which makes it the dual of the mean
+    over the worst fraction of the tasks (CVaR) where there are many; tasks that cannot
+    use more training get less, see `Learnability`.
 
-    The multiplier mu is the dual variable of a constraint on the gap between the best and the worst accuracy. Without a
-    stated `gap` it starts at 1 and rises, at most fourfold, for as long as there is a gap: at first all tasks are
-    trained, which helps those that are like them, and what lags behind for long gets more and more. With a stated one
-    it falls to 0, uniform weights, when the gap is smaller than that, and rises to 1 when it is not.
+    The multiplier mu is the dual variable of a constraint on the gap between the best
+    and the worst accuracy. Without a stated `gap` it starts at 1 and rises, at most
+    fourfold, for as long as there is a gap: at first all tasks are trained, which helps
+    those that are like them, and what lags behind for long gets more and more. With a
+    stated one it falls to 0, uniform weights, when the gap is smaller than that, and
+    rises to 1 when it is not.
 
     Args:
-        gap: Accepted difference between the accuracies of any two tasks, in (0, 1); None: as small as can be.
-        worst_fraction: Share of the tasks that may get all the weight, in (0, 1]; of ten tasks or fewer, one may.
+        gap: Accepted difference between the accuracies of any two tasks, in (0, 1);
+            None: as small as can be.
+        worst_fraction: Share of the tasks that may get all the weight, in (0, 1]; of
+            ten tasks or fewer, one may.
         learnability: Whether tasks that cannot use more training are capped.
         floors: Accuracy of a guess per task; tasks left out have 0. Tasks are compared by
             ``(J - floor) / (ceiling - floor)``.
         ceilings: Accuracy a task can reach at most; tasks left out have 1.
 
-    Source: own; exponentiated weights as in group DRO (arXiv 1911.08731), the cap as in CVaR's dual (Rockafellar and
-    Uryasev 2000), dual ascent on a constraint as usual.
+    Source: own; exponentiated weights as in group DRO (arXiv 1911.08731), the cap as in
+    CVaR's dual (Rockafellar and Uryasev 2000), dual ascent on a constraint as usual.
     """
 
     def __init__(
@@ -68,19 +78,19 @@ class Balanced(TaskWeighting):
             for name in given:
                 if name not in self._index:
                     raise ConfigError(unknown(f"Balanced: {what}", "task", name, self._index))
-        self._floor = np.array([self.floors.get(name, 0.0) for name in self._tasks])
-        self._span = np.array([self.ceilings.get(name, 1.0) for name in self._tasks]) - self._floor
-        if not (
-            (self._floor >= 0).all()
-            and (self._span > 0).all()
-            and (self._floor + self._span <= 1).all()
-        ):
+
+        floor = np.array([self.floors.get(name, 0.0) for name in self._tasks])
+        ceiling = np.array([self.ceilings.get(name, 1.0) for name in self._tasks])
+        if not ((floor >= 0).all() and (floor < ceiling).all() and (ceiling <= 1).all()):
             raise ConfigError(
-                f"Balanced: floors {self.floors}, ceilings {self.ceilings}; 0 <= floor < ceiling <= 1 for each task"
+                f"Balanced: floors {self.floors}, ceilings {self.ceilings}; "
+                "0 <= floor < ceiling <= 1 for each task"
             )
+
+        self._floor, self._span = floor, ceiling - floor
         self._progress = TaskProgress(num_tasks)
         self._learnability = Learnability(num_tasks)
-        self._seen = np.zeros(num_tasks, dtype=bool)
+        self._was_seen: Flags = np.zeros(num_tasks, dtype=bool)
         self._multiplier = 1.0
         self._z = np.full(num_tasks, 1.0 / num_tasks)
 
@@ -92,87 +102,120 @@ class Balanced(TaskWeighting):
     ) -> None:
         if not rewards:
             return
-        known = ~np.isnan(rewards)
-        sums = np.nansum(rewards, axis=0)
-        means = np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), np.nan)
-        self._progress.observe(means, self._generated)
-        shares = self._trained / max(1.0, float(self._trained.sum()))
+
+        self._observe(_mean_of_known(rewards))
+
+        level = self._comparable_level()
+        limited = self._learnability.stalled | self._learnability.out_of_reach
+        if limited.all():  # then there is nothing to choose between
+            limited = np.zeros_like(limited)
+
+        self._move_multiplier(level[~limited])  # no weights can close the others' gaps
+        self._z = self._shared(level, limited)
+
+    def _observe(self, means: Floats) -> None:
         progress = self._progress
+        progress.observe(means, self._generated)
+
+        shares = self._trained / max(1.0, float(self._trained.sum()))
         if self.learnability:
             self._learnability.observe(
                 self._generated, self._informative, shares, means, progress.group_variance
             )
+
         progress.advance(shares)
-        self._seen |= ~np.isnan(means)
-        level = (progress.level - self._floor) / self._span
-        if self._seen.any():  # what nobody has seen is taken for average
-            level = np.where(self._seen, level, level[self._seen].mean())
-        limited = self._learnability.stalled | self._learnability.out_of_reach
-        if limited.all():  # then there is nothing to choose between
-            limited = np.zeros_like(limited)
-        gap = float(np.ptp(level[~limited]))  # no weights can close the others
+        self._was_seen |= ~np.isnan(means)
+
+    def _comparable_level(self) -> Floats:
+        # Between floor and ceiling. What has never been seen is taken for average.
+        level = (self._progress.level - self._floor) / self._span
+        if not self._was_seen.any():
+            return level
+        return np.where(self._was_seen, level, level[self._was_seen].mean())
+
+    def _move_multiplier(self, level: Floats) -> None:
+        gap = float(np.ptp(level))
         if self.gap is None:
-            self._multiplier = min(self._multiplier + PERSISTENCE_RATE * gap, PERSISTENCE_LIMIT)
+            risen = self._multiplier + PERSISTENCE_RATE * gap
+            self._multiplier = min(risen, PERSISTENCE_LIMIT)
         else:
-            self._multiplier = min(max(self._multiplier + DUAL_RATE * (gap - self.gap), 0.0), 1.0)
-        # Those that can be trained share what is left by their own levels, as if the others were not there.
+            moved = self._multiplier + DUAL_RATE * (gap - self.gap)
+            self._multiplier = min(max(moved, 0.0), 1.0)
+
+    def _shared(self, level: Floats, limited: Flags) -> Floats:
         z = np.minimum(self._focus(level), self._learnability.caps())
+
+        # The others share what is left by their own levels, as if the limited were not
+        # there.
         z[~limited] = (1 - z[limited].sum()) * self._focus(level[~limited])
-        self._z = capped(z, np.full(len(z), 1 / max(1.0, self.worst_fraction * len(z))))
+
+        largest = 1 / max(1.0, self.worst_fraction * len(z))
+        return cap_weights(z, np.full(len(z), largest))
 
     def _focus(self, level: Floats) -> Floats:
-        return (1 - MIN_SHARE) * softmax(-self._multiplier * level / TEMPERATURE) + MIN_SHARE / len(
-            level
-        )
+        focused = softmax(-self._multiplier * level / TEMPERATURE)
+        return (1 - MIN_SHARE) * focused + MIN_SHARE / len(level)
 
     def _weights(self) -> Floats:
         return self._z
 
     def metrics(self) -> dict[str, float]:
-        """Per task ``level``, ``level_error``, ``rate``, ``rate_error``, ``is_stalled``, ``is_out_of_reach``."""
-        found = {"tasks/multiplier": self._multiplier}
-        for key in ("is_stalled", "is_out_of_reach"):
-            flags = getattr(self._learnability, key.removeprefix("is_")).tolist()
-            found |= {
-                f"task/{name}/{key}": float(v) for name, v in zip(self._tasks, flags, strict=True)
-            }
-        progress = self._progress
-        for key in ("level", "level_error", "rate", "rate_error"):
-            values: Floats = getattr(progress, key)
-            found |= {
-                f"task/{name}/{key}": float(v) for name, v in zip(self._tasks, values, strict=True)
-            }
-        return found
+        """The multiplier, and per task level, rate, their errors, and what limits it."""
+        progress, learnability = self._progress, self._learnability
+        columns = {
+            "level": progress.level,
+            "level_error": progress.level_error,
+            "rate": progress.rate,
+            "rate_error": progress.rate_error,
+            "is_stalled": learnability.stalled,
+            "is_out_of_reach": learnability.out_of_reach,
+        }
+
+        metrics = {"tasks/multiplier": self._multiplier}
+        for key, values in columns.items():
+            for name, value in zip(self._tasks, values.tolist(), strict=True):
+                metrics[f"task/{name}/{key}"] = float(value)
+        return metrics
 
     def notices(self) -> dict[str, str]:
-        """Which tasks are capped, and why."""
+        """Which tasks are limited, and why."""
         if not self.learnability:
             return {}
-        found: dict[str, str] = {}
+
+        notices: dict[str, str] = {}
         for k, name in enumerate(self._tasks):
             if self._learnability.out_of_reach[k]:
-                found[name] = (
-                    "out of reach: hardly any group of it has a right and a wrong answer, so there is nothing to learn "
-                    "from; it gets a few probes until one has"
+                notices[name] = (
+                    "out of reach: hardly any group of it has a right and a wrong answer, so there "
+                    "is nothing to learn from; it gets a few probes until one has"
                 )
             elif self._learnability.stalled[k]:
-                found[name] = (
-                    "stalled: its training has brought no gain for long; it gets half a uniform share at most"
+                notices[name] = (
+                    "stalled: its training has brought no gain for long; "
+                    "it gets half a uniform share at most"
                 )
-        return found
+        return notices
 
     def _state(self) -> State:
         return {
-            "progress": self._progress.dump(),
-            "learnability": self._learnability.dump(),
-            "seen": self._seen.tolist(),
+            "progress": self._progress.state_dict(),
+            "learnability": self._learnability.state_dict(),
+            "was_seen": self._was_seen.tolist(),
             "multiplier": self._multiplier,
             "weights": self._z.tolist(),
         }
 
     def _load(self, state: State) -> None:
-        self._progress.load(state["progress"])
-        self._learnability.load(state["learnability"])
-        self._seen = np.array(state["seen"], dtype=bool)
+        self._progress.load_state_dict(state["progress"])
+        self._learnability.load_state_dict(state["learnability"])
+        self._was_seen = np.array(state["was_seen"], dtype=bool)
         self._multiplier = float(state["multiplier"])
         self._z = np.array(state["weights"], dtype=np.float64)
+
+
+def _mean_of_known(observations: list[Floats]) -> Floats:
+    """Mean over the observations that a task has, shape (K,); NaN where it has none."""
+    is_known = ~np.isnan(observations)  # (observations, K)
+    sums = np.nansum(observations, axis=0)
+    means = sums / np.maximum(is_known.sum(axis=0), 1)
+    return np.where(is_known.any(axis=0), means, np.nan)

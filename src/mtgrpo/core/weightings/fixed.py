@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
-from mtgrpo.core.types import State
+from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.errors import ConfigError, StateError
 
@@ -44,15 +43,18 @@ class Fixed(TaskWeighting):
     def __init__(self, weights: Mapping[str, float]) -> None:
         if any(not w >= 0 for w in weights.values()) or not 0 < sum(weights.values()) < math.inf:
             raise ConfigError(
-                f"Fixed: weights {dict(weights)}; they must be non-negative with a positive, finite sum"
+                f"Fixed: weights {dict(weights)}; "
+                "they must be non-negative with a positive, finite sum"
             )
         self.weights_ = dict(weights)
 
     def _start(self, num_tasks: int) -> None:
         if set(self.weights_) != set(self._tasks):
             raise ConfigError(
-                f"Fixed: weights for {sorted(self.weights_)}, tasks {sorted(self._tasks)}; give one each"
+                f"Fixed: weights for {sorted(self.weights_)}, tasks {sorted(self._tasks)}; "
+                "give one each"
             )
+
         z = np.array([self.weights_[name] for name in self._tasks], dtype=np.float64)
         self._z = z / z.sum()
 
@@ -70,5 +72,6 @@ class Fixed(TaskWeighting):
     def _load(self, state: State) -> None:
         if not np.allclose(state["weights"], self._z):
             raise StateError(
-                f"Fixed: saved with weights {state['weights']}, now {self._z.tolist()}; resume with the same"
+                f"Fixed: saved with weights {state['weights']}, now {self._z.tolist()}; "
+                "resume with the same"
             )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mtgrpo.core.quotas import Floats
-from mtgrpo.core.types import State
+from mtgrpo.core.types import Floats, State
+
+Flags = NDArray[np.bool_]
 
 REACH = 1 / 40
 """Out of reach: fewer than one in so many groups is informative."""
@@ -14,26 +16,32 @@ REACH_DECAY = 0.98
 WINDOW = 60.0
 """Training after which a task is judged, in full batches."""
 LEAST_GAIN = 0.01
-"""Stalled: from the first to the last third of a window the accuracy rose by less than that, two standard errors
-included."""
+"""Stalled: from the first to the last third of a window the accuracy rose by less than that, two
+standard errors included."""
 RESPITE = 240.0
-"""Steps for which a stalled task is capped, before it gets another window; doubled with each further verdict."""
+"""Steps for which a stalled task is capped before it gets another window.
+
+Doubled with each further verdict.
+"""
 PROBE_SHARE, STALLED_SHARE = 0.05, 0.5
-"""Most that such a task may get, against uniform weights: enough to notice when it comes to life."""
+"""Most that such a task may get, against uniform weights: enough to notice when it revives."""
 
 
 class Learnability:
-    """Judges every task by what its training has brought, and caps the weight of those that it brings nothing.
+    """Judges every task by what its training has brought, and caps those that it brings nothing.
 
-    *Out of reach*: hardly any of its groups carries a gradient (the posterior mean of its acceptance rate, from a
-    uniform prior, is below `REACH`). More prompts of it are thrown away. It keeps a probe share; one informative group
-    among its probes lifts the cap.
+    *Out of reach*: hardly any of its groups carries a gradient. The posterior mean of
+    its acceptance rate, from a uniform prior, is below `REACH`; more prompts of it are
+    thrown away. It keeps a probe share; one informative group among its probes lifts
+    the cap.
 
-    *Stalled*: it was trained on for the worth of `WINDOW` full batches, and it is certain that it gained next to
-    nothing. It keeps a part of its uniform share for `RESPITE` steps and then gets another window. A task of which
-    nearly all is solved counts too: its weight is small anyway.
+    *Stalled*: it was trained on for the worth of `WINDOW` full batches, and it is
+    certain that it gained next to nothing. It keeps a part of its uniform share for
+    `RESPITE` steps and then gets another window. A task of which nearly all is solved
+    counts too: its weight is small anyway.
 
-    Arrays are in task order, of shape (K,).
+    Arrays are in task order, of shape (K,). All means are sums over counts, so every
+    group weighs the same, whichever step it is from.
 
     Attributes:
         out_of_reach: Which tasks are out of reach now.
@@ -41,14 +49,18 @@ class Learnability:
 
     def __init__(self, num_tasks: int) -> None:
         self._generated, self._informative = np.zeros(num_tasks), np.zeros(num_tasks)
+
+        # The window under way: what was spent on it, and of its first and its last
+        # third the groups and the sum of their accuracies, each of shape (2, K).
         self._spent = np.zeros(num_tasks)
-        # Of the first and the last third of the window under way: groups, and the sum of their accuracies.
         self._groups, self._sums = np.zeros((2, num_tasks)), np.zeros((2, num_tasks))
+
+        # Steps that a verdict would last, and steps that one still lasts.
         self._respite, self._wait = np.full(num_tasks, RESPITE), np.zeros(num_tasks)
-        self.out_of_reach = np.zeros(num_tasks, dtype=bool)
+        self.out_of_reach: Flags = np.zeros(num_tasks, dtype=bool)
 
     @property
-    def stalled(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    def stalled(self) -> Flags:
         """Which tasks are stalled now."""
         return self._wait > 0
 
@@ -69,34 +81,39 @@ class Learnability:
             accuracy: Mean accuracy of the generated groups; NaN where there are none.
             variance: Variance of one group's mean accuracy.
         """
-        seen = ~np.isnan(accuracy)
-        fade = np.where(generated > 0, REACH_DECAY, 1.0)
-        self._generated, self._informative = (
-            self._generated * fade + generated,
-            self._informative * fade + informative,
-        )
-        self.out_of_reach = (self._informative + 1) / (self._generated + 2) < REACH
+        self._observe_reach(generated, informative)
         self._wait = np.maximum(self._wait - 1, 0.0)
+
         # What happens while a task is capped says nothing of what training brings it.
         self._spent = np.where(self.stalled, 0.0, self._spent + shares)
-        thirds = (self._spent < WINDOW / 3, self._spent >= 2 * WINDOW / 3)
-        for i, third in enumerate(thirds):
-            counts = seen & third & ~self.stalled
-            self._groups[i] += np.where(counts, generated, 0.0)
-            self._sums[i] += np.where(counts, generated * accuracy, 0.0)
+        counts = ~np.isnan(accuracy) & ~self.stalled
+        for i, third in enumerate((self._spent < WINDOW / 3, self._spent >= 2 * WINDOW / 3)):
+            self._groups[i] += np.where(counts & third, generated, 0.0)
+            self._sums[i] += np.where(counts & third, generated * accuracy, 0.0)
+
         self._judge(self._spent >= WINDOW, variance)
 
-    def _judge(
-        self, due: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], variance: Floats
-    ) -> None:
+    def _observe_reach(self, generated: Floats, informative: Floats) -> None:
+        fade = np.where(generated > 0, REACH_DECAY, 1.0)
+        self._generated = self._generated * fade + generated
+        self._informative = self._informative * fade + informative
+        self.out_of_reach = (self._informative + 1) / (self._generated + 2) < REACH
+
+    def _judge(self, due: Flags, variance: Floats) -> None:
         groups = np.maximum(self._groups, 1.0)
         early, late = self._sums / groups
         error = np.sqrt(variance * (1 / groups[0] + 1 / groups[1]))
-        still = due & (self._groups > 0).all(axis=0) & (late - early + 2 * error < LEAST_GAIN)
-        self._wait = np.where(still, self._respite, self._wait)
-        self._respite = np.where(still, 2 * self._respite, np.where(due, RESPITE, self._respite))
+
+        has_news = (self._groups > 0).all(axis=0)
+        is_stalled = due & has_news & (late - early + 2 * error < LEAST_GAIN)
+
+        self._wait = np.where(is_stalled, self._respite, self._wait)
+        fresh = np.where(due, RESPITE, self._respite)
+        self._respite = np.where(is_stalled, 2 * self._respite, fresh)
+
         self._spent = np.where(due, 0.0, self._spent)
-        self._groups, self._sums = np.where(due, 0.0, self._groups), np.where(due, 0.0, self._sums)
+        self._groups = np.where(due, 0.0, self._groups)
+        self._sums = np.where(due, 0.0, self._sums)
 
     def caps(self) -> Floats:
         """The largest weight of each task; 1 where there is none."""
@@ -104,34 +121,17 @@ class Learnability:
         caps = np.where(self.stalled, STALLED_SHARE / size, 1.0)
         return np.where(self.out_of_reach, PROBE_SHARE / size, caps)
 
-    def dump(self) -> State:
+    def state_dict(self) -> State:
         """JSON-able state."""
-        return {name: getattr(self, name).tolist() for name in _STATE} | {
-            "out_of_reach": self.out_of_reach.tolist()
-        }
+        state: State = {name: getattr(self, name).tolist() for name in _STATE}
+        state["out_of_reach"] = self.out_of_reach.tolist()
+        return state
 
-    def load(self, state: State) -> None:
-        """Restore what `dump` returned."""
+    def load_state_dict(self, state: State) -> None:
+        """Restore what `state_dict` returned."""
         for name in _STATE:
             setattr(self, name, np.array(state[name], dtype=np.float64))
         self.out_of_reach = np.array(state["out_of_reach"], dtype=bool)
 
 
 _STATE = ("_generated", "_informative", "_spent", "_groups", "_sums", "_respite", "_wait")
-
-
-def capped(weights: Floats, caps: Floats) -> Floats:
-    """The weights with none above its cap; what is cut off goes to the others in proportion to their weights.
-
-    Both arrays have shape (K,), the weights are positive and sum to 1. Where the caps sum to less than 1 they cannot be
-    kept, and the result is in proportion to them.
-    """
-    if caps.sum() <= 1:
-        return caps / caps.sum()
-    bound = np.zeros(len(weights), dtype=bool)
-    while True:
-        scaled = weights * ((1 - caps[bound].sum()) / weights[~bound].sum())
-        over = ~bound & (scaled > caps)
-        if not over.any():
-            return np.where(bound, caps, scaled)
-        bound |= over

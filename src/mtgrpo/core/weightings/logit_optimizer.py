@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtgrpo.core.described import Described
-from mtgrpo.core.quotas import Floats
-from mtgrpo.core.types import State
+from mtgrpo.core.types import Floats, State
 from mtgrpo.errors import ConfigError, unknown
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -15,14 +14,19 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 class LogitOptimizer(Described):
     """Gradient descent on the logits xi.
 
+    Adam's step is ``m <- b1 m + (1 - b1) g``, ``v <- b2 v + (1 - b2) g^2``, ``xi <- xi
+    - lr m' / (sqrt(v') + eps)``, with m' and v' corrected for their start at 0.
+
     Args:
-        kind: ``"adamw"`` (decoupled decay ``xi <- xi - lr * wd * xi``; paper), ``"adam"`` (coupled L2
-            ``g <- g + wd * xi``, which Adam's scaling turns into a far stronger pull; released code) or ``"sgd"``
-            (the update as the paper's pseudo-code writes it, with coupled L2).
+        kind: ``"adamw"`` (decoupled decay ``xi <- xi - lr * wd * xi``; paper),
+            ``"adam"`` (coupled L2 ``g <- g + wd * xi``, which Adam's scaling turns into
+            a far stronger pull; released code) or ``"sgd"`` (the update as the paper's
+            pseudo-code writes it, with coupled L2).
         lr: Step size; the paper's beta.
         weight_decay: Strength of the pull towards uniform weights.
 
-    The moments use betas (0.9, 0.999) and epsilon 1e-8, as the paper and the released code do.
+    Source: Kingma and Ba, arXiv 1412.6980; betas (0.9, 0.999) and epsilon 1e-8 as in
+    the paper and the released code.
     """
 
     BETAS = (0.9, 0.999)
@@ -33,9 +37,11 @@ class LogitOptimizer(Described):
             raise ConfigError(unknown("optimizer", "kind", kind, OPTIMIZERS))
         if not (0 < lr < np.inf and 0 <= weight_decay < np.inf):
             raise ConfigError(
-                f"weight_lr={lr}, weight_decay={weight_decay}; weight_lr must be above 0 and weight_decay at least 0"
+                f"weight_lr={lr}, weight_decay={weight_decay}; "
+                "weight_lr must be above 0 and weight_decay at least 0"
             )
         self.kind, self.lr, self.weight_decay = kind, lr, weight_decay
+
         self._num_steps = 0
         self._first: Floats = np.zeros(0)
         self._second: Floats = np.zeros(0)
@@ -46,17 +52,23 @@ class LogitOptimizer(Described):
             logits = logits * (1 - self.lr * self.weight_decay)
         else:
             gradient = gradient + self.weight_decay * logits
+
         if self.kind == "sgd":
             return logits - self.lr * gradient
+        return logits - self.lr * self._scaled(gradient)
+
+    def _scaled(self, gradient: Floats) -> Floats:
         if self._num_steps == 0:
-            self._first, self._second = np.zeros_like(logits), np.zeros_like(logits)
+            self._first, self._second = np.zeros_like(gradient), np.zeros_like(gradient)
         self._num_steps += 1
+
         beta1, beta2 = self.BETAS
         self._first = beta1 * self._first + (1 - beta1) * gradient
         self._second = beta2 * self._second + (1 - beta2) * gradient**2
+
         first = self._first / (1 - beta1**self._num_steps)
         second = self._second / (1 - beta2**self._num_steps)
-        return logits - self.lr * first / (np.sqrt(second) + self.EPSILON)
+        return first / (np.sqrt(second) + self.EPSILON)
 
     def state_dict(self) -> State:
         """Step count and moments."""

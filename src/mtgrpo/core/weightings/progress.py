@@ -1,20 +1,23 @@
-"""How well each task is done, how fast it improves, and how sure that is: from fresh rewards, free of charge."""
+"""How well each task is done, how fast it improves, and how sure that is."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
-from mtgrpo.core.types import State
+from mtgrpo.core.types import Floats, State
 
 DRIFT = 0.01
-"""Deviation of what a step changes in a task's level besides its own training: transfer, forgetting, curvature."""
+"""Deviation of what a step changes in a task's level besides its own training.
+
+That is transfer, forgetting and curvature.
+"""
 RATE_PRIOR = 0.02
 """Deviation of a rate before anything is known, in accuracy per full batch of the task."""
 RATE_DRIFT = 0.0005
 """Deviation of what a step changes in a rate."""
 NOISE_START, NOISE_WEIGHT, NOISE_DECAY = 0.1, 5.0, 0.95
-"""Variance of one group's mean accuracy: first guess, its weight in observations, what a step keeps of the past."""
+"""Variance of one group's mean accuracy: first guess, its weight in observations, and what a step
+keeps of the past."""
 
 
 class TaskProgress:
@@ -22,12 +25,15 @@ class TaskProgress:
 
     A step that spends the share x_k of its batch on task k is taken to move it by
 
-        ``J_k <- J_k + r_k x_k + w``,   ``w ~ N(0, DRIFT^2)``;   ``r_k <- r_k + N(0, RATE_DRIFT^2)``,
+        ``J_k <- J_k + r_k x_k + w``,  ``w ~ N(0, DRIFT^2)``;
+        ``r_k <- r_k + v``,            ``v ~ N(0, RATE_DRIFT^2)``,
 
-    and the mean of n fresh groups is seen as ``y_k = J_k + N(0, s_k^2 / n)``. So thirty groups count more than one, a
-    task that is never sampled becomes uncertain, and the rate is what a full batch of the task would gain it: it does
-    not shrink with the task's share. The variance ``s_k^2`` of one group is learned from the innovations, since it
-    depends on how much the prompts of a task differ: ``E[(y - J)^2] = P + s^2 / n``.
+    and the mean of n fresh groups is seen as ``y_k = J_k + N(0, s_k^2 / n)``. So thirty
+    groups count more than one, a task that is never sampled becomes uncertain, and the
+    rate is what a full batch of the task would gain it: it does not shrink with the
+    task's share. The variance ``s_k^2`` of one group is learned from the innovations,
+    since it depends on how much the prompts of a task differ: ``E[(y - J)^2] = P + s^2
+    / n``, where P is the variance of the level.
 
     Arrays are in task order, of shape (K,).
 
@@ -35,15 +41,18 @@ class TaskProgress:
         level: J_k, the expected mean accuracy of fresh groups.
         rate: r_k, accuracy per step if the whole batch were of that task.
 
-    Source: own; the filter is the textbook one (Kalman 1960), its noise estimate that of Mehra (1970).
+    Source: own; the filter is the textbook one (Kalman 1960), its noise estimate that
+    of Mehra (1970).
     """
 
     def __init__(self, num_tasks: int) -> None:
         self.level: Floats = np.full(num_tasks, 0.5)
         self.rate: Floats = np.zeros(num_tasks)
+
         self._var_level = np.full(num_tasks, 0.25)
         self._var_rate = np.full(num_tasks, RATE_PRIOR**2)
         self._covariance = np.zeros(num_tasks)
+
         self._noise = np.full(num_tasks, NOISE_START)
         self._noise_weight = np.full(num_tasks, NOISE_WEIGHT)
 
@@ -63,44 +72,55 @@ class TaskProgress:
         return self._noise
 
     def observe(self, means: Floats, num_groups: Floats) -> None:
-        """Take in the mean accuracy of fresh groups; NaN where there are none."""
+        """Take in fresh groups.
+
+        Args:
+            means: Their mean accuracy; NaN where there are none.
+            num_groups: How many they are.
+        """
         seen = ~np.isnan(means)
-        noise = self._noise / np.maximum(num_groups, 1.0)
+        num_groups = np.maximum(num_groups, 1.0)
         innovation = np.where(seen, means - self.level, 0.0)
-        total = self._var_level + noise
+        excess = _within_unit(num_groups * (innovation**2 - self._var_level))
+
+        total = self._var_level + self._noise / num_groups
         gain_level = np.where(seen, self._var_level / total, 0.0)
         gain_rate = np.where(seen, self._covariance / total, 0.0)
-        excess = _within(np.maximum(num_groups, 1.0) * (innovation**2 - self._var_level))
-        self.level = _within(self.level + gain_level * innovation)
+
+        self.level = _within_unit(self.level + gain_level * innovation)
         self.rate = self.rate + gain_rate * innovation
         self._var_rate = self._var_rate - gain_rate * self._covariance
         self._covariance = self._covariance - gain_level * self._covariance
         self._var_level = self._var_level - gain_level * self._var_level
-        self._noise_weight = np.where(
-            seen, NOISE_DECAY * self._noise_weight + 1.0, self._noise_weight
-        )
-        self._noise = np.where(
-            seen, self._noise + (excess - self._noise) / self._noise_weight, self._noise
-        )
-        # A group of many answers of one prompt still says little: never less than a thirtieth of a coin's variance.
-        self._noise = np.maximum(self._noise, np.maximum(self.level * (1 - self.level), 0.02) / 32)
+
+        self._learn_noise(seen, excess)
+
+    def _learn_noise(self, seen: Floats, excess: Floats) -> None:
+        weight = np.where(seen, NOISE_DECAY * self._noise_weight + 1.0, self._noise_weight)
+        moved = np.where(seen, self._noise + (excess - self._noise) / weight, self._noise)
+
+        # A group of many answers to one prompt still says little: its variance is never
+        # less than a thirtieth of a coin's.
+        coin = np.maximum(self.level * (1 - self.level), 0.02)
+        self._noise, self._noise_weight = np.maximum(moved, coin / 32), weight
 
     def advance(self, shares: Floats) -> None:
         """A step has been trained in which each task had that share of the batch."""
-        self.level = _within(self.level + self.rate * shares)
-        self._var_level = (
-            self._var_level + 2 * shares * self._covariance + shares**2 * self._var_rate + DRIFT**2
-        )
+        self.level = _within_unit(self.level + self.rate * shares)
+
+        of_rate = 2 * shares * self._covariance + shares**2 * self._var_rate
         self._covariance = self._covariance + shares * self._var_rate
-        self._var_level = np.minimum(self._var_level, 0.25)
+
+        # Never more than before anything was known.
+        self._var_level = np.minimum(self._var_level + of_rate + DRIFT**2, 0.25)
         self._var_rate = np.minimum(self._var_rate + RATE_DRIFT**2, RATE_PRIOR**2)
 
-    def dump(self) -> State:
+    def state_dict(self) -> State:
         """JSON-able state."""
         return {name: getattr(self, name).tolist() for name in _STATE}
 
-    def load(self, state: State) -> None:
-        """Restore what `dump` returned."""
+    def load_state_dict(self, state: State) -> None:
+        """Restore what `state_dict` returned."""
         for name in _STATE:
             setattr(self, name, np.array(state[name], dtype=np.float64))
 
@@ -108,5 +128,5 @@ class TaskProgress:
 _STATE = ("level", "rate", "_var_level", "_var_rate", "_covariance", "_noise", "_noise_weight")
 
 
-def _within(values: Floats) -> Floats:
+def _within_unit(values: Floats) -> Floats:
     return np.minimum(np.maximum(values, 0.0), 1.0)

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
-from mtgrpo.core.types import State
-from mtgrpo.core.weightings.base import TaskRewardEstimate, TaskWeighting, simplex_gradient, softmax
+from mtgrpo.core.types import Floats, State
+from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.core.weightings.improvement_aware import UPDATES
 from mtgrpo.core.weightings.logit_optimizer import LogitOptimizer
+from mtgrpo.core.weightings.reward_estimate import TaskRewardEstimate
+from mtgrpo.core.weightings.simplex import simplex_gradient, softmax
 from mtgrpo.errors import ConfigError, unknown
 
 
 class Regularized(TaskWeighting):
-    """Regularised reward-only update: low reward earns weight, the regulariser keeps the weights together.
+    """Reward-only update: low reward earns weight, a regulariser keeps the weights together.
 
-    ``g_k = z_k c (J_k - sum_j z_j J_j)``;  ``xi <- xi - beta g`` with an L2 shrinkage of xi of strength `eta`.
-    ``eta=0`` is strict worst-task optimisation: the weight collapses on the currently worst task and oscillates.
+    ``g_k = z_k c (J_k - sum_j z_j J_j)``;  ``xi <- xi - beta g`` with an L2 shrinkage
+    of xi of strength `eta`; ``z = softmax(xi)``. ``eta=0`` is strict worst-task
+    optimisation: the weight collapses on the currently worst task and oscillates.
 
     Args:
         eta: Strength of the shrinkage (the paper uses 1e-5, 5e-4 and 1e-2).
         weight_lr: Step size beta on the logits.
-        reward_scale: c; 1 in the paper, 0.2 in the released code. Under plain gradient descent it would scale
-            the step; under Adam it sets the balance between the reward and the coupled shrinkage.
+        reward_scale: c; 1 in the paper, 0.2 in the released code. Under plain gradient
+            descent it would scale the step; under Adam it sets the balance between the
+            reward and the coupled shrinkage.
         reward_ema: What J keeps of its past per observation.
-        reward_start: J before the first observation; None starts at the first observation.
-        updates: ``"step"`` or ``"minibatch"``: one step of the logits per update, or one per mapping in
-            ``improvements`` (whose values are not used), as in the released code.
-        optimizer: ``"adam"`` couples `eta` into the gradient, ``"adamw"`` decays the logits beside it. They
-            differ by far: at eta 1e-2, c = .2 and J = (.4, .8, .55), 720 steps of four updates end at
-            z = (.70, .12, .19) with Adam and at (.9994, .0003, .0003) with AdamW.
+        reward_start: J before the first observation; None starts at the first
+            observation.
+        updates: ``"step"`` or ``"minibatch"``: one step of the logits per update, or
+            one per mapping in ``improvements`` (whose values are not used), as in the
+            released code.
+        optimizer: ``"adam"`` couples `eta` into the gradient, ``"adamw"`` decays the
+            logits beside it. They differ by far: at eta 1e-2, c = .2 and J = (.4, .8,
+            .55), 720 steps of four updates end at z = (.70, .12, .19) with Adam and at
+            (.9994, .0003, .0003) with AdamW.
 
     Source: paper, Subroutine 2.
     """
@@ -46,13 +52,16 @@ class Regularized(TaskWeighting):
     ) -> None:
         if not (eta >= 0 and 0 < reward_scale < np.inf):
             raise ConfigError(
-                f"Regularized: eta={eta}, reward_scale={reward_scale}; eta must be at least 0, reward_scale above 0"
+                f"Regularized: eta={eta}, reward_scale={reward_scale}; "
+                "eta must be at least 0, reward_scale above 0"
             )
         if updates not in UPDATES:
             raise ConfigError(unknown("Regularized", "updates", updates, UPDATES))
+
         self.eta, self.weight_lr, self.optimizer = eta, weight_lr, optimizer
         self.reward_scale, self.updates = reward_scale, updates
         self.reward_ema, self.reward_start = reward_ema, reward_start
+
         self._optimizer = LogitOptimizer(optimizer, weight_lr, eta)
         self._reward = TaskRewardEstimate(reward_ema, reward_start)
 
@@ -65,11 +74,11 @@ class Regularized(TaskWeighting):
     ) -> None:
         for observed in rewards:
             self._reward.observe(observed)
+
         scores = self.reward_scale * self._reward.filled()
         for _ in range(len(improvements) if self.updates == "minibatch" else 1):
-            self._logits = self._optimizer.step(
-                self._logits, simplex_gradient(self._weights(), scores)
-            )
+            gradient = simplex_gradient(self._weights(), scores)
+            self._logits = self._optimizer.step(self._logits, gradient)
 
     def _weights(self) -> Floats:
         return softmax(self._logits)
@@ -78,10 +87,10 @@ class Regularized(TaskWeighting):
         return {
             "logits": self._logits.tolist(),
             "optimizer": self._optimizer.state_dict(),
-            "reward": self._reward.dump(),
+            "reward": self._reward.state_dict(),
         }
 
     def _load(self, state: State) -> None:
         self._logits = np.array(state["logits"], dtype=np.float64)
         self._optimizer.load_state_dict(state["optimizer"])
-        self._reward.load(state["reward"])
+        self._reward.load_state_dict(state["reward"])

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
-from mtgrpo.core.types import State
-from mtgrpo.core.weightings.base import TaskWeighting, softmax
+from mtgrpo.core.types import Floats, State
+from mtgrpo.core.weightings.base import TaskWeighting
+from mtgrpo.core.weightings.simplex import softmax
 from mtgrpo.errors import ConfigError
 
 
 class SEC(TaskWeighting):
-    """Self-evolving curriculum: ``Q_k <- (1 - alpha) Q_k + alpha * mean |A|_k``;  ``z = softmax(Q / tau)``.
+    """Self-evolving curriculum: where advantages are large, there is something to learn.
+
+    ``Q_k <- (1 - alpha) Q_k + alpha * mean |A|_k``;  ``z = softmax(Q / tau)``.
 
     Args:
         alpha: Learning rate of Q.
         temperature: tau.
 
-    Source: arXiv 2505.14970, with the settings of the MT-GRPO baselines. Edge case, as in its code: a task
-    absent from the batch is updated with 0, that is pulled down.
+    Source: arXiv 2505.14970, with the settings of the MT-GRPO baselines. Edge case, as in
+    its code: a task absent from the batch is updated with 0, that is pulled down.
     """
 
     uses_advantages = True
@@ -26,7 +28,8 @@ class SEC(TaskWeighting):
     def __init__(self, alpha: float = 0.5, temperature: float = 0.2) -> None:
         if not (0 < alpha <= 1 and temperature > 0):
             raise ConfigError(
-                f"SEC: alpha={alpha}, temperature={temperature}; alpha must be in (0, 1] and temperature above 0"
+                f"SEC: alpha={alpha}, temperature={temperature}; "
+                "alpha must be in (0, 1] and temperature above 0"
             )
         self.alpha, self.temperature = alpha, temperature
 

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
-from mtgrpo.core.types import State
+from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.errors import ConfigError
 
 
 class Sequential(TaskWeighting):
-    """Uniform weights over one phase's tasks, 0 for the others; after `steps_per_phase` updates the next phase.
+    """Uniform weights over one phase's tasks and 0 for the others; then the next phase.
 
     Args:
-        phases: Task names of each phase, in order; together every task exactly once. Empty: each task is a
-            phase of its own, in task order.
+        phases: Task names of each phase, in order; together every task exactly once.
+            Empty: each task is a phase of its own, in task order.
         steps_per_phase: Updates a phase lasts. The last phase goes on to the end.
 
     Source: paper, appendix D.3 (SEQ-GRPO, SEQ-DAPO), where a phase is a task family.
@@ -36,8 +35,10 @@ class Sequential(TaskWeighting):
         named = [name for phase in phases for name in phase]
         if sorted(named) != sorted(self._tasks) or not all(phases):
             raise ConfigError(
-                f"Sequential: phases {phases} for tasks {list(self._tasks)}; every task belongs to exactly one phase"
+                f"Sequential: phases {phases} for tasks {list(self._tasks)}; "
+                "every task belongs to exactly one phase"
             )
+
         self._table = np.zeros((len(phases), num_tasks))
         for row, phase in zip(self._table, phases, strict=True):
             row[[self._index[name] for name in phase]] = 1.0 / len(phase)
@@ -49,7 +50,8 @@ class Sequential(TaskWeighting):
         self._num_updates += 1
 
     def _weights(self) -> Floats:
-        return self._table[min(self._num_updates // self.steps_per_phase, len(self._table) - 1)]
+        phase = self._num_updates // self.steps_per_phase
+        return self._table[min(phase, len(self._table) - 1)]
 
     def _state(self) -> State:
         return {"num_updates": self._num_updates}

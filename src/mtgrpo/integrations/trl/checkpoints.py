@@ -2,105 +2,171 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from transformers import TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers import TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.prompts import PromptStream
+from mtgrpo.core.types import check_same_tasks
 from mtgrpo.errors import StateError
-from mtgrpo.integrations.trl import setup as trl_setup
-from mtgrpo.integrations.trl.evaluation_loop import TaskEvaluationTrainer
 from mtgrpo.integrations.trl.saved_rollouts import buffer_file, load_buffer, save_buffer
-from mtgrpo.integrations.trl.setup import check_resume
-from mtgrpo.runlog import checkpoints, save_state
-from mtgrpo.tasks.scoring.drop_limit import DropLimit
+from mtgrpo.integrations.trl.setup import trained_names
+from mtgrpo.integrations.trl.step import TrainingStep
+from mtgrpo.runlog import checkpoints, load_state, save_state
+from mtgrpo.tasks.task_set import TaskSet
+
+STATE_FILE = "mixer.json"
 
 
-class CheckpointTrainer(TaskEvaluationTrainer):
-    """Adds whole and complete checkpoints to the trainer."""
+class BatchInUse(NamedTuple):
+    """How far TRL is with its generation batch.
 
-    mixer: TaskMixer
-    streams: dict[str, PromptStream]
-    drop_limit: DropLimit
-    _improvements: list[dict[str, float]]
-    _step_counts: dict[str, float]
-    _num_discarded_rollouts: int
+    Attributes:
+        forward_passes: TRL's ``_step``: forward passes since its first batch.
+        slices: The batch as TRL keeps it, in the inputs of its forward passes; None when it has
+            none.
+    """
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        runs = Path(self._get_output_dir(trial=trial))
-        folder = runs / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+    forward_passes: int
+    slices: list[dict[str, Any]] | None
+
+
+class TrainerCheckpoints:
+    """Makes TRL's checkpoints whole and complete.
+
+    Args:
+        step: Has the mixer, and the groups that wait for a later step.
+        tasks: A checkpoint of other tasks is refused.
+    """
+
+    def __init__(self, step: TrainingStep, tasks: TaskSet) -> None:
+        self.step, self.banked, self.tasks = step, step.banked, tasks
+        self.cycle = step.schedule.cycle
+
+    # ---- writing -------------------------------------------------------------------------------
+    @contextmanager
+    def writing(
+        self,
+        output_dir: str,
+        args: TrainingArguments,
+        state: TrainerState,
+        accelerator: Any,
+        batch: BatchInUse,
+    ) -> Iterator[None]:
+        """While TRL writes its part: ours comes before it, the seal after it.
+
+        Args:
+            output_dir: The run's directory of checkpoints.
+            args: TRL's; say how many checkpoints are kept and whether this process writes.
+            state: TRL's; knows the step and the best checkpoint.
+            accelerator: accelerate's.
+            batch: What is saved of it in the middle of a generation batch; TRL alone would lose it.
+
+        Raises:
+            StateError: It cannot be written; names the last good one.
+        """
+        folder = Path(output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
         with checkpoints.writing(folder):
             (folder / checkpoints.SEAL_FILE).unlink(missing_ok=True)  # of an earlier attempt
-            if (
-                self.mixer.batch is not None
-            ):  # in the middle of a generation batch; TRL alone would lose it
-                save_buffer(
-                    buffer_file(folder, self.accelerator.process_index), self._buffered_inputs or []
-                )
-            self._save_bank(folder)
-            if self.args.should_save:
-                save_state(folder / trl_setup.STATE_FILE, self._mixer_state())
-            # TRL deletes the oldest checkpoint before this one is known to be whole: that is done here, after it.
-            limit, self.args.save_total_limit = self.args.save_total_limit, None
-            try:
-                super()._save_checkpoint(model, trial)
-            finally:
-                self.args.save_total_limit = limit
-            self.accelerator.wait_for_everyone()  # each process writes files of its own
-            if self.args.should_save:
-                checkpoints.seal(folder)
-                best = self.state.best_model_checkpoint
-                if limit:
-                    checkpoints.rotate(runs, limit, Path(best) if best else None)
 
-    def _mixer_state(self) -> dict[str, Any]:
+            process = accelerator.process_index
+            if self.step.mixer.batch is not None:
+                save_buffer(buffer_file(folder, process), batch.slices or [])
+            self.banked.save(folder, process)
+            if args.should_save:
+                save_state(folder / STATE_FILE, self.state_dict(batch.forward_passes))
+
+            # TRL deletes the oldest checkpoint before this one is known to be whole: that is done
+            # here, after it.
+            limit, args.save_total_limit = args.save_total_limit, None
+            try:
+                yield
+            finally:
+                args.save_total_limit = limit
+
+            accelerator.wait_for_everyone()  # each process writes files of its own
+            if args.should_save:
+                writer = self.step.writer
+                log = None if writer is None else writer.run_log.sync()
+                checkpoints.seal(folder, seed=args.seed, log=log)
+                if limit:
+                    best = state.best_model_checkpoint
+                    checkpoints.rotate(folder.parent, limit, Path(best) if best else None)
+
+    def state_dict(self, forward_passes: int) -> dict[str, Any]:
+        """What `STATE_FILE` holds, JSON-able."""
         return {
-            "mixer": self.mixer.state_dict(),
-            "streams": {name: stream.state_dict() for name, stream in self.streams.items()},
-            "dropped": self.drop_limit.state_dict(),
-            "num_discarded_rollouts": self._num_discarded_rollouts,
-            "improvements": self._improvements,
-            "step_counts": self._step_counts,
-            "forward_passes": self._step % self.schedule.cycle,
-            "cycle": self.schedule.cycle,
-            **self._bank_state(),
+            **self.step.state_dict(),
+            "forward_passes": forward_passes % self.cycle,
+            "cycle": self.cycle,
+            **self.banked.state_dict(),
         }
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        check_resume(resume_from_checkpoint, self.tasks)  # before anything of it is loaded
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
+    # ---- reading -------------------------------------------------------------------------------
+    def restore(self, checkpoint: str | Path, accelerator: Any) -> BatchInUse:
+        """Take up a checkpoint. Returns where TRL stood in its generation batch.
 
-    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            self._restore(checkpoint)
-
-    def restore_finished(self, checkpoint: str | Path) -> None:
-        """Take up the counts of a run's last checkpoint, where no step is left; the model was loaded from it."""
-        self._restore(checkpoint)
-        self.state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
-
-    def _restore(self, checkpoint: str | Path) -> None:
+        Raises:
+            StateError: As `check_resume`, or it was written in the middle of a batch that is used
+                otherwise now.
+        """
         check_resume(checkpoint, self.tasks)
-        state = trl_setup.read_state(checkpoint)
-        self.mixer.load_state_dict(state["mixer"])
-        for name, stream in self.streams.items():
-            stream.load_state_dict(state["streams"][name])
-        self.drop_limit.load_state_dict(state["dropped"])
-        self._load_bank(Path(checkpoint), state)
-        self._num_discarded_rollouts = int(state["num_discarded_rollouts"])
-        self._improvements, self._step_counts = state["improvements"], state["step_counts"]
-        self._step, self._buffered_inputs = 0, None
-        if self.mixer.batch is not None:
-            if state["cycle"] != self.schedule.cycle:
-                raise StateError(
-                    f"{checkpoint}: written in the middle of a generation batch used {state['cycle']} times, now "
-                    f"{self.schedule.cycle}; resume with the same steps_per_generation and num_iterations"
-                )
-            file = buffer_file(Path(checkpoint), self.accelerator.process_index)
-            self._buffered_inputs = load_buffer(file, self.accelerator.device)
-            self._step = int(state["forward_passes"])
+        folder, state = Path(checkpoint), read_state(checkpoint)
+        self.step.load_state_dict(state)
+        self.banked.load_state_dict(state, folder, accelerator)
+
+        if self.step.mixer.batch is None:
+            return BatchInUse(0, None)
+
+        if state["cycle"] != self.cycle:
+            raise StateError(
+                f"{folder}: written in the middle of a generation batch used {state['cycle']} "
+                f"times, now {self.cycle}; resume with the same steps_per_generation and "
+                "num_iterations"
+            )
+        slices = load_buffer(buffer_file(folder, accelerator.process_index), accelerator.device)
+        return BatchInUse(int(state["forward_passes"]), slices)
+
+
+def read_state(checkpoint: str | Path) -> dict[str, Any]:
+    """The mixer's part of a checkpoint, once the whole of it is known to be sound.
+
+    Raises:
+        StateError: There is none, or the checkpoint is unfinished or damaged; names the last good
+            one.
+    """
+    folder = Path(checkpoint)
+    if not (folder / STATE_FILE).is_file():
+        raise StateError(
+            f"{checkpoint}: no {STATE_FILE}; a checkpoint written by MultiTaskGRPOTrainer is "
+            "needed; start a new run from these weights with model=, instead of resuming"
+        )
+    if defect := checkpoints.defect(folder):
+        raise StateError(f"{checkpoint}: {defect}; {checkpoints.instead_of(folder)}")
+
+    return load_state(folder / STATE_FILE)
+
+
+def check_resume(path: str | Path, tasks: TaskSet) -> None:
+    """Check that a checkpoint fits the tasks, before a model is loaded.
+
+    Args:
+        path: A ``checkpoint-<step>`` directory.
+        tasks: The tasks to resume with.
+
+    Raises:
+        StateError: No state of ours, a damaged one, or one of other tasks, rows or order.
+    """
+    state = read_state(path)
+    check_same_tasks(str(path), state["mixer"]["tasks"], trained_names(tasks))
+
+    for name, stream in state["streams"].items():
+        size = len(tasks[name].train)
+        if stream["size"] != size:
+            raise StateError(
+                f"{path}: task {name!r} had {stream['size']} training rows, now {size}; "
+                "resume with the same rows"
+            )

@@ -1,14 +1,11 @@
-"""The opt-in of a trainer to compute a prompt once for all its completions: in generation and in the loss."""
+"""The opt-in to compute a prompt once for all its completions: in generation and in the loss."""
 
-# TRL exports lazily, which pyright cannot see.
-# pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
-
-from trl import GRPOTrainer
 
 from mtgrpo.integrations.trl.fast_generation import sample, why_not_plain
 from mtgrpo.integrations.trl.shared_prefix import shared_prefix
@@ -16,69 +13,77 @@ from mtgrpo.integrations.trl.shared_prefix import shared_prefix
 logger = logging.getLogger(__name__)
 
 
-class PromptSharingTrainer(GRPOTrainer):
-    """A GRPOTrainer that, if `shares_prompts`, computes each prompt of a batch once.
+class PromptSharing:
+    """Computes each prompt of a batch once, if it is `on`.
 
-    Samples keep their distribution and log-probabilities differ by rounding; the draws of a seed are others.
+    Samples keep their distribution and log-probabilities differ by rounding; the draws of a seed
+    are others.
+
+    Attributes:
+        on: Whether it is used.
     """
 
-    accelerator: Any
-    args: Any
-    shares_prompts = False
+    def __init__(self) -> None:
+        self.on = False
 
-    def share_prompts(self) -> None:
-        """Switch it on. Where it cannot work this says why, once, and everything stays TRL's own."""
-        reason = self._why_not_shared()
-        self.shares_prompts = not reason
+    def switch_on(self, trainer: Any) -> None:
+        """Switch it on. Where it cannot work this says why, once, and everything stays TRL's own.
+
+        Args:
+            trainer: TRL's, complete.
+        """
+        reason = why_not_shared(trainer)
+        self.on = not reason
         if reason:
             logger.warning("share_prompts: not used, because %s", reason)
 
-    def _why_not_shared(self) -> str:
-        switches = {
-            "vLLM generates": self.use_vllm,
-            "continuous batching generates": self.use_transformers_continuous_batching,
-            "rollout_func generates": self.rollout_func is not None,
-            "there are tools": bool(self.tools) or self.environment_factories is not None,
-            "the model reads images": self._is_vlm,
-            "gradient_checkpointing is on": self.args.gradient_checkpointing,
-            "torch_compile is on": self.args.torch_compile,
-            "use_liger_kernel is on": self.args.use_liger_kernel,
-            "the model is sharded": self.is_deepspeed_enabled or self.is_fsdp_enabled,
-            "cache_implementation is set": self.args.cache_implementation is not None,
-        }
-        reasons = [reason for reason, is_so in switches.items() if is_so]
-        if reasons:
-            return reasons[0]
-        return why_not_plain(self.accelerator.unwrap_model(self.model), self.generation_config)
+    def generate(
+        self, model: Any, prompt_ids: Sequence[Sequence[int]], settings: Any
+    ) -> list[list[int]]:
+        """The tokens of one completion per prompt.
 
-    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self.shares_prompts:
-            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
-        settings: Any = self.generation_config
+        Args:
+            model: Unwrapped model.
+            prompt_ids: Token ids; equal neighbours are read once.
+            settings: transformers' ``GenerationConfig``, as TRL makes it.
+        """
         ends = settings.eos_token_id
         tokens, _ = sample(
-            self.accelerator.unwrap_model(self.model),
+            model,
             prompt_ids,
             max_new_tokens=settings.max_new_tokens,
             eos_ids=ends if isinstance(ends, list) else [ends],
             pad_id=settings.pad_token_id,
             temperature=settings.temperature,
         )
-        return tokens, None
+        return tokens
 
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: Any,
-        attention_mask: Any,
-        logits_to_keep: Any,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        once = nullcontext()
-        if self.shares_prompts:
-            once = shared_prefix(self.accelerator.unwrap_model(model), logits_to_keep)
-        with once:
-            return super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
-            )
+    def prefix(
+        self, model: Any, num_completion: int, accelerator: Any
+    ) -> AbstractContextManager[None]:
+        """Within it, forward passes of the model read equal prompts once; see `shared_prefix`."""
+        if not self.on:
+            return nullcontext()
+        return shared_prefix(accelerator.unwrap_model(model), num_completion)
+
+
+def why_not_shared(trainer: Any) -> str:
+    """What keeps a trainer from sharing prompts; empty if nothing does."""
+    args = trainer.args
+    switches = {
+        "vLLM generates": trainer.use_vllm,
+        "continuous batching generates": trainer.use_transformers_continuous_batching,
+        "rollout_func generates": trainer.rollout_func is not None,
+        "there are tools": bool(trainer.tools) or trainer.environment_factories is not None,
+        "the model reads images": trainer._is_vlm,
+        "gradient_checkpointing is on": args.gradient_checkpointing,
+        "torch_compile is on": args.torch_compile,
+        "use_liger_kernel is on": args.use_liger_kernel,
+        "the model is sharded": trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled,
+        "cache_implementation is set": args.cache_implementation is not None,
+    }
+    for reason, is_so in switches.items():
+        if is_so:
+            return reason
+
+    return why_not_plain(trainer.accelerator.unwrap_model(trainer.model), trainer.generation_config)

@@ -1,32 +1,24 @@
-"""The seam in TRL: roll out with its own method, leave once the rewards are known, replay on the chosen rows."""
+"""The seam in TRL: its own method rolls out, is left early, and runs again on the chosen rows."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from mtgrpo.core.types import Group
-from mtgrpo.integrations.trl.evaluation import EvaluationTable
-from mtgrpo.integrations.trl.loss_shares import LOSS_FACTORS, LossShareTrainer, carries_gradient
 from mtgrpo.integrations.trl.rollouts import (
-    ROW_KEY,
-    TASK_KEY,
+    InputRows,
     RecordedRow,
-    Slot,
-    input_row,
+    RolledOut,
     join_generation,
-    share_out,
     split_generation,
 )
-from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
-from mtgrpo.integrations.trl.setup import Schedule
-from mtgrpo.integrations.trl.surrogate import TASK_NUMBERS, SurrogateMeter
-from mtgrpo.tasks.task_set import TaskSet
+from mtgrpo.tasks.own_copy import own_copy
 
 
 class _RoundDone(Exception):
@@ -34,212 +26,182 @@ class _RoundDone(Exception):
 
 
 @dataclass(slots=True)
-class _Playback:
-    """What TRL's method said while collecting, or will be told while replaying."""
+class _Collected:
+    """What TRL's method said of a round's rows."""
 
     generation: tuple[Any, ...] = ()
-    prompts: list[Any] = field(default_factory=list)
-    completions: list[Any] = field(default_factory=list)
-    rewards: torch.Tensor | None = None
+    prompts: Sequence[Any] = ()
+    completions: Sequence[Any] = ()
+    rewards: torch.Tensor | None = field(default=None)
 
 
-class RolloutReplayTrainer(LossShareTrainer):
-    """A GRPOTrainer that trains on whatever groups `_choose_groups` decides, instead of what its loader yields.
+@dataclass(frozen=True, slots=True)
+class _Playback:
+    """What TRL's method is told of the rows that are trained on."""
 
-    The two phases share TRL's own `_generate_and_score_completions`. *Collect*: it runs on a round's rows and is left
-    by an exception when the rewards of all processes are known; no log-probabilities are computed meanwhile. *Replay*:
-    it runs on the chosen rows, `_generate` and `_calculate_rewards` return what was recorded.
+    generation: tuple[Any, ...]
+    rewards: torch.Tensor
+
+
+class RolloutReplay:
+    """Runs TRL's `_generate_and_score_completions` on a round's rows, then on the chosen ones.
+
+    *Collect*: it runs on a round's rows and is left by an exception when the rewards of all
+    processes are known; no log-probabilities are computed meanwhile. *Replay*: it runs on the
+    chosen rows, `_generate` and `_calculate_rewards` return what was recorded.
+
+    Args:
+        rows: Training rows are rolled out.
+        group_size: Completions per prompt.
     """
 
-    accelerator: Any
-    model: Any
-    tasks: TaskSet
-    schedule: Schedule
-    scores: TaskScores
-    meter: SurrogateMeter | None
-    _phase = ""  # "collect", "replay", "evaluate" or none of them
-    _playback: _Playback
-    _table: EvaluationTable
-    _next_uid = 0  # of groups, unique in the run
+    def __init__(self, rows: InputRows, group_size: int) -> None:
+        self.rows, self.group_size = rows, group_size
+        self._collected: _Collected | None = None
+        self._playback: _Playback | None = None
 
-    @abstractmethod
-    def _choose_groups(self) -> list[Slot]:
-        """Roll out as needed and say which groups fill the generation batch; the same on every process."""
+    # ---- collect -------------------------------------------------------------------------------
+    @property
+    def collects(self) -> bool:
+        """Whether TRL's method is running on a round's rows."""
+        return self._collected is not None
 
-    def _generate_and_score_completions(self, inputs: Any) -> Any:
-        if not self.model.training:
-            return super()._generate_and_score_completions(inputs)
-        state = self.accelerator
-        groups = share_out(self._choose_groups(), state.num_processes, state.process_index)
-        return self._replay([row for group in groups for row in group])
-
-    # ---- collect -------------------------------------------------------------------------------------------
-    def roll_out(self, plan: Sequence[tuple[str, int]]) -> list[Group]:
-        """One group per (task, training row), in order. Payloads are there on the process that generated them.
+    def roll_out(
+        self,
+        plan: Sequence[tuple[str, int]],
+        first_uid: int,
+        method: Callable[[list[dict[str, Any]]], Any],
+        accelerator: Any,
+        observed: bool = False,
+    ) -> RolledOut:
+        """One group per (task, training row), in order.
 
         Args:
             plan: As long as a multiple of the number of processes, and the same on each.
+            first_uid: Number of the first group; the others follow.
+            method: TRL's `_generate_and_score_completions`.
+            accelerator: accelerate's.
+            observed: Whether an environment's observations are part of the prompts.
         """
-        size, processes, process = (
-            self.schedule.group_size,
-            self.accelerator.num_processes,
-            self.accelerator.process_index,
-        )
-        part = len(plan) // processes
-        first = process * part
+        share = len(plan) // accelerator.num_processes
+        first = accelerator.process_index * share  # place of this process's first group
+        inputs = self._inputs(plan[first : first + share])
+
+        collected = self._collect(inputs, method)
+        assert collected.rewards is not None  # set just before _RoundDone
+        rewards = collected.rewards  # (rows of all processes, reward and accuracy)
+
+        if observed:
+            inputs = _with_observations(inputs, collected.prompts)
+        size = self.group_size
+        own = rewards[first * size : (first + share) * size].tolist()
+        generations = split_generation(collected.generation, len(inputs))
+        rows = [
+            RecordedRow(row, generation, tuple(values))
+            for row, generation, values in zip(inputs, generations, own, strict=True)
+        ]
+
+        by_group = rewards.view(len(plan), size, -1).tolist()
+        groups: list[Group] = []
+        for g, ((task, _), scores) in enumerate(zip(plan, by_group, strict=True)):
+            place = (g - first) * size
+            payload = rows[place : place + size] if first <= g < first + share else None
+            group_rewards, accuracies = zip(*scores, strict=True)
+            if is_graded(group_rewards, accuracies):
+                accuracies = ()
+            uid = first_uid + g
+            groups.append(Group(task, group_rewards, accuracies, uid=uid, payload=payload))
+
+        return RolledOut(groups, collected.prompts, collected.completions)
+
+    def _inputs(self, plan: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
         inputs: list[dict[str, Any]] = []
-        for task, index in plan[first : first + part]:
-            row = self.tasks[task].train[index]
-            inputs += [input_row(task, index, row) for _ in range(size)]
-        self._phase, self._playback = "collect", _Playback()
+        for task, index in plan:
+            row = self.rows.train(task, index)
+            inputs += [row, *(own_copy(row) for _ in range(self.group_size - 1))]
+        return inputs
+
+    def _collect(
+        self, inputs: list[dict[str, Any]], method: Callable[[list[dict[str, Any]]], Any]
+    ) -> _Collected:
+        collected = self._collected = _Collected()
         try:
-            super()._generate_and_score_completions(inputs)
+            method(inputs)
         except _RoundDone:
             pass
         finally:
-            self._phase = ""
-        self._pending_extra_logs.clear()  # logged again on replay, for the rows that are trained on
-        recorded = self._playback
-        rewards = recorded.rewards
-        assert rewards is not None  # set just before _RoundDone
-        totals = (rewards * self.reward_weights.to(rewards.device)).nansum(1)
-        totals = totals.masked_fill(rewards[:, 0].isnan(), math.nan).view(-1, size).tolist()
-        accuracies = rewards[:, 1].view(-1, size).tolist()
-        columns = rewards[first * size : (first + part) * size].tolist()
-        if self.environment_factories is not None:
-            # What an environment observed is part of the prompt now, and its images are in the generation.
-            inputs = [
-                {**{k: v for k, v in row.items() if k not in ("image", "images")}, "prompt": prompt}
-                for row, prompt in zip(inputs, recorded.prompts, strict=True)
-            ]
-        rows = [
-            RecordedRow(row, generation, tuple(values))
-            for row, generation, values in zip(
-                inputs, split_generation(recorded.generation, len(inputs)), columns, strict=True
-            )
-        ]
-        groups: list[Group] = []
-        for g, (task, _) in enumerate(plan):
-            uid, owner, place = self._next_uid, g // part, (g - first) * size
-            self._next_uid, self._owners[uid] = uid + 1, owner
-            payload = rows[place : place + size] if owner == process else None
-            groups.append(Group(task, tuple(totals[g]), tuple(accuracies[g]), uid, payload))
-        self._rolled_out(groups[first : first + part], recorded.prompts, recorded.completions)
-        return groups
+            self._collected = None
+        return collected
 
-    @abstractmethod
-    def _rolled_out(
-        self, groups: Sequence[Group], prompts: Sequence[Any], completions: Sequence[Any]
-    ) -> None:
-        """Take note of this process's groups of a round, with their prompts and completions row by row."""
+    def record_generation(self, generation: tuple[Any, ...], prompts: Sequence[Any]) -> None:
+        """Keep what a round generated; at other times nothing happens."""
+        if self._collected is not None:
+            self._collected.generation, self._collected.prompts = generation, prompts
 
-    # ---- replay --------------------------------------------------------------------------------------------
-    def _replay(self, rows: Sequence[RecordedRow]) -> Any:
-        device = self.accelerator.device
-        rewards = torch.tensor([row.rewards for row in rows], dtype=torch.float32, device=device)
-        self._playback = _Playback(
-            generation=join_generation([row.generation for row in rows]),
-            rewards=self.accelerator.gather(rewards),
-        )
-        factories, self.environment_factories = (
-            self.environment_factories,
-            None,
-        )  # they ran already: no reset
-        self.environments, self._phase = None, "replay"
-        if self.log_completions:
-            self._pending_extra_logs["task"].extend(row.inputs[TASK_KEY] for row in rows)
-        try:
-            with self._recorded_log_probs(rows):
-                output = super()._generate_and_score_completions([row.inputs for row in rows])
-        finally:
-            self.environment_factories, self._phase, self._playback = factories, "", _Playback()
-        numbers = {name: k for k, name in enumerate(self.tasks.names)}
-        output[TASK_NUMBERS] = torch.tensor(
-            [numbers[row.inputs[TASK_KEY]] if row.trains else -1 for row in rows], device=device
-        )
-        output[LOSS_FACTORS] = carries_gradient(output["advantages"], self.schedule.group_size)
-        return output
+    def record_rewards(self, rewards: torch.Tensor, completions: Sequence[Any]) -> None:
+        """Keep a round's rewards, shape (rows of all processes, columns), and leave TRL's method.
 
-    # ---- what TRL's method calls ---------------------------------------------------------------------------
-    def _generate(self, prompts: Any) -> Any:
-        if self._phase == "replay":
-            return self._playback.generation
-        generation = super()._generate(prompts)
-        if self._phase == "collect":
-            self._playback.generation, self._playback.prompts = generation, prompts
-        return generation
-
-    def _calculate_rewards(
-        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
-    ) -> Any:
-        if self._phase == "replay":
-            return self._playback.rewards
-        collects = self._phase == "collect"
-        self.scores.compute(
-            inputs,
-            completions,
-            self.environments,
-            group_size=self.schedule.group_size if collects else self.schedule.eval_group_size,
-            first=self.accelerator.process_index * len(inputs),
-            timed=collects,
-        )
-        # TRL reads the columns' names from the first row; ours differ from task to task and are not needed any more.
-        bare = [{"prompt": row.get("prompt")} for row in inputs]
-        rewards = mark_unscored(
-            super()._calculate_rewards(bare, prompts, completions, completion_ids_list)
-        )
-        if self._phase == "collect":
-            self._playback.rewards, self._playback.completions = rewards, completions
+        At other times nothing happens.
+        """
+        if self._collected is not None:
+            self._collected.rewards, self._collected.completions = rewards, completions
             raise _RoundDone
-        if self._phase == "evaluate":
-            numbers = {name: k for k, name in enumerate(self.tasks.names)}
-            places = [(numbers[row[TASK_KEY]], row[ROW_KEY]) for row in inputs]
-            places = self.accelerator.gather(torch.tensor(places, device=rewards.device))
-            self._table.add(places.tolist(), rewards[:, :2].tolist())
-        return rewards
 
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: Any,
-        attention_mask: Any,
-        logits_to_keep: Any,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        # While collecting, most rows will not be trained on; an evaluation has no loss. With vLLM, TRL's metrics of
-        # an evaluation compare these numbers with vLLM's, so they must be real.
-        if self._phase == "collect" or (self._phase == "evaluate" and not self.use_vllm):
-            nothing = input_ids.new_zeros((len(input_ids), logits_to_keep), dtype=torch.float32)
-            return nothing, None, None
-        given = (model, input_ids, attention_mask, logits_to_keep, *args)
-        found = super()._get_per_token_logps_and_entropies(*given, **kwargs)
-        if self.meter is not None:
-            self.meter.record(given, kwargs, found[0])
-        return found
-
-    # ---- the loss ------------------------------------------------------------------------------------------
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        if self.meter is None:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        with self.meter.recording(inputs):
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-
-    def _measure_improvements(self) -> dict[str, float]:
-        """I_k of the optimizer step just done."""
-        assert self.meter is not None
-
-        def forward(*args: Any, **kwargs: Any) -> torch.Tensor:
-            plain = {
-                k: False if k in ("compute_entropy", "compute_aux_loss") else v
-                for k, v in kwargs.items()
-            }
-            return super(RolloutReplayTrainer, self)._get_per_token_logps_and_entropies(
-                *args, **plain
-            )[0]
-
-        return self.meter.measure(
-            forward, lambda tensor: self.accelerator.reduce(tensor, reduction="sum")
+    # ---- replay --------------------------------------------------------------------------------
+    @contextmanager
+    def playing(self, rows: Sequence[RecordedRow], accelerator: Any) -> Iterator[None]:
+        """While TRL's method runs on rows of earlier rounds."""
+        rewards = torch.tensor(
+            [row.rewards for row in rows], dtype=torch.float32, device=accelerator.device
+        )  # (rows, columns)
+        self._playback = _Playback(
+            join_generation([row.generation for row in rows]), accelerator.gather(rewards)
         )
+        try:
+            yield
+        finally:
+            self._playback = None
+
+    @property
+    def generation(self) -> tuple[Any, ...] | None:
+        """What `_generate` returns for the rows that are played; None while none are."""
+        return None if self._playback is None else self._playback.generation
+
+    @property
+    def rewards(self) -> torch.Tensor | None:
+        """Rewards of all processes' rows that are played, shape (rows, columns); else None."""
+        return None if self._playback is None else self._playback.rewards
+
+
+def is_graded(rewards: Sequence[float], accuracies: Sequence[float]) -> bool:
+    """Whether a completion was scored (its reward is no NaN) without an accuracy."""
+    pairs = zip(rewards, accuracies, strict=True)
+    return any(math.isnan(accuracy) and not math.isnan(reward) for reward, accuracy in pairs)
+
+
+def _with_observations(
+    inputs: Sequence[dict[str, Any]], prompts: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """The rows with the prompts that environments added to; images are in the generation."""
+    rows: list[dict[str, Any]] = []
+    for row, prompt in zip(inputs, prompts, strict=True):
+        others = {name: value for name, value in row.items() if name not in ("image", "images")}
+        rows.append({**others, "prompt": prompt})
+    return rows
+
+
+@contextmanager
+def environments_done(trainer: Any) -> Iterator[None]:
+    """Inside, the trainer has no environments: they ran already, and are not reset again."""
+    factories, trainer.environment_factories = trainer.environment_factories, None
+    trainer.environments = None
+    try:
+        yield
+    finally:
+        trainer.environment_factories = factories
+
+
+def no_log_probs(input_ids: torch.Tensor, num_completion: int) -> tuple[Any, ...]:
+    """In place of log-probabilities that nobody reads: zeros of shape (rows, tokens)."""
+    shape = (len(input_ids), num_completion)
+    return input_ids.new_zeros(shape, dtype=torch.float32), None, None

@@ -1,22 +1,24 @@
-"""Rollouts between TRL's generation and TRL's loss: planned, recorded, shared out among processes, joined again."""
+"""Rollouts between TRL's generation and its loss: recorded by row, planned by round."""
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from accelerate.utils import gather_object
-
-from mtgrpo.core.batch import Batch
-from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.types import Group
-from mtgrpo.errors import StateError
+from mtgrpo.tasks.own_copy import own_copy
+from mtgrpo.tasks.prompts import OWN_COLUMNS, PromptCheck
+from mtgrpo.tasks.task_set import TaskSet
 
-TASK_KEY = "mtgrpo_task"
-ROW_KEY = "mtgrpo_row"
+TASK_KEY, ROW_KEY = OWN_COLUMNS
+# Keys of what each row carries in the batch that TRL slices into minibatches, tensors of shape
+# (rows,):
+TASK_NUMBERS = "mtgrpo_task_numbers"
+"""The number of its task; -1 marks a row that only fills up the batch."""
+LOSS_FACTORS = "mtgrpo_loss_factors"
+"""The factor on its advantage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,8 @@ class RecordedRow:
         generation: Its part of what `_generate` returned, field by field.
         rewards: Its reward columns.
         trains: False for a row that only fills up the batch.
-        old_log_probs: Log-probabilities of the completion's tokens under the policy that generated it, a tensor of
-            shape (tokens,); None while that is the current policy.
+        old_log_probs: Log-probabilities of the completion's tokens under the policy that generated
+            it, a tensor of shape (tokens,); None while that is the current policy.
     """
 
     inputs: dict[str, Any]
@@ -39,37 +41,86 @@ class RecordedRow:
     old_log_probs: Any = field(default=None, compare=False, repr=False)
 
 
+class RolledOut(NamedTuple):
+    """What came of one call of TRL's generation.
+
+    Attributes:
+        groups: One group per prompt, those of all processes; payloads are there on the process that
+            made them.
+        prompts: This process's prompts, row by row.
+        completions: This process's completions, row by row.
+    """
+
+    groups: list[Group]
+    prompts: Sequence[Any]
+    completions: Sequence[Any]
+
+
+def input_row(task: str, index: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's row as it travels through TRL. Copied: TRL and environments may edit it in place."""
+    columns = own_copy(dict(row))
+    if not isinstance(columns["prompt"], str):  # TRL knows messages by their types
+        columns["prompt"] = [dict(message) for message in columns["prompt"]]
+    return {**columns, TASK_KEY: task, ROW_KEY: index}
+
+
+class InputRows:
+    """The tasks' rows as they travel through TRL.
+
+    Args:
+        tasks: Their rows are checked: those in memory now, generated ones as they are asked for.
+
+    Attributes:
+        prompts: What is known of the prompts.
+
+    Raises:
+        TaskError: A prompt cannot be used, or is both trained and tested on; names task and row.
+    """
+
+    def __init__(self, tasks: TaskSet) -> None:
+        self.tasks, self.prompts = tasks, PromptCheck(tasks)
+        tasks.check_disjoint()
+
+    def train(self, task: str, index: int) -> dict[str, Any]:
+        """A row to train on.
+
+        Raises:
+            TaskError: Its prompt cannot be used; names task and row.
+        """
+        row = self.tasks[task].train[index]
+        self.prompts.check(self.tasks[task], "train", index, row)
+        return input_row(task, index, row)
+
+    def test(self, task: str, index: int) -> dict[str, Any]:
+        """A row to test on.
+
+        Raises:
+            TaskError: Its prompt cannot be used; names task and row.
+        """
+        row = self.tasks[task].test[index]
+        self.prompts.check(self.tasks[task], "test", index, row)
+        return input_row(task, index, row)
+
+
+# ---- generations -------------------------------------------------------------------------------
 class _PerRow(NamedTuple):
+    """A value that belongs to one row, in contrast to one that all rows of a call share."""
+
     value: Any
 
 
-class Slot(NamedTuple):
-    """A place in the training batch.
-
-    Attributes:
-        group: What is trained on.
-        owner: The process that generated it.
-        trains: Whether the group keeps its rewards; without them its advantages are exactly 0.
-    """
-
-    group: Group
-    owner: int
-    trains: bool
-
-
-# ---- rows ------------------------------------------------------------------------------------------------------
-def input_row(task: str, index: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's row as it travels through TRL. The prompt is copied: some versions edit it in place."""
-    return {**row, "prompt": copy.deepcopy(row["prompt"]), TASK_KEY: task, ROW_KEY: index}
-
-
 def split_generation(generation: Sequence[Any], num_rows: int) -> list[tuple[Any, ...]]:
-    """The output of `_generate` row by row. Fields are not told apart by position, which changes between releases."""
+    """The output of `_generate` row by row.
+
+    Fields are not told apart by their position, which changes between releases.
+    """
 
     def part(value: Any, i: int) -> Any:
         if isinstance(value, dict):  # extra fields of a rollout function
             return {key: part(inner, i) for key, inner in value.items()}
-        return _PerRow(value[i]) if isinstance(value, list) and len(value) == num_rows else value
+        if isinstance(value, list) and len(value) == num_rows:
+            return _PerRow(value[i])
+        return value
 
     return [tuple(part(value, i) for value in generation) for i in range(num_rows)]
 
@@ -80,9 +131,11 @@ def join_generation(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     def join(values: Sequence[Any]) -> Any:
         if any(isinstance(value, _PerRow) for value in values):
             return [value.value if isinstance(value, _PerRow) else None for value in values]
+
         if isinstance(values[0], dict):
             keys = dict.fromkeys(key for value in values for key in value)
             return {key: join([value.get(key) for value in values]) for key in keys}
+
         return values[0]
 
     return tuple(join([row[field] for row in rows]) for field in range(len(rows[0])))
@@ -94,7 +147,7 @@ def token_ids(row: RecordedRow) -> tuple[list[int], list[int]]:
     return prompt.value, completion.value
 
 
-def dump_generation(generation: tuple[Any, ...]) -> list[Any]:
+def generation_as_json(generation: tuple[Any, ...]) -> list[Any]:
     """A row's part of a generation, JSON-able if its values are."""
 
     def plain(value: Any) -> list[Any]:
@@ -107,8 +160,8 @@ def dump_generation(generation: tuple[Any, ...]) -> list[Any]:
     return [plain(value) for value in generation]
 
 
-def load_generation(record: Sequence[Any]) -> tuple[Any, ...]:
-    """What `dump_generation` made plain."""
+def generation_from_json(record: Sequence[Any]) -> tuple[Any, ...]:
+    """What `generation_as_json` made plain."""
 
     def part(kind: str, value: Any) -> Any:
         if kind == "keys":
@@ -118,18 +171,21 @@ def load_generation(record: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(part(*value) for value in record)
 
 
-# ---- a round ---------------------------------------------------------------------------------------------------
+# ---- a round -----------------------------------------------------------------------------------
 def plan_round(request: Mapping[str, int], multiple: int) -> list[str]:
-    """The task of each prompt to roll out, tasks interleaved, so that every stretch has about the round's shares.
+    """The task of each prompt to roll out, interleaved: every stretch has about the round's shares.
 
-    The round is padded to a multiple of the number of processes with prompts of the task that needs most.
+    The round is padded to a multiple of the number of processes with prompts of the task that needs
+    most.
     """
     counts = dict(request)
     neediest = max(counts, key=lambda task: counts[task])
     counts[neediest] += -sum(counts.values()) % multiple
-    places = [
-        ((i + 0.5) / count, k) for k, count in enumerate(counts.values()) for i in range(count)
-    ]
+
+    places: list[tuple[float, int]] = []
+    for k, count in enumerate(counts.values()):
+        places += [((i + 0.5) / count, k) for i in range(count)]
+
     names = list(counts)
     return [names[k] for _, k in sorted(places)]
 
@@ -138,12 +194,14 @@ def take(groups: Sequence[Group], request: Mapping[str, int]) -> tuple[list[Grou
     """The groups that a request asked for, and those beyond it."""
     room = dict(request)
     wanted, spare = list[Group](), list[Group]()
+
     for group in groups:
         if room.get(group.task, 0) > 0:
             room[group.task] -= 1
             wanted.append(group)
         else:
             spare.append(group)
+
     return wanted, spare
 
 
@@ -153,56 +211,3 @@ def in_order(groups: Sequence[Group], names: Sequence[str]) -> list[Group]:
     for group in groups:
         queues.setdefault(group.task, deque()).append(group)
     return [queues[name].popleft() for name in names]
-
-
-def memory_metrics(streams: Mapping[str, PromptStream]) -> dict[str, float]:
-    """What the prompt memories did since the last call; empty without them."""
-    metrics: dict[str, float] = {}
-    for name, stream in streams.items():
-        if stream.memory is not None and (tally := stream.memory.end_step()).asked:
-            metrics[f"task/{name}/prompts_skipped_rate"] = tally.skipped_rate
-            metrics[f"task/{name}/acceptance_rate_unskipped"] = tally.acceptance_unskipped
-    return metrics
-
-
-# ---- the batch -------------------------------------------------------------------------------------------------
-def training_slots(batch: Batch, size: int, owners: Mapping[int | str, int]) -> list[Slot]:
-    """Exactly `size` slots in the order of generation; missing groups are filled up without a signal."""
-    slots = [Slot(group, owners[group.uid], True) for group in batch.groups]
-    missing = size - len(slots)
-    if missing:
-        pool = [*batch.padding(missing), *batch.surplus] or batch.groups
-        if not pool:
-            raise StateError(
-                "batch: not one group was generated; the sampler's planner asked for none"
-            )
-        fill = [pool[i % len(pool)] for i in range(missing)]
-        slots += [Slot(group, owners[group.uid], False) for group in fill]
-    return sorted(
-        slots, key=lambda slot: slot.group.uid
-    )  # rows in TRL's order: bitwise equal when nothing is dropped
-
-
-def share_out(slots: Sequence[Slot], num_processes: int, process: int) -> list[list[RecordedRow]]:
-    """This process's equal part of the slots, as rows. Only groups of which a process has too many travel."""
-    quota = len(slots) // num_processes
-    own = [[slot for slot in slots if slot.owner == r] for r in range(num_processes)]
-    mine = [_rows(slot) for slot in own[process][:quota]]
-    if any(len(part) > quota for part in own):
-        travelling = gather_object([_rows(slot) for slot in own[process][quota:]])
-        start = sum(max(0, quota - len(part)) for part in own[:process])
-        mine += travelling[start : start + quota - len(mine)]
-    return mine
-
-
-def _rows(slot: Slot) -> list[RecordedRow]:
-    rows: list[RecordedRow] = slot.group.payload
-    if slot.trains:
-        return rows
-    # Equal rewards give advantage 0; of equal rewards only 0 and 1 have a mean that is exact in floating point.
-    level = rows[0].rewards
-    if not all(row.rewards == level for row in rows) or any(
-        value not in (0.0, 1.0) for value in level
-    ):
-        level = (0.0,) * len(level)
-    return [replace(row, rewards=level, trains=False) for row in rows]

@@ -36,11 +36,11 @@ class RunLogWriter:
                 "prompt": prompts[g * size + pick],
                 "completion": completions[g * size + pick],
                 "reward": group.rewards[pick],
-                "accuracy": group.accuracies[pick],
+                "accuracy": None if group.is_graded else group.accuracies[pick],
             }
 
     def close_step(self, trained: Sequence[Group]) -> None:
-        """Choose samples of the step: per task one of a group that was trained on and one of a group that was not."""
+        """Choose the step's samples: per task one that was trained on, and one that was not."""
         kept = {group.uid for group in trained}
         chosen: dict[tuple[str, bool], dict[str, Any]] = {}
         for uid, sample in self._seen.items():

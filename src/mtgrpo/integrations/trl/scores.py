@@ -1,4 +1,4 @@
-"""Rewards of mixed batches: each completion is scored by its own task, once, for both reward columns."""
+"""Rewards of mixed batches: each completion is scored by its own task, once, for both columns."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mtgrpo.tasks.task_set import TaskSet
 
 
 class TaskScores:
-    """TRL's two reward functions, `reward` and `accuracy`, over scores that were worked out beforehand.
+    """TRL's two reward functions, `reward` and `accuracy`, over scores worked out beforehand.
 
-    TRL hands a reward function columns by the names it finds in a batch's first row, which cannot work when tasks
-    have different columns. So the rows are scored here, and TRL gets the numbers.
+    TRL hands a reward function columns by the names it finds in a batch's first row, which cannot
+    work when tasks have different columns. So the rows are scored here, and TRL gets the numbers.
 
     Args:
         tasks: Where the rows come from.
@@ -27,6 +27,7 @@ class TaskScores:
 
     def __init__(self, tasks: TaskSet) -> None:
         self.scorer = Scorer(tasks)
+        self.functions: list[Any] = [self.reward, self.accuracy]
         self._names: list[str] = []
         self._scores: list[Score] = []
 
@@ -43,15 +44,18 @@ class TaskScores:
         """Score a batch.
 
         Args:
-            inputs: The row of each completion, as it travels through TRL; groups one after the other.
+            inputs: The row of each completion, as it travels through TRL; groups one after the
+                other.
             completions: What the model wrote.
             environments: The environment of each completion, if there are any.
             group_size: Completions of one prompt.
-            first: Place of the first completion among those of all processes: a process may begin within a group.
+            first: Place of the first completion among those of all processes: a process may begin
+                within a group.
             timed: Whether this counts for the step's reward times.
 
         Raises:
-            RewardError: A reward failed, under a policy that does not drop its group; names task and row.
+            RewardError: A reward failed, under a policy that does not drop its group; names task
+                and row.
         """
         items: list[Item] = []
         for i, (row, completion) in enumerate(zip(inputs, completions, strict=True)):
@@ -73,9 +77,10 @@ class TaskScores:
 
     def accuracy(
         self, prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any
-    ) -> list[float]:
-        """The accuracy column: reported and filtered on, weight 0."""
-        # 0 where there is none, or TRL prints the whole completion; `mark_unscored` puts it right.
+    ) -> list[float | None]:
+        """The accuracy column: reported and filtered on, weight 0. None for graded tasks."""
+        # 0 where nothing could be scored, or TRL prints the whole completion; `mark_unscored`
+        # puts it right.
         return [
             0.0 if math.isnan(score.reward) else score.accuracy for score in self._of(completions)
         ]
@@ -90,5 +95,5 @@ class TaskScores:
 
 
 def mark_unscored(rewards: torch.Tensor) -> torch.Tensor:
-    """Rewards of shape (rows, columns), as gathered, with all columns NaN where the reward, the first one, is."""
+    """Rewards, shape (rows, columns), with all columns NaN where the first one, the reward, is."""
     return rewards.masked_fill(rewards[:, :1].isnan(), math.nan)

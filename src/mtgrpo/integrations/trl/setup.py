@@ -1,88 +1,23 @@
-"""What must hold before a model is loaded, and what plain TRL does that its users should know."""
+"""From the trainer's arguments to what its parts are made of."""
 
 # TRL exports lazily, which pyright cannot see.
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
-import logging
+import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import TrainingArguments
-from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig
 
+from mtgrpo import presets
+from mtgrpo.core.method import Method
 from mtgrpo.core.prompts import PromptStream
-from mtgrpo.core.weightings.base import TaskWeighting, check_same_tasks
-from mtgrpo.errors import ConfigError, StateError
-from mtgrpo.runlog import load_state
-from mtgrpo.runlog.checkpoints import defect, instead_of
-from mtgrpo.tasks.task import Task
+from mtgrpo.errors import ConfigError
+from mtgrpo.integrations.trl.schedule import WHERE
+from mtgrpo.integrations.trl.surrogate import SurrogateMeter
 from mtgrpo.tasks.task_set import TaskSet
-
-STATE_FILE = "mixer.json"
-WHERE = "MultiTaskGRPOTrainer"
-
-logger = logging.getLogger("mtgrpo")
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """TRL's batch arithmetic, as far as the mixer is concerned.
-
-    Attributes:
-        batch_size: Groups per generation batch, over all processes: the mixer's B.
-        group_size: Completions per group, G.
-        eval_group_size: Completions per test prompt.
-        accumulation: Forward passes per policy update.
-        slices: Forward passes in which a generation batch is used once.
-        cycle: Forward passes from one generation batch to the next.
-    """
-
-    batch_size: int
-    group_size: int
-    eval_group_size: int
-    accumulation: int
-    slices: int
-    cycle: int
-
-    @property
-    def updates(self) -> float:
-        """Policy updates per generation batch."""
-        return self.cycle / self.accumulation
-
-
-def make_schedule(args: GRPOConfig) -> Schedule:
-    """The schedule of TRL's arguments.
-
-    Raises:
-        ConfigError: Groups of one, or batches that cut groups or processes apart.
-    """
-    size = args.num_generations or 0
-    if size < 2:
-        raise ConfigError(
-            f"{WHERE}: args.num_generations={size}; GRPO compares completions of one prompt, at least 2 are needed"
-        )
-    rows, slices = args.generation_batch_size or 0, args.steps_per_generation or 1
-    groups, rest = divmod(rows, size)
-    if rest or groups % args.world_size:
-        raise ConfigError(
-            f"{WHERE}: args.generation_batch_size={rows} completions do not divide into whole groups of {size} on each "
-            f"of {args.world_size} processes; make per_device_train_batch_size x processes x steps_per_generation a "
-            f"multiple of {size * args.world_size}"
-        )
-    samples = args.num_generations_eval or size
-    return Schedule(
-        groups,
-        size,
-        samples,
-        args.gradient_accumulation_steps,
-        slices,
-        slices * args.num_iterations,
-    )
 
 
 def default_args(model: Any) -> GRPOConfig:
@@ -91,70 +26,33 @@ def default_args(model: Any) -> GRPOConfig:
     return GRPOConfig(f"{name.rstrip('/').rpartition('/')[2] or 'model'}-GRPO")
 
 
-def check_arguments(
-    tasks: Any,
-    args: GRPOConfig,
-    schedule: Schedule,
-    weighting: TaskWeighting,
-    reward_funcs: Any,
-    train_dataset: Any,
-    eval_dataset: Any,
-) -> None:
-    """Refuse what cannot work.
+def find_method(method: Method | str | None) -> Method:
+    """The method itself, the preset of that name, or the default.
 
     Raises:
-        ConfigError: With the argument's name and the way out.
+        ConfigError: Something else, or an unknown name.
     """
-    if not isinstance(tasks, TaskSet):
-        raise ConfigError(
-            f"{WHERE}: tasks is a {type(tasks).__name__}; a TaskSet is needed: TaskSet(task, ...)"
-        )
-    for name, value in (
-        ("reward_funcs", reward_funcs),
-        ("train_dataset", train_dataset),
-        ("eval_dataset", eval_dataset),
-        ("args.reward_weights", args.reward_weights),
-    ):
-        if value is not None:
-            raise ConfigError(
-                f"{WHERE}: {name} was given, but rows and rewards come from the tasks; "
-                "put them into Task(name, train, test, reward)"
-            )
-    kinds = {task.name: _prompt_kind(task) for task in tasks}
-    first = tasks.names[0]
-    odd = next((name for name, kind in kinds.items() if kind != kinds[first]), None)
-    if odd is not None:  # TRL looks at a batch's first prompt and takes all the others for the same
-        raise ConfigError(
-            f"{WHERE}: prompts of task {first!r} are {kinds[first]}, those of task {odd!r} are "
-            f"{kinds[odd]}; TRL needs one kind in a run; make them all texts or all chat messages"
-        )
-    if weighting.uses_improvements and schedule.cycle % schedule.accumulation:
-        raise ConfigError(
-            f"{WHERE}: the weighting measures improvements per policy update, but steps_per_generation="
-            f"{schedule.slices} x num_iterations={args.num_iterations} is no multiple of "
-            f"gradient_accumulation_steps={schedule.accumulation}; make it one"
-        )
-    if args.eval_strategy != "no" and not any(len(task.test) for task in tasks):
-        raise ConfigError(
-            f"{WHERE}: args.eval_strategy={IntervalStrategy(args.eval_strategy).value!r}, but no task has test rows; "
-            "give tasks test rows, or set eval_strategy='no'"
-        )
+    if method is None:
+        return Method()
+    if isinstance(method, str):
+        return presets.get(method)
+    if isinstance(method, Method):
+        return method
+    raise ConfigError(
+        f"{WHERE}: method is {method!r}; a Method is needed, or the name of a preset; "
+        "write method=Method(weighting, sampler)"
+    )
 
 
-def _prompt_kind(task: Task) -> str:
-    row = task.train[0] if len(task.train) else task.test[0]
-    return "texts" if isinstance(row["prompt"], str) else "chat messages"
+def with_clip(args: GRPOConfig, method: Method) -> GRPOConfig:
+    """`args`, with the method's clip where they leave it at TRL's defaults."""
+    is_default = args.epsilon == GRPOConfig.epsilon and args.epsilon_high is None
+    if method.clip is None or not is_default:
+        return args
 
-
-def warn_about_shares(schedule: Schedule) -> None:
-    """Log where single policy updates do not have the exact shares."""
-    if schedule.slices > schedule.accumulation:
-        logger.warning(
-            "%s: task shares are exact per generation batch (%g policy updates); TRL shuffles its completions, so "
-            "single updates vary around them",
-            WHERE,
-            schedule.slices / schedule.accumulation,
-        )
+    args = copy.copy(args)
+    args.epsilon, args.epsilon_high = method.clip
+    return args
 
 
 def trained_names(tasks: TaskSet) -> tuple[str, ...]:
@@ -168,69 +66,30 @@ def families(tasks: TaskSet) -> dict[str, str]:
     return {name: family for name, family in pairs if family}
 
 
+def make_streams(tasks: TaskSet, seed: int, *, remember: bool) -> dict[str, PromptStream]:
+    """The prompts of each task that has rows to train on."""
+    return {
+        task.name: PromptStream(task.name, len(task.train), seed, remember=remember)
+        for task in tasks
+        if len(task.train)
+    }
+
+
+def make_meter(tasks: TaskSet, args: GRPOConfig, method: Method) -> SurrogateMeter:
+    """The meter of I_k, switched on if the weighting uses it."""
+    return SurrogateMeter(
+        tasks.names,
+        method.surrogate,
+        epsilon_low=args.epsilon,
+        epsilon_high=args.epsilon if args.epsilon_high is None else args.epsilon_high,
+        level=args.importance_sampling_level,
+        on=method.weighting.uses_improvements,
+    )
+
+
 def placeholder_dataset(
     streams: Iterable[PromptStream], batch_size: int, most: int = 2**20
 ) -> Dataset:
-    """A dataset without content for TRL's loader: an epoch is as many groups as there are rows to train on."""
+    """A dataset without content for TRL's loader: an epoch has a group for each training row."""
     size = min(sum(stream.size for stream in streams), most)
     return Dataset.from_dict({"prompt": [""] * (max(1, -(-size // batch_size)) * batch_size)})
-
-
-def check_evaluation(
-    args: TrainingArguments, schedule: Schedule, eval_dataset: Any, test_rows: Any
-) -> None:
-    """Refuse an evaluation that cannot be right.
-
-    Raises:
-        ConfigError: A dataset was given, there are no test rows, or batches would cut prompts apart.
-    """
-    if eval_dataset is not None:
-        raise ConfigError(
-            "evaluate: eval_dataset was given, but test rows come from the tasks; put them into Task.test"
-        )
-    if test_rows is None:
-        raise ConfigError("evaluate: no task has test rows; give at least one task test rows")
-    num_samples = schedule.eval_group_size
-    if args.per_device_eval_batch_size * args.world_size % num_samples:
-        raise ConfigError(
-            f"evaluate: args.per_device_eval_batch_size={args.per_device_eval_batch_size} on {args.world_size} "
-            f"processes cannot hold whole groups of {num_samples} samples; make their product a multiple of "
-            f"{num_samples}"
-        )
-
-
-def read_state(checkpoint: str | Path) -> dict[str, Any]:
-    """The mixer's part of a checkpoint, once the whole of it is known to be sound.
-
-    Raises:
-        StateError: There is none, or the checkpoint is unfinished or damaged; names the last good one.
-    """
-    path = Path(checkpoint) / STATE_FILE
-    if not path.is_file():
-        raise StateError(
-            f"{checkpoint}: no {STATE_FILE}; a checkpoint written by MultiTaskGRPOTrainer is needed; "
-            "start a new run from these weights with model=, instead of resuming"
-        )
-    if wrong := defect(Path(checkpoint)):
-        raise StateError(f"{checkpoint}: {wrong}; {instead_of(Path(checkpoint))}")
-    return load_state(path)
-
-
-def check_resume(path: str | Path, tasks: TaskSet) -> None:
-    """Check that a checkpoint fits the tasks, before a model is loaded.
-
-    Args:
-        path: A ``checkpoint-<step>`` directory.
-        tasks: The tasks to resume with.
-
-    Raises:
-        StateError: No state of ours, a damaged one, or one of other tasks, rows or order.
-    """
-    state = read_state(path)
-    check_same_tasks(str(path), state["mixer"]["tasks"], trained_names(tasks))
-    for name, stream in state["streams"].items():
-        if stream["size"] != len(tasks[name].train):
-            raise StateError(
-                f"{path}: task {name!r} had {stream['size']} training rows, now {len(tasks[name].train)}; "
-                "resume with the same rows"
-            )

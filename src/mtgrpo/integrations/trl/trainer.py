@@ -1,63 +1,47 @@
 """Multi-task GRPO with TRL: `MultiTaskGRPOTrainer` in place of ``trl.GRPOTrainer``.
 
-How it works ("rollout replay"). TRL's data loader is only a clock. When TRL wants a generation batch, the mixer asks
-for prompts, TRL's own `_generate_and_score_completions` rolls them out and is left as soon as the rewards are known,
-until the mixer has its groups. Then the same method runs once more on exactly those groups, with their completions
-and rewards played back, so that padding, masks, advantages, losses and metrics are TRL's own.
+"Rollout replay": what TRL's data loader yields is ignored. The mixer asks for prompts, TRL's own
+`_generate_and_score_completions` rolls them out and is left with the rewards, until the mixer has
+its groups. Then it runs on exactly those, with completions and rewards played back: padding, masks,
+advantages, losses and metrics are TRL's own. The trainer has parts, which own their state; here
+stands only which part TRL meets at which hook.
 """
 
-# ruff: noqa: E402 - the check comes first
 # TRL exports lazily, which pyright cannot see.
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
-from mtgrpo.errors import require
-
-require("torch", "trl")
-require("trl", "trl")
-
-import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
-from trl import GRPOConfig
+import torch
+from transformers import TrainerCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+from trl import GRPOConfig, GRPOTrainer
 
-from mtgrpo.core.filters import informative_filter
-from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.prompts import PromptStream, remember_groups
+from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
-from mtgrpo.core.sampler import RatioPreservingSampler
-from mtgrpo.core.types import Group
-from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
-from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import setup as trl_setup
-from mtgrpo.integrations.trl.agreement import check_agreement
-from mtgrpo.integrations.trl.callback import MixerCallback
-from mtgrpo.integrations.trl.checkpoints import CheckpointTrainer
-from mtgrpo.integrations.trl.evaluation import TestRows
-from mtgrpo.integrations.trl.rollouts import (
-    Slot,
-    in_order,
-    memory_metrics,
-    plan_round,
-    take,
-    training_slots,
-)
+from mtgrpo.integrations.trl.callback import StepCallback
+from mtgrpo.integrations.trl.checkpoints import BatchInUse, TrainerCheckpoints, check_resume
+from mtgrpo.integrations.trl.checks import check_arguments, check_evaluation, check_trainer
+from mtgrpo.integrations.trl.evaluation import RepeatedInOrder, TaskEvaluation
+from mtgrpo.integrations.trl.loss_shares import TaskLossShares
+from mtgrpo.integrations.trl.old_log_probs import completion_log_probs, with_recorded
+from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
+from mtgrpo.integrations.trl.replay import RolloutReplay, environments_done, no_log_probs
+from mtgrpo.integrations.trl.rollouts import TASK_KEY, InputRows, RecordedRow, RolledOut
 from mtgrpo.integrations.trl.run_log import RunLogWriter
-from mtgrpo.integrations.trl.scores import TaskScores
-from mtgrpo.integrations.trl.setup import check_resume
-from mtgrpo.integrations.trl.surrogate import SurrogateMeter
+from mtgrpo.integrations.trl.schedule import make_schedule
+from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
+from mtgrpo.integrations.trl.slots import mark_rows, own_rows
+from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.runlog import RunLog
-from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.task_set import TaskSet
 
-__all__ = ["MultiTaskGRPOTrainer", "check_resume"]
 
-
-class MultiTaskGRPOTrainer(CheckpointTrainer):
+class MultiTaskGRPOTrainer(GRPOTrainer):
     """TRL's `GRPOTrainer` over several tasks, with adaptive task weights and exact task shares.
 
     Args:
@@ -65,25 +49,21 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         tasks: Rows and rewards. Tasks without training rows are only evaluated.
         args: TRL's own `GRPOConfig`, with TRL's meaning. A generation batch holds
             ``generation_batch_size / num_generations`` groups: the mixer's batch size B.
-        weighting: Rule for the task weights; default `ImprovementAware()`.
-        sampler: Rule for filling a batch; default `RatioPreservingSampler()`.
-        task_reward: What drives the weights: ``"accuracy"`` or ``"reward"``.
-        observe: ``"step"`` or ``"round"``, see `TaskMixer`.
-        surrogate: Form of the improvement for weightings that use it: ``"mean"`` (paper) or ``"sum"`` (released).
-        loss_shares: Scale advantages so that each task's share of the loss is its share of the quotas, whatever the
-            lengths of its completions and its shortfall. See `mtgrpo.core.loss_shares` and docs/trl.md.
-        prompt_memory: Ask prompts again rarely whose last groups were all right or all wrong; what is measured of the
-            tasks stays unbiased. See `mtgrpo.core.prompt_memory` and docs/trl.md.
-        share_prompts: Compute each prompt once for all its completions, in generation and in the loss: faster for
-            small models, the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
-        eval_seed: Of the evaluation's own randomness: evaluating never changes training, and runs are compared on
-            the same draws.
-        run_log: Where metrics, evaluations and completions are written, besides TRL's ``report_to``.
-        on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is closed.
+        method: What is trained on, and how the task weights move: a `Method`, or the name of a
+            preset, such as ``"balanced"``. Default: `ImprovementAware` weights and a
+            `RatioPreservingSampler`. Its clip is used where `args` leaves ``epsilon`` and
+            ``epsilon_high`` at TRL's defaults.
+        share_prompts: Compute each prompt once for all its completions: faster for small models,
+            the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
+        eval_seed: Seed of the evaluation's own randomness: evaluating never changes training, and
+            runs are compared on the same draws.
+        run_log: Where metrics, evaluations and completions go, besides TRL's ``report_to``.
+        on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is
+            closed.
         processing_class: Tokenizer; by default the model's own.
-        callbacks: Of transformers.
+        callbacks: Passed to TRL, as are the following.
         optimizers: Optimizer and scheduler of the policy; by default what `args` says.
-        quantization_config: Passed to TRL, as are the following.
+        quantization_config: How the model is quantized.
         peft_config: Adapter to train.
         tools: Functions the model may call.
         rollout_func: Custom generation.
@@ -96,19 +76,17 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         ConfigError: Arguments that cannot work, before a model is loaded.
     """
 
+    accelerator: Any
+    model: Any
+    _buffered_inputs: Any
+
     def __init__(
         self,
         model: Any,
         tasks: TaskSet,
         *,
         args: GRPOConfig | None = None,
-        weighting: TaskWeighting | None = None,
-        sampler: RatioPreservingSampler | None = None,
-        task_reward: str = "accuracy",
-        observe: str = "step",
-        surrogate: str = "mean",
-        loss_shares: bool = False,
-        prompt_memory: bool = False,
+        method: Method | str | None = None,
         share_prompts: bool = False,
         eval_seed: int = 1234,
         run_log: RunLog | None = None,
@@ -126,56 +104,43 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
         eval_dataset: None = None,
     ) -> None:
         args = trl_setup.default_args(model) if args is None else args
-        weighting = weighting or ImprovementAware()
-        self.schedule = trl_setup.make_schedule(args)
-        trl_setup.check_arguments(
-            tasks, args, self.schedule, weighting, reward_funcs, train_dataset, eval_dataset
+        self.method = method = trl_setup.find_method(method)
+        args = trl_setup.with_clip(args, method)
+        self.schedule = schedule = make_schedule(args)
+        check_arguments(
+            tasks, args, schedule, method.weighting, reward_funcs, train_dataset, eval_dataset
         )
-        self.mixer = TaskMixer(
-            trl_setup.trained_names(tasks),
-            batch_size=self.schedule.batch_size,
-            weighting=weighting,
-            sampler=sampler,
-            task_reward=task_reward,
-            observe=observe,
-            families=trl_setup.families(tasks),
+
+        is_main = args.process_index == 0
+        self.tasks, self.rows = tasks, InputRows(tasks)
+        self.scores = TaskScores(tasks)
+        self.step = TrainingStep(
+            tasks,
+            method,
+            schedule,
+            engine=self,
+            scorer=self.scores.scorer,
             seed=args.seed,
+            writer=RunLogWriter(run_log) if run_log is not None and is_main else None,
+            on_mixer_step=on_mixer_step if is_main else None,
         )
-        self.streams = {
-            task.name: PromptStream(task.name, len(task.train), args.seed, remember=prompt_memory)
-            for task in tasks
-            if len(task.train)
-        }
-        self.tasks, self.scores = tasks, TaskScores(tasks)
-        self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
-        meter = SurrogateMeter(
-            tasks.names,
-            surrogate,
-            epsilon_low=args.epsilon,
-            epsilon_high=args.epsilon if args.epsilon_high is None else args.epsilon_high,
-            level=args.importance_sampling_level,
-        )
-        self.meter = meter if weighting.uses_improvements else None
-        self.loss_shares = loss_shares
-        self.eval_seed, self.evaluation = eval_seed, {}
-        self.on_mixer_step, self._writer = on_mixer_step, None
-        self._owners = {}
-        self._improvements: list[dict[str, float]] = []
-        self._step_counts: dict[str, float] = {}
-        self._num_discarded_rollouts = 0
-        callback = MixerCallback()
-        test_rows: Any = TestRows(tasks)
-        reward_functions: list[Any] = [self.scores.reward, self.scores.accuracy]
+        self.mixer, self.streams, self.banked = self.step.mixer, self.step.streams, self.step.banked
+        self.replay = RolloutReplay(self.rows, schedule.group_size)
+        self.sharing = PromptSharing()
+        self.shares = TaskLossShares(tasks.names, args.loss_type, exact=method.loss_shares)
+        self.meter = trl_setup.make_meter(tasks, args, method)
+        scale = self.mixer.reward_scale
+        self.evaluation = TaskEvaluation(self.rows, schedule.eval_group_size, eval_seed, scale)
+        self.checkpoints = TrainerCheckpoints(self.step, tasks)
+
         super().__init__(
             model,
-            reward_funcs=reward_functions,
+            reward_funcs=self.scores.functions,
             args=args,
-            train_dataset=trl_setup.placeholder_dataset(
-                self.streams.values(), self.mixer.batch_size
-            ),
-            eval_dataset=test_rows if len(test_rows) else None,
+            train_dataset=trl_setup.placeholder_dataset(self.streams.values(), schedule.batch_size),
+            eval_dataset=self.evaluation.rows,
             processing_class=processing_class,
-            callbacks=[callback, *(callbacks or [])],
+            callbacks=[StepCallback(self.step), *(callbacks or [])],
             optimizers=optimizers,
             quantization_config=quantization_config,
             peft_config=peft_config,
@@ -183,136 +148,202 @@ class MultiTaskGRPOTrainer(CheckpointTrainer):
             rollout_func=rollout_func,
             environment_factory=environment_factory,
         )
-        callback.trainer = self
-        self.check_bank()
+        check_trainer(self)
         if share_prompts:
-            self.share_prompts()
-        if run_log is not None and self.is_world_process_zero():
-            self._writer = RunLogWriter(run_log)
+            self.sharing.switch_on(self)
         self.reward_weights[1] = 0.0  # accuracy is measured, not trained on
 
     @property
     def num_rollouts(self) -> int:
         """Completions generated for training so far."""
-        return self.mixer.num_rollouts + self._num_discarded_rollouts
+        return self.step.num_rollouts
 
-    # ---- filling a batch -----------------------------------------------------------------------------------
-    def _choose_groups(self) -> list[Slot]:
-        if self.mixer.batch is not None:  # several generation batches in one policy update
-            self._close_step()
-        self._keep_owners()
-        self._next_uid = self.num_rollouts // self.schedule.group_size
-        batch, spare = self.mixer.new_batch(), []
-        while request := batch.ask():
-            groups, spare = take(spare, request)
-            missing = Counter(request)
-            missing.subtract(group.task for group in groups)
-            missing = {task: n for task, n in missing.items() if n}
-            if missing:
-                new, beyond = take(self._run_round(missing), missing)
-                groups += new
-                spare += beyond
-            groups = in_order(groups, plan_round(request, 1))  # whatever the number of processes is
-            remember_groups(
-                self.streams, groups, informative_filter(self.mixer.sampler.group_filter)
-            )
-            batch.tell(groups)
-        for group in spare:  # one process alone would not have drawn them yet
-            assert group.draw is not None
-            self.streams[group.task].put_back([group.draw])
-        self._record_surplus(batch)
-        slots = training_slots(batch, self.mixer.batch_size, self._owners)
-        self._agree(
-            "the groups to train on",
-            groups=[[s.group.task, s.group.uid, s.owner, s.trains] for s in slots],
+    # ---- TRL's methods, in its order -----------------------------------------------------------
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        return RepeatedInOrder(len(eval_dataset), self.schedule.eval_group_size)
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Any,
+        attention_mask: Any,
+        logits_to_keep: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        # While collecting, most rows will not be trained on; an evaluation has no loss. With vLLM,
+        # TRL's metrics of an evaluation compare these numbers with vLLM's, so they must be real.
+        if self.replay.collects or (self.evaluation.is_running and not self.use_vllm):
+            return no_log_probs(input_ids, logits_to_keep)
+
+        given = (model, input_ids, attention_mask, logits_to_keep, *args)
+        with self.sharing.prefix(model, logits_to_keep, self.accelerator):
+            log_probs, *others = super()._get_per_token_logps_and_entropies(*given, **kwargs)
+
+        if self.use_vllm and self.vllm_importance_sampling_correction:
+            log_probs = self.banked.of_the_sampler(log_probs)
+        self.banked.fill(log_probs)
+        self.meter.record(given, kwargs, log_probs)
+        return (log_probs, *others)
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+
+        if self.model.training and self._buffered_inputs is not before:
+            targets = self.step.loss_targets()
+            figures = self.shares.settle(self._buffered_inputs, targets, self.accelerator)
+            self.step.figures |= figures
+        return inputs  # one of those buffered
+
+    def _calculate_rewards(
+        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
+    ) -> Any:
+        if self.replay.rewards is not None:
+            return self.replay.rewards
+
+        collects, schedule = self.replay.collects, self.schedule
+        size = schedule.group_size if collects else schedule.eval_group_size
+        first = self.accelerator.process_index * len(inputs)
+        self.scores.compute(
+            inputs, completions, self.environments, group_size=size, first=first, timed=collects
         )
-        self._num_discarded_rollouts += len(spare) * self.schedule.group_size
-        self._step_counts = {
-            "sampler/padded": sum(not slot.trains for slot in slots),
-            "sampler/discarded": len(spare),
-            **memory_metrics(self.streams),
-        }
-        return slots
+        # TRL reads the columns' names from the first row; ours differ from task to task.
+        bare = [{"prompt": row.get("prompt")} for row in inputs]
+        rewards = super()._calculate_rewards(bare, prompts, completions, completion_ids_list)
+        rewards = mark_unscored(rewards)
 
-    def _run_round(self, request: Mapping[str, int]) -> list[Group]:
-        """Roll out what is asked for; more, if it does not divide over the processes."""
-        names = plan_round(request, self.accelerator.num_processes)
-        draws = [(name, self.streams[name].draws(1)[0]) for name in names]
-        plan = [(name, draw.row) for name, draw in draws]
-        self._agree("the prompts to roll out", request=dict(request), prompts=plan)
-        # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by itself, and
-        # shared prompts are meant for models for which memory is no concern.
-        at_once = self.mixer.batch_size
-        if self.use_vllm or self.use_transformers_continuous_batching or self.shares_prompts:
-            at_once = len(plan)
-        groups = [
-            g for i in range(0, len(plan), at_once) for g in self.roll_out(plan[i : i + at_once])
-        ]
-        groups = [replace(group, draw=draw) for group, (_, draw) in zip(groups, draws, strict=True)]
-        # Of all processes' groups, so that all of them stop, if one does.
-        self.drop_limit.observe(
-            ((g.task, math.isnan(g.mean_reward)) for g in groups), self.scores.scorer.reason
-        )
-        return groups
+        self.replay.record_rewards(rewards, completions)  # leaves here if it collects
+        self.evaluation.add(inputs, rewards, self.accelerator)
+        return rewards
 
-    def _agree(self, what: str, **decision: Any) -> None:
-        # Before anything is done about it: better an error than processes that wait for each other for ever.
-        step, weights = self.mixer.step, self.mixer.weighting.weight_array()
-        check_agreement(self.accelerator, what, {"step": step, "weights": weights, **decision})
+    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self.sharing.on:
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
 
-    def _rolled_out(
-        self, groups: Sequence[Group], prompts: Sequence[Any], completions: Sequence[Any]
-    ) -> None:
-        if self._writer is not None:
-            self._writer.record(groups, prompts, completions)
+        model = self.accelerator.unwrap_model(self.model)
+        return self.sharing.generate(model, prompt_ids, self.generation_config), None
 
-    def _loss_targets(self) -> Mapping[str, float]:
-        batch = self.mixer.batch
-        quotas = None if batch is None else batch.quotas
-        return self.mixer.weights() if quotas is None else quotas
+    def _generate(self, prompts: Any) -> Any:
+        if self.replay.generation is not None:
+            return self.replay.generation
 
-    # ---- the end of a step ---------------------------------------------------------------------------------
-    def begin_training(self) -> None:
-        """Called by the callback."""
-        if not self.streams:
-            raise ConfigError(
-                "MultiTaskGRPOTrainer: no task has rows to train on; give at least one task train rows"
+        generation = super()._generate(prompts)
+        self.replay.record_generation(generation, prompts)
+        return generation
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        if not self.model.training:
+            return super()._generate_and_score_completions(inputs)
+
+        slots = self.step.choose_groups()
+        return self._replay(own_rows(slots, self.accelerator))
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        with self.meter.recording(inputs):  # before scaling: I_k is the paper's
+            inputs = self.shares.scaled(inputs)
+
+            with self.banked.ratios(inputs) as inputs:
+                return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        # TRL would compute a loss as well: one more pass for a number that says nothing of a task.
+        self._prepare_inputs(inputs)
+        return None, None, None
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        batch = BatchInUse(self._step, self._buffered_inputs)
+        folder = self._get_output_dir(trial)
+        with self.checkpoints.writing(folder, self.args, self.state, self.accelerator, batch):
+            super()._save_checkpoint(model, trial)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self._step, self._buffered_inputs = self.checkpoints.restore(
+                checkpoint, self.accelerator
             )
-        trl_setup.warn_about_shares(self.schedule)
 
-    def end_policy_update(self) -> None:
-        """Called by the callback after each optimizer step, before it is logged and saved."""
-        # One mapping per policy update, empty when nothing is measured: some rules move the weights once for each.
-        self._improvements.append({} if self.meter is None else self._measure_improvements())
-        if self._step % self.schedule.cycle == 0 and self.mixer.batch is not None:
-            self._close_step()
+    # ---- transformers' methods, in its order ---------------------------------------------------
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Accuracy on all test rows of all tasks, `num_generations_eval` samples each.
 
-    def _close_step(self) -> None:
-        if self._writer is not None and self.mixer.batch is not None:
-            self._writer.close_step(self.mixer.batch.groups)
-        self.mixer.update(self._improvements)
-        self._improvements = []
-        for name, value in (
-            self.mixer.metrics() | self._step_counts | self.scores.scorer.take_metrics()
-        ).items():
-            self._metrics["train"][name].append(value)
-        if (
-            self.on_mixer_step is not None
-            and self.mixer.report is not None
-            and self.is_world_process_zero()
-        ):
-            self.on_mixer_step(self.mixer.step, self.mixer.report)
+        Returns:
+            TRL's figures and those of `result_metrics`; `evaluation.results` has them as objects.
 
-    def write_log(self, logs: Mapping[str, Any]) -> None:
-        """Called by the callback when TRL logs training metrics."""
-        if self._writer is not None:
-            self._writer.write_metrics(self.state.global_step, self.num_rollouts, logs)
+        Raises:
+            ConfigError: A dataset was given, test rows are missing, or batches cut prompts apart.
+        """
+        check_evaluation(self.args, self.schedule, eval_dataset, self.eval_dataset)
+        return super().evaluate(None, ignore_keys, metric_key_prefix)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        output = super().evaluation_loop(*args, **kwargs)
-        if self._writer is not None:
-            samples = self.schedule.eval_group_size
-            self._writer.write_evaluation(
-                self.state.global_step, self.num_rollouts, self.evaluation, samples
-            )
+        with self.evaluation.running(self.accelerator):
+            output = super().evaluation_loop(*args, **kwargs)
+
+        for name, value in self.evaluation.metrics().items():
+            self._metrics["eval"][name].append(value)  # TRL's `log` puts "eval_" before it
+        self.step.write_evaluation(self.state.global_step, self.evaluation)
         return output
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        check_resume(resume_from_checkpoint, self.tasks)  # before anything of it is loaded
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    # ---- what a step needs, see `step.Engine` --------------------------------------------------
+    @property
+    def generates_whole_rounds(self) -> bool:
+        """Whether a round of any size may be generated at once."""
+        return self.use_vllm or self.use_transformers_continuous_batching or self.sharing.on
+
+    @property
+    def batch_is_used_up(self) -> bool:
+        """Whether the next forward pass takes a new generation batch."""
+        return self._step % self.schedule.cycle == 0
+
+    def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
+        """One group per (task, training row), in order, by TRL's own method."""
+        method = super()._generate_and_score_completions
+        observed = self.environment_factories is not None
+        rolled_out = self.replay.roll_out(plan, first_uid, method, self.accelerator, observed)
+        self._pending_extra_logs.clear()  # logged again on replay, for the rows that are trained on
+        return rolled_out
+
+    def _replay(self, rows: Sequence[RecordedRow]) -> Any:
+        """TRL's own method on rows that were rolled out."""
+        if self.log_completions:
+            self._pending_extra_logs["task"].extend(row.inputs[TASK_KEY] for row in rows)
+
+        with (
+            self.banked.recorded(rows) as recorded,
+            self.replay.playing(rows, self.accelerator),
+            environments_done(self),
+        ):
+            output = super()._generate_and_score_completions([row.inputs for row in rows])
+
+        mark_rows(output, rows, self.tasks.names, self.schedule.group_size)
+        return with_recorded(output, recorded)
+
+    def log_probs(self, rows: Sequence[RecordedRow]) -> list[torch.Tensor]:
+        """Those of the rows' completions under the current policy, tensors of shape (tokens,)."""
+        return completion_log_probs(rows, self)
+
+    def measure_improvements(self) -> dict[str, float]:
+        """I_k of the optimizer step just done; empty when it is not measured."""
+        return self.meter.measure(self._get_per_token_logps_and_entropies, self.accelerator.reduce)
+
+    def log_step(self, metrics: Mapping[str, float]) -> None:
+        """Hand a closed step's figures to TRL's log."""
+        for name, value in metrics.items():
+            self._metrics["train"][name].append(value)
+
+    # ---- resuming ------------------------------------------------------------------------------
+    def restore_finished(self, checkpoint: str | Path) -> None:
+        """Take up the counts of a run's last checkpoint; the model was loaded from it."""
+        self._step, self._buffered_inputs = self.checkpoints.restore(checkpoint, self.accelerator)
+        self.state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))

@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtgrpo.build import build_sampler, build_weighting
-from mtgrpo.config import RunConfig
+from mtgrpo import presets
+from mtgrpo.core.method import Method
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.sampler import RatioPreservingSampler
-from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.errors import ConfigError
 from mtgrpo.values import parse_dataclass
 
@@ -69,6 +67,30 @@ def read_settings(values: Any) -> VerlSettings:
     return settings
 
 
+def resolve_method(settings: VerlSettings) -> Method:
+    """The method these settings name, as a configuration of ``mtgrpo train`` would give it.
+
+    Raises:
+        ConfigError: An unknown name, or a value that cannot work.
+    """
+    stated = {
+        key: getattr(settings, key)
+        for key in ("task_reward", "observe")
+        if getattr(settings, key) is not None
+    }
+    try:
+        method = presets.get(
+            settings.preset,
+            variant=settings.variant,
+            setting=settings.setting,
+            weighting=settings.weighting,
+            sampler=settings.sampler,
+        )
+        return dataclasses.replace(method, **stated)
+    except ConfigError as error:
+        raise ConfigError(f"{WHERE}: {error}") from None
+
+
 def make_mixer(
     settings: VerlSettings, tasks: Sequence[str], *, batch_size: int, seed: int
 ) -> TaskMixer:
@@ -83,52 +105,31 @@ def make_mixer(
     Raises:
         ConfigError: A value that cannot work, or a weighting that verl cannot feed.
     """
-    ours = {field.name for field in dataclasses.fields(VerlSettings)}
-    theirs = {field.name for field in dataclasses.fields(RunConfig)}
-    shared = {name: getattr(settings, name) for name in ours & theirs}
-
-    try:
-        run = RunConfig(tasks=(), batch_size=batch_size, **shared).resolved()
-        weighting = build_weighting(run.weighting)
-        sampler = build_sampler(run.sampler)
-    except ConfigError as error:
-        raise ConfigError(f"{WHERE}: {error}") from None
-
-    _check_supported(weighting, sampler)
-    _say_what_is_missing(run)
-
-    assert run.task_reward is not None  # both are filled in by resolved()
-    assert run.observe is not None
-    return TaskMixer(
-        tasks,
-        batch_size=batch_size,
-        weighting=weighting,
-        sampler=sampler,
-        task_reward=run.task_reward,
-        observe=run.observe,
-        seed=seed,
-    )
+    method = resolve_method(settings)
+    _check_supported(method)
+    _say_what_is_missing(method)
+    return method.make_mixer(tasks, batch_size=batch_size, seed=seed)
 
 
-def _check_supported(weighting: TaskWeighting, sampler: RatioPreservingSampler) -> None:
-    if weighting.uses_improvements:
+def _check_supported(method: Method) -> None:
+    if method.weighting.uses_improvements:
         raise ConfigError(
             f"{WHERE}: the weighting wants improvements measured by one more forward pass per "
             "policy update, for which verl has no place; set weighting: {improvement: rewards}"
         )
-    if staleness := sampler.bank.max_staleness:
+    if staleness := method.sampler.max_staleness:
         raise ConfigError(
             f"{WHERE}: the sampler's max_staleness={staleness} keeps surplus groups for later "
             "steps, for whose log-probabilities verl has no place; set sampler: {max_staleness: 0}"
         )
 
 
-def _say_what_is_missing(run: RunConfig) -> None:
-    missing = [name for name in ("loss_shares", "prompt_memory") if getattr(run, name)]
+def _say_what_is_missing(method: Method) -> None:
+    missing = [name for name in ("loss_shares", "prompt_memory") if getattr(method, name)]
     if missing:
         logger.warning(
             "%s: preset %r without %s, for which verl has no place",
             WHERE,
-            run.preset,
+            method.name,
             " and ".join(missing),
         )

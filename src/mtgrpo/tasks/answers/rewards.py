@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from mtgrpo.tasks.answers.arithmetic import NotArithmetic, evaluate
 from mtgrpo.tasks.answers.boxed import last_boxed
 from mtgrpo.tasks.answers.latex import as_arithmetic, unwrap
+from mtgrpo.tasks.columns import answer_text, whole_number, whole_numbers
 from mtgrpo.tasks.scores import Score
 
 CORRECT = Score(1.0, 1.0)
@@ -25,12 +26,19 @@ def score_countdown(text: str, numbers: Sequence[int], target: int) -> Score:
 
     Args:
         text: The completion. LaTeX (``\times``, ``\div``, ``\frac{a}{b}``, ``$``) is understood.
-        numbers: The given numbers; one that is given twice must be used twice.
+        numbers: The given numbers; one that is given twice must be used twice. See
+            `mtgrpo.tasks.columns.whole_numbers` for what is a number.
         target: The value to reach, exactly. ``= target`` may follow the expression.
 
     Returns:
         `CORRECT`, `WRONG` or `NO_ANSWER`.
+
+    Raises:
+        TaskError: The target or a number is no whole number. The text never makes it raise.
     """
+    target = whole_number(target, "score_countdown: target")
+    numbers = whole_numbers(numbers, "score_countdown: numbers")
+
     answer = last_boxed(text)
     if answer is None:
         return NO_ANSWER
@@ -56,7 +64,12 @@ def score_exact(text: str, answer: str) -> Score:
 
     Returns:
         `CORRECT`, `WRONG` or `NO_ANSWER`.
+
+    Raises:
+        TaskError: The answer is neither a text nor a whole number.
     """
+    answer = answer_text(answer, "score_exact: answer")
+
     given = last_boxed(text)
     if given is None:
         return NO_ANSWER

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TypeAlias
 
 from mtgrpo.tasks.answers.boxed import box
+from mtgrpo.tasks.columns import whole_number, whole_numbers
 from mtgrpo.tasks.scores import Row
 
 MAX_SOLVED = 6
@@ -43,7 +44,10 @@ def countdown_oracle(row: Row) -> str:
     Raises:
         ValueError: The row has no solution.
     """
-    solution = solve_countdown(row["numbers"], row["target"])
+    numbers = whole_numbers(row["numbers"], "countdown: numbers")
+    target = whole_number(row["target"], "countdown: target")
+
+    solution = solve_countdown(numbers, target)
     if solution is None:
         raise ValueError(f"no expression over {row['numbers']!r} has the value {row['target']!r}")
     return box(solution)

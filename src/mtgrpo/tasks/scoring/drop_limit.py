@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, final
 
+from mtgrpo.core.types import TOLERANCE
 from mtgrpo.errors import RewardError, StateError
 from mtgrpo.tasks.policy import Scoring
 
@@ -13,9 +14,16 @@ WINDOW = 100
 """Number of a task's last groups over which the share of dropped ones is measured."""
 
 
+def most_dropped(rate: float, total: int) -> int:
+    """How many of `total` may be dropped at a `Scoring.max_dropped_rate`."""
+    return math.floor(rate * total + TOLERANCE)  # .29 * 100 is 28.999999999999996 and allows 29
+
+
 @final
 class DropLimit:
-    """Ends a run in which too many groups of a task cannot be scored. It is the same on every process of a run.
+    """Ends a run in which too many groups of a task cannot be scored.
+
+    It is the same on every process of a run.
 
     Args:
         policies: The scoring of each task; tasks whose first failure ends the run are not watched.
@@ -36,8 +44,8 @@ class DropLimit:
         """Count groups.
 
         Args:
-            outcomes: For each group its task, and whether it was dropped because it could not be scored; in the
-                order of generation.
+            outcomes: For each group its task, and whether it was dropped because it could not be
+                scored; in the order of generation.
             reason: Says for a task what went wrong last.
 
         Raises:
@@ -51,12 +59,12 @@ class DropLimit:
             last.append(int(dropped))
             del last[:-WINDOW]
 
-            if sum(last) > self._rates[name] * WINDOW:
+            allowed = most_dropped(self._rates[name], WINDOW)
+            if sum(last) > allowed:
                 raise RewardError(
-                    f"task {name!r}: {sum(last)} of its last {len(last)} groups could not be scored; "
-                    f"max_dropped_rate {self._rates[name]:g} allows "
-                    f"{math.floor(self._rates[name] * WINDOW)} of {WINDOW}; "
-                    f"fix the reward and resume; last: {reason(name)}"
+                    f"task {name!r}: {sum(last)} of its last {len(last)} groups could not be "
+                    f"scored; max_dropped_rate {self._rates[name]:g} allows {allowed} of {WINDOW}; "
+                    f"correct the reward and resume; last: {reason(name)}"
                 )
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How another process can have the same reward function: by where it is defined, never by its code or its bytes."""
+"""How another process gets a reward: by where it is defined, never by its code or its bytes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,40 @@ from mtgrpo.errors import TaskError
 from mtgrpo.tasks.imports import USER_MODULE, import_function
 from mtgrpo.tasks.scores import RewardFunction, each, label
 from mtgrpo.tasks.sources.reasoning_gym import HASH_DEPENDENT
+from mtgrpo.tasks.specs import build_task
 from mtgrpo.tasks.task import Task
 
 Recipe = dict[str, Any]
-"""What JSON can hold: ``{"function": path, "each": bool}``, or ``{"entry": configuration entry, "task": name}``."""
+"""What JSON can hold: ``{"function": path, "each": bool}``, or ``{"entry": ..., "task": name}``."""
 
 
 def reward_recipe(task: Task) -> Recipe:
     """How to get the reward of a task in another process.
 
     Raises:
-        TaskError: it can only be had here: it is a lambda, is nested in a function, or belongs to the script that runs.
+        TaskError: no other process can get it: it is a lambda, is nested in a function, or belongs
+            to the script that runs.
     """
-    for fn, wrapped in ((task.reward, False), (getattr(task.reward, "scores_one", None), True)):
-        path = None if fn is None else import_path(fn)
+    scores_one = getattr(task.reward, "scores_one", None)
+    for function, wrapped in ((task.reward, False), (scores_one, True)):
+        path = None if function is None else import_path(function)
         if path is not None:
             return {"function": path, "each": wrapped}
-    if task.origin is not None:
-        dataset = task.origin.get("reasoning_gym")
-        if dataset in HASH_DEPENDENT and os.environ.get("PYTHONHASHSEED", "random") == "random":
-            raise TaskError(
-                f"task {task.name!r}: reasoning-gym makes other rows of {dataset} in every process; start Python with "
-                "PYTHONHASHSEED=0, or leave out scoring.num_processes"
-            )
-        return {"entry": dict(task.origin), "task": task.name}
-    raise TaskError(
-        f"task {task.name!r}: scoring.num_processes is {task.scoring.num_processes}, but another process cannot import "
-        f"the reward function {label(task.reward)}; define it at the top of a module other than the script that runs"
-    )
+
+    if task.origin is None:
+        raise TaskError(
+            f"task {task.name!r}: scoring.num_processes is {task.scoring.num_processes}, but "
+            f"another process cannot import the reward function {label(task.reward)}; define it at "
+            "the top of a module other than the script that runs"
+        )
+
+    dataset = task.origin.get("reasoning_gym")
+    if dataset in HASH_DEPENDENT and os.environ.get("PYTHONHASHSEED", "random") == "random":
+        raise TaskError(
+            f"task {task.name!r}: reasoning-gym makes other rows of {dataset} in every process; "
+            "start Python with PYTHONHASHSEED=0, or leave out scoring.num_processes"
+        )
+    return {"entry": dict(task.origin), "task": task.name}
 
 
 def reward_from_recipe(recipe: Recipe, name: str) -> RewardFunction:
@@ -49,27 +55,29 @@ def reward_from_recipe(recipe: Recipe, name: str) -> RewardFunction:
     if "function" in recipe:
         function = import_function(recipe["function"], f"task {name!r}, reward")
         return each(function) if recipe["each"] else function
-    from mtgrpo.tasks.specs import build_task  # imports this package
 
-    return next(
-        task.reward
-        for task in build_task(recipe["entry"], f"task {name!r}")
-        if task.name == recipe["task"]
-    )
+    for task in build_task(recipe["entry"], f"task {name!r}"):
+        if task.name == recipe["task"]:
+            return task.reward
+    raise TaskError(f"task {name!r}: its configuration entry no longer makes it")
 
 
 def import_path(fn: object) -> str | None:
-    """``"module:function"`` or ``"file.py:function"`` that leads back to exactly this function; None without one."""
+    """The path that leads back to exactly this function, or None without one.
+
+    It is ``"module:function"``, or ``"file.py:function"`` for a module that was loaded from a file.
+    """
     module_name, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", None)
     if not isinstance(module_name, str) or not isinstance(name, str) or module_name == "__main__":
         return None
+
     module = sys.modules.get(module_name)
-    found: object = module
+    member: object = module
     for part in name.split("."):
-        found = getattr(found, part, None)
-    if found is not fn:
+        member = getattr(member, part, None)
+    if member is not fn:
         return None
-    place = (
-        getattr(module, "__file__", None) if module_name.startswith(USER_MODULE) else module_name
-    )
-    return f"{place}:{name}"
+
+    if module_name.startswith(USER_MODULE):
+        return f"{getattr(module, '__file__', None)}:{name}"
+    return f"{module_name}:{name}"

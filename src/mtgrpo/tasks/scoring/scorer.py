@@ -111,7 +111,7 @@ class Scorer:
     def _score_here(
         self, name: str, items: Sequence[Item], groups: Sequence[list[int]], scores: list[Score]
     ) -> None:
-        """Score a task's groups in this process, all in one call, and write the scores to their places."""
+        """Score a task's groups in this process, all in one call, into their places in `scores`."""
         task = self._tasks[name]
 
         def score(places: Sequence[int]) -> None:
@@ -157,7 +157,10 @@ class Scorer:
         return self._reasons.get(name, "see what the other processes say")
 
     def take_metrics(self) -> dict[str, float]:
-        """Seconds in each task's reward since the last time: in all, and the 95th percentile of the calls."""
+        """Seconds in each task's reward since the last time.
+
+        The total, and the 95th percentile of the calls.
+        """
         metrics: dict[str, float] = {}
         for name, values in self._seconds.items():
             values.sort()

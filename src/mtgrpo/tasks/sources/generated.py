@@ -38,6 +38,7 @@ class GeneratedRows(Sequence[Row]):
     def __getitem__(self, index: int | slice) -> Row | list[Row]:
         if isinstance(index, slice):
             return [self._make(i) for i in range(*index.indices(self._length))]
+
         if not -self._length <= index < self._length:
             raise IndexError(f"row {index} of {self._length}")
         return self._make(index % self._length)
@@ -48,26 +49,33 @@ class GeneratedRows(Sequence[Row]):
 
 @final
 class Cached(Generic[T]):
-    """A function of an index that remembers its last used results."""
+    """A function of an index that remembers its last used results.
 
-    __slots__ = ("_fn", "_kept", "_size")
+    Args:
+        fn: The function.
+        size: Number of results that are remembered.
+    """
+
+    __slots__ = ("_fn", "_results", "_size")
 
     def __init__(self, fn: Callable[[int], T], size: int) -> None:
-        self._fn, self._size = fn, size
-        self._kept: OrderedDict[int, T] = OrderedDict()
+        self._fn = fn
+        self._size = size
+        self._results: OrderedDict[int, T] = OrderedDict()
 
     def __call__(self, index: int) -> T:
-        if index in self._kept:
-            self._kept.move_to_end(index)
-            return self._kept[index]
-        result = self._kept[index] = self._fn(index)
-        if len(self._kept) > self._size:
-            self._kept.popitem(last=False)
+        if index in self._results:
+            self._results.move_to_end(index)
+            return self._results[index]
+
+        result = self._results[index] = self._fn(index)
+        if len(self._results) > self._size:
+            self._results.popitem(last=False)
         return result
 
 
 def check_count(where: str, count: object) -> int:
-    """`count` when it is a whole number from 0 on.
+    """`count`, if it is a whole number from 0 on.
 
     Raises:
         TaskError: it is not.

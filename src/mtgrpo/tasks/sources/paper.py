@@ -1,4 +1,4 @@
-"""The tasks of the Multi-Task GRPO paper (arXiv 2602.05547): three reasoning-gym families at several levels."""
+"""The tasks of the Multi-Task GRPO paper (arXiv 2602.05547): three reasoning-gym families."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ def paper_task(
 ) -> Task:
     """One task of the paper, called ``"<family>-<level>"``.
 
-    Prompt, rewards (1.0 right, 0.1 wrong but boxed, 0.0 otherwise) and parameters are the paper's; the rows are drawn
-    anew, and the answers are read by `mtgrpo.tasks.answers.rewards`, which is stricter and more lenient where that is right.
+    Prompt, rewards (1.0 right, 0.1 wrong but boxed, 0.0 otherwise) and parameters are the
+    paper's; the rows are drawn anew, and the answers are read by `mtgrpo.tasks.answers.rewards`,
+    which is stricter and more lenient where that is right.
 
     Args:
         family: ``"countdown"``, ``"zebra"`` or ``"arc"``.
         level: One of `LEVELS`.
         name: Another name for the task.
         seed: Chooses the rows, from 0 on.
-        num_train: Rows to train on; 10,000 by default, and none at the level that is only tested on.
-        num_test: Rows to test on.
+        num_train: Number of rows to train on; 10,000 by default, and none at the level that is
+            only tested on.
+        num_test: Number of rows to test on.
 
     Raises:
         TaskError: family, level or a number is not allowed.
@@ -51,24 +53,28 @@ def paper_task(
         raise TaskError(unknown(where, "family", family, FAMILIES))
     if level not in LEVELS:
         raise TaskError(unknown(where, "level", level, LEVELS))
-    made, size = FAMILIES[family], LEVELS.index(level)
+
+    recipe = FAMILIES[family]
+    step = LEVELS.index(level)
     if num_train is None:
         num_train = 0 if level == "very_hard" else NUM_TRAIN
 
     def row_of(entry: Mapping[str, Any], index: int) -> Row:
-        question, columns = made.row_of(entry)
+        question, columns = recipe.row_of(entry)
         return {"prompt": PAPER_TEMPLATE.replace("{question}", question), **columns}
 
-    source = Source(made.dataset, seed, num_train, num_test, row_of, made.parameters(size + 3))
+    parameters = recipe.parameters(step + 3)
+    source = Source(recipe.dataset, seed, num_train, num_test, row_of, parameters)
+
     return Task(
         name=name if name is not None else f"{family}-{level}",
         train=source.train,
         test=source.test,
-        reward=made.reward,
-        floor=made.floors[size],
+        reward=recipe.reward,
+        floor=recipe.floors[step],
         family=family,
         level=level,
-        oracle=made.oracle,
+        oracle=recipe.oracle,
     )
 
 
@@ -80,29 +86,35 @@ def paper_tasks(
     num_train: int | None = None,
     num_test: int = NUM_TEST,
 ) -> list[Task]:
-    """The tasks of several levels and families: the paper's nine by default, its three with ``["medium"]``.
+    """The tasks of several levels and families.
+
+    By default these are the paper's nine; with ``["medium"]`` its three.
 
     Args:
-        levels: Which levels.
-        families: Which families.
-        seed: As for `paper_task`, for every task.
-        num_train: As for `paper_task`, for every task.
-        num_test: As for `paper_task`, for every task.
+        levels: Levels, in order.
+        families: Families, in the order of the tasks within a level.
+        seed: Chooses the rows of every task.
+        num_train: Number of rows to train on, of each task; see `paper_task`.
+        num_test: Number of rows to test on, of each task.
+
+    Raises:
+        TaskError: a family, a level or a number is not allowed.
+        MissingExtra: reasoning-gym is not installed.
     """
     for argument, value in (("levels", levels), ("families", families)):
         if isinstance(value, str):
             raise TaskError(
                 f"paper_tasks: {argument} is the text {value!r}; a list is needed: [{value!r}]"
             )
-    return [
-        paper_task(family, level, seed=seed, num_train=num_train, num_test=num_test)
-        for level in levels
-        for family in families
-    ]
+
+    def task(family: str, level: str) -> Task:
+        return paper_task(family, level, seed=seed, num_train=num_train, num_test=num_test)
+
+    return [task(family, level) for level in levels for family in families]
 
 
 def countdown_reward(text: str, row: Row) -> Score:
-    """`score_countdown` for a row with the columns ``numbers`` (list of int) and ``target`` (int)."""
+    """`score_countdown` for a row with the columns ``numbers`` and ``target``."""
     return score_countdown(text, row["numbers"], row["target"])
 
 
@@ -117,13 +129,20 @@ def exact_oracle(row: Row) -> str:
 
 
 class _Family(NamedTuple):
+    """How to make the tasks of a family.
+
+    Attributes:
+        dataset: reasoning-gym's name.
+        parameters: The dataset's parameters for a size, from 3 (easy) to 6 (very hard).
+        row_of: Question and columns of an entry.
+        reward: Scores completions.
+        oracle: Gives a right completion of a row.
+        floors: Accuracy of a guess at each level.
+    """
+
     dataset: str
-    parameters: Callable[
-        [int], dict[str, Any]
-    ]  # of the size: 3 at the easy level, 6 at the very hard one
-    row_of: Callable[
-        [Mapping[str, Any]], tuple[str, dict[str, Any]]
-    ]  # question and columns of an entry
+    parameters: Callable[[int], dict[str, Any]]
+    row_of: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]]
     reward: RewardFunction
     oracle: Callable[[Row], str]
     floors: tuple[float, float, float, float]
@@ -145,15 +164,15 @@ def _arc_parameters(size: int) -> dict[str, Any]:
 def _countdown_row(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     numbers, target = list(entry["metadata"]["numbers"]), entry["metadata"]["target"]
     question = (
-        f"Using the numbers {numbers}, create an equation that equals {target}. You can only use basic arithmetic "
-        "operations (+, -, *, /) and each number should be used exactly once. Return the final answer in \\boxed{}, "
-        "for example \\boxed{(1 + 2) / 3}."
+        f"Using the numbers {numbers}, create an equation that equals {target}. "
+        "You can only use basic arithmetic operations (+, -, *, /) and each number should be used "
+        "exactly once. Return the final answer in \\boxed{}, for example \\boxed{(1 + 2) / 3}."
     )
     return question, {"numbers": numbers, "target": target}
 
 
 def _zebra_row(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    # "put in in" is the paper's own spelling: the prompts are kept as they were.
+    # "put in in" is the paper's own spelling, and the prompts are kept as they were.
     wanted = "final answer and put in in \\boxed{}, for example: \\boxed{Alice}."
     return _reworded(entry, "final answer.", wanted)
 
@@ -165,15 +184,17 @@ def _arc_row(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return _reworded(entry, "final answer should be just the test output grid itself.", wanted)
 
 
-def _reworded(entry: Mapping[str, Any], found: str, wanted: str) -> tuple[str, dict[str, Any]]:
+def _reworded(entry: Mapping[str, Any], original: str, wanted: str) -> tuple[str, dict[str, Any]]:
     question: str = entry["question"]
-    if question.count(found) != 1:
+    if question.count(original) != 1:
         raise TaskError(
-            f"paper task: reasoning-gym's question no longer says {found!r}; this release of reasoning-gym does not "
-            "fit; install reasoning-gym==0.1.25"
+            f"paper task: reasoning-gym's question no longer says {original!r}; this release of "
+            "reasoning-gym does not fit; install reasoning-gym==0.1.25"
         )
+
     # Newer releases of reasoning-gym end Zebra's question in two question marks.
-    return question.replace(found, wanted).replace("?? ", "? "), {"answer": entry["answer"]}
+    question = question.replace(original, wanted).replace("?? ", "? ")
+    return question, {"answer": entry["answer"]}
 
 
 _EXACT = each(exact_reward)
@@ -204,4 +225,4 @@ FAMILIES: dict[str, _Family] = {
         floors=(0.085, 0.025, 0.02, 0.02),
     ),
 }
-"""The paper's families; floors are the accuracy of naming anyone (zebra) and of copying the input (arc)."""
+"""The paper's families. A guess names anyone (zebra), or copies the input (arc)."""

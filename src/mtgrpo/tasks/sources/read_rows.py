@@ -21,28 +21,17 @@ def read_rows(source: RowSource, where: str) -> list[dict[str, Any]]:
         where: Begins error messages.
 
     Raises:
-        TaskError: the file is missing or unreadable, a line is no JSON object, or there are no rows.
-        MissingExtra: a Parquet file, and pyarrow is not installed.
+        TaskError: the file is missing or unreadable, a line is no JSON object, or there are no
+            rows.
+        MissingExtra: it is a Parquet file, and pyarrow is not installed.
     """
     if isinstance(source, (str, Path)):
         path = Path(source)
-        if not path.is_file():
-            missing = "a directory" if path.is_dir() else "no such file"
-            raise TaskError(f"{where}: {path}: {missing}; a .jsonl or .parquet file is needed")
-        reader = {".jsonl": _read_jsonl, ".parquet": _read_parquet}.get(path.suffix)
-        if reader is None:
-            hint = (
-                "; write one JSON object a line into a .jsonl file"
-                if path.suffix == ".json"
-                else ""
-            )
-            raise TaskError(
-                f"{where}: {path}: unknown file type; .jsonl and .parquet can be read{hint}"
-            )
-        rows = reader(path, where)
+        rows = _read_file(path, where)
         where = f"{where}: {path}"
     else:
         rows = _from_iterable(source, where)
+
     if not rows:
         raise TaskError(f"{where}: no rows; at least one is needed")
     return rows
@@ -51,12 +40,31 @@ def read_rows(source: RowSource, where: str) -> list[dict[str, Any]]:
 def require_column(rows: Sequence[Mapping[str, Any]], column: str, where: str) -> None:
     """Raise `TaskError` when a row lacks the column."""
     for i, row in enumerate(rows):
-        if column not in row:
-            names = [str(name) for name in row]
-            raise TaskError(
-                f"{where}: row {i} has no column {column!r}{did_you_mean(column, names)}; columns there are: "
-                f"{', '.join(names) or 'none'}"
-            )
+        if column in row:
+            continue
+
+        names = [str(name) for name in row]
+        hint = did_you_mean(column, names)
+        raise TaskError(
+            f"{where}: row {i} has no column {column!r}{hint}; columns there are: "
+            f"{', '.join(names) or 'none'}"
+        )
+
+
+def _read_file(path: Path, where: str) -> list[dict[str, Any]]:
+    if not path.is_file():
+        missing = "a directory" if path.is_dir() else "no such file"
+        raise TaskError(f"{where}: {path}: {missing}; a .jsonl or .parquet file is needed")
+
+    if path.suffix == ".jsonl":
+        return _read_jsonl(path, where)
+    if path.suffix == ".parquet":
+        return _read_parquet(path, where)
+
+    hint = ""
+    if path.suffix == ".json":
+        hint = "; write one JSON object a line into a .jsonl file"
+    raise TaskError(f"{where}: {path}: unknown file type; .jsonl and .parquet can be read{hint}")
 
 
 def _read_jsonl(path: Path, where: str) -> list[dict[str, Any]]:
@@ -64,20 +72,22 @@ def _read_jsonl(path: Path, where: str) -> list[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    row: Any = json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    raise TaskError(f"{where}: {path}:{number}: no JSON: {error}") from error
-                if not isinstance(row, dict):
-                    raise TaskError(
-                        f"{where}: {path}:{number}: found {type(row).__name__}; one JSON object a line is needed"
-                    )
-                rows.append(cast("dict[str, Any]", row))
+                if line.strip():
+                    rows.append(_parse_line(line, f"{where}: {path}:{number}"))
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{where}: {path}: cannot be read: {error}") from error
     return rows
+
+
+def _parse_line(line: str, where: str) -> dict[str, Any]:
+    try:
+        row: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"{where}: no JSON: {error}") from error
+
+    if not isinstance(row, dict):
+        raise TaskError(f"{where}: found {type(row).__name__}; one JSON object a line is needed")
+    return cast("dict[str, Any]", row)
 
 
 def _read_parquet(path: Path, where: str) -> list[dict[str, Any]]:
@@ -91,12 +101,12 @@ def _read_parquet(path: Path, where: str) -> list[dict[str, Any]]:
 
 def _from_iterable(source: Any, where: str) -> list[dict[str, Any]]:
     if isinstance(source, Mapping):
+        kind = type(cast("object", source)).__name__
         splits = ", ".join(str(key) for key in cast("Mapping[object, object]", source))
-        raise TaskError(
-            f"{where}: found a {type(cast('object', source)).__name__} of {splits}; choose one split"
-        )
+        raise TaskError(f"{where}: found a {kind} of {splits}; choose one split")
     if not isinstance(source, Iterable):
         raise TaskError(f"{where}: found a {type(source).__name__}; a path or rows are needed")
+
     rows: list[dict[str, Any]] = []
     for i, row in enumerate(cast("Iterable[Any]", source)):
         if not isinstance(row, Mapping):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 from mtgrpo.errors import TaskError
@@ -22,7 +22,8 @@ def rows_task(
     test: RowSource | None = None,
     test_fraction: float = 0.0,
     prompt: str = "prompt",
-    correct_at: float = 1.0,
+    correct_at: float | None = None,
+    reward_range: tuple[float, float] | None = None,
     floor: float = 0.0,
     family: str | None = None,
     level: str | None = None,
@@ -32,13 +33,16 @@ def rows_task(
     Args:
         name: The task's name.
         train: A ``.jsonl`` or ``.parquet`` file, a list of mappings, or a Hugging Face `Dataset`.
-        reward: A reward function, or where one is: ``"module:function"`` or ``"file.py:function"``. It gets the rows'
-            other columns as keyword arguments.
-        test: Rows to test on, as `train`.
-        test_fraction: Instead of `test`, the share of `train` to test on, in [0, 1). Which rows is decided by a hash
-            of the prompt, so that equal prompts stay together and added rows move no other.
+        reward: A reward function, or where one is: ``"module:function"`` or
+            ``"file.py:function"``. It gets the rows' other columns as keyword arguments.
+        test: Rows to test on, in any of the forms of `train`.
+        test_fraction: Instead of `test`, the share of `train` to test on, in [0, 1). A hash of
+            the prompt decides which rows, so that equal prompts stay together and added rows
+            move no other.
         prompt: The column with the prompt: texts, or lists of chat messages.
-        correct_at: A completion is correct from this reward on.
+        correct_at: A completion is correct from this reward on; left out, the task is graded,
+            unless the reward returns `Score` objects. See `Task`.
+        reward_range: Lowest and highest reward of a graded task.
         floor: Accuracy of a guess.
         family: Group of tasks in reports.
         level: Difficulty in reports.
@@ -48,33 +52,35 @@ def rows_task(
     """
     check_name(name)
     where = f"task {name!r}"
+
     if test is not None and test_fraction:
         raise TaskError(f"{where}: test and test_fraction are both given; give one")
     if not 0.0 <= test_fraction < 1.0:
         raise TaskError(f"{where}: test_fraction is {test_fraction!r}; a share in [0, 1) is needed")
-    rows = prepare_rows(read_rows(train, f"{where}, train"), prompt, f"{where}, train")
-    tested: Sequence[Mapping[str, Any]] = []
+
+    train_rows = prepare_rows(read_rows(train, f"{where}, train"), prompt, f"{where}, train")
+
+    test_rows: list[dict[str, Any]] = []
     if test is not None:
-        tested = prepare_rows(read_rows(test, f"{where}, test"), prompt, f"{where}, test")
+        test_rows = prepare_rows(read_rows(test, f"{where}, test"), prompt, f"{where}, test")
     elif test_fraction:
-        kept = [row for row in rows if _share(row["prompt"]) >= test_fraction]
-        tested = [row for row in rows if _share(row["prompt"]) < test_fraction]
-        rows = kept
-        if not rows or not tested:
-            raise TaskError(
-                f"{where}: test_fraction {test_fraction} leaves {len(rows)} rows to train on and {len(tested)} to "
-                "test on; both need some; change it or give test"
-            )
+        train_rows, test_rows = _split(train_rows, test_fraction, where)
+
+    if isinstance(reward, str):
+        reward = import_function(reward, f"{where}, reward")
+
     task = Task(
         name=name,
-        train=rows,
-        test=tested,
-        reward=import_function(reward, f"{where}, reward") if isinstance(reward, str) else reward,
+        train=train_rows,
+        test=test_rows,
+        reward=reward,
         correct_at=correct_at,
+        reward_range=reward_range,
         floor=floor,
         family=family,
         level=level,
     )
+
     TaskSet(task).check_disjoint()
     return task
 
@@ -86,28 +92,52 @@ def prepare_rows(rows: list[dict[str, Any]], prompt: str, where: str) -> list[di
         TaskError: a row lacks the column, or its prompt is empty or neither a text nor messages.
     """
     require_column(rows, prompt, where)
+
     prepared: list[dict[str, Any]] = []
     for i, row in enumerate(rows):
-        value: Any = row[prompt]
-        if not isinstance(value, (str, list)) or not value:
-            found = f"a {type(cast('object', value)).__name__}" if value else f"empty: {value!r}"
-            raise TaskError(
-                f"{where}: row {i}, column {prompt!r}: the prompt is {found}; a text or a list of chat messages is "
-                "needed"
-            )
-        if isinstance(value, list):
-            for message in cast("list[Any]", value):
-                if not isinstance(message, Mapping) or "role" not in message:
-                    raise TaskError(
-                        f"{where}: row {i}, column {prompt!r}: a message without role; messages need role and content"
-                    )
-        prepared.append(
-            {"prompt": value, **{k: v for k, v in row.items() if k not in (prompt, "prompt")}}
-        )
+        _check_prompt(row[prompt], f"{where}: row {i}, column {prompt!r}")
+        columns = {name: value for name, value in row.items() if name not in (prompt, "prompt")}
+        prepared.append({"prompt": row[prompt], **columns})
     return prepared
 
 
-def _share(prompt: Any) -> float:
+def _check_prompt(prompt: Any, where: str) -> None:
+    if not isinstance(prompt, (str, list)) or not prompt:
+        kind = type(cast("object", prompt)).__name__
+        given = f"a {kind}" if prompt else f"empty: {prompt!r}"
+        raise TaskError(
+            f"{where}: the prompt is {given}; a text or a list of chat messages is needed"
+        )
+    if isinstance(prompt, str):
+        return
+
+    for message in cast("list[Any]", prompt):
+        if not isinstance(message, Mapping) or "role" not in message:
+            raise TaskError(f"{where}: a message without role; messages need role and content")
+
+
+def _split(
+    rows: list[dict[str, Any]], test_fraction: float, where: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows to train on and rows to test on."""
+    train: list[dict[str, Any]] = []
+    test: list[dict[str, Any]] = []
+
+    for row in rows:
+        split = test if _place(row["prompt"]) < test_fraction else train
+        split.append(row)
+
+    if not train or not test:
+        raise TaskError(
+            f"{where}: test_fraction {test_fraction} leaves {len(train)} rows to train on and "
+            f"{len(test)} to test on; both need some; change it or give test"
+        )
+
+    return train, test
+
+
+def _place(prompt: Any) -> float:
     """A number in [0, 1) that depends on the prompt alone."""
-    digest = hashlib.sha256(prompt_key(prompt).encode("utf-8", "surrogatepass")).digest()
+    text = prompt_key(prompt)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

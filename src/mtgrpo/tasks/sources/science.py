@@ -13,6 +13,8 @@ from mtgrpo.errors import TaskError, require
 from mtgrpo.tasks.answers.boxed import last_boxed
 from mtgrpo.tasks.answers.latex import unwrap
 from mtgrpo.tasks.answers.math_equal import math_equal
+from mtgrpo.tasks.columns import answer_text
+from mtgrpo.tasks.scores import Completion, completion_text
 from mtgrpo.tasks.sources.hub import load_split
 from mtgrpo.tasks.sources.reasoning_gym import PAPER_TEMPLATE
 from mtgrpo.tasks.sources.rows import rows_task
@@ -57,21 +59,27 @@ def math_task(
     def rendered(rows: Any) -> list[dict[str, Any]]:
         columns = _columns(name, rows, ("problem", "answer"))
         return [
-            {"prompt": _prompt(_MATH.format(problem=problem)), "answer": answer}
+            {
+                "prompt": _prompt(_MATH.format(problem=problem)),
+                "answer": answer_text(answer, f"task {name!r}: answer"),
+            }
             for problem, answer in columns
         ]
 
     train_rows, test_rows = map(rendered, splits)
-    return rows_task(name, train_rows, test=test_rows, reward=math_reward, family="math")
+    return rows_task(
+        name, train_rows, test=test_rows, reward=math_reward, correct_at=1.0, family="math"
+    )
 
 
 def math_reward(
-    completions: Sequence[str], answer: Sequence[str], **columns: object
+    completions: Sequence[Completion], answer: Sequence[str], **columns: object
 ) -> list[float]:
     """1 for a boxed answer that equals the reference, 0.1 for another boxed one, 0 otherwise."""
 
-    def score(completion: str, reference: str) -> float:
-        given = last_boxed(completion, MAX_MATH_ANSWER)
+    def score(completion: Completion, reference: str) -> float:
+        reference = answer_text(reference, "math_reward: answer")
+        given = last_boxed(completion_text(completion), MAX_MATH_ANSWER)
         if given is None:
             return 0.0
 
@@ -131,18 +139,19 @@ def sciknoweval_task(
         rendered,
         test_fraction=test_fraction,
         reward=choice_reward,
+        correct_at=1.0,
         floor=0.25,
         family="sciknoweval",
     )
 
 
 def choice_reward(
-    completions: Sequence[str], answer: Sequence[str], **columns: object
+    completions: Sequence[Completion], answer: Sequence[str], **columns: object
 ) -> list[float]:
     """1 for the letter of the right choice in a box, 0.1 for anything else in a box, 0 otherwise."""
 
-    def score(completion: str, letter: str) -> float:
-        given = last_boxed(completion)
+    def score(completion: Completion, letter: str) -> float:
+        given = last_boxed(completion_text(completion))
         if given is None:
             return 0.0
 

@@ -1,1 +1,1 @@
-"""The nine tasks of the embedded model: three families at three levels, in a compact writing."""
+"""The nine tasks of the embedded model: three families at three levels, compactly written."""

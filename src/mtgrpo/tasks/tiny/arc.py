@@ -1,7 +1,7 @@
 r"""ARC-1D, compact: see what one example does to a row of colours, do it to another row.
 
-``arc:..rr.>...rr;g....>?`` is answered by ``\boxed{.g...}``. One example shows the rule; a problem is only drawn when
-every rule of `RULES` that explains the example gives the same answer.
+``arc:..rr.>...rr;g....>?`` is answered by ``\boxed{.g...}``. One example shows the rule; a problem
+is only drawn when every rule of `RULES` that explains the example gives the same answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FLOORS = {"easy": 0.0, "medium": 0.0, "hard": 0.0}
 
 
 def shift(row: str, by: int) -> str:
-    """Everything moves right by so many cells (left when negative), in a circle."""
+    """Everything moves right by this many cells (left when negative), in a circle."""
     return row[-by:] + row[:-by]
 
 
@@ -40,6 +40,7 @@ def fill(row: str) -> str:
     """The gap between the first and the last coloured cell takes the colour on its left."""
     first, last = _ends(row)
     cells = list(row)
+
     for i in range(first, last):
         if cells[i] == EMPTY:
             cells[i] = cells[i - 1]
@@ -71,7 +72,7 @@ def swap(row: str, pair: str) -> str:
 
 
 def _ends(row: str) -> tuple[int, int]:
-    """Where the first and the last coloured cell are; an empty row has none."""
+    """Positions of the first and the last coloured cell; -1 and -1 for an empty row."""
     coloured = [i for i, cell in enumerate(row) if cell != EMPTY]
     return (coloured[0], coloured[-1]) if coloured else (-1, -1)
 
@@ -89,11 +90,14 @@ def _rules() -> dict[str, Callable[[str], str]]:
         "hollow": hollow,
         "denoise": denoise,
     }
+
     for colour in COLOURS:
         rules[f"recolour-{colour}"] = lambda row, colour=colour: recolour(row, colour)
+
     for i, first in enumerate(COLOURS):
         for second in COLOURS[i + 1 :]:
-            rules[f"swap-{first}{second}"] = lambda row, pair=first + second: swap(row, pair)
+            pair = first + second
+            rules[f"swap-{pair}"] = lambda row, pair=pair: swap(row, pair)
     return rules
 
 
@@ -104,17 +108,21 @@ _OF_KIND = {kind: tuple(name for name in RULES if name.startswith(kind)) for kin
 
 
 def make(level: str, rng: random.Random) -> Problem:
-    """Draw a problem: a kind of rule, a rule, then rows until one example tells the rule apart from the others."""
+    """Draw a problem: a kind of rule, a rule, then rows that tell it from all the others."""
     length = LENGTHS[level]
     kind = rng.choice(KINDS)
     rule = RULES[rng.choice(_OF_KIND[kind])]
+
     while True:
         shown, asked = _row(length, rng), _row(length, rng)
         seen, answer = rule(shown), rule(asked)
         if seen == shown or answer == asked or shown == asked:
             continue
-        if all(other(asked) == answer for other in RULES.values() if other(shown) == seen):
+
+        explanations = [other for other in RULES.values() if other(shown) == seen]
+        if all(other(asked) == answer for other in explanations):
             break
+
     return Problem(
         prompt=f"arc:{shown}>{seen};{asked}>?",
         answer=answer,
@@ -130,6 +138,7 @@ def _row(length: int, rng: random.Random) -> str:
         size = rng.choice((1, 1, 2, 2, 3, 4))
         start = rng.randrange(length)
         colour = rng.choice(COLOURS)
+
         for i in range(start, min(start + size, length)):
             cells[i] = colour
     return "".join(cells)

@@ -39,7 +39,7 @@ def problem(family: str, level: str, split: str, seed: int, index: int) -> Probl
 
 
 def make_row(family: str, level: str, split: str, seed: int, index: int) -> Row:
-    """The problem with this number as a row: ``prompt``, ``answer``, countdown's also ``numbers`` and ``target``."""
+    """The problem with this number as a row of a task; see `tiny_task` for its columns."""
     made = problem(family, level, split, seed, index)
     row: dict[str, object] = {"prompt": made.prompt, "answer": made.answer}
     if made.numbers:
@@ -74,8 +74,7 @@ def tiny_task(
         family: countdown, zebra or arc.
         level: easy, medium or hard.
         num_train: Number of rows to train on, each made when it is first looked at.
-        num_test: Number of rows to evaluate on. No problem is ever in both splits, whatever the
-            seed.
+        num_test: Number of rows to evaluate on. No problem is in both splits, for any seed.
         seed: Names the data set.
 
     Returns:
@@ -126,10 +125,7 @@ def tiny_tasks(
     """
     families = tuple(families)
 
-    tasks: list[Task] = []
-    for level in levels:
-        for family in families:
-            tasks.append(
-                tiny_task(family, level, num_train=num_train, num_test=num_test, seed=seed)
-            )
-    return tasks
+    def task(family: str, level: str) -> Task:
+        return tiny_task(family, level, num_train=num_train, num_test=num_test, seed=seed)
+
+    return [task(family, level) for level in levels for family in families]

@@ -1,8 +1,9 @@
 r"""What the three compact families share: a problem, its split, and how it is drawn.
 
-A problem is a function of (family, level, split, seed, index): each draw has a generator of its own, so rows can be
-made in any order and on any machine. Train and test are disjoint for every seed: a problem belongs to the split
-that a hash of its `key` says, and a draw is repeated until it is in the split asked for.
+A problem is a function of (family, level, split, seed, index): each draw has a generator of its
+own, so rows can be made in any order and on any machine. Train and test are disjoint for every
+seed: a hash of a problem's `key` decides which split it belongs to, and a draw is repeated until
+it is in the split asked for.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class Problem(NamedTuple):
     Attributes:
         prompt: The text the model sees.
         answer: A right answer, as it stands in ``\boxed{...}``.
-        key: What makes it this problem, whatever the order its parts are written in; decides the split.
+        key: What makes it this problem, in whatever order its parts are written; decides the
+            split.
         kind: What sort of problem it is; the recipe teaches some kinds better than others.
         numbers: The given numbers (countdown only).
         target: The number to reach (countdown only).
@@ -49,7 +51,7 @@ def draw(
 
     Args:
         make: Draws one problem from a generator.
-        name: Of the task, such as ``countdown-easy``.
+        name: The task's name, such as ``countdown-easy``.
         split: ``train`` or ``test``.
         seed: Names one of infinitely many data sets.
         index: The number of the row.
@@ -58,6 +60,7 @@ def draw(
         The same problem for the same arguments, in every process.
     """
     rng = random.Random(f"{name}/{split}/{seed}/{index}")
+
     while True:
         problem = make(rng)
         if split_of(problem.key) == split:

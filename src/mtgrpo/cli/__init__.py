@@ -1,0 +1,5 @@
+"""The command line. Each command parses, calls one public function, prints."""
+
+from mtgrpo.cli.entry import main
+
+__all__ = ["main"]

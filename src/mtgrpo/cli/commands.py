@@ -1,0 +1,200 @@
+"""What each command does with its arguments. Heavy libraries are imported where they are needed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtgrpo.errors import require
+from mtgrpo.values import printable
+
+if TYPE_CHECKING:
+    from mtgrpo.config import ResolvedRun
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """``mtgrpo train``."""
+    require("rich", "cli")
+    from mtgrpo.console import TrainingDisplay, plan_table
+    from mtgrpo.jobs.run import train
+    from mtgrpo.jobs.setup import describe_job
+
+    run = _load(arguments)
+    if arguments.dry_run:
+        plan_table(describe_job(run))
+        return 0
+
+    with TrainingDisplay(run) as display:
+        summary = train(run, resume=arguments.resume, display=display)
+
+    display.finish(summary)
+
+    return EXIT_INTERRUPTED if summary["status"] == "interrupted" else 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """``mtgrpo eval``."""
+    require("rich", "cli")
+    from mtgrpo.console import evaluation_table
+    from mtgrpo.jobs.run import evaluate
+    from mtgrpo.runlog.files import write_text
+
+    result = evaluate(_load(arguments), model=arguments.model)
+    evaluation_table(result)
+    if arguments.json:
+        write_text(Path(arguments.json), json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """``mtgrpo report``."""
+    from mtgrpo.reports.html import write_comparison, write_report
+
+    first, *others = arguments.runs
+    if others:
+        path = write_comparison(arguments.runs, arguments.out or "comparison.html")
+    elif first.endswith(".json"):
+        from mtgrpo.evidence import load_results
+        from mtgrpo.reports.study import write_study_report
+
+        results = load_results(first)
+        path = write_study_report(results, arguments.out or f"runs/{results.name}")
+    else:
+        path = write_report(first, out=arguments.out)
+
+    print(printable(path))
+
+    return 0
+
+
+def tasks(arguments: argparse.Namespace) -> int:
+    """``mtgrpo tasks list``, ``show`` and ``check``."""
+    require("rich", "cli")
+    from mtgrpo import console
+    from mtgrpo.tasks import build_tasks, check_task, kinds
+
+    if arguments.config is None:
+        console.kinds_table(kinds())
+        return 0
+
+    tasks = build_tasks(_load(arguments).tasks, f"{arguments.config}: tasks")
+    if arguments.action == "list":
+        console.tasks_table(tasks)
+        return 0
+
+    chosen = [tasks[arguments.task]] if arguments.task else list(tasks)
+    if arguments.action == "show":
+        console.show_tasks(chosen, arguments.num)
+        return 0
+
+    problems = {task.name: check_task(task, num_rows=arguments.num) for task in chosen}
+    console.problems_table(problems)
+
+    return EXIT_BAD_INPUT if any(problems.values()) else 0
+
+
+def simulate(arguments: argparse.Namespace) -> int:
+    """``mtgrpo simulate``."""
+    require("rich", "cli")
+    from mtgrpo.console import simulation_table
+    from mtgrpo.simulation.command import run_simulation
+
+    outcome = run_simulation(
+        world=arguments.world,
+        fit_to=arguments.fit,
+        floors=arguments.floor,
+        presets=arguments.preset or ["mt_grpo"],
+        variant=arguments.variant,
+        steps=arguments.steps,
+        batch_size=arguments.batch_size,
+        group_size=arguments.group_size,
+        num_seeds=arguments.seeds,
+        sweep_over=arguments.sweep,
+    )
+
+    simulation_table(outcome)
+
+    if arguments.figure:
+        from mtgrpo.reports.simulation import save_outcome
+
+        print(printable(save_outcome(outcome, arguments.figure)))
+
+    return 0
+
+
+def study(arguments: argparse.Namespace) -> int:
+    """``mtgrpo study``."""
+    require("rich", "cli")
+    from mtgrpo.console import StudyDisplay, study_table
+    from mtgrpo.evidence import load_results
+    from mtgrpo.evidence.tables import final_table
+    from mtgrpo.jobs.experiment import load_experiment
+    from mtgrpo.jobs.study import collect, run_study, write_results
+    from mtgrpo.reports.study import write_study_report
+    from mtgrpo.yaml_text import parse_assignments
+
+    experiment = load_experiment(
+        arguments.experiment,
+        methods=arguments.methods,
+        seeds=arguments.seeds,
+        overrides=parse_assignments(arguments.set),
+    )
+
+    output = Path(arguments.output or f"runs/{experiment.name}")
+
+    failures: list[str] = []
+    if not arguments.no_train:
+        with StudyDisplay(experiment, output) as display:
+            failures = run_study(experiment, output, jobs=arguments.jobs, on_event=display.event)
+
+    collected = collect(experiment, output)
+    results = load_results(collected)
+    study_table(final_table(results))
+    if arguments.results:
+        write_results(collected, Path(arguments.results))
+        print(printable(arguments.results))
+
+    print(printable(write_study_report(results, output)))
+    for failure in failures:
+        print(f"failed: {printable(failure, lines=True)}", file=sys.stderr)
+
+    return EXIT_FAILED if failures else 0
+
+
+def presets(arguments: argparse.Namespace) -> int:
+    """``mtgrpo presets``."""
+    from mtgrpo import presets
+
+    names = [arguments.name] if arguments.name else presets.NAMES
+    for name in names:
+        method = presets.get(name, variant=arguments.variant, setting=arguments.setting)
+        if arguments.name:
+            print(f"preset {name}, variant {arguments.variant}, setting {arguments.setting}")
+            print(method)
+        else:
+            print(f"{name:12} {method.summary}")
+    return 0
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "train": train,
+    "eval": evaluate,
+    "report": report,
+    "tasks": tasks,
+    "simulate": simulate,
+    "study": study,
+    "presets": presets,
+}
+
+
+def _load(arguments: argparse.Namespace) -> ResolvedRun:
+    from mtgrpo.config import load_config
+
+    output = getattr(arguments, "output", None)
+    return load_config(arguments.config, arguments.set, output=output)

@@ -1,0 +1,83 @@
+"""What configuration files call the parts of a method, and how a part is written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mtgrpo.core.acceptance import AcceptanceEstimate, CountedAcceptance, EmaAcceptance
+from mtgrpo.core.described import constructor_arguments
+from mtgrpo.core.filters import FILTERS, GroupFilter
+from mtgrpo.core.planners import NeededRounds, OversampledRounds, RoundPlanner
+from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.weightings import (
+    SEC,
+    Balanced,
+    Fixed,
+    ImprovementAware,
+    Regularized,
+    Sequential,
+    TaskWeighting,
+    Uniform,
+)
+
+WEIGHTINGS: Mapping[str, type[TaskWeighting]] = {
+    "balanced": Balanced,
+    "fixed": Fixed,
+    "improvement_aware": ImprovementAware,
+    "regularized": Regularized,
+    "sec": SEC,
+    "sequential": Sequential,
+    "uniform": Uniform,
+}
+PLANNERS: Mapping[str, type[RoundPlanner]] = {
+    "needed": NeededRounds,
+    "oversampled": OversampledRounds,
+}
+ACCEPTANCES: Mapping[str, type[AcceptanceEstimate]] = {
+    "counted": CountedAcceptance,
+    "ema": EmaAcceptance,
+}
+
+
+def describe_weighting(weighting: TaskWeighting) -> dict[str, Any]:
+    """``{"rule": name, <argument>: value, ...}`` with every argument, in plain values.
+
+    Raises:
+        ConfigError: A rule of the user's own that does not keep its arguments.
+    """
+    return {"rule": _name_of(weighting, WEIGHTINGS), **constructor_arguments(weighting)}
+
+
+def describe_sampler(sampler: RatioPreservingSampler) -> dict[str, Any]:
+    """Every argument of the sampler in plain values; ``planner`` and ``acceptance`` have a `kind`.
+
+    Raises:
+        ConfigError: A planner or estimate of the user's own that does not keep its arguments.
+    """
+    described = constructor_arguments(sampler)
+
+    for key, table in (("planner", PLANNERS), ("acceptance", ACCEPTANCES)):
+        part = described[key]
+        described[key] = {"kind": _name_of(part, table), **constructor_arguments(part)}
+
+    described["group_filter"] = _filter_name(described["group_filter"])
+    return described
+
+
+def _name_of(part: object, table: Mapping[str, type[Any]]) -> str:
+    """The part's name in the table; its class's name for one of the user's own."""
+    for name, kind in table.items():
+        if type(part) is kind:
+            return name
+    return type(part).__name__
+
+
+def _filter_name(group_filter: str | GroupFilter) -> str:
+    if isinstance(group_filter, str):
+        return group_filter
+
+    for name, function in FILTERS.items():
+        if function is group_filter:
+            return name
+    return getattr(group_filter, "__name__", type(group_filter).__name__)

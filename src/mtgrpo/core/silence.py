@@ -1,0 +1,76 @@
+"""Tasks that train on nothing although their rewards vary: said at once, with what to set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mtgrpo.core.types import State
+
+MIN_GROUPS = 8
+"""Groups in a row of which none was accepted, before anything is said."""
+
+
+class SilentTasks:
+    """Counts, per task, the groups since the last accepted one, and those whose rewards varied.
+
+    A task of which nothing is ever right looks alike from outside whether it is hard or its
+    rewards never reach what counts as right. In the second case its rewards vary all the same.
+    """
+
+    def __init__(self) -> None:
+        self._num_dropped: dict[str, int] = {}
+        self._num_varied: dict[str, int] = {}
+        self._highest: dict[str, float] = {}
+
+    def observe(
+        self,
+        generated: Mapping[str, int],
+        accepted: Mapping[str, int],
+        varied: Mapping[str, int],
+        highest: Mapping[str, float],
+    ) -> None:
+        """Take in a step.
+
+        Args:
+            generated: Groups generated per task.
+            accepted: Of those, the ones that carry a gradient and passed the filter.
+            varied: Of the others, the ones whose rewards vary.
+            highest: Highest reward of the step.
+        """
+        for task, count in generated.items():
+            self._highest[task] = max(self._highest.get(task, highest[task]), highest[task])
+            if accepted.get(task, 0):
+                self._num_dropped[task] = self._num_varied[task] = 0
+                continue
+
+            self._num_dropped[task] = self._num_dropped.get(task, 0) + count
+            self._num_varied[task] = self._num_varied.get(task, 0) + varied.get(task, 0)
+
+    def notices(self) -> dict[str, str]:
+        """What to tell the user, per task."""
+        notices: dict[str, str] = {}
+        for task, count in self._num_dropped.items():
+            num_varied = self._num_varied[task]
+            if count >= MIN_GROUPS and 2 * num_varied >= count:
+                notices[task] = (
+                    f"trains on nothing: the rewards vary in {num_varied} of its last {count} "
+                    "groups, but all were dropped, as in none of them one answer counts as right "
+                    f"and another as wrong (highest reward {self._highest[task]:g}); set "
+                    "correct_at to the reward of a right answer, or leave correctness undeclared "
+                    "to train on the rewards as they are"
+                )
+        return notices
+
+    def state_dict(self) -> State:
+        """JSON-able state."""
+        return {
+            "dropped": dict(self._num_dropped),
+            "varied": dict(self._num_varied),
+            "highest": dict(self._highest),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Restore what `state_dict` returned."""
+        self._num_dropped = dict(state["dropped"])
+        self._num_varied = dict(state["varied"])
+        self._highest = dict(state["highest"])

@@ -1,0 +1,301 @@
+"""One step of the mixer inside TRL's loop: a generation batch is filled, used up, and closed."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+
+from mtgrpo.core.filters import informative_filter
+from mtgrpo.core.method import Method
+from mtgrpo.core.prompts import PromptStream, remember_groups
+from mtgrpo.core.report import StepReport
+from mtgrpo.core.types import Group, State
+from mtgrpo.errors import ConfigError
+from mtgrpo.integrations.trl.agreement import check_agreement
+from mtgrpo.integrations.trl.banked import BankedGroups
+from mtgrpo.integrations.trl.evaluation import TaskEvaluation
+from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
+from mtgrpo.integrations.trl.run_log import RunLogWriter
+from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
+from mtgrpo.integrations.trl.setup import families, make_streams, trained_names
+from mtgrpo.integrations.trl.slots import Slot, training_slots
+from mtgrpo.tasks.scoring.drop_limit import DropLimit
+from mtgrpo.tasks.scoring.scorer import Scorer
+from mtgrpo.tasks.task_set import TaskSet
+
+
+class Engine(Protocol):
+    """What a step needs of the trainer around it."""
+
+    accelerator: Any
+
+    @property
+    def generates_whole_rounds(self) -> bool:
+        """Whether a round of any size may be generated at once."""
+        ...
+
+    @property
+    def batch_is_used_up(self) -> bool:
+        """Whether the next forward pass takes a new generation batch."""
+        ...
+
+    def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
+        """Generate and score one group per (task, training row), numbered from `first_uid`."""
+        ...
+
+    def log_probs(self, rows: Sequence[RecordedRow]) -> list[torch.Tensor]:
+        """Those of the rows' completions under the current policy, tensors of shape (tokens,)."""
+        ...
+
+    def measure_improvements(self) -> dict[str, float]:
+        """I_k of the policy update just done; empty when it is not measured."""
+        ...
+
+    def log_step(self, metrics: Mapping[str, float]) -> None:
+        """Hand a closed step's figures to TRL's log."""
+        ...
+
+
+class TrainingStep:
+    """Fills generation batches and moves the task weights, at the moments that TRL's loop gives.
+
+    Args:
+        tasks: What is trained on.
+        method: How.
+        schedule: TRL's batch arithmetic.
+        engine: Generates and scores.
+        scorer: Says why a group could not be scored.
+        seed: Seed of the mixer's and the prompts' randomness.
+        writer: Writes to the run directory; on the main process only.
+        on_mixer_step: Called as ``on_mixer_step(step, report)`` when a step is closed.
+
+    Attributes:
+        mixer: Decides what is rolled out and trained on.
+        streams: Prompts of each trained task.
+        banked: Knows who generated which group.
+        drop_limit: Stops the run when too many groups cannot be scored.
+        improvements: I_k of the open step, one mapping per policy update.
+        figures: Figures of the open step that the mixer does not know.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        method: Method,
+        schedule: Schedule,
+        engine: Engine,
+        scorer: Scorer,
+        *,
+        seed: int,
+        writer: RunLogWriter | None = None,
+        on_mixer_step: Callable[[int, StepReport], None] | None = None,
+    ) -> None:
+        self.schedule, self.engine, self.scorer = schedule, engine, scorer
+        self.writer, self.on_mixer_step = writer, on_mixer_step
+        self.mixer = method.make_mixer(
+            trained_names(tasks),
+            batch_size=schedule.batch_size,
+            families=families(tasks),
+            reward_ranges=tasks.reward_ranges,
+            seed=seed,
+        )
+        self.streams = make_streams(tasks, seed, remember=method.prompt_memory)
+        self.banked = BankedGroups(self.mixer, tasks)
+        self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
+
+        self.improvements: list[dict[str, float]] = []
+        self.figures: dict[str, float] = {}
+        self._num_discarded_rollouts = 0
+        self._next_uid = 0  # of groups, unique in the run
+
+    @property
+    def num_rollouts(self) -> int:
+        """Completions generated for training so far."""
+        return self.mixer.num_rollouts + self._num_discarded_rollouts
+
+    # ---- filling a batch -----------------------------------------------------------------------
+    def choose_groups(self) -> list[Slot]:
+        """Roll out as needed, and choose the groups of the batch; the same on every process."""
+        if self.mixer.batch is not None:  # several generation batches in one policy update
+            self.close()
+        self.banked.begin_step()
+        self._next_uid = self.num_rollouts // self.schedule.group_size
+
+        batch = self.mixer.new_batch()
+        informs = informative_filter(self.mixer.sampler.group_filter)
+        spare: list[Group] = []
+        while request := batch.ask():
+            groups, spare = self._answer(request, spare)
+            remember_groups(self.streams, groups, informs)
+            batch.tell(groups)
+
+        self._put_back(spare)
+        self.banked.record_surplus(batch, self.engine.log_probs)
+
+        slots = training_slots(batch, self.mixer.batch_size, self.banked.owners)
+        self._agree(
+            "the groups to train on",
+            groups=[[s.group.task, s.group.uid, s.owner, s.trains] for s in slots],
+        )
+        self._num_discarded_rollouts += len(spare) * self.schedule.group_size
+        self.figures = {
+            "sampler/padded": sum(not slot.trains for slot in slots),
+            "sampler/discarded": len(spare),
+            **memory_metrics(self.streams),
+        }
+        return slots
+
+    def _answer(
+        self, request: Mapping[str, int], spare: Sequence[Group]
+    ) -> tuple[list[Group], list[Group]]:
+        """The groups of a request, in the order of one process alone, and those to spare."""
+        groups, spare = take(spare, request)
+
+        missing = Counter(request)
+        missing.subtract(group.task for group in groups)
+        missing = {task: count for task, count in missing.items() if count}
+        if missing:
+            new, beyond = take(self.run_round(missing), missing)
+            groups += new
+            spare += beyond
+
+        return in_order(groups, plan_round(request, 1)), spare
+
+    def run_round(self, request: Mapping[str, int]) -> list[Group]:
+        """Roll out what is asked for; more, if it does not divide over the processes."""
+        names = plan_round(request, self.engine.accelerator.num_processes)
+        draws = [self.streams[name].draw(1)[0] for name in names]
+        plan = [(name, draw.row) for name, draw in zip(names, draws, strict=True)]
+        self._agree("the prompts to roll out", request=dict(request), prompts=plan)
+
+        # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by
+        # itself, and shared prompts are meant for models for which memory is no concern.
+        at_once = len(plan) if self.engine.generates_whole_rounds else self.mixer.batch_size
+        groups: list[Group] = []
+        for start in range(0, len(plan), at_once):
+            groups += self._roll_out(plan[start : start + at_once])
+        groups = [replace(group, draw=draw) for group, draw in zip(groups, draws, strict=True)]
+
+        # Of all processes' groups, so that all of them stop, if one does.
+        self.drop_limit.observe(
+            ((group.task, math.isnan(group.mean_reward)) for group in groups), self.scorer.reason
+        )
+        return groups
+
+    def _roll_out(self, plan: Sequence[tuple[str, int]]) -> list[Group]:
+        groups, prompts, completions = self.engine.roll_out(plan, self._next_uid)
+        self._next_uid += len(plan)
+
+        accelerator = self.engine.accelerator
+        share = len(plan) // accelerator.num_processes
+        for place, group in enumerate(groups):
+            self.banked.owners[group.uid] = place // share
+
+        if self.writer is not None:
+            first = accelerator.process_index * share
+            self.writer.record(groups[first : first + share], prompts, completions)
+        return groups
+
+    def _put_back(self, spare: Sequence[Group]) -> None:
+        """Undo the draws of groups that one process alone would not have drawn yet."""
+        for group in spare:
+            assert group.draw is not None
+            self.streams[group.task].put_back([group.draw])
+
+    def _agree(self, what: str, **decision: Any) -> None:
+        # Before anything is done about it: better an error than processes that wait for each other
+        # for ever.
+        step, weights = self.mixer.step, self.mixer.weighting.weight_array()
+        decision = {"step": step, "weights": weights, **decision}
+        check_agreement(self.engine.accelerator, what, decision)
+
+    def loss_targets(self) -> Mapping[str, float]:
+        """The shares that the batch just chosen should have of the loss, of any sum."""
+        batch = self.mixer.batch
+        quotas = None if batch is None else batch.quotas
+        return self.mixer.weights() if quotas is None else quotas
+
+    # ---- moments of TRL's loop -----------------------------------------------------------------
+    def begin_training(self) -> None:
+        """Before the first step.
+
+        Raises:
+            ConfigError: There is nothing to train on.
+        """
+        if not self.streams:
+            raise ConfigError(
+                f"{WHERE}: no task has rows to train on; give at least one task train rows"
+            )
+        warn_about_shares(self.schedule)
+
+    def end_policy_update(self) -> None:
+        """After each optimizer step, before it is logged and saved."""
+        # One mapping per policy update, empty when nothing is measured: some rules move the weights
+        # once for each.
+        self.improvements.append(self.engine.measure_improvements())
+        if self.mixer.batch is not None and self.engine.batch_is_used_up:
+            self.close()
+
+    def close(self) -> None:
+        """The batch is used up: the weights move."""
+        if self.writer is not None and self.mixer.batch is not None:
+            self.writer.close_step(self.mixer.batch.groups)
+
+        self.mixer.update(self.improvements)
+        self.improvements = []
+        self.engine.log_step(self.mixer.metrics() | self.figures | self.scorer.take_metrics())
+
+        if self.on_mixer_step is not None and self.mixer.report is not None:
+            self.on_mixer_step(self.mixer.step, self.mixer.report)
+
+    def write_log(self, step: int, logs: Mapping[str, Any]) -> None:
+        """When TRL logs metrics of training."""
+        if self.writer is not None:
+            self.writer.write_metrics(step, self.num_rollouts, logs)
+
+    def write_evaluation(self, step: int, evaluation: TaskEvaluation) -> None:
+        """When an evaluation is over."""
+        if self.writer is not None:
+            self.writer.write_evaluation(
+                step, self.num_rollouts, evaluation.results, evaluation.num_samples
+            )
+
+    # ---- checkpoints ---------------------------------------------------------------------------
+    def state_dict(self) -> State:
+        """Everything that changes the next decision, JSON-able."""
+        return {
+            "mixer": self.mixer.state_dict(),
+            "streams": {name: stream.state_dict() for name, stream in self.streams.items()},
+            "dropped": self.drop_limit.state_dict(),
+            "num_discarded_rollouts": self._num_discarded_rollouts,
+            "improvements": self.improvements,
+            "step_counts": self.figures,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where the saved step stood; `banked` restores what groups hold.
+
+        Raises:
+            StateError: It was saved with other tasks, rows, settings or a different batch size.
+        """
+        self.mixer.load_state_dict(state["mixer"])
+        for name, stream in self.streams.items():
+            stream.load_state_dict(state["streams"][name])
+        self.drop_limit.load_state_dict(state["dropped"])
+        self._num_discarded_rollouts = int(state["num_discarded_rollouts"])
+        self.improvements, self.figures = state["improvements"], state["step_counts"]
+
+
+def memory_metrics(streams: Mapping[str, PromptStream]) -> dict[str, float]:
+    """What the prompt memories did since the last call; empty without them."""
+    metrics: dict[str, float] = {}
+    for name, stream in streams.items():
+        if stream.memory is not None and (tally := stream.memory.end_step()).asked:
+            metrics[f"task/{name}/prompts_skipped_rate"] = tally.skipped_rate
+            metrics[f"task/{name}/acceptance_rate_unskipped"] = tally.acceptance_unskipped
+    return metrics

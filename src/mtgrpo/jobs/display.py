@@ -1,0 +1,74 @@
+"""What a job shows while it works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from mtgrpo.core.report import StepReport
+
+SMOOTHING = 24
+"""Groups that a task's shown accuracy is smoothed over: one step may have only one group of it."""
+
+
+class Display(Protocol):
+    """Where a job's news go."""
+
+    def message(self, text: str) -> None:
+        """One line of news."""
+
+    def step(
+        self, step: int, metrics: Mapping[str, float], accuracies: Mapping[str, float]
+    ) -> None:
+        """A step is over; `accuracies` are those of the tasks' last few dozen training groups."""
+
+    def evaluation(self, title: str, tasks: Mapping[str, Mapping[str, float]]) -> None:
+        """An evaluation is over."""
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def message(self, text: str) -> None:
+        """Nothing."""
+
+    def step(
+        self, step: int, metrics: Mapping[str, float], accuracies: Mapping[str, float]
+    ) -> None:
+        """Nothing."""
+
+    def evaluation(self, title: str, tasks: Mapping[str, Mapping[str, float]]) -> None:
+        """Nothing."""
+
+
+class StepNews:
+    """Shows each step with smoothed accuracies, and what changed about a task.
+
+    Args:
+        display: Where to show it.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._accuracy: dict[str, float] = {}
+        self._notices: dict[str, str] = {}
+
+    def __call__(self, step: int, report: StepReport) -> None:
+        """Called by the trainer at the end of each step."""
+        self._smooth(report)
+        self._display.step(step, report.metrics(), self._accuracy)
+
+        for name in sorted(report.notices.keys() | self._notices.keys()):
+            notice = report.notices.get(name)
+            if notice != self._notices.get(name):
+                text = "can be trained again" if notice is None else notice
+                self._display.message(f"step {step}: task {name!r} {text}")
+        self._notices = dict(report.notices)
+
+    def _smooth(self, report: StepReport) -> None:
+        for name in report.totals.num_scored:
+            accuracy = report.last_score[name]
+            num_groups = report.totals.num_scored[name]
+            share = num_groups / (num_groups + SMOOTHING)
+            before = self._accuracy.get(name, accuracy)
+            self._accuracy[name] = before + share * (accuracy - before)

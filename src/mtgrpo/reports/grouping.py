@@ -1,0 +1,82 @@
+"""Which runs belong to one method, and what it is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtgrpo.errors import ConfigError
+from mtgrpo.runlog import Run
+
+INCIDENTAL = frozenset({"seed", "output", "threads", "num_parameters", "checkpoint"})
+"""Keys of a configuration that do not make another method."""
+
+
+def method_labels(runs: Sequence[Run]) -> list[str]:
+    """A label per run: its preset, and what differs where a preset's runs differ beyond the seed.
+
+    Runs without a preset in their configuration are named after their directory.
+    """
+    settings = [_flat(run.config) for run in runs]
+    presets = [str(run.config.get("preset") or run.name) for run in runs]
+    labels: list[str] = []
+
+    for preset, setting in zip(presets, settings, strict=True):
+        peers = [s for p, s in zip(presets, settings, strict=True) if p == preset]
+        keys = {key for peer in peers for key in peer if peer.get(key) != setting.get(key)}
+        differences = [f"{key}={setting.get(key, 'none')}" for key in sorted(keys)]
+        labels.append(" ".join([preset, *differences]))
+
+    return labels
+
+
+def group_by_label(
+    runs: Sequence[Run], labels: Sequence[str] | None = None
+) -> dict[str, list[Run]]:
+    """Runs by method, in order of appearance.
+
+    Args:
+        runs: All runs.
+        labels: One per run; None takes `method_labels`.
+
+    Raises:
+        ConfigError: The number of labels is not that of the runs.
+    """
+    names = method_labels(runs) if labels is None else list(labels)
+    if len(names) != len(runs):
+        raise ConfigError(
+            f"comparison: {len(names)} labels for {len(runs)} runs; one label per run is needed"
+        )
+
+    groups: dict[str, list[Run]] = {}
+    for name, run in zip(names, runs, strict=True):
+        groups.setdefault(name, []).append(run)
+
+    return groups
+
+
+def default_baseline(labels: Sequence[str]) -> str | None:
+    """The method that others are measured against: DAPO as in the paper, else GRPO, else none."""
+    for name in ("dapo", "grpo"):
+        if name in labels:
+            return name
+
+    return None
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """A configuration as dotted keys, without what does not make another method."""
+    if isinstance(value, str):
+        return {prefix: value}
+    if not isinstance(value, Mapping):
+        return {prefix: json.dumps(value, default=str)}
+
+    flat: dict[str, str] = {}
+    for key, item in value.items():
+        if prefix:
+            flat |= _flat(item, f"{prefix}.{key}")
+        elif key not in INCIDENTAL:
+            flat |= _flat(item, str(key))
+
+    return flat

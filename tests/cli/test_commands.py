@@ -1,0 +1,307 @@
+"""The command line as a stranger meets it: bad input is one line and exit code 2, before a model is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mtgrpo.cli import main
+from mtgrpo.presets import NAMES
+
+Config = dict[str, Any]
+
+
+def base_config(folder: Path) -> Config:
+    rows = folder / "rows.jsonl"
+    rows.write_text(
+        "".join(json.dumps({"prompt": f"say {i}", "answer": str(i)}) + "\n" for i in range(20))
+    )
+    (folder / "my_reward.py").write_text(
+        "def exact(completions, answer, **columns):\n"
+        "    return [float(c.strip() == a) for c, a in zip(completions, answer)]\n"
+    )
+    return {
+        "output": str(folder / "run"),
+        "tasks": [
+            {"tiny": "zebra", "level": "easy"},
+            {
+                "rows": str(rows),
+                "name": "say",
+                "reward": f"{folder / 'my_reward.py'}:exact",
+                "test_fraction": 0.2,
+            },
+        ],
+        "steps": 2,
+        "batch_size": 4,
+        "group_size": 4,
+    }
+
+
+def jsonl(folder: Path, text: str) -> str:
+    path = folder / "other.jsonl"
+    path.write_text(text)
+    return str(path)
+
+
+def binary(folder: Path) -> str:
+    path = folder / "binary.jsonl"
+    path.write_bytes(b"\xff\xfe\x00")
+    return str(path)
+
+
+def python(folder: Path, text: str) -> str:
+    path = folder / "other_reward.py"
+    path.write_text(text + "\n")
+    return f"{path}:exact"
+
+
+def set_task(key: str, value: object) -> Callable[[Config, Path], None]:
+    def change(config: Config, folder: Path) -> None:
+        config["tasks"][1][key] = value(folder) if callable(value) else value
+
+    return change
+
+
+def set_key(key: str, value: object) -> Callable[[Config, Path], None]:
+    def change(config: Config, folder: Path) -> None:
+        config[key] = value
+
+    return change
+
+
+FAULTS: dict[str, tuple[Callable[[Config, Path], None], list[str]]] = {
+    "unknown key": (
+        set_key("batchsize", 3),
+        ["unknown key 'batchsize'", "did you mean 'batch_size'"],
+    ),
+    "wrong type": (set_key("steps", "ten"), ["steps", "'ten' is text"]),
+    "unknown task kind": (
+        lambda c, f: c["tasks"].append({"tinny": "zebra"}),
+        ["tasks[2]", "'tinny'"],
+    ),
+    "unknown task": (
+        lambda c, f: c["tasks"].append({"tiny": "zebr", "level": "easy"}),
+        ["tasks[2]", "'zebr'"],
+    ),
+    "unknown dataset": (
+        lambda c, f: c["tasks"].append({"reasoning_gym": "zebra_puzles"}),
+        ["zebra_puzles", "did you mean 'zebra_puzzles'"],
+    ),
+    "duplicate names": (set_task("name", "zebra-easy"), ["zebra-easy"]),
+    "reward module": (set_task("reward", "no_such_module:f"), ["no_such_module"]),
+    "reward attribute": (set_task("reward", "math:nothing_there"), ["nothing_there"]),
+    "missing column": (set_task("prompt", "question"), ["question", "prompt"]),
+    "missing file": (set_task("rows", "no/such/file.jsonl"), ["no/such/file.jsonl"]),
+    "empty dataset": (set_task("rows", lambda f: jsonl(f, "")), ["other.jsonl"]),
+    "bad JSON": (
+        set_task("rows", lambda f: jsonl(f, '{"prompt": "a"}\n{"prompt": \n')),
+        ["other.jsonl:2"],
+    ),
+    "no text file": (set_task("rows", lambda f: binary(f)), ["binary.jsonl", "cannot be read"]),
+    "a directory": (set_task("rows", lambda f: str(f)), ["a directory"]),
+    "reward that breaks": (
+        set_task("reward", lambda f: python(f, "raise RuntimeError('first\\nsecond')")),
+        ["RuntimeError: first second"],
+    ),
+    "no reward function": (
+        set_task("reward", lambda f: python(f, "exact = 3")),
+        ["exact is a int"],
+    ),
+    "no import path": (set_task("reward", "math"), ["'math' is no import path", "module:function"]),
+    "unknown weighting key": (
+        set_key("weighting", {"lamb": 1.0}),
+        ["weighting", "did you mean 'lam'"],
+    ),
+    "weights of other tasks": (
+        set_key("weighting", {"rule": "fixed", "weights": {"zebra-easy": 1.0}}),
+        ["weights for ['zebra-easy']", "'say'"],
+    ),
+    "negative seed": (set_key("seed", -1), ["seed: -1"]),
+    "no number": (set_key("learning_rate", float("nan")), ["learning_rate: nan"]),
+    "group size": (set_key("group_size", 1), ["group_size: 1"]),
+    "does not divide": (set_key("updates_per_step", 3), ["batch_size: 4", "updates_per_step: 3"]),
+    "TRL field": (
+        set_key("trl", {"temprature": 0.5}),
+        ["temprature", "did you mean 'temperature'"],
+    ),
+    "type of a TRL field": (
+        set_key("trl", {"temperature": "hot"}),
+        ["trl.temperature", "'hot' is text"],
+    ),
+    "managed TRL field": (set_key("trl", {"max_steps": 5}), ["trl.max_steps"]),
+}
+
+
+def overlap(config: Config, folder: Path) -> None:
+    config["tasks"][1].pop("test_fraction")
+    config["tasks"][1]["test"] = config["tasks"][1]["rows"]
+
+
+FAULTS["overlapping rows"] = (overlap, ["say 0"])
+
+
+def leak(config: Config, folder: Path) -> None:
+    """A test prompt of the second task among the training rows of a third."""
+    other = folder / "leaking.jsonl"
+    other.write_text((folder / "rows.jsonl").read_text())
+    task = {**config["tasks"][1], "rows": str(other), "name": "leaking"}
+    task.pop("test_fraction")
+    config["tasks"].append(task)
+
+
+FAULTS["test prompt trained on by another task"] = (
+    leak,
+    ["'leaking', train row", "is test row", "of task 'say'", "take it out of one of them"],
+)
+
+
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoModelForCausalLM
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a model was loaded")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", refuse)
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+@pytest.mark.usefixtures("no_model")
+def test_bad_input_is_one_line_and_exit_code_2(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, parts = FAULTS[name]
+    config = base_config(tmp_path)
+    change(config, tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    assert main(["train", str(path)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert "\n" not in error
+    for part in parts:
+        assert part in error, error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("no_model")
+def test_dry_run_prints_the_plan_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = base_config(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    assert main(["train", str(path), "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "say",
+        "zebra-easy",
+        "improvement_aware",
+        "16 rows",
+        "rollouts per step",
+        "total per process",
+    ):
+        assert part in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_list_show_and_check_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = base_config(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    assert main(["tasks", "list"]) == 0
+    assert "reasoning_gym" in capsys.readouterr().out
+    assert main(["tasks", "list", str(path)]) == 0
+    assert "say" in capsys.readouterr().out
+    assert main(["tasks", "show", str(path), "--task", "zebra-easy", "--num", "1"]) == 0
+    assert "reward 1, accuracy 1" in capsys.readouterr().out
+    assert main(["tasks", "check", str(path), "--num", "5"]) == 0
+    assert main(["tasks", "show", str(path), "--task", "zebra"]) == 2
+    assert "zebra-easy" in capsys.readouterr().err
+
+
+def test_presets_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(NAMES)
+    assert main(["presets", "mt_grpo", "--variant", "released"]) == 0
+    assert "optimizer: adam" in capsys.readouterr().out
+    assert main(["presets", "mt"]) == 2
+
+
+def test_simulate_shows_methods_and_sweeps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", "--preset", "grpo", "--preset", "mt_grpo", "--steps", "20"]) == 0
+    assert "mt_grpo" in capsys.readouterr().out
+    figure = tmp_path / "sweep.png"
+    assert (
+        main(["simulate", "--sweep", "lam=0.1,0.4", "--steps", "20", "--figure", str(figure)]) == 0
+    )
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert main(["simulate", "--sweep", "lam"]) == 2
+    assert "lam=0.1,0.2,0.4" in capsys.readouterr().err
+    assert main(["simulate", "three_taks"]) == 2
+
+
+def test_reports_of_nothing_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_version_and_missing_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["study", "three_tasks", "--seeds", "0,a"], "'0,a'; whole numbers separated by commas"),
+        (["study", "three_tasks", "--jobs", "0"], "'0'; a whole number of at least 1 is needed"),
+        (["tasks", "show", "demo", "--num", "-1"], "'-1'; a whole number of at least 1 is needed"),
+        (["tasks", "show", "demo", "--num", "x"], "'x'; a whole number of at least 1 is needed"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused(
+    command: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_output_is_a_path_whatever_yaml_would_make_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for output in ("1e5", "2024-01-01", "null", "a: b", "[x]"):
+        assert main(["train", "demo", "--dry-run", "--output", output]) == 0
+        assert f"output  {output}\n" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_result_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mtgrpo.jobs import run
+
+    monkeypatch.setattr(run, "evaluate", lambda *_, **__: {"title": "t", "tasks": {}})
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "file" / "result.json", tmp_path):
+        assert main(["eval", "demo", "--json", str(target)]) == 2
+        error = capsys.readouterr().err
+        assert f"{target}: cannot be written" in error
+        assert error.count("\n") == 1
+    assert main(["eval", "demo", "--json", str(tmp_path / "new" / "result.json")]) == 0
+    assert json.loads((tmp_path / "new" / "result.json").read_text())["title"] == "t"

@@ -1,0 +1,163 @@
+"""Tasks that say how good an answer is, but not whether it is right."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.silence import MIN_GROUPS
+from mtgrpo.core.types import Group
+from mtgrpo.core.weightings import Balanced, ImprovementAware
+
+LOW, HIGH = "penalty", "essay"
+"""Rewards in [-2, -1], and in [0, .9]: neither ever reaches 1."""
+
+
+class Graders:
+    """An engine whose tasks earn so much of their range on average."""
+
+    def __init__(self, quality: dict[str, float], seed: int = 0) -> None:
+        self.quality, self.rng, self.count = quality, np.random.default_rng(seed), 0
+
+    def rollout(self, request: dict[str, int]) -> list[Group]:
+        groups = []
+        for task, count in request.items():
+            low, span = (-2.0, 1.0) if task == LOW else (0.0, 0.9)
+            for _ in range(count):
+                level = self.quality[task]
+                part = self.rng.beta(4 * level, 4 * (1 - level), size=8)
+                self.count += 1
+                groups.append(Group(task, tuple(low + span * part), uid=self.count))
+        return groups
+
+
+def run(mixer: TaskMixer, engine: Graders, num_steps: int) -> dict[str, float]:
+    """Train so many steps; each task's score over the second half of them, pooled over groups."""
+    sums: dict[str, float] = dict.fromkeys(mixer.tasks, 0.0)
+    counts: dict[str, int] = dict.fromkeys(mixer.tasks, 0)
+
+    for step in range(num_steps):
+        batch = mixer.new_batch()
+        while request := batch.ask():
+            batch.tell(engine.rollout(request))
+        assert len(batch.groups) == mixer.batch_size, "every step trains"
+        mixer.update()
+
+        for task, count in mixer.report.totals.num_scored.items():
+            if step >= num_steps // 2:
+                sums[task] += count * mixer.metrics()[f"task/{task}/score"]
+                counts[task] += count
+    return {task: sums[task] / max(1, counts[task]) for task in sums}
+
+
+@pytest.mark.parametrize("ranges", [None, {LOW: (-2.0, -1.0), HIGH: (0.0, 0.9)}])
+@pytest.mark.parametrize("worst", [LOW, HIGH])
+@pytest.mark.parametrize("make", [ImprovementAware, Balanced])
+def test_a_task_is_judged_on_its_own_scale(make, worst, ranges):
+    best = HIGH if worst == LOW else LOW
+    mixer = TaskMixer([LOW, HIGH], batch_size=16, weighting=make(), reward_ranges=ranges)
+    scores = run(mixer, Graders({worst: 0.25, best: 0.75}), 40)
+
+    assert mixer.weights()[worst] > 0.55
+    assert mixer.num_groups <= 1.2 * 40 * 16
+
+    # A learnt range is as wide as what was seen, so it draws the levels a little together.
+    tolerance = 0.04 if ranges else 0.15
+    assert scores[worst] == pytest.approx(0.25, abs=tolerance)
+    assert scores[best] == pytest.approx(0.75, abs=tolerance)
+    assert scores[best] - scores[worst] > 0.25
+
+    metrics = mixer.metrics()
+    assert metrics["tasks/worst_score"] == metrics[f"task/{worst}/score"]
+    assert "tasks/worst_accuracy" not in metrics
+    assert not any(name.endswith("/accuracy") for name in metrics)
+
+
+def test_the_reward_is_what_is_logged_beside_the_score():
+    mixer = TaskMixer([LOW], batch_size=4, reward_ranges={LOW: (-2.0, -1.0)})
+    run(mixer, Graders({LOW: 0.5}), 1)
+
+    metrics = mixer.metrics()
+    assert -2 < metrics[f"task/{LOW}/reward"] < -1
+    assert metrics[f"task/{LOW}/score"] == pytest.approx(metrics[f"task/{LOW}/reward"] + 2)
+
+
+def test_beside_a_task_that_says_what_is_right():
+    engine = Graders({HIGH: 0.5})
+    mixer = TaskMixer([HIGH, "sums"], batch_size=8)
+    batch = mixer.new_batch()
+    while request := batch.ask():
+        sums = [Group.verified("sums", (0.0, 1.0, 0.1, 0.0))] * request.pop("sums", 0)
+        batch.tell(engine.rollout(request) + sums)
+    mixer.update()
+
+    metrics = mixer.metrics()
+    assert metrics["task/sums/accuracy"] == 0.25
+    assert "task/sums/score" not in metrics
+    assert metrics["tasks/worst_score"] == min(0.25, metrics[f"task/{HIGH}/score"])
+
+
+def test_resumed_is_uninterrupted_in_the_middle_of_a_step():
+    whole = TaskMixer([LOW, HIGH], batch_size=8, weighting=Balanced())
+    engine = Graders({LOW: 0.3, HIGH: 0.6})
+    run(whole, engine, 5)
+
+    batch = whole.new_batch()
+    request = batch.ask()
+    first, rest = {LOW: request[LOW]}, {HIGH: request[HIGH]}
+    batch.tell(engine.rollout(first))
+
+    copy = TaskMixer([LOW, HIGH], batch_size=8, weighting=Balanced(), seed=99)
+    copy.load_state_dict(json.loads(json.dumps(whole.state_dict())))
+    groups = engine.rollout(rest)
+    for mixer in (whole, copy):
+        assert mixer.batch is not None
+        mixer.batch.tell(groups)
+        assert mixer.batch.ask() == {}
+        mixer.update()
+
+    assert copy.state_dict() == whole.state_dict()
+    assert copy.metrics() == whole.metrics()
+
+
+# ---- training on nothing ---------------------------------------------------------------------------
+def test_rewards_that_never_count_as_right_are_noticed_at_once():
+    mixer = TaskMixer(["essay"], batch_size=MIN_GROUPS)
+    batch = mixer.new_batch()
+    while request := batch.ask():
+        batch.tell([Group.verified("essay", (0.2, 0.85, 0.4, 0.1))] * request["essay"])
+    mixer.update()
+
+    notice = mixer.report.notices["essay"]
+    assert "trains on nothing" in notice
+    assert "highest reward 0.85" in notice
+    assert "correct_at" in notice
+
+
+def test_a_step_without_any_accepted_group_says_why():
+    mixer = TaskMixer(["a", "b"], batch_size=2)
+    batch = mixer.new_batch()
+    while request := batch.ask():
+        batch.tell(
+            [Group.verified(task, (0.0, 0.0)) for task, n in request.items() for _ in range(n)]
+        )
+    mixer.update()
+
+    assert "nothing to train on" in mixer.report.notices["a"]
+    assert "all_wrong" in mixer.report.notices["b"]
+
+
+def test_a_hard_task_whose_rewards_are_all_zero_is_no_fault_of_its_settings():
+    mixer = TaskMixer(["hard", "easy"], batch_size=8)
+    for _ in range(3):
+        batch = mixer.new_batch()
+        while request := batch.ask():
+            for task, count in request.items():
+                rewards = (0.0, 1.0) if task == "easy" else (0.0, 0.0)
+                batch.tell([Group.verified(task, rewards)] * count)
+        mixer.update()
+
+    assert mixer.report.notices == {}
