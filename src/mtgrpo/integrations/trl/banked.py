@@ -68,6 +68,7 @@ class BankedGroups:
         """
         if not self.keeps:
             return
+
         own = [group for group in batch.surplus if group.payload is not None]
         if not own:
             return
@@ -78,6 +79,7 @@ class BankedGroups:
             payloads[group.uid] = [
                 replace(row, old_log_probs=next(values)) for row in group.payload
             ]
+
         batch.attach(payloads)
 
     # ---- the step in which it is trained on ----------------------------------------------------
@@ -148,6 +150,7 @@ class BankedGroups:
             StateError: A file is missing or damaged.
         """
         processes, process = accelerator.num_processes, accelerator.process_index
+
         saved: dict[int | str, int] = {
             uid: int(owner) for uid, owner in state.get("bank_owners", [])
         }
@@ -188,10 +191,12 @@ def check_bank(trainer: Any, mixer: TaskMixer, prompts: PromptCheck) -> None:
         "rollout_func generates": trainer.rollout_func is not None,
         "use_liger_kernel may fuse the loss": trainer.args.use_liger_kernel,
     }
+
     for reason, is_so in switches.items():
         if is_so:
             raise ConfigError(
                 f"{WHERE}: max_staleness={staleness} keeps surplus groups for later steps, "
                 f"which does not work here, because {reason}; set the sampler's max_staleness=0"
             )
+
     prompts.refuse_images("surplus groups are kept for later steps (max_staleness)")

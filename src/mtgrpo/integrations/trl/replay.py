@@ -98,6 +98,7 @@ class RolloutReplay:
 
         if trainer.environment_factories is not None:
             inputs = _with_observations(inputs, collected.prompts)
+
         size = self.group_size
         own = rewards[first * size : (first + share) * size].tolist()
         generations = split_generation(collected.generation, len(inputs))
@@ -109,6 +110,7 @@ class RolloutReplay:
         totals = (rewards * trainer.reward_weights.to(rewards.device)).nansum(1)  # (rows,)
         totals = totals.masked_fill(rewards[:, 0].isnan(), math.nan).view(-1, size).tolist()
         accuracies = rewards[:, 1].view(-1, size).tolist()  # (groups, rows of it)
+
         groups: list[Group] = []
         for g, (task, _) in enumerate(plan):
             place = (g - first) * size
@@ -140,8 +142,10 @@ class RolloutReplay:
                     f"task {task!r}, prompt {row}: get_reward of its environment returned "
                     f"{rewards[i, 2 + column]:g}; a number within {LARGEST_REWARD:g} is needed"
                 )
+
             start = i - i % size
             usable[start : start + size] = math.nan
+
         return usable
 
     def _collect(

@@ -60,10 +60,13 @@ class TaskScores:
         items: list[Item] = []
         for i, (row, completion) in enumerate(zip(inputs, completions, strict=True)):
             columns = {k: v for k, v in row.items() if k not in (TASK_KEY, ROW_KEY)}
+
             if environments is not None:  # the column that TRL's own reward functions get
                 columns["environments"] = environments[i]
+
             group = (first + i) // group_size
             items.append(Item(row[TASK_KEY], columns, row[ROW_KEY], completion, group))
+
         self._names = [item.task for item in items]
         self._scores = self.scorer.score(items, timed=timed)
 

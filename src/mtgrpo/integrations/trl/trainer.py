@@ -125,6 +125,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             writer=RunLogWriter(run_log) if run_log is not None and is_main else None,
             on_mixer_step=on_mixer_step if is_main else None,
         )
+
         self.mixer, self.streams, self.banked = self.step.mixer, self.step.streams, self.step.banked
         self.replay = RolloutReplay(self.rows, schedule.group_size)
         self.sharing = PromptSharing()
@@ -149,6 +150,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             rollout_func=rollout_func,
             environment_factory=environment_factory,
         )
+
         check_trainer(self)
         if share_prompts:
             self.sharing.switch_on(self)
