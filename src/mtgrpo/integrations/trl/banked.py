@@ -21,12 +21,10 @@ from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.types import Group, State
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.old_log_probs import OLD, put_recorded
-from mtgrpo.integrations.trl.rollouts import RecordedRow
+from mtgrpo.integrations.trl.rollouts import IMAGES, RecordedRow
 from mtgrpo.integrations.trl.saved_rollouts import bank_file, load_groups, save_groups
 from mtgrpo.integrations.trl.setup import WHERE
 from mtgrpo.tasks.task_set import TaskSet
-
-IMAGES = ("image", "images")
 
 
 class BankedGroups:

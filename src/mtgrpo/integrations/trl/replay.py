@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +11,15 @@ import torch
 
 from mtgrpo.core.types import Group
 from mtgrpo.integrations.trl.rollouts import (
+    IMAGES,
+    DatasetRow,
     RecordedRow,
     RolledOut,
     input_row,
     join_generation,
     split_generation,
 )
+from mtgrpo.tasks.own_copy import own_copy
 from mtgrpo.tasks.task_set import TaskSet
 
 
@@ -52,10 +55,21 @@ class RolloutReplay:
     Args:
         tasks: Their training rows are rolled out.
         group_size: Completions per prompt.
+        measure: Gives reward and accuracy, shape (rows, 2), of TRL's rewards, shape (rows,
+            columns), and each row's task; by default they are the first two columns.
+        of_datasets: Whether rows travel as `DatasetRow`.
     """
 
-    def __init__(self, tasks: TaskSet, group_size: int) -> None:
-        self.tasks, self.group_size = tasks, group_size
+    def __init__(
+        self,
+        tasks: TaskSet,
+        group_size: int,
+        measure: Callable[[torch.Tensor, Sequence[str]], torch.Tensor] | None = None,
+        *,
+        of_datasets: bool = False,
+    ) -> None:
+        self.tasks, self.group_size, self.of_datasets = tasks, group_size, of_datasets
+        self.measure = measure or (lambda rewards, tasks: rewards[:, :2])
         self._collected: _Collected | None = None
         self._playback: _Playback | None = None
 
@@ -72,6 +86,7 @@ class RolloutReplay:
         method: Callable[[list[dict[str, Any]]], Any],
         accelerator: Any,
         observed: bool = False,
+        extra: Mapping[str, Sequence[Any]] | None = None,
     ) -> RolledOut:
         """One group per (task, training row), in order.
 
@@ -81,6 +96,7 @@ class RolloutReplay:
             method: TRL's `_generate_and_score_completions`.
             accelerator: accelerate's.
             observed: Whether an environment's observations are part of the prompts.
+            extra: Where reward functions' extra columns are, once `method` was left.
         """
         share = len(plan) // accelerator.num_processes
         first = accelerator.process_index * share  # place of this process's first group
@@ -95,12 +111,14 @@ class RolloutReplay:
         size = self.group_size
         own = rewards[first * size : (first + share) * size].tolist()
         generations = split_generation(collected.generation, len(inputs))
-        rows = [
-            RecordedRow(row, generation, tuple(values))
-            for row, generation, values in zip(inputs, generations, own, strict=True)
-        ]
+        logged = {k: list(v) for k, v in (extra or {}).items() if len(v) == len(inputs)}
+        rows: list[RecordedRow] = []
+        for i, row in enumerate(inputs):
+            columns = {name: values[i] for name, values in logged.items()}
+            rows.append(RecordedRow(row, generations[i], tuple(own[i]), extra=columns))
 
-        by_group = rewards.view(len(plan), size, -1).tolist()
+        names = [task for task, _ in plan for _ in range(size)]
+        by_group = self.measure(rewards, names).view(len(plan), size, -1).tolist()
         groups: list[Group] = []
         for g, ((task, _), scores) in enumerate(zip(plan, by_group, strict=True)):
             place = (g - first) * size
@@ -114,7 +132,11 @@ class RolloutReplay:
         inputs: list[dict[str, Any]] = []
         for task, index in plan:
             row = self.tasks[task].train[index]
-            inputs += [input_row(task, index, row) for _ in range(self.group_size)]
+            for _ in range(self.group_size):
+                if self.of_datasets:
+                    inputs.append(DatasetRow(own_copy(dict(row)), task, index))
+                else:
+                    inputs.append(input_row(task, index, row))
         return inputs
 
     def _collect(
@@ -175,7 +197,10 @@ def _with_observations(
     """The rows with the prompts that environments added to; images are in the generation."""
     rows: list[dict[str, Any]] = []
     for row, prompt in zip(inputs, prompts, strict=True):
-        others = {name: value for name, value in row.items() if name not in ("image", "images")}
+        if isinstance(row, DatasetRow):
+            rows.append(row.with_prompt(prompt))
+            continue
+        others = {name: value for name, value in row.items() if name not in IMAGES}
         rows.append({**others, "prompt": prompt})
     return rows
 
@@ -184,11 +209,11 @@ def _with_observations(
 def environments_done(trainer: Any) -> Iterator[None]:
     """Inside, the trainer has no environments: they ran already, and are not reset again."""
     factories, trainer.environment_factories = trainer.environment_factories, None
-    trainer.environments = None
+    environments, trainer.environments = trainer.environments, None
     try:
         yield
     finally:
-        trainer.environment_factories = factories
+        trainer.environment_factories, trainer.environments = factories, environments
 
 
 def no_log_probs(input_ids: torch.Tensor, num_completion: int) -> tuple[Any, ...]:

@@ -31,6 +31,7 @@ class RecordedRow:
         trains: False for a row that only fills up the batch.
         old_log_probs: Log-probabilities of the completion's tokens under the policy that generated
             it, a tensor of shape (tokens,); None while that is the current policy.
+        extra: What reward functions logged of it, by column.
     """
 
     inputs: dict[str, Any]
@@ -38,6 +39,7 @@ class RecordedRow:
     rewards: tuple[float, ...]
     trains: bool = True
     old_log_probs: Any = field(default=None, compare=False, repr=False)
+    extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 class RolledOut(NamedTuple):
@@ -58,6 +60,39 @@ class RolledOut(NamedTuple):
 def input_row(task: str, index: int, row: Mapping[str, Any]) -> dict[str, Any]:
     """A task's row as it travels through TRL. Copied: TRL and environments may edit it in place."""
     return {**own_copy(dict(row)), TASK_KEY: task, ROW_KEY: index}
+
+
+class DatasetRow(dict[str, Any]):
+    """A dataset's row as it travels through TRL: its columns and nothing else, as TRL has them.
+
+    Attributes:
+        task: Name of its task.
+        index: Its number among the task's.
+    """
+
+    __slots__ = ("index", "task")
+
+    def __init__(self, row: Mapping[str, Any], task: str, index: int) -> None:
+        super().__init__(row)
+        self.task, self.index = task, index
+
+    def with_prompt(self, prompt: Any) -> DatasetRow:
+        """The row with another prompt, and without images: those are in the generation."""
+        others = {name: value for name, value in self.items() if name not in IMAGES}
+        return DatasetRow({**others, "prompt": prompt}, self.task, self.index)
+
+
+IMAGES = ("image", "images")
+
+
+def task_of(row: Mapping[str, Any]) -> str:
+    """The name of a row's task."""
+    return row.task if isinstance(row, DatasetRow) else row[TASK_KEY]
+
+
+def number_of(row: Mapping[str, Any]) -> int:
+    """The number of a row among its task's."""
+    return row.index if isinstance(row, DatasetRow) else row[ROW_KEY]
 
 
 # ---- generations -------------------------------------------------------------------------------
