@@ -26,7 +26,10 @@ BARREN = SimulatedTask("barren", skill=-60.0, spread=1.0, learning_rate=0.0)
 # part that is missing: changes to the weighting and to the sampler
 MISSING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "nothing": ({}, {}),
-    "rounds sized by need (3 B prompts a round instead)": ({}, {"rounds": {"kind": "oversampled"}}),
+    "rounds sized by need (3 B prompts a round instead)": (
+        {},
+        {"planner": {"kind": "oversampled"}},
+    ),
     "surplus bank": ({}, {"max_staleness": 0}),
     "limit on what a step spends on a task": ({}, {"max_prompts_per_group": None}),
     "learnability": ({"learnability": False}, {}),

@@ -83,7 +83,7 @@ def measure(num_tasks: int, batch_size: int, group_size: int, repetitions: int) 
             request = batch.ask()
             timed("ask", started)
 
-        num_generated = batch.num_generated
+        num_generated = batch.counts.num_generated
         started = time.process_time()
         mixer.update()
         timed("update", started)

@@ -160,7 +160,7 @@ def costs(sizes: tuple[int, ...]) -> list[dict[str, Any]]:
             memory.note(Draw(row), float(rng.random() < 0.5), bool(rng.random() < 0.5))
 
         started = time.process_time()
-        stream.draws(20_000)
+        stream.draw(20_000)
         seconds = time.process_time() - started
         rows.append(
             {

@@ -97,7 +97,7 @@ def many_tasks(num_tasks: int, num_steps: int) -> dict[str, Any]:
         while request := watch.measure("core", batch.ask):
             plan = watch.measure("plan", plan_round, request, PROCESSES)
             prompts = watch.measure(
-                "draw", lambda plan=plan: [(name, streams[name].draws(1)[0].row) for name in plan]
+                "draw", lambda plan=plan: [(name, streams[name].draw(1)[0].row) for name in plan]
             )
             drawn += len(prompts)
 
@@ -203,7 +203,7 @@ def many_prompts(num_prompts: int, remember: bool, draws: int) -> dict[str, Any]
     started = time.process_time()
 
     for is_constant in constant:
-        draw = stream.draws(1)[0]
+        draw = stream.draw(1)[0]
         if stream.memory is not None:
             stream.memory.note(draw, 0.0 if is_constant else 0.5, not is_constant)
 

@@ -19,7 +19,9 @@ GROUP_SIZE, MAX_NEW_TOKENS = 8, 16
 
 def rollout(model, tokenizer, tasks, streams, request):
     """Ask the model GROUP_SIZE times for every requested prompt and score what comes back, group by group."""
-    prompts = [(name, row) for name, count in request.items() for row in streams[name].draw(count)]
+    prompts = [
+        (name, row) for name, count in request.items() for row in streams[name].draw_rows(count)
+    ]
     texts = [tasks[name].train[row]["prompt"] for name, row in prompts]
     inputs = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
     options = {"max_new_tokens": MAX_NEW_TOKENS, "num_return_sequences": GROUP_SIZE}

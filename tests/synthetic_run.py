@@ -16,6 +16,8 @@ HOSTILE = (
     "very-long-" + "name-" * 30,
     'quote" onload="alert(1)',
     "</style><img src=x onerror=alert(1)>",
+    "--></metadata><script>alert('comment')</script><!--",
+    "]]></text><image href='http://a.b/c'/>",
     "中文 – emoji \U0001f600 \x07 bell",
 )
 HOSTILE_TEXT = "<script>alert('completion')</script> </pre></details> & $\\boxed{1}$ \x00\x1b[31m \ud800 \u202eabc"

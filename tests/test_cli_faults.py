@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from mtgrpo.cli import main
-from mtgrpo.runlog import checkpoints
+from mtgrpo.runlog import checkpoints, load_state, save_state
 
 # Does at its n-th call what a file beside it says, once.
 REWARD = """
@@ -186,6 +186,72 @@ def test_resume_falls_back_over_damaged_and_half_written_checkpoints(
     assert names == ["checkpoint-4", "checkpoint-6", "unusable-checkpoint-6"]
 
 
+def lose_lines(run: Path) -> None:
+    log = run / "metrics.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:5]))
+
+
+def rename_beyond(run: Path) -> None:
+    shutil.copytree(run / "checkpoints" / "checkpoint-4", run / "checkpoints" / "checkpoint-8")
+
+
+def make_foreign(run: Path) -> None:
+    """As a sound checkpoint of a run with another seed and the same tasks."""
+    seal = run / "checkpoints" / "checkpoint-6" / checkpoints.SEAL_FILE
+    content = load_state(seal)
+    content["seed"] = 1
+    content["log"]["run_id"] = "another"
+    save_state(seal, content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (
+            lose_lines,
+            "checkpoint-6: metrics.jsonl lacks 1 of the 6 lines it had when this was saved: step 6; "
+            "going back to checkpoint-4",
+        ),
+        (
+            rename_beyond,
+            "checkpoint-8: it is the checkpoint of step 4 under another name; going back to checkpoint-6",
+        ),
+        (
+            make_foreign,
+            "checkpoint-6: it is of another run (with seed 1); going back to checkpoint-4",
+        ),
+    ],
+)
+def test_resume_falls_back_over_checkpoints_that_do_not_belong(
+    spoil: Callable[[Path], None],
+    said: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = spoil.__name__
+    shutil.copytree(folder / "whole", folder / name)
+    end_early(folder / name)
+    spoil(folder / name)
+    assert train(folder, name, "--resume") == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert_same(folder, name)
+
+
+def test_a_log_that_reaches_no_checkpoint_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = folder / "lost log"
+    shutil.copytree(folder / "whole", run)
+    end_early(run)
+    (run / "metrics.jsonl").write_text("")
+    assert train(folder, "lost log", "--resume") == 2
+    refusal = capsys.readouterr().err
+    assert (
+        "metrics.jsonl lacks 6 of the 6 lines it had when this was saved: steps 1 to 6" in refusal
+    )
+    assert "restore what is missing, or start again with another --output" in refusal
+
+
 def test_without_a_whole_checkpoint_the_run_is_refused_and_left_as_it_is(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,7 +262,7 @@ def test_without_a_whole_checkpoint_the_run_is_refused_and_left_as_it_is(
         damage(run, step)
     before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file()}
     assert train(folder, "hopeless", "--resume") == 2
-    assert "none of the 2 checkpoints of this run is whole" in capsys.readouterr().err
+    assert "none of the 2 checkpoints of this run can be used" in capsys.readouterr().err
     assert {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file()} == before
 
 
@@ -226,11 +292,15 @@ def full(*_: object, **__: object) -> None:
 def test_a_disk_that_fills_up_while_saving_ends_in_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real: Callable[[Path], None] = checkpoints.seal
+    real: Callable[..., None] = checkpoints.seal
+
+    def seal(path: Path, **belongs_to: Any) -> None:
+        if path.name == "checkpoint-4":
+            full()
+        real(path, **belongs_to)
+
     with monkeypatch.context() as patch:
-        patch.setattr(
-            checkpoints, "seal", lambda path: full() if path.name == "checkpoint-4" else real(path)
-        )
+        patch.setattr(checkpoints, "seal", seal)
         assert train(folder, "full") == 2
     line = capsys.readouterr().err.strip()
     assert line.startswith("error: ")
@@ -253,10 +323,10 @@ def test_a_full_disk_ends_in_one_line_wherever_it_is_met(
     name = f"full at {place}"
     with monkeypatch.context() as patch:
         if place == "the log":
-            from mtgrpo.runlog import writer
+            from mtgrpo.runlog import line_file
 
-            real = writer.append_line
-            patch.setattr(writer, "append_line", lambda path, line: full_at(path, line, real))
+            real = line_file.append_line
+            patch.setattr(line_file, "append_line", lambda path, line: full_at(path, line, real))
         else:
             patch.setattr(os, "replace", full)
         assert train(folder, name) == 2

@@ -30,11 +30,11 @@ def test_every_shipped_configuration_parses_and_plans(name: str) -> None:
 
 def test_resolving_is_idempotent_and_survives_yaml(tmp_path: Path) -> None:
     config = load_config(
-        "demo", ["preset=mt_grpo_reg", "weighting.eta=0.01", "sampler.rounds.confidence=0.8"]
+        "demo", ["preset=mt_grpo_reg", "weighting.eta=0.01", "sampler.planner.confidence=0.8"]
     )
     plain = config.as_dict()
     assert plain["weighting"]["eta"] == 0.01
-    assert plain["sampler"]["rounds"] == {"kind": "needed", "confidence": 0.8, "max_inflation": 5.0}
+    assert plain["sampler"]["planner"] == {"kind": "needed", "confidence": 0.8, "max_inflation": 5.0}
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(plain), encoding="utf-8")
     assert load_config(str(path)).as_dict() == plain
@@ -78,9 +78,9 @@ def test_what_the_paper_lacks_is_off_unless_stated(key: str) -> None:
         ("weighting.lamb=0.2", ["weighting", "did you mean 'lam'"]),
         ("weighting.rule=impro", ["weighting", "unknown rule 'impro'"]),
         ("sampler.group_filter=strct", ["unknown filter 'strct'", "did you mean 'strict'"]),
-        ("sampler.quotas=exact", ["unknown quotas 'exact'"]),
-        ("sampler.rounds.kind=big", ["unknown kind 'big'"]),
-        ("sampler.rounds.confidence=0.3", ["confidence=0.3", "[0.5, 1)"]),
+        ("sampler.quota_rule=exact", ["unknown quota_rule 'exact'"]),
+        ("sampler.planner.kind=big", ["unknown kind 'big'"]),
+        ("sampler.planner.confidence=0.3", ["confidence=0.3", "[0.5, 1)"]),
         ("evaluation.often=3", ["evaluation", "unknown key 'often'"]),
         ("evaluation=3", ["evaluation", "a mapping"]),
         ("tasks=zebra", ["tasks", "a list"]),

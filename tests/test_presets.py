@@ -11,7 +11,7 @@ from mtgrpo import presets
 from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.core.filters import keep_all, released_lenient, strict
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.rounds import NeededRounds, OversampledRounds
+from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import ImprovementAware
 from mtgrpo.errors import ConfigError
@@ -57,15 +57,15 @@ def test_hyper_parameters_of_the_two_published_settings() -> None:
     # Rounds, the first included.
     assert (three.sampler.max_resamples, nine.sampler.max_resamples) == (9, 1)
     assert (three.sampler.shares_from_step, nine.sampler.shares_from_step) == (0, 10)
-    assert sampler_of("mt_grpo", "released")["rounds"]["max_inflation"] == 1.0
-    assert sampler_of("mt_grpo", "released", "nine_tasks")["rounds"]["max_inflation"] == 5.0
+    assert sampler_of("mt_grpo", "released")["planner"]["max_inflation"] == 1.0
+    assert sampler_of("mt_grpo", "released", "nine_tasks")["planner"]["max_inflation"] == 5.0
     assert three.sampler.group_filter is strict
     assert nine.sampler.group_filter is released_lenient
     assert sampler_of("mt_grpo_reg", "released")["shares_from_step"] == 10
     assert sampler_of("mt_grpo", "paper")["max_resamples"] == 10
 
 
-# (variant, setting): quotas, filter, rounds allowed with the first, inflation cap, rho per, shares bind from step
+# (variant, setting): quota rule, filter, rounds allowed with the first, inflation cap, rho per, shares bind from step
 SAMPLERS = {
     ("paper", "three_tasks"): ("multinomial", "strict", 11, 5.0, "deficit", "step", 0),
     ("paper", "nine_tasks"): ("multinomial", "lenient", 3, 5.0, "deficit", "step", 0),
@@ -85,12 +85,12 @@ SAMPLERS = {
 @pytest.mark.parametrize(("variant", "setting"), SAMPLERS)
 @pytest.mark.parametrize("name", ["grpo_rps", "mt_grpo", "mt_grpo_reg", "worst_task"])
 def test_ratio_preserving_sampler_as_published(name: str, variant: str, setting: str) -> None:
-    quotas, group_filter, rounds, cap, refill, per, start = SAMPLERS[variant, setting]
+    quota_rule, group_filter, rounds, cap, refill, per, start = SAMPLERS[variant, setting]
     if variant == "released" and name in ("mt_grpo_reg", "worst_task"):
         start = 10  # all regularised runs
     assert sampler_of(name, variant, setting) == {
-        "quotas": quotas,
-        "rounds": {
+        "quota_rule": quota_rule,
+        "planner": {
             "kind": "oversampled",
             "oversampling": 3.0,
             "max_inflation": cap,
@@ -116,7 +116,7 @@ def test_dapo_fills_task_blind_with_the_same_filter_and_rounds(
     sampler = sampler_of(name, variant, setting)
     assert sampler["keep_shares"] is False
     assert (sampler["group_filter"], sampler["max_resamples"]) == (group_filter, rounds - 1)
-    assert (sampler["rounds"]["oversampling"], sampler["rounds"]["max_inflation"]) == (3.0, 1.0)
+    assert (sampler["planner"]["oversampling"], sampler["planner"]["max_inflation"]) == (3.0, 1.0)
 
 
 @pytest.mark.parametrize(("variant", "setting"), SAMPLERS)
@@ -196,11 +196,11 @@ def test_changes_are_made_to_single_arguments_or_to_whole_parts() -> None:
         "mt_grpo",
         variant="paper",
         weighting={"weight_lr": 0.1},
-        sampler={"rounds": {"oversampling": 2}, "acceptance": {"kind": "counted"}},
+        sampler={"planner": {"oversampling": 2}, "acceptance": {"kind": "counted"}},
     ).as_dict()
     assert changed["weighting"] == {**weighting_of("mt_grpo", "paper"), "weight_lr": 0.1}
     before = sampler_of("mt_grpo", "paper")
-    assert changed["sampler"]["rounds"] == {**before["rounds"], "oversampling": 2.0}
+    assert changed["sampler"]["planner"] == {**before["planner"], "oversampling": 2.0}
     assert changed["sampler"]["acceptance"] == {"kind": "counted", "decay": 0.8, "prior": 2.0}
     other = presets.get("mt_grpo", weighting={"rule": "sec", "alpha": 0.3}).as_dict()
     assert other["weighting"] == {"rule": "sec", "alpha": 0.3, "temperature": 0.2}
@@ -208,8 +208,8 @@ def test_changes_are_made_to_single_arguments_or_to_whole_parts() -> None:
 
 
 def test_planners_follow_the_variant() -> None:
-    assert isinstance(presets.get("mt_grpo").sampler.rounds, NeededRounds)
-    assert isinstance(presets.get("mt_grpo", variant="paper").sampler.rounds, OversampledRounds)
+    assert isinstance(presets.get("mt_grpo").sampler.planner, NeededRounds)
+    assert isinstance(presets.get("mt_grpo", variant="paper").sampler.planner, OversampledRounds)
     assert presets.get("dapo").sampler.keep_shares is False
 
 

@@ -29,13 +29,13 @@ def build_weighting(spec: Mapping[str, Any], where: str = "weighting") -> TaskWe
 
 
 def build_sampler(spec: Mapping[str, Any], where: str = "sampler") -> RatioPreservingSampler:
-    """A sampler from its arguments; ``rounds`` and ``acceptance`` are mappings with a ``kind``.
+    """A sampler from its arguments; ``planner`` and ``acceptance`` are mappings with a ``kind``.
 
     Raises:
         ConfigError: As `build_weighting`.
     """
     arguments = dict(spec)
-    for key, table in (("rounds", PLANNERS), ("acceptance", ACCEPTANCES)):
+    for key, table in (("planner", PLANNERS), ("acceptance", ACCEPTANCES)):
         if key in arguments:
             arguments[key] = _choose(arguments[key], "kind", table, f"{where}.{key}")
     return _construct(RatioPreservingSampler, arguments, where)

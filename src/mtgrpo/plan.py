@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mtgrpo.config import ResolvedRun
 from mtgrpo.core.filters import keep_all
-from mtgrpo.core.rounds import NeededRounds, OversampledRounds
+from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.errors import ConfigError
 
@@ -106,7 +106,7 @@ def _prompts_per_group(sampler: RatioPreservingSampler) -> tuple[float, float]:
     if sampler.group_filter is keep_all:  # the first round is the batch
         return 1.0, min(num_rounds, limit)
 
-    planner = sampler.rounds
+    planner = sampler.planner
     if isinstance(planner, OversampledRounds):
         return planner.oversampling, min(planner.oversampling * num_rounds, limit)
 

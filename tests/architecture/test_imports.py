@@ -10,7 +10,7 @@ import pytest
 import mtgrpo
 
 from .graph import circles, import_graph, room_graph
-from .house import ALSO_KNOWS, FLOORS, HEAVY, IMPURE, KNOWS, RECIPE, SOON, UNFINISHED, floor
+from .house import ALSO_KNOWS, FLOORS, HEAVY, IMPURE, KNOWS, RECIPE, floor
 from .source import NAMES, ROOT, SOURCE, calls, imports, room
 
 GRAPH = import_graph(SOURCE, "mtgrpo")
@@ -49,7 +49,6 @@ def test_a_room_imports_only_what_it_may_know(name):
         )
 
 
-@pytest.mark.skip(reason=SOON)
 def test_the_exceptions_are_files_and_needed():
     for name, rooms in ALSO_KNOWS.items():
         used = {room(other) for other in GRAPH[name]}
@@ -57,12 +56,10 @@ def test_the_exceptions_are_files_and_needed():
 
 
 # ---- circles -----------------------------------------------------------------------------------------------
-@pytest.mark.skip(reason=SOON)
 def test_no_files_of_the_package_import_each_other():
     assert circles(GRAPH) == []
 
 
-@pytest.mark.skip(reason=SOON)
 @pytest.mark.parametrize("folder", ["benchmarks", "research", "examples"])
 def test_no_scripts_import_each_other(folder):
     assert circles(import_graph(ROOT / folder)) == []
@@ -86,8 +83,6 @@ def test_a_circle_is_found_through_functions_type_checking_and_faces(tmp_path):
 # ---- third parties -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", NAMES)
 def test_third_parties_stay_where_they_belong(name):
-    if name in UNFINISHED:
-        pytest.skip(SOON)
     modules = {module.split(".")[0] for module in imports(name)}
     theirs = modules - sys.stdlib_module_names - {"mtgrpo", "__future__"}
 

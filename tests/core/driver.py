@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from mtgrpo.core.acceptance import EmaAcceptance
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.rounds import NeededRounds, OversampledRounds
+from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import SEC, Balanced, ImprovementAware, Regularized, Uniform
@@ -51,19 +51,21 @@ def fill(batch: Batch, dice: Dice, most_rounds: int = 50) -> int:
 
 
 def _plain(seed: int) -> TaskMixer:
-    sampler = RatioPreservingSampler(group_filter="none", keep_shares=False, quotas="multinomial")
+    sampler = RatioPreservingSampler(
+        group_filter="none", keep_shares=False, quota_rule="multinomial"
+    )
     return TaskMixer(TASKS, batch_size=8, weighting=SEC(), sampler=sampler, seed=seed)
 
 
 def _dapo(seed: int) -> TaskMixer:
-    sampler = RatioPreservingSampler(rounds=OversampledRounds(max_inflation=1), keep_shares=False)
+    sampler = RatioPreservingSampler(planner=OversampledRounds(max_inflation=1), keep_shares=False)
     return TaskMixer(TASKS, batch_size=8, weighting=Uniform(), sampler=sampler, seed=seed)
 
 
 def _paper(seed: int) -> TaskMixer:
     sampler = RatioPreservingSampler(
-        quotas="multinomial",
-        rounds=OversampledRounds(),
+        quota_rule="multinomial",
+        planner=OversampledRounds(),
         group_filter="strict",
         acceptance=EmaAcceptance(per="step"),
     )
@@ -75,8 +77,8 @@ def _paper(seed: int) -> TaskMixer:
 
 def _released(seed: int) -> TaskMixer:
     sampler = RatioPreservingSampler(
-        quotas="released",
-        rounds=OversampledRounds(max_inflation=1, refill="same_until_full"),
+        quota_rule="released",
+        planner=OversampledRounds(max_inflation=1, refill="same_until_full"),
         group_filter="released_lenient",
         acceptance=EmaAcceptance(),
         max_resamples=9,
@@ -97,7 +99,7 @@ def _released(seed: int) -> TaskMixer:
 
 def _regularized(seed: int) -> TaskMixer:
     sampler = RatioPreservingSampler(
-        max_resamples=1, shortfall="smaller", rounds=NeededRounds(0.8), quotas="released"
+        max_resamples=1, shortfall="smaller", planner=NeededRounds(0.8), quota_rule="released"
     )
     weighting = Regularized(reward_scale=0.2, updates="minibatch", reward_start=0.0)
     return TaskMixer(
@@ -107,7 +109,7 @@ def _regularized(seed: int) -> TaskMixer:
 
 def _balanced(seed: int) -> TaskMixer:
     sampler = RatioPreservingSampler(
-        rounds=NeededRounds(0.9), max_staleness=2, max_prompts_per_group=12.0
+        planner=NeededRounds(0.9), max_staleness=2, max_prompts_per_group=12.0
     )
     return TaskMixer(TASKS, batch_size=8, weighting=Balanced(), sampler=sampler, seed=seed)
 

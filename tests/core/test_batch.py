@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtgrpo.core.batch import Batch
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group, Verdict
 from mtgrpo.errors import ConfigError, ShortfallError, StateError
@@ -42,19 +42,21 @@ def test_two_rounds_by_hand():
     assert Counter(g.task for g in batch.groups) == {A: 5, B: 3, C: 2}
     assert Counter(g.task for g in batch.surplus) == {B: 3, C: 5}
     assert batch.shortfall == 0
-    assert batch.num_generated == 22
-    assert batch.num_rollouts == 88
-    assert batch.num_informative == {A: 5, B: 6, C: 7}
-    assert {t: dict(r) for t, r in batch.dropped.items()} == {
+    assert batch.counts.num_generated == 22
+    assert batch.counts.num_rollouts == 88
+    assert batch.counts.num_informative == {A: 5, B: 6, C: 7}
+    assert {t: dict(r) for t, r in batch.counts.dropped.items()} == {
         B: {"all_wrong": 1, "all_correct": 1},
         C: {"all_wrong": 2},
     }
     # Measured before the filter: b has 6 groups of .275, one of 0 and one of 1.
-    assert batch.totals().mean_rewards() == pytest.approx(
+    assert batch.counts.totals().mean_rewards() == pytest.approx(
         {A: 0.275, B: 2.65 / 8, C: (7 * 0.275 + 2 * 0.05) / 9}
     )
-    assert batch.totals().mean_accuracies() == pytest.approx({A: 0.25, B: 2.5 / 8, C: 1.75 / 9})
-    assert [r.num_groups for r in batch.rounds] == [{A: 5, B: 3, C: 2}, {B: 5, C: 7}]
+    assert batch.counts.totals().mean_accuracies() == pytest.approx(
+        {A: 0.25, B: 2.5 / 8, C: 1.75 / 9}
+    )
+    assert [r.num_groups for r in batch.counts.rounds] == [{A: 5, B: 3, C: 2}, {B: 5, C: 7}]
 
 
 def test_ask_repeats_what_is_outstanding():
@@ -87,7 +89,9 @@ def test_pieces_and_another_order_give_the_same_counts():
         g.uid for g in whole.groups + whole.surplus
     }
     for means in ("mean_rewards", "mean_accuracies"):
-        assert getattr(pieces.totals(), means)() == pytest.approx(getattr(whole.totals(), means)())
+        assert getattr(pieces.counts.totals(), means)() == pytest.approx(
+            getattr(whole.counts.totals(), means)()
+        )
 
 
 def test_refused_groups_leave_the_batch_as_it_was():
@@ -136,7 +140,7 @@ def test_no_more_groups_after_the_end():
 
 
 def missing_c(policy: str) -> Batch:
-    batch = new_batch(shortfall=policy, max_resamples=1, rounds=OversampledRounds())
+    batch = new_batch(shortfall=policy, max_resamples=1, planner=OversampledRounds())
     dice = Dice({A: 1.0, B: 1.0, C: 0.0})
     fill(batch, dice)
     return batch
@@ -171,7 +175,7 @@ def test_shortfall_fail_says_what_is_missing_and_the_ways_out():
 
 
 def test_padding_prefers_groups_without_gradient():
-    batch = new_batch(4, (1.0, 0.0, 0.0), max_resamples=0, rounds=OversampledRounds(2))
+    batch = new_batch(4, (1.0, 0.0, 0.0), max_resamples=0, planner=OversampledRounds(2))
     batch.ask()
     nan = math.nan
     rewards = [
@@ -194,17 +198,17 @@ def test_padding_prefers_groups_without_gradient():
 
 
 def test_unscorable_completions():
-    batch = new_batch(2, (1.0, 0.0, 0.0), max_resamples=0, rounds=OversampledRounds(2))
+    batch = new_batch(2, (1.0, 0.0, 0.0), max_resamples=0, planner=OversampledRounds(2))
     batch.ask()
     nan = math.nan
     told(batch, (A, (nan, nan)), (A, (nan, 1.0)), (A, (nan, 1.0, 0.0)), (A, (0.0, 0.0)))
     batch.ask()
     assert [g.uid for g in batch.groups] == [2]
-    assert batch.dropped[A] == {"unscorable": 2, "all_wrong": 1}
-    assert batch.totals().num_groups == {A: 4}
-    assert batch.totals().num_scored == {A: 3}
-    assert batch.totals().mean_rewards() == pytest.approx({A: 0.5})  # 1, .5 and 0
-    assert batch.totals().mean_accuracies() == pytest.approx({A: 0.5})
+    assert batch.counts.dropped[A] == {"unscorable": 2, "all_wrong": 1}
+    assert batch.counts.totals().num_groups == {A: 4}
+    assert batch.counts.totals().num_scored == {A: 3}
+    assert batch.counts.totals().mean_rewards() == pytest.approx({A: 0.5})  # 1, .5 and 0
+    assert batch.counts.totals().mean_accuracies() == pytest.approx({A: 0.5})
     reloaded = new_batch(2)
     reloaded.load_state_dict(json.loads(json.dumps(batch.state_dict(), allow_nan=False)))
     assert str(reloaded.groups) == str(batch.groups)
@@ -226,7 +230,7 @@ def test_payloads_come_back_by_uid():
             Group.verified(
                 task,
                 MIXED if i % 2 else WRONG,
-                uid=f"{task} {i} {len(batch.rounds)}",
+                uid=f"{task} {i} {len(batch.counts.rounds)}",
                 payload=object(),
             )
             for task, n in request.items()
@@ -246,5 +250,5 @@ def test_payloads_come_back_by_uid():
 def test_completions_of_dropped_groups_are_let_go():
     batch = new_batch(4, max_resamples=10)
     fill(batch, Dice(dict.fromkeys(TASKS, 0.0)))
-    assert sum(batch.dropped[A].values()) > 4
+    assert sum(batch.counts.dropped[A].values()) > 4
     assert len(batch.padding(1000)) == 4

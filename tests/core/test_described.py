@@ -6,7 +6,7 @@ from mtgrpo.core.acceptance import CountedAcceptance, EmaAcceptance
 from mtgrpo.core.bank import SurplusBank
 from mtgrpo.core.described import Described, constructor_arguments
 from mtgrpo.core.filters import strict
-from mtgrpo.core.rounds import NeededRounds, OversampledRounds
+from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import (
     SEC,
@@ -80,8 +80,8 @@ def test_an_object_is_made_again_from_what_it_says(kind, arguments):
 
 def test_the_sampler_says_how_it_was_made():
     arguments = {
-        "quotas": "multinomial",
-        "rounds": OversampledRounds(),
+        "quota_rule": "multinomial",
+        "planner": OversampledRounds(),
         "group_filter": "strict",
         "acceptance": EmaAcceptance(),
         "max_resamples": 3,

@@ -18,7 +18,7 @@ from mtgrpo import (
     Uniform,
     Verdict,
 )
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.core.weightings.fixed import Fixed
 from mtgrpo.errors import ConfigError, StateError
 
@@ -59,7 +59,7 @@ def test_every_mixer_has_parts_of_its_own() -> None:
 
 
 def test_the_same_seed_makes_the_same_requests() -> None:
-    method = Method(Uniform(), RatioPreservingSampler(quotas="multinomial"))
+    method = Method(Uniform(), RatioPreservingSampler(quota_rule="multinomial"))
     requests = [method.make_mixer(TASKS, batch_size=7, seed=s).new_batch().ask() for s in (1, 1, 2)]
     assert requests[0] == requests[1] != requests[2]
 
@@ -75,7 +75,7 @@ def test_signals_and_families_reach_the_mixer() -> None:
 def test_a_method_is_written_out_in_plain_values() -> None:
     method = Method(
         Balanced(gap=0.1),
-        RatioPreservingSampler(rounds=OversampledRounds(2.0), group_filter="strict"),
+        RatioPreservingSampler(planner=OversampledRounds(2.0), group_filter="strict"),
         clip=(0.2, 0.28),
     )
     assert method.as_dict() == {
@@ -88,8 +88,8 @@ def test_a_method_is_written_out_in_plain_values() -> None:
             "ceilings": {},
         },
         "sampler": {
-            "quotas": "systematic",
-            "rounds": {
+            "quota_rule": "systematic",
+            "planner": {
                 "kind": "oversampled",
                 "oversampling": 2.0,
                 "max_inflation": 5.0,
@@ -116,7 +116,7 @@ def test_a_method_is_written_out_in_plain_values() -> None:
 def test_a_method_prints_every_value() -> None:
     text = str(replace(Method(Balanced()), name="mine", summary="of one's own", clip=(0.2, 0.3)))
     assert text.startswith("mine: of one's own\n  weighting:\n    rule: balanced\n    gap: null\n")
-    assert "    rounds: {kind: needed, confidence: 0.5, max_inflation: 5.0}\n" in text
+    assert "    planner: {kind: needed, confidence: 0.5, max_inflation: 5.0}\n" in text
     assert "  loss_shares: false\n" in text
     assert text.endswith("  clip: [0.2, 0.3]")
     assert str(Method(Uniform())).startswith("custom\n")
@@ -137,7 +137,7 @@ def test_parts_of_the_users_own_are_named_after_their_class() -> None:
     [
         ({"weighting": "balanced"}, "weighting is 'balanced'; a TaskWeighting is needed; for a na"),
         ({"weighting": Uniform}, "a TaskWeighting is needed"),
-        ({"sampler": {"quotas": "paper"}}, "a RatioPreservingSampler is needed"),
+        ({"sampler": {"quota_rule": "paper"}}, "a RatioPreservingSampler is needed"),
         ({"task_reward": "acuracy"}, "unknown task_reward 'acuracy' (did you mean 'accuracy'?)"),
         ({"observe": "epoch"}, "unknown observe 'epoch'; allowed: round, step"),
         ({"surrogate": "max"}, "unknown surrogate 'max'; allowed: mean, sum"),

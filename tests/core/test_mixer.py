@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mtgrpo.core.acceptance import EmaAcceptance
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import SEC, ImprovementAware, Regularized, Uniform
@@ -77,7 +77,7 @@ def test_rewards_are_measured_before_the_filter():
     weighting = Recorder()
     mixer = step_by_hand(weighting=weighting)
     batch = mixer.batch
-    num_a, num_b = batch.totals().num_groups[A], batch.totals().num_groups[B]
+    num_a, num_b = batch.counts.totals().num_groups[A], batch.counts.totals().num_groups[B]
     mixer.update()
     (observed,) = weighting.signals["task_rewards"]
     assert observed == pytest.approx({A: 0.25, B: 0.25 * (num_b - 3) / num_b})
@@ -88,7 +88,7 @@ def test_rewards_are_measured_before_the_filter():
 def test_task_reward_and_observe():
     weighting = Recorder()
     mixer = step_by_hand(weighting=weighting, task_reward="reward", observe="round")
-    rounds = [stats.mean_rewards() for stats in mixer.batch.rounds]
+    rounds = [stats.mean_rewards() for stats in mixer.batch.counts.rounds]
     mixer.update()
     assert weighting.signals["task_rewards"] == rounds
     assert len(rounds) >= 2
@@ -392,7 +392,7 @@ def test_refuses():
 @pytest.mark.parametrize(("per", "fresh"), [("step", False), ("round", True)])
 def test_rounds_of_a_step_share_the_acceptance_rate_or_each_has_its_own(per, fresh):
     sampler = RatioPreservingSampler(
-        rounds=OversampledRounds(oversampling=1),
+        planner=OversampledRounds(oversampling=1),
         acceptance=EmaAcceptance(0.0, per),
         max_resamples=1,
     )
@@ -438,7 +438,7 @@ def test_sec_follows_the_groups_trained_on():
 
 def test_ten_thousand_tasks():
     tasks = [f"task {i}" for i in range(10_000)]
-    sampler = RatioPreservingSampler(rounds=OversampledRounds())
+    sampler = RatioPreservingSampler(planner=OversampledRounds())
     mixer, dice = TaskMixer(tasks, batch_size=64, sampler=sampler), Dice(dict.fromkeys(tasks, 0.5))
     for _ in range(3):
         batch = mixer.new_batch()

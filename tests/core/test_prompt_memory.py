@@ -39,7 +39,7 @@ def ask(stream, world, count):
     """Informative groups, and the estimate of the task's accuracy."""
     informative, total, skipped, right = 0, 0.0, 0, 0
     for _ in range(count):
-        (draw,) = stream.draws(1)
+        (draw,) = stream.draw(1)
         accuracy, informs = world.group(draw.row)
         stream.memory.note(draw, accuracy, informs)
         informative += informs
@@ -94,7 +94,7 @@ def test_no_prompt_is_given_up():
             memory.note(Draw(row), 0.0, False)
             memory.note(Draw(row + 1), 0.5, True)
     assert memory.chance(0) == LEAST_CHANCE
-    drawn = stream.draws(5 * SIZE)
+    drawn = stream.draw(5 * SIZE)
     probes = [draw for draw in drawn if draw.row % 2 == 0]
     met = sum(draw.skipped_wrong for draw in drawn) + len(probes)
     assert len(probes) / met == pytest.approx(LEAST_CHANCE, abs=4 * (1 / 8 * 7 / 8 / met) ** 0.5)
@@ -113,11 +113,11 @@ def test_it_saves_groups_and_the_estimate_of_the_task_stays_unbiased():
         informative, estimate = ask(stream, world, SIZE // 2)
         truth = world.rates().mean()
         errors.append(estimate - truth)
-        rows = [d.row for d in stream.draws(SIZE // 2)]
+        rows = [d.row for d in stream.draw(SIZE // 2)]
         naive.append(world.rates()[rows].mean() - truth)
         other = PromptStream("task", SIZE, seed + 100)
-        plain.append(np.mean([world.group(row)[0] for row in other.draw(SIZE // 2)]) - truth)
-        usual = np.mean([world.group(row)[1] for row in other.draw(SIZE)])
+        plain.append(np.mean([world.group(row)[0] for row in other.draw_rows(SIZE // 2)]) - truth)
+        usual = np.mean([world.group(row)[1] for row in other.draw_rows(SIZE)])
         share.append(usual / (informative / (SIZE // 2)))
     assert np.mean(share) < 0.7
     assert abs(np.mean(errors)) < 3 * np.std(errors) / 20**0.5
@@ -176,7 +176,7 @@ def test_resumed_equals_uninterrupted(pieces):
     def drive(stream, world, interrupt):
         drawn = []
         for i in range(900):
-            drawn += stream.draws(1)
+            drawn += stream.draw(1)
             stream.memory.note(drawn[-1], *world.group(drawn[-1].row))
             if interrupt and i % (900 // pieces) == 450 // pieces:
                 state = json.loads(json.dumps(stream.state_dict()))
@@ -208,8 +208,8 @@ def test_groups_are_remembered_as_the_filter_sees_them():
 
 def test_without_a_memory_the_stream_is_what_it_was():
     plain, remembering = PromptStream("task", 50), PromptStream("task", 50, remember=True)
-    assert plain.draw(120) == remembering.draw(120)  # nothing was told
-    assert plain.draws(1) == [Draw(plain._row_at(120))]
+    assert plain.draw_rows(120) == remembering.draw_rows(120)  # nothing was told
+    assert plain.draw(1) == [Draw(plain._row_at(120))]
     assert "memory" not in plain.state_dict()
 
 

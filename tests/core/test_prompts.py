@@ -14,23 +14,23 @@ SIZES = [1, 2, 3, 4, 5, 64, 65, 1000, 10_007]
 def test_every_epoch_is_a_permutation(size):
     stream = PromptStream("task", size)
     for _ in range(3):
-        assert sorted(stream.draw(size)) == list(range(size))
+        assert sorted(stream.draw_rows(size)) == list(range(size))
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_epochs_follow_without_a_gap(size):
-    whole = PromptStream("task", size).draw(2 * size + 7)
+    whole = PromptStream("task", size).draw_rows(2 * size + 7)
     stream, pieces, rng = PromptStream("task", size), list[int](), np.random.default_rng(0)
     while len(pieces) < 2 * size + 7:
-        pieces += stream.draw(int(rng.integers(0, 40)))
+        pieces += stream.draw_rows(int(rng.integers(0, 40)))
     assert pieces[: len(whole)] == whole
 
 
 def test_epochs_seeds_and_tasks_differ():
     stream = PromptStream("task", 1000, seed=1)
-    orders = [stream.draw(1000), stream.draw(1000)]
-    orders.append(PromptStream("other", 1000, seed=1).draw(1000))
-    orders.append(PromptStream("task", 1000, seed=2).draw(1000))
+    orders = [stream.draw_rows(1000), stream.draw_rows(1000)]
+    orders.append(PromptStream("other", 1000, seed=1).draw_rows(1000))
+    orders.append(PromptStream("task", 1000, seed=2).draw_rows(1000))
     for i, order in enumerate(orders):
         assert order != sorted(order)
         for other in orders[:i]:
@@ -40,7 +40,7 @@ def test_epochs_seeds_and_tasks_differ():
 
 def test_the_order_is_pinned():
     # A changed order would change every resumed run: it is part of what a seed means.
-    assert PromptStream("countdown", 10, seed=0).draw(20) == (
+    assert PromptStream("countdown", 10, seed=0).draw_rows(20) == (
         [0, 9, 7, 1, 8, 3, 5, 6, 4, 2, 9, 6, 0, 1, 8, 5, 2, 3, 7, 4]
     )
 
@@ -49,7 +49,7 @@ def test_the_order_is_pinned():
 def test_every_index_is_everywhere_equally_often(size):
     epochs = 3000
     stream = PromptStream("task", size, seed=7)
-    orders = np.array([stream.draw(size) for _ in range(epochs)])
+    orders = np.array([stream.draw_rows(size) for _ in range(epochs)])
     expected = epochs / size
     for position in (0, size // 2, size - 1):
         counts = np.bincount(orders[:, position], minlength=size)
@@ -69,14 +69,14 @@ def test_every_index_is_everywhere_equally_often(size):
 
 def test_a_hundred_million_prompts_cost_nothing():
     tracemalloc.start()
-    drawn = PromptStream("big", 10**8, seed=3).draw(2000)
+    drawn = PromptStream("big", 10**8, seed=3).draw_rows(2000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(set(drawn)) == 2000
     assert 0 <= min(drawn) < 10**6 < 99 * 10**6 < max(drawn) < 10**8
     assert np.mean(drawn) == pytest.approx(5e7, rel=0.05)
     assert peak < 10**6
-    assert len(set(PromptStream("huge", 2**70).draw(100))) == 100
+    assert len(set(PromptStream("huge", 2**70).draw_rows(100))) == 100
 
 
 @pytest.mark.parametrize("remember", [False, True])
@@ -86,25 +86,25 @@ def test_draws_that_are_put_back_come_again(remember):
         for _ in range(
             60
         ):  # constant groups again and again: some prompts are passed over from now on
-            draw = stream.draws(1)[0]
+            draw = stream.draw(1)[0]
             if stream.memory is not None:
                 stream.memory.note(draw, 0.0, draw.row < 4)
         return stream
 
-    whole = begin().draws(30)
+    whole = begin().draw(30)
     assert any(draw.num_skipped for draw in whole) == remember
     stream = begin()
-    stream.draws(7)
-    stream.put_back(stream.draws(9))
-    assert stream.draws(23) == whole[7:]
+    stream.draw(7)
+    stream.put_back(stream.draw(9))
+    assert stream.draw(23) == whole[7:]
 
 
 def test_state_through_json():
     stream = PromptStream("task", 64, seed=5)
-    stream.draw(100)
+    stream.draw_rows(100)
     resumed = PromptStream("task", 64, seed=5)
     resumed.load_state_dict(json.loads(json.dumps(stream.state_dict())))
-    assert resumed.draw(100) == stream.draw(100)
+    assert resumed.draw_rows(100) == stream.draw_rows(100)
 
 
 @pytest.mark.parametrize(

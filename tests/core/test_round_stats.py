@@ -66,7 +66,7 @@ def test_the_mean_of_steps_is_that_of_all_prompts(num_groups):
         seen = 0
         while seen < 20 * size:
             stats = RoundStats()
-            for draw in stream.draws(num_groups):
+            for draw in stream.draw(num_groups):
                 accuracy = (
                     sum(dice.random() < rates[draw.row] for _ in range(group_size)) / group_size
                 )

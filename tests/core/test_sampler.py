@@ -9,8 +9,8 @@ import pytest
 from mtgrpo.core.acceptance import CountedAcceptance, EmaAcceptance
 from mtgrpo.core.filters import get_filter
 from mtgrpo.core.metrics import filtered_shares
-from mtgrpo.core.quotas import GOLDEN_STEP
-from mtgrpo.core.rounds import NeededRounds, OversampledRounds
+from mtgrpo.core.planners import NeededRounds, OversampledRounds
+from mtgrpo.core.quota_rules import GOLDEN_STEP
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group, Verdict
 from mtgrpo.errors import ConfigError, ShortfallError, StateError
@@ -70,8 +70,8 @@ PLANNERS = {
 def test_every_batch_ends_within_budget_and_adds_up(pattern, planner, policy, quotas):
     group_filter = Hostile(pattern)
     sampler = RatioPreservingSampler(
-        quotas="systematic" if quotas == "none" else quotas,
-        rounds=PLANNERS[planner](),
+        quota_rule="systematic" if quotas == "none" else quotas,
+        planner=PLANNERS[planner](),
         group_filter=group_filter,
         max_resamples=4,
         shortfall=policy,
@@ -93,7 +93,7 @@ def test_every_batch_ends_within_budget_and_adds_up(pattern, planner, policy, qu
             rounds = 5
         else:
             assert policy != "fail" or batch.shortfall == 0 or quotas == "released"
-        assert rounds == len(batch.rounds) <= 5
+        assert rounds == len(batch.counts.rounds) <= 5
         groups, surplus = batch.groups, batch.surplus
         realized = Counter(g.task for g in groups)
         accepted = Counter(g.task for g in groups + surplus)
@@ -102,10 +102,12 @@ def test_every_batch_ends_within_budget_and_adds_up(pattern, planner, policy, qu
         uids = [g.uid for g in groups + surplus]
         assert len(set(uids)) == len(uids)
         assert set(uids) <= group_filter.kept
-        num_dropped = sum(sum(reasons.values()) for reasons in batch.dropped.values())
-        assert batch.num_generated == len(uids) + num_dropped
-        assert batch.num_rollouts == 4 * batch.num_generated
-        assert dict(batch.num_informative) == {t: accepted[t] for t in batch.num_informative}
+        num_dropped = sum(sum(reasons.values()) for reasons in batch.counts.dropped.values())
+        assert batch.counts.num_generated == len(uids) + num_dropped
+        assert batch.counts.num_rollouts == 4 * batch.counts.num_generated
+        assert dict(batch.counts.num_informative) == {
+            t: accepted[t] for t in batch.counts.num_informative
+        }
 
         # Promises.
         assert len(groups) <= 8
@@ -139,7 +141,7 @@ def test_dead_task_is_capped_and_reported():
             assert request.get("dead", 0) <= 5 * 5  # deficit times max_inflation
             batch.tell(dice.rollout(request))
         assert batch.shortfall == 5
-        assert len(batch.rounds) == 4
+        assert len(batch.counts.rounds) == 4
         # Little is there to fill with: what is asked beyond the need is rounding.
         assert 5 <= Counter(g.task for g in batch.groups)["alive"] <= 8
         assert {g.task for g in batch.groups} == {"alive"}
@@ -163,17 +165,17 @@ def fill_steps(sampler, rates, steps, weights=None, seed=0):
 def test_a_task_gets_no_more_prompts_than_a_step_may_spend_on_it():
     sampler = RatioPreservingSampler(max_prompts_per_group=6.0)
     for batch in fill_steps(sampler, {"alive": 0.9, "dead": 0.0}, 10):
-        assert batch.totals().num_groups["dead"] == 6 * 8
+        assert batch.counts.totals().num_groups["dead"] == 6 * 8
         assert batch.capped == ["dead"]
         assert batch.shortfall == 8
-        assert len(batch.rounds) < 11  # it does not use up the rounds either
+        assert len(batch.counts.rounds) < 11  # it does not use up the rounds either
     sampler = RatioPreservingSampler(max_prompts_per_group=6.0)
     assert all(batch.capped == [] for batch in fill_steps(sampler, {"alive": 0.9, "slow": 0.4}, 10))
 
 
 def test_the_bank_serves_the_next_steps_and_nothing_is_lost():
     """Every informative group is trained on once, in the step of its birth or one that is near enough."""
-    sampler = RatioPreservingSampler(rounds=NeededRounds(0.9), max_staleness=2)
+    sampler = RatioPreservingSampler(planner=NeededRounds(0.9), max_staleness=2)
     born, used, generated, banked, expired = {}, set(), 0, 0, 0
     for step, batch in enumerate(fill_steps(sampler, RATES, 60)):
         assert batch.shortfall == 0
@@ -187,7 +189,7 @@ def test_the_bank_serves_the_next_steps_and_nothing_is_lost():
             used.add(group.uid)
             assert step - born[group.uid] <= 2
         assert all(born[group.uid] < step for group in batch.banked)
-        generated += sum(batch.num_informative.values())
+        generated += sum(batch.counts.num_informative.values())
         banked += len(batch.banked)
         expired += sampler.bank.num_expired
     assert generated == 60 * 16 + expired + len(sampler.bank)
@@ -198,10 +200,12 @@ def test_the_bank_serves_the_next_steps_and_nothing_is_lost():
 def test_the_bank_saves_groups_and_rounds():
     def cost(**arguments):
         batches = list(fill_steps(RatioPreservingSampler(**arguments), RATES, 200))
-        return sum(b.num_generated for b in batches), sum(len(b.rounds) for b in batches)
+        return sum(b.counts.num_generated for b in batches), sum(
+            len(b.counts.rounds) for b in batches
+        )
 
     groups, rounds = cost()
-    fewer_groups, fewer_rounds = cost(rounds=NeededRounds(0.9), max_staleness=2)
+    fewer_groups, fewer_rounds = cost(planner=NeededRounds(0.9), max_staleness=2)
     assert fewer_groups < 0.93 * groups
     assert fewer_rounds < 0.8 * rounds
     # No sampler can need less than this without keeping more for later.
@@ -210,7 +214,9 @@ def test_the_bank_saves_groups_and_rounds():
 
 def test_banked_groups_come_first_where_quotas_want_too_many():
     """The released rule's quotas may sum to more than the batch: what is left over must not begin a second life."""
-    sampler = RatioPreservingSampler(quotas="released", rounds=NeededRounds(0.9), max_staleness=1)
+    sampler = RatioPreservingSampler(
+        quota_rule="released", planner=NeededRounds(0.9), max_staleness=1
+    )
     too_many = 0
     for batch in fill_steps(sampler, RATES, 150):
         too_many += sum((batch.quotas or {}).values()) > 16 and len(batch.banked) > 0
@@ -242,7 +248,7 @@ def test_the_bank_in_the_state():
         return asked, (sampler.state_dict(), rng.bit_generator.state, dict(dice.serial))
 
     def make():
-        return RatioPreservingSampler(rounds=NeededRounds(0.9), max_staleness=2)
+        return RatioPreservingSampler(planner=NeededRounds(0.9), max_staleness=2)
 
     whole, end = run(make(), 12)
     first, state = run(make(), 5)
@@ -255,7 +261,7 @@ def test_the_bank_in_the_state():
 def test_task_blind_filling_lets_shares_drift():
     # SPEC section 1: equal weights at a = (.7, .5, .2) are trained on 50/36/14 %.
     sampler = RatioPreservingSampler(
-        rounds=OversampledRounds(max_inflation=1), keep_shares=False
+        planner=OversampledRounds(max_inflation=1), keep_shares=False
     ).bind(TASKS, 32)
     rng, dice, trained = np.random.default_rng(0), Dice(RATES), Counter[str]()
     for step in range(150):
@@ -275,7 +281,7 @@ def test_task_blind_filling_lets_shares_drift():
 def test_task_blind_filling_does_not_depend_on_the_order_of_telling():
     # An engine that hands groups in task by task, most of them surplus, must not train on the first task alone.
     sampler = RatioPreservingSampler(
-        group_filter="none", rounds=OversampledRounds(8), keep_shares=False
+        group_filter="none", planner=OversampledRounds(8), keep_shares=False
     )
     sampler.bind(TASKS, 32)
     rng, dice, trained = np.random.default_rng(0), Dice(RATES), Counter[str]()
@@ -289,7 +295,7 @@ def test_task_blind_filling_does_not_depend_on_the_order_of_telling():
 
 def test_released_quotas_above_the_batch_are_cut_at_random():
     sampler = RatioPreservingSampler(
-        quotas="released", group_filter="none", rounds=OversampledRounds()
+        quota_rule="released", group_filter="none", planner=OversampledRounds()
     )
     sampler.bind(TASKS, 32)
     rng, dice, cut, times = np.random.default_rng(0), Dice(RATES), Counter[str](), 0
@@ -329,7 +335,7 @@ def test_without_a_filter_the_first_round_is_the_batch():
         assert batch.ask() == {}
         assert len(batch.groups) == 32
         assert (
-            batch.num_informative.total() < 32
+            batch.counts.num_informative.total() < 32
         )  # what would have passed a filter is still measured
 
 
@@ -360,12 +366,12 @@ def test_one_task_and_batches_of_one():
 def test_weights_of_zero_are_never_asked():
     for planner in PLANNERS.values():
         for keep_shares in (True, False):
-            sampler = RatioPreservingSampler(rounds=planner(), keep_shares=keep_shares).bind(
+            sampler = RatioPreservingSampler(planner=planner(), keep_shares=keep_shares).bind(
                 TASKS, 8
             )
             batch = sampler.new_batch(np.array([1.0, 0.0, 0.0]), 0, np.random.default_rng(0))
             fill(batch, Dice({**RATES, TASKS[0]: 0.1}))
-            assert set(batch.totals().num_groups) == {TASKS[0]}
+            assert set(batch.counts.totals().num_groups) == {TASKS[0]}
 
 
 def test_state_of_another_estimate_is_refused():
@@ -377,7 +383,7 @@ def test_state_of_another_estimate_is_refused():
 
 def test_refuses():
     for arguments, message in (
-        ({"quotas": "sistematic"}, "did you mean 'systematic'"),
+        ({"quota_rule": "sistematic"}, "did you mean 'systematic'"),
         ({"shortfall": "fill"}, "allowed: fail, smaller, surplus"),
         ({"group_filter": "informativ"}, "did you mean 'informative'"),
         ({"max_resamples": -1}, "max_resamples=-1"),

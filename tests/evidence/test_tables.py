@@ -70,17 +70,21 @@ def test_thresholds_tasks_levels_sampling_and_forgetting(results):
 
 def test_markdown_keeps_hostile_names_in_their_cell(results):
     text = t.final_table(results).markdown()
-    assert "| mt <b>\\| |" in text
-    assert (
-        len(
-            {
-                line.replace("\\|", "").count("|")
-                for line in text.splitlines()
-                if line.startswith("|")
-            }
-        )
-        == 1
-    )
+    assert "| mt &lt;b>\\| |" in text
+    rows = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1
+
+
+def test_markdown_makes_no_html_no_link_no_line_and_no_hidden_text():
+    hostile = "a\nb\x1b[31m\u202e<script>\\[x](javascript:y)&"
+    table = Table(hostile, (hostile,), ((hostile,),), hostile)
+    text = table.markdown()
+    assert len(text.splitlines()) == 7
+    assert "<" not in text
+    assert "](" not in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert Table("", ("h",), (("**+1.0**",),)).markdown().endswith("| **+1.0** |")
 
 
 def test_the_report_is_written_from_results_alone(results, tmp_path):

@@ -100,7 +100,7 @@ class ToyEngine:
         prompts: list[tuple[ToyTask, Draw]] = []
 
         for name, count in request.items():
-            prompts += [(self.tasks[name], draw) for draw in self.streams[name].draws(count)]
+            prompts += [(self.tasks[name], draw) for draw in self.streams[name].draw(count)]
 
         chances = [task.chance(self._num_trained[task.name], draw.row) for task, draw in prompts]
         is_right = self._rng.random((len(prompts), GROUP_SIZE)) < np.array(chances)[:, None]

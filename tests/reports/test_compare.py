@@ -74,6 +74,16 @@ def test_labels_name_what_differs_beyond_the_seed(tmp_path: Path) -> None:
         group_by_label(runs, ["x"] * 3)
 
 
+def test_spread_leaves_out_what_was_evaluated_otherwise(tmp_path: Path) -> None:
+    with RunLog.create(tmp_path, ["a"]) as log:
+        for i, (prompts, accuracy) in enumerate([(50, 0.9), (200, 0.1), (200, 0.3)]):
+            row = {"accuracy": accuracy, "num_prompts": prompts}
+            log.log_evaluation(10 * i, 80 * i, {"a": row}, num_samples=1)
+    spread = spread_over_seeds("x", [read_run(tmp_path)])
+    assert spread.steps.tolist() == [10, 20]
+    assert spread.mean.tolist() == [0.1, 0.3]
+
+
 def test_method_table_and_defaults(tmp_path: Path) -> None:
     groups = {
         "dapo": [

@@ -127,6 +127,64 @@ def test_step_metrics(tmp_path: Path) -> None:
     assert shares_met_rate(run) == pytest.approx(1 / 3)
 
 
+def test_rates_are_ratios_of_sums_and_missing_counts_are_nothing(tmp_path: Path) -> None:
+    with RunLog.create(tmp_path, ["a"]) as log:
+        rows = [(8, 0.25, None), (None, None, 4), (2, 1.0, None)]
+        for i, (generated, rate, short) in enumerate(rows):
+            named = {"task/a/num_generated": generated, "task/a/acceptance_rate": rate}
+            named |= {"sampler/shortfall": short, "sampler/rounds": 1}
+            log.log_metrics(i + 1, 8 * i, {k: v for k, v in named.items() if v is not None})
+    run = read_run(tmp_path)
+    curves = step_curves(run)
+    assert curves.generated[:, 0].tolist() == [8, 0, 2]
+    assert curves.shortfall.tolist() == [0, 4, 0]
+    rates = curves.acceptance_over(3)[:, 0]
+    assert rates == pytest.approx([0.25, 0.25, (2 + 2) / (8 + 2)])
+    assert curves.acceptance_over(1)[0, 0] == 0.25
+    assert math.isnan(curves.acceptance_over(1)[1, 0])
+    row = task_table(run)[0]
+    assert row.acceptance_rate == pytest.approx(0.4)
+    assert row.num_generated == 10
+
+
+def test_a_rate_without_counts_is_the_mean_of_its_values(tmp_path: Path) -> None:
+    with RunLog.create(tmp_path, ["a"]) as log:
+        for step, rate in ((1, 0.2), (2, 0.6)):
+            log.log_metrics(step, 8 * step, {"task/a/weight": 1, "task/a/acceptance_rate": rate})
+    assert task_table(read_run(tmp_path))[0].acceptance_rate == pytest.approx(0.4)
+
+
+def test_a_line_that_stands_for_several_steps_counts_so_often(tmp_path: Path) -> None:
+    """Logged once in four steps, then once more after the last one."""
+    with RunLog.create(tmp_path, ["a"]) as log:
+        for step, generated, rate, target, met in ((4, 2.5, 0.2, 0.5, 1), (5, 10, 0.6, 1.0, 0)):
+            values = {"sampler/rounds": 1, "task/a/num_generated": generated}
+            values |= {"task/a/acceptance_rate": rate, "task/a/target_ratio": target}
+            log.log_metrics(step, 80 * step, values | {"sampler/shares_met": met})
+    run = read_run(tmp_path)
+    assert step_curves(run).num_steps.tolist() == [4, 1]
+    row = task_table(run)[0]
+    assert row.num_generated == 4 * 2.5 + 10
+    assert row.acceptance_rate == pytest.approx((10 * 0.2 + 10 * 0.6) / 20)
+    assert row.target_share == pytest.approx((4 * 0.5 + 1.0) / 5)
+    assert shares_met_rate(run) == pytest.approx(4 / 5)
+
+
+def test_lines_between_the_steps_of_the_mixer_are_no_steps(tmp_path: Path) -> None:
+    """Four policy updates a step, each logged; the last of them closes the step."""
+    with RunLog.create(tmp_path, ["a"]) as log:
+        for update in range(1, 9):
+            closes = update % 4 == 0
+            values = {"sampler/rounds": 2, "task/a/num_generated": 6} if closes else {}
+            log.log_metrics(update, 8 * update, {"loss": 0.1, **values})
+    run = read_run(tmp_path)
+    curves = step_curves(run)
+    assert curves.steps.tolist() == [4, 8]
+    assert curves.num_steps.tolist() == [1, 1]
+    assert curves.rounds.tolist() == [2, 2]
+    assert task_table(run)[0].num_generated == 12
+
+
 def test_running_mean() -> None:
     assert running_mean(np.array([1.0, 3.0, 5.0, 7.0]), 2).tolist() == [1, 2, 4, 6]
     np.testing.assert_equal(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -15,7 +16,7 @@ from mtgrpo.reports.curves import accuracy_curves, step_curves
 from mtgrpo.reports.figure_files import save
 from mtgrpo.reports.labels import LABEL
 from mtgrpo.reports.spread_figure import spread_figure
-from mtgrpo.runlog import Run, read_run
+from mtgrpo.runlog import Run, RunLog, read_run
 from tests.synthetic_run import HOSTILE, write_synthetic_run
 
 
@@ -60,3 +61,21 @@ def test_many_tasks_point_out_the_worst_and_the_best(tmp_path: Path) -> None:
     last = curves.accuracy[-1]
     assert set(labels) == {f"task_{last.argmin()} (worst)", f"task_{last.argmax()} (best)"}
     assert "40 tasks" in fig.shares_figure(step_curves(run)).axes[0].get_title(loc="left")
+
+
+def test_no_line_is_drawn_through_a_change_of_the_evaluation(tmp_path: Path) -> None:
+    with RunLog.create(tmp_path, ["a"]) as log:
+        for i, (prompts, accuracy) in enumerate([(50, 0.2), (50, 0.3), (200, 0.6), (200, 0.7)]):
+            row = {"accuracy": accuracy, "num_prompts": prompts, "std_error": 0.01}
+            log.log_evaluation(10 * i, 80 * i, {"a": row}, num_samples=1)
+    axes = fig.accuracy_figure(accuracy_curves(read_run(tmp_path))).axes[0]
+
+    for line in axes.lines:
+        x = np.asarray(line.get_xdata(), dtype=float)
+        y = np.asarray(line.get_ydata(), dtype=float)
+        through = (x[:-1] < 15) & (x[1:] > 15) & ~np.isnan(y[:-1]) & ~np.isnan(y[1:])
+        assert not through.any()
+    legend = axes.get_legend()
+    assert legend is not None
+    assert "evaluation settings changed" in [text.get_text() for text in legend.get_texts()]
+    assert 15 in [line.get_xdata()[0] for line in axes.lines]  # type: ignore[index]

@@ -192,6 +192,52 @@ def test_single_evaluation_running_and_empty_runs(tmp_path: Path) -> None:
         assert part in text
 
 
+def write_changed_run(path: Path, *settings: tuple[int, int], accuracies: list[float]) -> Path:
+    """Evaluations at steps 0, 10, ... with so many samples of so many prompts."""
+    with RunLog.create(path, ["a"]) as log:
+        for i, ((samples, prompts), accuracy) in enumerate(zip(settings, accuracies, strict=True)):
+            row = {"accuracy": accuracy, "num_prompts": prompts, "std_error": 0.01}
+            log.log_evaluation(10 * i, 80 * i, {"a": row}, num_samples=samples)
+        log.write_summary({"status": "finished"})
+    return path
+
+
+def test_a_change_of_the_evaluation_is_no_progress(tmp_path: Path) -> None:
+    """Twice the accuracy on other prompts, and nothing gained since."""
+    settings, accuracies = [(4, 50), (4, 50), (8, 200), (8, 200)], [0.2, 0.3, 0.6, 0.6]
+    run = write_changed_run(tmp_path / "run", *settings, accuracies=accuracies)
+    text = "".join(check_safe(write_report(run)).text)
+    change = "before step 20: 4 → 8 samples per prompt; 50 → 200 prompts of 'a'"
+    assert f"Evaluation settings changed {change}" in text
+    assert "60.0 → 60.0 %" in text
+    assert "20.0 → 60.0" not in text
+    assert "+40.0" not in text
+    assert "20.0 ± 1.0 †" in text
+    assert "evaluated under other settings than the last" in text
+
+    same = write_changed_run(tmp_path / "same", *[(4, 50)] * 4, accuracies=accuracies)
+    text = "".join(check_safe(write_report(same)).text)
+    assert "20.0 → 60.0 %" in text
+    assert "+40.0" in text
+    assert "†" not in text
+
+
+def test_runs_that_were_not_evaluated_alike_are_marked(tmp_path: Path) -> None:
+    runs = [
+        write_changed_run(tmp_path / "x", (4, 50), (4, 50), accuracies=[0.2, 0.3]),
+        write_changed_run(tmp_path / "y", (4, 50), (4, 80), accuracies=[0.2, 0.4]),
+        write_changed_run(tmp_path / "z", (4, 50), (4, 50), accuracies=[0.2, 0.5]),
+    ]
+    text = "".join(check_safe(write_comparison(runs, tmp_path / "c.html")).text)
+    assert text.count("Not evaluated as the other runs") == 1
+    assert f"{runs[1]}: 50 → 80 prompts of 'a'" in text
+    assert "40.0 †" in text
+    assert "30.0 †" not in text
+    assert "50.0 †" not in text
+    report = write_report(runs[0], out=tmp_path / "r.html", baselines=[runs[1]])
+    assert "y was not evaluated as this run was" in "".join(check_safe(report).text)
+
+
 def test_baseline_of_other_tasks_is_explained(run_dir: Path, tmp_path: Path) -> None:
     other = write_synthetic_run(tmp_path / "other", tasks=["x"], steps=2, every=1)
     text = "".join(
@@ -255,6 +301,7 @@ def test_what_cannot_be_reported(
 
 def test_building_blocks() -> None:
     assert page.text("<&\"'>\x00\u202e\ud800\n") == "&lt;&amp;&quot;&#x27;&gt;␀[U+202E][U+D800]\n"
+    assert page.text("a\u2028b\u3164\u200bc") == "a[U+2028]b[U+3164][U+200B]c"
     assert page.pre("a" * 10, most=4) == "<pre>aa\n[... 6 characters left out ...]\naa</pre>"
     assert (
         page.percent(float("nan")) == page.signed(float("nan")) == page.number(float("nan")) == "–"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mtgrpo.errors import StateError
-from mtgrpo.runlog import checkpoints, save_state
+from mtgrpo.runlog import RunLog, checkpoints, read_logged_steps, save_state
 from mtgrpo.runlog.checkpoints import SEAL_FILE, defect, newest, rotate, seal, set_aside, writing
 
 
-def write(folder: Path, step: int, *, sealed: bool = True) -> Path:
+def write(folder: Path, step: int, *, sealed: bool = True, **belongs_to: Any) -> Path:
     path = folder / f"checkpoint-{step}"
     (path / "shards").mkdir(parents=True)
     (path / "model.safetensors").write_bytes(bytes(100 + step))
@@ -22,7 +24,7 @@ def write(folder: Path, step: int, *, sealed: bool = True) -> Path:
     (path / "trainer_state.json").write_text("{}")
     save_state(path / "mixer.json", {"step": step})
     if sealed:
-        seal(path)
+        seal(path, **belongs_to)
     return path
 
 
@@ -84,6 +86,68 @@ def test_a_checkpoint_being_written_is_passed_over(tmp_path):
     (tmp_path / "checkpoint-100").write_text("a file")
     assert newest(tmp_path).path == good
     assert newest(tmp_path / "nowhere") == checkpoints.Newest(None, {})
+
+
+def test_a_renamed_checkpoint_is_passed_over(tmp_path):
+    good, other = write(tmp_path, 3), write(tmp_path, 6)
+    renamed = other.rename(tmp_path / "checkpoint-12")
+    assert defect(renamed) == "it is the checkpoint of step 6 under another name"
+    assert newest(tmp_path).path == good
+    assert defect(renamed.rename(tmp_path / "best")) == ""  # no claim to a step
+
+
+def test_a_checkpoint_of_another_run_is_passed_over(tmp_path):
+    """The tasks are the same, the files are sound: only the seal tells that it is of seed 1."""
+    with RunLog.create(tmp_path / "mine", ["a"]) as log:
+        log.log_metrics(3, 8, {})
+        good = write(tmp_path / "mine" / "checkpoints", 3, seed=0, log=log.sync())
+
+    with RunLog.create(tmp_path / "theirs", ["a"]) as log:
+        log.log_metrics(3, 8, {})
+        foreign = write(tmp_path / "theirs" / "checkpoints", 6, seed=1, log=log.sync())
+    foreign = Path(shutil.copytree(foreign, tmp_path / "mine" / "checkpoints" / foreign.name))
+
+    assert newest(foreign.parent).path == foreign  # nothing is wrong with it by itself
+    last = newest(foreign.parent, read_logged_steps(tmp_path / "mine"))
+    assert last.path == good
+    assert last.unusable == {foreign: "it is of another run (with seed 1)"}
+
+
+def test_a_copied_run_goes_on_from_its_own_copies(tmp_path):
+    with RunLog.create(tmp_path / "run", ["a"]) as log:
+        log.log_metrics(3, 8, {})
+        write(tmp_path / "run" / "checkpoints", 3, log=log.sync())
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    last = newest(tmp_path / "copy" / "checkpoints", read_logged_steps(tmp_path / "copy"))
+    assert last.path == tmp_path / "copy" / "checkpoints" / "checkpoint-3"
+
+
+def test_a_checkpoint_beyond_its_log_is_passed_over(tmp_path):
+    """A power cut took the last lines of the log, and left the checkpoint that was saved after them."""
+    folder = tmp_path / "checkpoints"
+    with RunLog.create(tmp_path, ["a"]) as log:
+        for step in range(1, 10):
+            log.log_metrics(step, 8 * step, {})
+            if step % 3 == 0:
+                write(folder, step, log=log.sync())
+
+    log = tmp_path / "metrics.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:7]))
+    last = newest(folder, read_logged_steps(tmp_path))
+    assert last.path == folder / "checkpoint-6"
+    assert last.unusable == {
+        folder
+        / "checkpoint-9": "metrics.jsonl lacks 2 of the 9 lines it had when this was saved: steps 8 to 9"
+    }
+
+    log.unlink()
+    assert newest(folder, read_logged_steps(tmp_path)).path is None
+
+
+def test_a_seal_without_its_step_is_of_an_earlier_version(tmp_path):
+    path = write(tmp_path, 3, sealed=False)
+    save_state(path / SEAL_FILE, {"files": {}})
+    assert "earlier version" in defect(path)
 
 
 def test_steps_are_compared_as_numbers(tmp_path):

@@ -265,7 +265,7 @@ def test_full_disk_is_one_clear_line_and_leaves_no_half_line(
             assert "\n" not in str(info.value)
         with monkeypatch.context() as patch:
             patch.setattr(files.os, "fsync", full)
-            with pytest.raises(RunError, match=r"summary.json: cannot be written"):
+            with pytest.raises(RunError, match=r"metrics.jsonl: cannot be synced"):
                 log.write_summary({"status": "finished"})
         assert {name: (tmp_path / name).read_bytes() for name in before} == before
         assert not list(tmp_path.glob("*.tmp")) + list(tmp_path.glob(".*.tmp"))

@@ -56,7 +56,9 @@ def policy(world: World, group_size: int = 8, seed: int = 0) -> ToyPolicy:
 def groups(task: str, *counts: tuple[int, int], size: int = 8) -> list[Group]:
     """Groups by (number correct, number of well-formed wrong ones)."""
     return [
-        Group.verified(task, (1.0,) * c + (0.1,) * w + (0.0,) * (size - c - w), payload=c * (size + 1) + w)
+        Group.verified(
+            task, (1.0,) * c + (0.1,) * w + (0.0,) * (size - c - w), payload=c * (size + 1) + w
+        )
         for c, w in counts
     ]
 
@@ -331,7 +333,7 @@ def test_sweep_is_what_simulate_gives() -> None:
 
 
 @pytest.mark.parametrize(
-    "parameter", ["max_resamples", "rounds.max_inflation", "batch_size", "group_size"]
+    "parameter", ["max_resamples", "planner.max_inflation", "batch_size", "group_size"]
 )
 def test_sweep_over_other_parameters(parameter: str) -> None:
     values = [0, 8] if parameter == "max_resamples" else [4, 8]
@@ -350,8 +352,8 @@ def test_sweep_over_methods_and_in_processes() -> None:
 def test_sweep_refuses_what_the_method_does_not_have() -> None:
     with pytest.raises(ConfigError, match="unknown parameter 'eta'"):
         sweep(STILL, "mt_grpo", "eta", [1.0])
-    with pytest.raises(ConfigError, match=r"rounds\.max_inflation"):
-        sweep(STILL, "mt_grpo", "rounds.max_inflation_", [1.0])
+    with pytest.raises(ConfigError, match=r"planner\.max_inflation"):
+        sweep(STILL, "mt_grpo", "planner.max_inflation_", [1.0])
     with pytest.raises(ConfigError, match="0 values"):
         sweep(STILL, "mt_grpo", "lam", [])
 

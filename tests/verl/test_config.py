@@ -62,9 +62,9 @@ def test_the_method_is_the_papers_with_the_improvement_from_rewards(name):
     mixer = make_mixer(settings, names, batch_size=config.data.train_batch_size, seed=0)
     preset = presets.get("mt_grpo", variant="paper", setting=name)
     want = preset.make_sampler()
-    for key in ("quotas", "max_resamples", "group_filter", "shares_from_step"):
+    for key in ("quota_rule", "max_resamples", "group_filter", "shares_from_step"):
         assert getattr(mixer.sampler, key) == getattr(want, key)
-    assert vars(mixer.sampler.rounds) == vars(want.rounds)
+    assert vars(mixer.sampler.planner) == vars(want.planner)
     assert mixer.weighting.lam == preset.weighting["lam"]
     assert mixer.weighting.improvement == "rewards"
     actor = config.actor_rollout_ref.actor

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.filters import lenient
 from mtgrpo.core.kept_groups import KeptGroups
-from mtgrpo.core.round_stats import RoundStats
-from mtgrpo.core.rounds import RoundView
+from mtgrpo.core.planners import RoundView
+from mtgrpo.core.step_counts import StepCounts
 from mtgrpo.core.types import Floats, Group, Ints, State
 from mtgrpo.errors import ConfigError, ShortfallError, StateError, unknown
 
@@ -26,16 +25,9 @@ class Batch:
     must be told, informative or not.
 
     Attributes:
-        rounds: What was generated in each round.
-        num_rollouts: Completions generated.
+        counts: What was told so far.
         num_predicted: Groups that filling the batch was expected to take, when it was
             begun.
-        num_informative: Groups per task that passed the filter (without one: that would
-            have).
-        dropped: Groups dropped per task and reason.
-        num_varied: Groups per task that are not informative although their rewards vary.
-        highest_reward: The highest reward per task.
-        graded_rewards: All rewards per task of the groups of which only rewards are known.
     """
 
     def __init__(
@@ -63,13 +55,7 @@ class Batch:
         self._kept = KeptGroups(banked, rules.batch_size)
         self._num_accepted = self._count(self._kept.banked)  # banked ones too, shape (K,)
 
-        self.rounds: list[RoundStats] = []
-        self.num_rollouts = 0
-        self.num_informative: Counter[str] = Counter()
-        self.dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.num_varied: Counter[str] = Counter()
-        self.highest_reward: dict[str, float] = {}
-        self.graded_rewards: defaultdict[str, list[float]] = defaultdict(list)
+        self.counts = StepCounts()
         self.num_predicted = self._predict()
 
     def _count(self, groups: Iterable[Group]) -> Ints:
@@ -105,7 +91,7 @@ class Batch:
     def _view(self) -> RoundView:
         acceptance = self._rules.acceptance
         return RoundView(
-            number=len(self.rounds),
+            number=len(self.counts.rounds),
             batch_size=self._rules.batch_size,
             weights=self._weights,
             quotas=self._quotas,
@@ -130,7 +116,7 @@ class Batch:
 
         self._pending = wanted
         self._asked = self._asked + wanted
-        self.rounds.append(RoundStats())
+        self.counts.begin_round()
 
     def _select(self) -> None:
         self._kept.select(self.quotas, self._rules.shortfall == "surplus", self._rng)
@@ -177,11 +163,8 @@ class Batch:
 
         kept = Counter[str]()
         for group, count, (verdict, is_informative) in zip(groups, counts, judged, strict=True):
-            self._count_in(group, count, is_informative)
-            if verdict.keep:
-                kept[group.task] += count
-            else:
-                self.dropped[group.task][verdict.reason or "filtered"] += count
+            self.counts.add(group, count, verdict, is_informative)
+            kept[group.task] += count * verdict.keep
 
         keep = [verdict.keep for verdict, _ in judged]
         self._kept.add(
@@ -200,21 +183,6 @@ class Batch:
                     f"tell: {count} groups of task {task!r}, but {asked} are outstanding; "
                     "tell what ask() returned"
                 )
-
-    def _count_in(self, group: Group, count: int, is_informative: bool) -> None:
-        self.num_rollouts += count * len(group.rewards)
-        self.num_informative[group.task] += count * is_informative
-        if not is_informative and lenient(group).keep:
-            self.num_varied[group.task] += count
-
-        scored = [reward for reward in group.rewards if not math.isnan(reward)]
-        highest = max(scored, default=-math.inf)
-        self.highest_reward[group.task] = max(
-            highest, self.highest_reward.get(group.task, -math.inf)
-        )
-        if group.is_graded:
-            self.graded_rewards[group.task] += scored * count
-        self.rounds[-1].add(group.task, group.mean_reward, group.mean_accuracy, count, group.draw)
 
     def _advance(self, told: Mapping[str, int], kept: Mapping[str, int]) -> None:
         for task, count in told.items():
@@ -287,18 +255,6 @@ class Batch:
             return self._rules.batch_size - len(self.groups)
         return int(np.maximum(self._quotas - self._count(self.groups), 0).sum())
 
-    @property
-    def num_generated(self) -> int:
-        """Groups generated so far."""
-        return sum(sum(stats.num_groups.values()) for stats in self.rounds)
-
-    def totals(self) -> RoundStats:
-        """The sums over all rounds of the step."""
-        total = RoundStats()
-        for stats in self.rounds:
-            total.merge(stats)
-        return total
-
     def attach(self, payloads: Mapping[int | str, Any]) -> None:
         """Give groups of a restored batch their payloads back, by ``uid``."""
         self._kept.attach(payloads)
@@ -315,15 +271,8 @@ class Batch:
             "round_generated": self._round_generated.tolist(),
             "round_accepted": self._round_accepted.tolist(),
             "groups": self._kept.state_dict(),
-            "rounds": [stats.state_dict() for stats in self.rounds],
-            "num_rollouts": self.num_rollouts,
+            "counts": self.counts.state_dict(),
             "num_predicted": self.num_predicted,
-            "num_informative": dict(self.num_informative),
-            "dropped": {task: dict(reasons) for task, reasons in self.dropped.items()},
-            "num_varied": dict(self.num_varied),
-            # JSON has no infinity: a task of which nothing could be scored is left out.
-            "highest_reward": {t: r for t, r in self.highest_reward.items() if math.isfinite(r)},
-            "graded_rewards": dict(self.graded_rewards),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -341,16 +290,5 @@ class Batch:
         chosen = self._kept.banked if self._kept.selected is None else self._kept.selected
         self._num_accepted = self._count(self._kept.accepted + chosen)
 
-        self.rounds = [RoundStats() for _ in state["rounds"]]
-        for stats, saved in zip(self.rounds, state["rounds"], strict=True):
-            stats.load_state_dict(saved)
-
-        self.num_rollouts = int(state["num_rollouts"])
+        self.counts.load_state_dict(state["counts"])
         self.num_predicted = float(state["num_predicted"])
-        self.num_informative = Counter(state["num_informative"])
-        self.dropped = defaultdict(Counter)
-        for task, reasons in state["dropped"].items():
-            self.dropped[task] = Counter(reasons)
-        self.num_varied = Counter(state["num_varied"])
-        self.highest_reward = dict(state["highest_reward"])
-        self.graded_rewards = defaultdict(list, state["graded_rewards"])

@@ -8,7 +8,7 @@ import numpy as np
 
 from mtgrpo.core.acceptance import AcceptanceEstimate
 from mtgrpo.core.filters import GroupFilter, informative_filter
-from mtgrpo.core.rounds import RoundPlanner
+from mtgrpo.core.planners import RoundPlanner
 from mtgrpo.core.types import Group, Ints, Verdict
 
 SHORTFALL_POLICIES = ("surplus", "smaller", "fail")

@@ -123,7 +123,7 @@ class RolloutLedger:
             task = self._task_ahead()
             self._ahead[number] = task
 
-        (row,) = self.streams[task].draw(1)
+        (row,) = self.streams[task].draw_rows(1)
         return Ticket(number, task, row)
 
     def _task_ahead(self) -> str:

@@ -149,18 +149,21 @@ class TaskMixer:
             )
 
         weights = self.weighting.weights()
-        total = batch.totals()
-        for task, rewards in batch.graded_rewards.items():
+        total = batch.counts.totals()
+        for task, rewards in batch.counts.graded_rewards.items():
             self._scale.observe(task, rewards)
         self._graded |= total.num_graded.keys()
         self._scores.update(self._mean_scores(total))
         self._silent.observe(
-            total.num_scored, batch.num_informative, batch.num_varied, batch.highest_reward
+            total.num_scored,
+            batch.counts.num_informative,
+            batch.counts.num_varied,
+            batch.counts.highest_reward,
         )
         self._update_weighting(batch, total, improvements)
 
-        self.num_rollouts += batch.num_rollouts
-        self.num_groups += batch.num_generated
+        self.num_rollouts += batch.counts.num_rollouts
+        self.num_groups += batch.counts.num_generated
         self.report = StepReport.of(
             batch,
             weights,
@@ -183,7 +186,7 @@ class TaskMixer:
         if not batch.groups and improvements is None:
             improvements = {}  # nothing was trained on: no improvement, rather than a missing one
 
-        rounds = batch.rounds if self.observe == "round" else [total]
+        rounds = batch.counts.rounds if self.observe == "round" else [total]
         trained = Counter(group.task for group in batch.groups)
 
         advantages = None
@@ -194,7 +197,7 @@ class TaskMixer:
             task_rewards=[self._task_rewards(stats) for stats in rounds],
             improvements=improvements,
             mean_abs_advantages=advantages,
-            counts=GroupCounts(total.num_scored, batch.num_informative, trained),
+            counts=GroupCounts(total.num_scored, batch.counts.num_informative, trained),
         )
 
     def _notices(self, batch: Batch) -> dict[str, str]:
@@ -203,7 +206,7 @@ class TaskMixer:
 
         # Whatever the reason: a step that trains on nothing is never passed over in silence.
         notices: dict[str, str] = {}
-        for task, reasons in batch.dropped.items():
+        for task, reasons in batch.counts.dropped.items():
             counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
             notices[task] = f"gave nothing to train on, nor did any other task ({counts})"
         return notices | self._silent.notices()

@@ -8,7 +8,7 @@ from typing import Any
 from mtgrpo.core.acceptance import AcceptanceEstimate, CountedAcceptance, EmaAcceptance
 from mtgrpo.core.described import constructor_arguments
 from mtgrpo.core.filters import FILTERS, GroupFilter
-from mtgrpo.core.rounds import NeededRounds, OversampledRounds, RoundPlanner
+from mtgrpo.core.planners import NeededRounds, OversampledRounds, RoundPlanner
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import (
     SEC,
@@ -50,14 +50,14 @@ def describe_weighting(weighting: TaskWeighting) -> dict[str, Any]:
 
 
 def describe_sampler(sampler: RatioPreservingSampler) -> dict[str, Any]:
-    """Every argument of the sampler in plain values; ``rounds`` and ``acceptance`` have a ``kind``.
+    """Every argument of the sampler in plain values; ``planner`` and ``acceptance`` have a ``kind``.
 
     Raises:
         ConfigError: A planner or estimate of the user's own that does not keep its arguments.
     """
     described = constructor_arguments(sampler)
 
-    for key, table in (("rounds", PLANNERS), ("acceptance", ACCEPTANCES)):
+    for key, table in (("planner", PLANNERS), ("acceptance", ACCEPTANCES)):
         part = described[key]
         described[key] = {"kind": _name_of(part, table), **constructor_arguments(part)}
 

@@ -52,13 +52,13 @@ class PromptStream:
         self._num_rounds = 4 if self._half_bits >= 4 else 8
         self._epoch, self._keys = -1, list[int]()
 
-    def draw(self, count: int) -> list[int]:
-        """The next `count` row indices; epochs follow each other without a gap."""
-        return [draw.row for draw in self.draws(count)]
-
-    def draws(self, count: int) -> list[Draw]:
-        """The next `count` prompts, with what was passed over on the way."""
+    def draw(self, count: int) -> list[Draw]:
+        """The next `count` prompts; epochs follow each other without a gap."""
         return [self._next() for _ in range(count)]
+
+    def draw_rows(self, count: int) -> list[int]:
+        """The rows of the next `count` prompts, for engines that need nothing else of them."""
+        return [draw.row for draw in self.draw(count)]
 
     def put_back(self, draws: Iterable[Draw]) -> None:
         """Take the last draws back, as if they had not been made.

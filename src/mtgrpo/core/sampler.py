@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mtgrpo.core import quotas as quota_rules
+from mtgrpo.core import quota_rules
 from mtgrpo.core.acceptance import AcceptanceEstimate, CountedAcceptance
 from mtgrpo.core.bank import SurplusBank
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.described import Described
 from mtgrpo.core.fill_rules import SHORTFALL_POLICIES, FillRules
 from mtgrpo.core.filters import GroupFilter, get_filter
-from mtgrpo.core.rounds import NeededRounds, RoundPlanner
+from mtgrpo.core.planners import NeededRounds, RoundPlanner
 from mtgrpo.core.types import Floats, Ints, State, check_task_names
 from mtgrpo.errors import ConfigError, StateError, unknown
 
@@ -29,9 +29,9 @@ class RatioPreservingSampler(Described):
     ``group_filter="none"`` the first round is the batch (GRPO).
 
     Args:
-        quotas: ``"systematic"`` (sum-exact, unbiased, least variance; the default),
+        quota_rule: ``"systematic"`` (sum-exact, unbiased, least variance; the default),
             ``"multinomial"`` (paper) or ``"released"``.
-        rounds: Planner of a round's size; default `NeededRounds()`.
+        planner: Sizes the rounds; default `NeededRounds()`.
         group_filter: Name in `mtgrpo.core.filters.FILTERS`, or a function ``Group ->
             Verdict``.
         acceptance: Estimate of acceptance rates; default `CountedAcceptance()`.
@@ -54,8 +54,8 @@ class RatioPreservingSampler(Described):
     def __init__(
         self,
         *,
-        quotas: str = "systematic",
-        rounds: RoundPlanner | None = None,
+        quota_rule: str = "systematic",
+        planner: RoundPlanner | None = None,
         group_filter: str | GroupFilter = "informative",
         acceptance: AcceptanceEstimate | None = None,
         max_resamples: int = 10,
@@ -66,8 +66,8 @@ class RatioPreservingSampler(Described):
         max_prompts_per_group: float | None = None,
     ) -> None:
         where = "RatioPreservingSampler"
-        if quotas not in QUOTA_RULES:
-            raise ConfigError(unknown(where, "quotas", quotas, QUOTA_RULES))
+        if quota_rule not in QUOTA_RULES:
+            raise ConfigError(unknown(where, "quota_rule", quota_rule, QUOTA_RULES))
         if shortfall not in SHORTFALL_POLICIES:
             raise ConfigError(unknown(where, "shortfall", shortfall, SHORTFALL_POLICIES))
 
@@ -83,8 +83,8 @@ class RatioPreservingSampler(Described):
                 "at least 1, or None: no limit"
             )
 
-        self.quotas = quotas
-        self.rounds = rounds or NeededRounds()
+        self.quota_rule = quota_rule
+        self.planner = planner or NeededRounds()
         self.group_filter_ = group_filter
         self.group_filter = get_filter(group_filter)
         self.acceptance = acceptance or CountedAcceptance()
@@ -136,7 +136,7 @@ class RatioPreservingSampler(Described):
         self._rules = FillRules(
             tasks=names,
             batch_size=batch_size,
-            planner=self.rounds,
+            planner=self.planner,
             acceptance=self.acceptance,
             group_filter=self.group_filter,
             max_resamples=self.max_resamples,
@@ -185,10 +185,10 @@ class RatioPreservingSampler(Described):
         return np.maximum(weights * self.batch_size / 2 - held, 0.0)
 
     def _draw_quotas(self, weights: Floats, rng: np.random.Generator) -> Ints:
-        if self.quotas == "multinomial":
+        if self.quota_rule == "multinomial":
             return quota_rules.multinomial(weights, self.batch_size, rng)
 
-        if self.quotas == "released":
+        if self.quota_rule == "released":
             return quota_rules.released(weights, self.batch_size, rng)
 
         start = rng.random() if self._offset is None else self._offset + quota_rules.GOLDEN_STEP

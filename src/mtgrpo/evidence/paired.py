@@ -84,7 +84,8 @@ def compare(
         num_resamples: Resamples of the bootstrap, whose generator always starts from the same seed.
 
     Raises:
-        RunError: No seed in common, different tasks, or runs without accuracies prompt by prompt.
+        RunError: No seed in common, different tasks, or runs without accuracies prompt by prompt
+            or with different test prompts.
     """
     mine = {run.seed: run for run in runs}
     theirs = {run.seed: run for run in others}
@@ -98,6 +99,13 @@ def compare(
 
     a = [[_prompts_at(run, task, at, cost) for run in ours] for task in names]
     b = [[_prompts_at(run, task, at, cost) for run in others] for task in names]
+    for task, of_a, of_b in zip(names, a, b, strict=True):
+        sizes = sorted({values.size for values in (*of_a, *of_b)})
+        if len(sizes) > 1:
+            raise RunError(
+                f"comparison: {task!r} was evaluated on {sizes[0]} prompts here and {sizes[-1]} "
+                "there; evaluate the runs alike"
+            )
 
     once = _statistics(a, b, None, np.ones((1, len(seeds))) / len(seeds))
     counts = _prompt_counts(tuple(by_seed[0].size for by_seed in a), num_resamples)

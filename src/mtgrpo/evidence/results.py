@@ -37,8 +37,11 @@ class RunResult:
         prompts: Per task, the accuracy of each test prompt at each evaluation, shape (T, prompts);
             empty where the run did not write it.
         series: Metric name -> its means over stretches of steps; ``"step"`` has the last step of
-            each stretch.
+            each stretch, ``"num_steps"`` how many it has (results of earlier versions lack it).
         shares_met_rate: Fraction of steps whose batches held exactly the quotas; None without any.
+        num_samples: Completions per test prompt.
+        evaluation_changes: Where and how the evaluation settings changed on the way; evaluations
+            before the last change are left out above.
     """
 
     method: str
@@ -51,6 +54,16 @@ class RunResult:
     prompts: Mapping[str, Floats]
     series: Mapping[str, Floats]
     shares_met_rate: float | None
+    num_samples: int
+    evaluation_changes: tuple[str, ...] = ()
+
+    def is_evaluated_as(self, other: RunResult) -> bool:
+        """Whether both have as many samples, and as many prompts of each task, as far as known."""
+        for task in self.prompts.keys() & other.prompts.keys():
+            if self.prompts[task].shape[1] != other.prompts[task].shape[1]:
+                return False
+
+        return self.num_samples == other.num_samples
 
     @property
     def worst(self) -> Floats:
@@ -61,6 +74,28 @@ class RunResult:
     def mean(self) -> Floats:
         """Mean accuracy over tasks at each evaluation, shape (T,)."""
         return self.accuracy.mean(axis=1)
+
+    def mean_of(self, name: str, of: str = "") -> float:
+        """Mean of a metric over the steps of the run; NaN where it was not logged.
+
+        Args:
+            name: Name of the metric.
+            of: Name of the count that the metric is a rate of: the rate over the run is then the
+                ratio of sums.
+        """
+        if name not in self.series:
+            return float("nan")
+
+        values = self.series[name]
+        weights = self.series.get("num_steps", np.ones(len(values)))
+        if of in self.series:
+            weights = weights * self.series[of]
+
+        counted = np.where(np.isnan(values), 0.0, np.nan_to_num(weights))
+        if not counted.sum():
+            return float("nan")
+
+        return float((np.nan_to_num(values) * counted).sum() / counted.sum())
 
     @property
     def forgotten(self) -> Floats:
@@ -99,6 +134,22 @@ class StudyResults:
     def finished_methods(self) -> list[str]:
         """Methods with at least one run, in the experiment's order."""
         return [method for method in self.methods if self.of(method)]
+
+    @property
+    def evaluation_warning(self) -> str:
+        """Which runs were not evaluated as the others; empty when all were evaluated alike."""
+        parts: list[str] = []
+        for run in self.runs:
+            reasons = list(run.evaluation_changes)
+            if not run.is_evaluated_as(self.runs[0]):
+                reasons.append(f"not as {self.runs[0].method}, seed {self.runs[0].seed}")
+            if reasons:
+                parts.append(f"{run.method}, seed {run.seed} ({'; '.join(reasons)})")
+
+        if not parts:
+            return ""
+
+        return f"Not evaluated alike, so not comparable: {', '.join(parts)}."
 
 
 def load_results(source: str | os.PathLike[str] | Mapping[str, Any]) -> StudyResults:
@@ -167,6 +218,7 @@ def _run(value: Mapping[str, Any], num_samples: int) -> RunResult:
         raise ValueError("a run without evaluations")
 
     num_rows = len(value["steps"])
+    num_samples = int(value.get("num_samples") or num_samples)
     columns = np.array([value["accuracy"][task] for task in tasks], dtype=np.float64)
 
     prompts: dict[str, Floats] = {}
@@ -188,4 +240,6 @@ def _run(value: Mapping[str, Any], num_samples: int) -> RunResult:
         prompts=prompts,
         series=series,
         shares_met_rate=value.get("shares_met_rate"),
+        num_samples=num_samples,
+        evaluation_changes=tuple(value.get("evaluation_changes", ())),
     )

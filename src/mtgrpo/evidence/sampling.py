@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtgrpo.evidence.results import RunResult, StudyResults
+from mtgrpo.evidence.results import Floats, RunResult, StudyResults
 from mtgrpo.evidence.table import MISSING, Table
 
 HEADS = (
@@ -20,7 +20,8 @@ HEADS = (
 )
 NOTE = (
     "Means per step. Share error: distance between the weights and the shares trained on, half the "
-    "sum over tasks of the absolute differences of their means over stretches of steps."
+    "sum over tasks of the absolute differences of their means over stretches of steps. Acceptance "
+    "rate: of each task over the run, then the mean over tasks."
 )
 
 
@@ -48,7 +49,8 @@ def sampling_table(results: StudyResults) -> Table:
 
 
 def _mean(runs: Sequence[RunResult], name: str) -> str:
-    values = [float(np.nanmean(run.series[name])) for run in runs if name in run.series]
+    """Mean of a metric over steps and runs, as a cell."""
+    values = [value for value in (run.mean_of(name) for run in runs) if value == value]
     if not values:
         return MISSING
 
@@ -56,21 +58,26 @@ def _mean(runs: Sequence[RunResult], name: str) -> str:
 
 
 def _share_error(run: RunResult) -> float:
-    differences = 0.0
+    """Half the distance between weights and realised shares, mean over the steps."""
+    distances: list[Floats] = []
     for task in run.tasks:
         weight, realized = (run.series[f"task/{task}/{of}"] for of in ("weight", "realized_ratio"))
-        differences = differences + np.abs(weight - realized)  # (stretches,)
+        distances.append(np.abs(weight - realized) / 2)
 
-    return float(np.nanmean(differences / 2))
+    distance = np.sum(distances, axis=0)  # (stretches,)
+    num_steps = run.series.get("num_steps", np.ones(len(distance)))
+    known = ~np.isnan(distance)
+
+    return float(np.average(distance[known], weights=num_steps[known]))
 
 
 def _acceptance(run: RunResult) -> float:
-    """Mean over the tasks that were seen of their acceptance rates."""
+    """Mean over the tasks of their acceptance rates over the run; NaN without any."""
     rates: list[float] = []
     for task in run.tasks:
-        points = run.series.get(f"task/{task}/acceptance_rate")
-        if points is not None and not np.isnan(points).all():
-            rates.append(float(np.nanmean(points)))
+        rate = run.mean_of(f"task/{task}/acceptance_rate", of=f"task/{task}/num_generated")
+        if rate == rate:
+            rates.append(rate)
 
     if not rates:
         return float("nan")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtgrpo.evidence.paired import Interval
+from mtgrpo.values import printable
 
 MISSING = "–"
 
@@ -25,19 +26,26 @@ class Table:
         """The table as Markdown, with its title and note."""
         lines: list[str] = []
         if self.title:
-            lines += [f"**{self.title}**", ""]
+            lines += [f"**{as_markdown(self.title)}**", ""]
 
-        lines.append("| " + " | ".join(self.heads) + " |")
+        lines.append("| " + " | ".join(map(as_markdown, self.heads)) + " |")
         lines.append("|" + "---|" * len(self.heads))
 
         for row in self.rows:
-            cells = [cell.replace("|", "\\|") for cell in row]
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append("| " + " | ".join(map(as_markdown, row)) + " |")
 
         if self.note:
-            lines += ["", self.note]
+            lines += ["", as_markdown(self.note)]
 
         return "\n".join(lines)
+
+
+def as_markdown(text: str) -> str:
+    """Text on one line of Markdown that makes no cell, no HTML and no link; emphasis stays."""
+    text = printable(text).replace("\\", "\\\\").replace("|", "\\|")
+    text = text.replace("&", "&amp;").replace("<", "&lt;")
+
+    return text.replace("](", "]\\(")
 
 
 def spread(values: Sequence[float], *, sign: str = "", brief: bool = False) -> str:

@@ -41,6 +41,8 @@ def final_table(results: StudyResults) -> Table:
     change = f"relative change vs {results.baseline}, %"
     heads = ("method", "seeds", "worst task, %", "mean, %", change, "rollouts", "seconds")
     note = "At the last evaluation: mean over seeds (lowest to highest)."
+    if warning := results.evaluation_warning:
+        note = f"{warning} {note}"
 
     return Table("Accuracy at the end", heads, tuple(rows), note)
 

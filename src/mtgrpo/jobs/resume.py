@@ -8,6 +8,7 @@ from typing import Any
 
 from mtgrpo.config import ResolvedRun, load_config
 from mtgrpo.errors import RunError, StateError
+from mtgrpo.runlog import read_logged_steps
 from mtgrpo.runlog.checkpoints import SEAL_FILE, Newest, newest, set_aside
 from mtgrpo.tasks import TaskSet
 from mtgrpo.values import shorten
@@ -53,8 +54,9 @@ def checkpoint_to_resume(
 ) -> Path | None:
     """The newest whole checkpoint of a run; None when no step was saved yet.
 
-    One that was still being written when the run ended, and one that is damaged, are passed over
-    with a word: the run takes the same decisions from an earlier one.
+    One that was still being written when the run ended, one that is damaged or of another run or
+    step, and one that counts on lines that the log lacks are passed over with a word: the run
+    takes the same decisions from an earlier one.
 
     Args:
         out: Run directory.
@@ -63,11 +65,11 @@ def checkpoint_to_resume(
         tidy: Move those out of the way; for the process that holds the directory's lock.
 
     Raises:
-        StateError: It is of other tasks; or there are checkpoints, and all of them are damaged.
+        StateError: It is of other tasks; or there are checkpoints, and none of them can be used.
     """
     from mtgrpo.integrations.trl import check_resume
 
-    last = newest(out / "checkpoints")
+    last = newest(out / "checkpoints", read_logged_steps(out))
     if last.path is None:
         _check_none_was_whole(last.unusable)
     else:
@@ -85,8 +87,8 @@ def _check_none_was_whole(unusable: Mapping[Path, str]) -> None:
     if sealed:
         path, reason = next(iter(sealed.items()))
         raise StateError(
-            f"{path}: {reason}; none of the {len(sealed)} checkpoints of this run is whole; "
-            "restore one, or start again with another --output"
+            f"{path}: {reason}; none of the {len(sealed)} checkpoints of this run can be used; "
+            "restore what is missing, or start again with another --output"
         )
 
 

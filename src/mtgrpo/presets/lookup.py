@@ -106,7 +106,7 @@ def get(
         weighting: Arguments of the rule that differ, or another ``rule`` with its own defaults.
             The published clip of the improvement goes with lambda, so another ``lam`` brings its
             clip along.
-        sampler: Arguments of the sampler that differ. Of ``rounds`` and ``acceptance`` single
+        sampler: Arguments of the sampler that differ. Of ``planner`` and ``acceptance`` single
             arguments may be given, unless their ``kind`` is another.
 
     Raises:
@@ -188,7 +188,7 @@ def _sampler_spec(key: str, variant: str, setting: str) -> Spec:
         spec = TABLES[variant].samplers[setting][key]
 
     # The defaults by name, so that single arguments of them can be changed.
-    return {"rounds": {"kind": "needed"}, "acceptance": {"kind": "counted"}, **spec}
+    return {"planner": {"kind": "needed"}, "acceptance": {"kind": "counted"}, **spec}
 
 
 def _changed_rule(spec: Spec, changes: Mapping[str, Any], setting: str) -> Spec:
@@ -213,7 +213,7 @@ def _published_clip(setting: str, lam: Any) -> float:
 def _changed_sampler(spec: Spec, changes: Mapping[str, Any]) -> Spec:
     changed = {**spec, **changes}
 
-    for key in ("rounds", "acceptance"):
+    for key in ("planner", "acceptance"):
         if isinstance(changed[key], Mapping):
             before, change = spec[key], cast("Spec", changed[key])
             is_same_kind = change.get("kind", before["kind"]) == before["kind"]

@@ -64,12 +64,12 @@ def _weightings(
 
 
 _DEFAULT_SAMPLERS: Mapping[str, Spec] = {
-    "plain": {"quotas": "systematic", "group_filter": "none", "max_resamples": 0},
+    "plain": {"quota_rule": "systematic", "group_filter": "none", "max_resamples": 0},
     "dapo": {
         "group_filter": "informative",
         "max_resamples": 10,
         "keep_shares": False,
-        "rounds": _oversampled(1.0),
+        "planner": _oversampled(1.0),
     },
     "rps": {"group_filter": "informative", "max_resamples": 10},
     "rps_regularized": {"group_filter": "informative", "max_resamples": 10},
@@ -87,13 +87,13 @@ _DEFAULT = Variant(
 )
 
 # J is the latest mean alone. Algorithm 2 takes rho as it stands at the beginning of a step.
-_PAPER_PLAIN: Spec = {"quotas": "multinomial", "group_filter": "none", "max_resamples": 0}
+_PAPER_PLAIN: Spec = {"quota_rule": "multinomial", "group_filter": "none", "max_resamples": 0}
 _PAPER_RPS: Spec = {
-    "quotas": "multinomial",
-    "rounds": _oversampled(5.0),
+    "quota_rule": "multinomial",
+    "planner": _oversampled(5.0),
     "acceptance": {"kind": "ema", "decay": 0.9, "per": "step"},
 }
-_PAPER_DAPO: Spec = {"keep_shares": False, "rounds": _oversampled(1.0)}
+_PAPER_DAPO: Spec = {"keep_shares": False, "planner": _oversampled(1.0)}
 _PAPER_THREE: Spec = {"group_filter": "strict", "max_resamples": 10}
 _PAPER_NINE: Spec = {"group_filter": "lenient", "max_resamples": 2}
 
@@ -126,7 +126,7 @@ _PAPER = Variant(
 _RELEASED_PLAIN = _PAPER_PLAIN
 _RELEASED_DAPO = _PAPER_DAPO
 _RELEASED_RPS: Spec = {
-    "quotas": "released",
+    "quota_rule": "released",
     "acceptance": {"kind": "ema", "decay": 0.9, "per": "round"},
 }
 _RELEASED_THREE: Spec = {"group_filter": "strict", "max_resamples": 9}
@@ -134,12 +134,12 @@ _RELEASED_NINE: Spec = {"group_filter": "released_lenient", "max_resamples": 1}
 _RELEASED_RPS_THREE: Spec = {
     **_RELEASED_RPS,
     **_RELEASED_THREE,
-    "rounds": _oversampled(1.0, "same_until_full"),
+    "planner": _oversampled(1.0, "same_until_full"),
 }
 _RELEASED_RPS_NINE: Spec = {
     **_RELEASED_RPS,
     **_RELEASED_NINE,
-    "rounds": _oversampled(5.0, "same_until_full"),
+    "planner": _oversampled(5.0, "same_until_full"),
 }
 
 _RELEASED = Variant(
@@ -169,7 +169,7 @@ _RELEASED = Variant(
 # This library's own method: nothing of it was published that variants could differ in.
 BALANCED_WEIGHTING: Spec = {"rule": "balanced"}
 BALANCED_SAMPLER: Spec = {
-    "rounds": {"kind": "needed", "confidence": 0.5, "max_inflation": 12.0},
+    "planner": {"kind": "needed", "confidence": 0.5, "max_inflation": 12.0},
     "max_staleness": 2,
     "max_prompts_per_group": 12.0,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from mtgrpo.reports.curves import (
     cost_to_reach,
 )
 from mtgrpo.runlog import Run
+from mtgrpo.runlog.evaluation_settings import settings_difference
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,21 @@ def change_against(run: Run, baseline: Run) -> float:
     return relative_change(final_accuracies(run), final_accuracies(baseline))
 
 
+def evaluated_differently(run: Run, other: Run) -> str:
+    """In what the last evaluations of two runs were made differently; empty when made alike."""
+    if not run.evaluations or not other.evaluations:
+        return ""
+
+    tasks = [task for task in run.tasks if task in other.tasks]
+    return settings_difference(other.evaluations[-1], run.evaluations[-1], tasks)
+
+
 def spread_over_seeds(label: str, runs: Sequence[Run], *, of: str = "worst") -> Spread:
-    """The ``"worst"`` or ``"mean"`` accuracy of one method's runs, over those with evaluations."""
-    curves = [c for c in map(accuracy_curves, runs) if len(c.steps)]
+    """The ``"worst"`` or ``"mean"`` accuracy of one method's runs, over those with evaluations.
+
+    Evaluations under other settings than a run's last are left out.
+    """
+    curves = [_comparable(c) for c in map(accuracy_curves, runs) if len(c.steps)]
     common = _common_steps(curves)
     if not len(common):
         empty = np.zeros(0)
@@ -196,6 +209,20 @@ def method_table(
         )
 
     return rows
+
+
+def _comparable(curves: AccuracyCurves) -> AccuracyCurves:
+    """The evaluations that were made as the last one was."""
+    rows = curves.last_stretch
+    return replace(
+        curves,
+        steps=curves.steps[rows],
+        rollouts=curves.rollouts[rows],
+        seconds=curves.seconds[rows],
+        accuracy=curves.accuracy[rows],
+        std_error=curves.std_error[rows],
+        changes=(),
+    )
 
 
 def _common_steps(curves: Sequence[AccuracyCurves]) -> Floats:

@@ -12,12 +12,15 @@ from mtgrpo.reports.compare import (
     MethodRow,
     Range,
     default_thresholds,
+    evaluated_differently,
     method_table,
     spread_over_seeds,
 )
 from mtgrpo.reports.grouping import default_baseline, group_by_label
+from mtgrpo.reports.run_tables import NOT_COMPARABLE
 from mtgrpo.reports.spread_figure import Figure, spread_figure
 from mtgrpo.runlog import Run, read_run
+from mtgrpo.runlog.evaluation_settings import settings_changes
 from mtgrpo.runlog.files import write_text
 
 COSTS = {"steps": "training steps", "rollouts": "completions generated for training"}
@@ -66,15 +69,16 @@ def write_comparison(
     baseline = baseline or default_baseline(list(groups))
     levels = default_thresholds(groups) if thresholds is None else list(thresholds)
     rows = method_table(groups, baseline=baseline, thresholds=levels)
+    odd = odd_evaluations(runs)
 
     about = f"{len(groups)} methods, {len(runs)} runs. Accuracy is measured on test prompts."
     parts = [
         f"<h1>{page.text(title)}</h1>",
         page.paragraph(about),
-        *_notices(runs),
+        *_notices(runs, odd),
         page.section("Curves", page.figure_grid(comparison_figures(groups))),
         page.section("Methods", _method_table(rows, levels, baseline)),
-        page.section("Runs", _run_table(groups)),
+        page.section("Runs", _run_table(groups, odd)),
     ]
 
     path = Path(out)
@@ -93,13 +97,16 @@ def comparison_figures(groups: Mapping[str, Sequence[Run]]) -> list[tuple[str, F
             continue
 
         for x, cost in COSTS.items():
-            caption = f"{what} over {cost}, at the evaluations that all runs of a method have."
+            caption = (
+                f"{what} over {cost}, at the evaluations that all runs of a method have, without "
+                "those under other settings than a run's last."
+            )
             figures.append((f"{of}-{x}", spread_figure(spreads, x=x, of=of), caption))
 
     return figures
 
 
-def _notices(runs: Sequence[Run]) -> list[str]:
+def _notices(runs: Sequence[Run], odd: Mapping[Path, str]) -> list[str]:
     notices: list[str] = []
 
     if len({frozenset(run.tasks) for run in runs}) > 1:
@@ -111,11 +118,33 @@ def _notices(runs: Sequence[Run]) -> list[str]:
     if missing:
         notices.append(page.notice(f"Without any evaluation, so in no curve: {', '.join(missing)}"))
 
+    for path, reason in odd.items():
+        message = f"Not evaluated as the other runs, so not comparable with them: {path}: {reason}"
+        notices.append(page.notice(message))
+
     unfinished = [f"{run.name} ({run.status})" for run in runs if run.status != "finished"]
     if unfinished:
         notices.append(page.notice(f"Not finished: {', '.join(unfinished)}"))
 
     return notices
+
+
+def odd_evaluations(runs: Sequence[Run]) -> dict[Path, str]:
+    """Runs that were not evaluated as the first one, or not the same way throughout; and how."""
+    evaluated = [run for run in runs if run.evaluations]
+    odd: dict[Path, str] = {}
+
+    for run in evaluated:
+        reasons: list[str] = []
+        if difference := evaluated_differently(run, evaluated[0]):
+            reasons.append(f"{difference} ({evaluated[0].path} → this run)")
+        for change in settings_changes(run.evaluations, run.tasks):
+            reasons.append(f"{change.what}, before step {change.step:,}")
+
+        if reasons:
+            odd[run.path] = "; ".join(reasons)
+
+    return odd
 
 
 def _method_table(
@@ -149,13 +178,14 @@ def _method_table(
     return page.table(heads, cells) + page.paragraph(note)
 
 
-def _run_table(groups: Mapping[str, Sequence[Run]]) -> str:
+def _run_table(groups: Mapping[str, Sequence[Run]], odd: Mapping[Path, str]) -> str:
     heads = ("run", "method", "seed", "status", "steps", "worst task, %", "mean, %", "rollouts")
 
     cells: list[list[str]] = []
     for label, runs in groups.items():
         for run in runs:
             (row,) = method_table({label: [run]})
+            mark = f" {NOT_COMPARABLE}" if run.path in odd else ""
             cells.append(
                 [
                     page.name(run.name),
@@ -163,13 +193,14 @@ def _run_table(groups: Mapping[str, Sequence[Run]]) -> str:
                     page.text(run.config.get("seed", page.MISSING)),
                     page.text(run.status),
                     page.number(run.last_step),
-                    page.percent(row.worst.mean),
-                    page.percent(row.mean.mean),
+                    page.percent(row.worst.mean) + mark,
+                    page.percent(row.mean.mean) + mark,
                     page.number(row.rollouts.mean),
                 ]
             )
 
-    return page.table(heads, cells)
+    note = page.paragraph(f"{NOT_COMPARABLE}: not evaluated as the others.") if odd else ""
+    return page.table(heads, cells) + note
 
 
 def _range(values: Range, scale: float, *, sign: str = "") -> str:

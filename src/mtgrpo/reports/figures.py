@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtgrpo.errors import require
-from mtgrpo.reports.curves import AccuracyCurves, Floats, StepCurves, running_mean
+from mtgrpo.reports.curves import AccuracyCurves, Floats, StepCurves, broken
 
 require("matplotlib", "report")
 
@@ -33,6 +33,7 @@ from mtgrpo.reports.task_lines import DIRECT_LABELS, draw_task_lines  # noqa: E4
 DARK_GREY = "#777777"
 DASHED = (0, (3, 2))
 DOTTED = (0, (1, 1.5))
+DASHED_LONG = (0, (8, 3))
 
 
 def accuracy_figure(curves: AccuracyCurves, *, x: str = "steps") -> Figure:
@@ -48,16 +49,21 @@ def accuracy_figure(curves: AccuracyCurves, *, x: str = "steps") -> Figure:
         cost = getattr(curves, x)  # (evaluations,)
         percent = 100 * curves.accuracy  # (evaluations, tasks)
 
-        shades = draw_task_lines(axes, curves.tasks, cost, percent, curves.accuracy, marker="o")
+        x_values, y_values = broken(cost, curves.changes), broken(percent, curves.changes)
+        lines = {"ranking": curves.accuracy, "marker": "o"}
+        shades = draw_task_lines(axes, curves.tasks, x_values, y_values, **lines)
         _draw_worst(axes, curves, cost, shades)
 
         worst, error = 100 * curves.worst, 100 * _worst_error(curves)  # (evaluations,)
+        low, high = (broken(v, curves.changes) for v in (worst - error, worst + error))
         band = {"color": INK, "alpha": 0.12, "lw": 0}
-        axes.fill_between(cost, worst - error, worst + error, label="± 1 std. error", **band)
+        axes.fill_between(x_values, low, high, label="± 1 std. error", **band)
 
         line = {"color": INK, "lw": 1.1}
-        axes.plot(cost, worst, ls=DASHED, zorder=5, label="worst task", **line)
-        axes.plot(cost, 100 * curves.mean, ls=DOTTED, zorder=2, label="mean of tasks", **line)
+        worst_values, mean_values = (broken(v, curves.changes) for v in (worst, 100 * curves.mean))
+        axes.plot(x_values, worst_values, ls=DASHED, zorder=5, label="worst task", **line)
+        axes.plot(x_values, mean_values, ls=DOTTED, zorder=2, label="mean of tasks", **line)
+        _draw_changes(axes, curves, cost)
 
         axes.set_ylim(0, axis_top(percent, worst + error))
         legend(axes)
@@ -100,8 +106,8 @@ def shares_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None) ->
         label = f"share of groups (%, mean of {window} steps)"
         figure, axes = new_axes(title, X_LABELS["steps"], label)
 
-        realized = 100 * running_mean(curves.realized, window)  # (steps, tasks)
-        target = 100 * running_mean(curves.target, window)  # (steps, tasks)
+        realized = 100 * curves.share_over(curves.realized, window)  # (steps, tasks)
+        target = 100 * curves.share_over(curves.target, window)  # (steps, tasks)
         ranking = _ranking(accuracy)
         draw_task_lines(axes, curves.tasks, curves.steps, realized, ranking, width=2.6)
 
@@ -116,14 +122,14 @@ def shares_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None) ->
 
 
 def acceptance_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None) -> Figure:
-    """Acceptance rate per task: informative groups / generated groups, as means over some steps."""
+    """Acceptance rate per task: informative groups / generated groups, over some steps."""
     with drawing():
         window = _window(curves)
         title = "Acceptance rate: informative / generated groups"
-        label = f"acceptance rate (%, mean of {window} steps)"
+        label = f"acceptance rate (%, over {window} steps)"
         figure, axes = new_axes(title, X_LABELS["steps"], label)
 
-        rates = 100 * running_mean(curves.acceptance, window)  # (steps, tasks)
+        rates = 100 * curves.acceptance_over(window)  # (steps, tasks)
         draw_task_lines(axes, curves.tasks, curves.steps, rates, _ranking(accuracy))
         axes.set_ylim(0, axis_top(rates))
 
@@ -160,6 +166,7 @@ def _draw_worst(axes: Axes, curves: AccuracyCurves, cost: Floats, shades: list[s
     """Draw the worst task at each evaluation thick, in its own colour."""
     worst = 100 * curves.worst  # (evaluations,)
     columns = curves.worst_index
+    breaks = {change.row for change in curves.changes}
 
     for t, k in enumerate(columns):
         if k is None:
@@ -169,10 +176,18 @@ def _draw_worst(axes: Axes, curves: AccuracyCurves, cost: Floats, shades: list[s
         shade = shades[k] if told_apart else DARK_GREY
         axes.plot(cost[t], worst[t], "o", ms=6 if told_apart else 4, color=shade, zorder=4)
 
-        if t + 1 < len(columns) and columns[t + 1] == k:
+        if t + 1 < len(columns) and columns[t + 1] == k and t + 1 not in breaks:
             stretch = slice(t, t + 2)
             line = {"lw": 4, "color": shade, "zorder": 3, "solid_capstyle": "round"}
             axes.plot(cost[stretch], worst[stretch], **line)
+
+
+def _draw_changes(axes: Axes, curves: AccuracyCurves, cost: Floats) -> None:
+    """A vertical line half-way between two evaluations that are not comparable."""
+    for i, change in enumerate(curves.changes):
+        place = (cost[change.row - 1] + cost[change.row]) / 2
+        label = None if i else "evaluation settings changed"  # one entry of the legend
+        axes.axvline(place, color=DARK_GREY, lw=1, ls=DASHED_LONG, zorder=1, label=label)
 
 
 def _worst_error(curves: AccuracyCurves) -> Floats:
@@ -195,8 +210,8 @@ def _shares_scatter(curves: StepCurves) -> Figure:
         )
 
         whole_run = max(1, len(curves.steps))
-        target = 100 * running_mean(curves.target, whole_run)[-1:].ravel()  # (tasks,)
-        realized = 100 * running_mean(curves.realized, whole_run)[-1:].ravel()  # (tasks,)
+        target = 100 * curves.share_over(curves.target, whole_run)[-1:].ravel()  # (tasks,)
+        realized = 100 * curves.share_over(curves.realized, whole_run)[-1:].ravel()  # (tasks,)
 
         top = axis_top(target, realized)
         axes.plot([0, top], [0, top], color=INK, lw=0.9, ls=":", label="exactly as wanted")

@@ -19,6 +19,7 @@ from mtgrpo.reports.run_tables import baseline_table, task_rows_table
 from mtgrpo.reports.samples import samples_section
 from mtgrpo.reports.task_rows import shares_met_rate
 from mtgrpo.runlog import Run, read_run
+from mtgrpo.runlog.evaluation_settings import settings_changes
 from mtgrpo.runlog.files import os_errors_as, write_text
 
 __all__ = ["write_comparison", "write_report"]
@@ -106,6 +107,12 @@ def _messages(run: Run) -> list[str]:
         step = run.evaluations[0].step
         messages.append(f"One evaluation was logged (step {step}): nothing to compare it with yet.")
 
+    for change in settings_changes(run.evaluations, run.tasks):
+        messages.append(
+            f"Evaluation settings changed before step {change.step:,}: {change.what}. Accuracies "
+            "from before and after are not comparable."
+        )
+
     if not run.metrics:
         messages.append("No training step was logged.")
 
@@ -118,9 +125,14 @@ def _headline(run: Run) -> str:
     cards: list[tuple[str, str, str]] = []
 
     if len(curves.steps):
-        cards.append(("Worst-task accuracy", _before_and_after(curves.worst), _worst_names(curves)))
-        remark = "every task counts the same"
-        cards.append(("Mean accuracy over tasks", _before_and_after(curves.mean), remark))
+        rows = curves.last_stretch
+        since = ""
+        if curves.changes:
+            since = f"; since evaluation settings changed before step {curves.changes[-1].step:,}"
+
+        worst, mean = _before_and_after(curves.worst[rows]), _before_and_after(curves.mean[rows])
+        cards.append(("Worst-task accuracy", worst, _worst_names(curves) + since))
+        cards.append(("Mean accuracy over tasks", mean, "every task counts the same" + since))
 
     if run.metrics:
         last = run.metrics[-1]
@@ -150,7 +162,8 @@ def _before_and_after(values: Floats) -> str:
 def _worst_names(curves: AccuracyCurves) -> str:
     """Names of the task that is worst at first and at last."""
     names: list[str] = []
-    for column in (curves.worst_index[0], curves.worst_index[-1]):
+    columns = curves.worst_index[curves.last_stretch]
+    for column in (columns[0], columns[-1]):
         names.append(page.MISSING if column is None else curves.tasks[column])
 
     return " → ".join(dict.fromkeys(names))

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MISSING = "–"
+_MISLEADING = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Control and direction characters, lone surrogates, and separators that start a new line."""
+_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+"""Marks and letters that nobody sees: two names could look alike."""
 _NOT_DRAWN = re.compile(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL)
 
 
@@ -207,7 +211,7 @@ def _visible(char: str) -> str:
         return chr(0x2400 + ord(char))
     if char == "\x7f":
         return "\u2421"
-    if unicodedata.category(char) in ("Cc", "Cf", "Cs"):
+    if unicodedata.category(char) in _MISLEADING or char in _BLANK:
         return f"[U+{ord(char):04X}]"
 
     return char

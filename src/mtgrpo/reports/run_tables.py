@@ -8,7 +8,7 @@ import numpy as np
 
 from mtgrpo.errors import ConfigError, RunError
 from mtgrpo.reports import page
-from mtgrpo.reports.compare import change_against
+from mtgrpo.reports.compare import change_against, evaluated_differently
 from mtgrpo.reports.curves import Cost, accuracy_curves, cost_to_reach
 from mtgrpo.reports.task_rows import TaskRow, task_table
 from mtgrpo.runlog import Run
@@ -28,6 +28,11 @@ TASK_NOTE = (
     "Accuracy on test prompts at the first and the last evaluation, ± one standard error; the "
     "error of a change treats the two evaluations as independent. Acceptance is over the whole "
     "run, shares are means over steps."
+)
+NOT_COMPARABLE = "†"
+CHANGED_NOTE = (
+    f"{NOT_COMPARABLE}: evaluated under other settings than the last evaluation, so that no change "
+    "is given."
 )
 BASELINE_HEADS = (
     "other run",
@@ -51,10 +56,16 @@ def task_rows_table(run: Run) -> str:
     for label, values in (("worst task", curves.worst), ("mean of tasks", curves.mean)):
         before = float(values[0]) if len(values) else np.nan
         after = float(values[-1]) if len(values) > 1 else np.nan
-        accuracies = [page.percent(before), page.percent(after), page.signed(after - before)]
-        cells.append([label, *accuracies, *[""] * 5])
+        change = np.nan if curves.changes else after - before
 
-    return page.table(TASK_HEADS, cells, totals=2) + page.paragraph(TASK_NOTE)
+        shown = page.percent(before) + _mark(not curves.changes)
+        cells.append([label, shown, page.percent(after), page.signed(change), *[""] * 5])
+
+    notes = page.paragraph(TASK_NOTE)
+    if curves.changes:
+        notes += page.paragraph(CHANGED_NOTE)
+
+    return page.table(TASK_HEADS, cells, totals=2) + notes
 
 
 def baseline_table(run: Run, others: Sequence[Run]) -> str:
@@ -69,6 +80,10 @@ def baseline_table(run: Run, others: Sequence[Run]) -> str:
         curves = accuracy_curves(other)
         worst = float(curves.worst[-1]) if len(curves.steps) else np.nan
         mean = float(curves.mean[-1]) if len(curves.steps) else np.nan
+
+        if difference := evaluated_differently(run, other):
+            note = f"{other.name} was not evaluated as this run was (there → here: {difference})."
+            notes.append(page.notice(note))
 
         try:
             change = change_against(run, other)
@@ -96,7 +111,7 @@ def baseline_table(run: Run, others: Sequence[Run]) -> str:
 def _task_cells(row: TaskRow) -> list[str]:
     return [
         page.name(row.task),
-        page.percent(row.before, row.before_error),
+        page.percent(row.before, row.before_error) + _mark(row.is_comparable),
         page.percent(row.after, row.after_error),
         page.signed(row.change, row.change_error),
         page.percent(row.acceptance_rate),
@@ -105,6 +120,10 @@ def _task_cells(row: TaskRow) -> list[str]:
         page.percent(row.realized_share),
         page.number(row.num_generated),
     ]
+
+
+def _mark(is_comparable: bool) -> str:
+    return "" if is_comparable else f" {NOT_COMPARABLE}"
 
 
 def _costs(mine: Cost | None, theirs: Cost | None) -> tuple[str, str]:

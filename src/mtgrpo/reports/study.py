@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from mtgrpo.evidence import StudyResults
-from mtgrpo.evidence.table import Table
+from mtgrpo.evidence.table import Table, as_markdown
 from mtgrpo.evidence.tables import all_tables
 from mtgrpo.reports import page
 from mtgrpo.reports.figure_files import save
@@ -41,7 +41,7 @@ def write_study_report(results: StudyResults, folder: str | os.PathLike[str]) ->
 
     save({name: figure for name, figure, _ in figures}, out / "figures")
 
-    markdown = [f"# {title}", intro, *(table.markdown() for table in tables)]
+    markdown = [f"# {as_markdown(title)}", intro, *(table.markdown() for table in tables)]
     write_text(out / "tables.md", "\n\n".join(markdown) + "\n")
 
     parts = [

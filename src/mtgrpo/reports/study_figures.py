@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import numpy as np
-
 from mtgrpo.evidence import RunResult, StudyResults
 from mtgrpo.evidence.tables import level_groups
 from mtgrpo.reports.spread_figure import Figure, spread_figure
@@ -140,7 +138,7 @@ def _means(results: StudyResults, name: str) -> dict[str, list[float]]:
     means: dict[str, list[float]] = {}
     for method in results.finished_methods:
         runs = [run for run in results.of(method) if name in run.series]
-        means[method] = [float(np.nanmean(run.series[name])) for run in runs]
+        means[method] = [run.mean_of(name) for run in runs]
 
     return means
 

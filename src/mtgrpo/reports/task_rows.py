@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtgrpo.reports.curves import Floats, accuracy_curves, mean_known, step_curves
+from mtgrpo.reports.curves import Floats, StepCurves, accuracy_curves, step_curves
 from mtgrpo.runlog import Run
 
 
@@ -16,6 +16,7 @@ class TaskRow:
 
     Attributes:
         task: Task name.
+        is_comparable: Whether the first and the last evaluation were made under the same settings.
         before: Accuracy at the first evaluation.
         before_error: Its standard error.
         after: Accuracy at the last evaluation.
@@ -28,6 +29,7 @@ class TaskRow:
     """
 
     task: str
+    is_comparable: bool
     before: float
     before_error: float
     after: float
@@ -40,7 +42,10 @@ class TaskRow:
 
     @property
     def change(self) -> float:
-        """After minus before."""
+        """After minus before; NaN where the two cannot be compared."""
+        if not self.is_comparable:
+            return float("nan")
+
         return self.after - self.before
 
     @property
@@ -55,25 +60,26 @@ def task_table(run: Run) -> list[TaskRow]:
     With a single evaluation `after` is NaN: nothing is known to have changed.
     """
     accuracy, steps = accuracy_curves(run), step_curves(run)
+    target, realized = _over_run(steps, steps.target), _over_run(steps, steps.realized)
+    acceptance = _last_row(steps.acceptance_over(max(1, len(steps.steps))))
     before, before_error = _evaluation(accuracy.accuracy, accuracy.std_error, 0)
     after, after_error = _evaluation(accuracy.accuracy[1:], accuracy.std_error[1:], -1)
 
     rows: list[TaskRow] = []
     for k, task in enumerate(run.tasks):
-        generated = steps.generated[:, k]
-
         rows.append(
             TaskRow(
                 task=task,
+                is_comparable=not accuracy.changes,
                 before=float(before[k]),
                 before_error=float(before_error[k]),
                 after=float(after[k]),
                 after_error=float(after_error[k]),
-                acceptance_rate=_pooled(steps.acceptance[:, k], generated),
+                acceptance_rate=float(acceptance[k]),
                 final_weight=_last_known(steps.weights[:, k]),
-                target_share=mean_known(steps.target[:, k]),
-                realized_share=mean_known(steps.realized[:, k]),
-                num_generated=float(np.nansum(generated)),
+                target_share=float(target[k]),
+                realized_share=float(realized[k]),
+                num_generated=float(np.nansum(steps.generated[:, k] * steps.num_steps)),
             )
         )
 
@@ -82,7 +88,8 @@ def task_table(run: Run) -> list[TaskRow]:
 
 def shares_met_rate(run: Run) -> float:
     """Fraction of steps whose trained groups equal the quotas; NaN when it was not logged."""
-    return mean_known(step_curves(run).shares_met)
+    steps = step_curves(run)
+    return float(_over_run(steps, steps.shares_met[:, None])[0])
 
 
 def _evaluation(accuracy: Floats, std_error: Floats, row: int) -> tuple[Floats, Floats]:
@@ -102,10 +109,13 @@ def _last_known(values: Floats) -> float:
     return float(known[-1])
 
 
-def _pooled(rates: Floats, counts: Floats) -> float:
-    """Mean of rates weighted by counts: the rate over the whole run."""
-    known = ~np.isnan(rates) & (counts > 0)
-    if not known.any():
-        return mean_known(rates)
+def _over_run(steps: StepCurves, shares: Floats) -> Floats:
+    """Mean of shares over the steps of the run, shape (K,); NaN where none was logged."""
+    return _last_row(steps.share_over(shares, max(1, len(shares))))
 
-    return float((rates[known] * counts[known]).sum() / counts[known].sum())
+
+def _last_row(values: Floats) -> Floats:
+    if not len(values):
+        return np.full(values.shape[1], np.nan)
+
+    return values[-1]

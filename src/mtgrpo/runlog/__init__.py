@@ -14,6 +14,7 @@ report.html, figures/
 ```
 """
 
+from mtgrpo.runlog.continuity import LogEnd, LoggedSteps, read_logged_steps
 from mtgrpo.runlog.reading import read_run
 from mtgrpo.runlog.records import Completion, Evaluation, Metrics, Run, TaskEvaluation
 from mtgrpo.runlog.state import load_state, save_state
@@ -22,11 +23,14 @@ from mtgrpo.runlog.writer import RunLog
 __all__ = [
     "Completion",
     "Evaluation",
+    "LogEnd",
+    "LoggedSteps",
     "Metrics",
     "Run",
     "RunLog",
     "TaskEvaluation",
     "load_state",
+    "read_logged_steps",
     "read_run",
     "save_state",
 ]

@@ -2,7 +2,8 @@
 
 An engine writes a checkpoint file by file. A run that is killed meanwhile leaves only some of
 them, and a failing disk can spoil any of them later. The seal is written last: it lists every
-file with its size, and the checksum of all but the largest.
+file with its size, and the checksum of all but the largest. It also says of which step and run
+the checkpoint is, and how far the run's log had come.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mtgrpo.errors import MtgrpoError, StateError
+from mtgrpo.runlog.continuity import LogEnd, LoggedSteps
 from mtgrpo.runlog.files import os_errors_as
 from mtgrpo.runlog.state import load_state, save_state
 
@@ -40,12 +43,18 @@ class Newest:
     """What a run can go on from.
 
     Attributes:
-        path: The newest whole checkpoint; None when there is none.
+        path: The newest usable checkpoint; None when there is none.
         unusable: Newer ones with what is wrong with each.
     """
 
     path: Path | None
     unusable: dict[Path, str]
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path has the name of a checkpoint, ``checkpoint-<step>``."""
+    step = path.name.removeprefix(_PREFIX)
+    return path.name.startswith(_PREFIX) and step.isdecimal() and step.isascii()
 
 
 def checkpoint_step(path: Path) -> int:
@@ -72,10 +81,15 @@ def writing(checkpoint: Path) -> Iterator[None]:
         ) from error
 
 
-def seal(checkpoint: Path) -> None:
-    """Declare a checkpoint whole: make its files durable and list them.
+def seal(checkpoint: Path, *, seed: int | None = None, log: LogEnd | None = None) -> None:
+    """Declare a checkpoint whole: make its files durable, list them, and say what it belongs to.
 
     Nothing may be written into it afterwards.
+
+    Args:
+        checkpoint: Its directory, ``checkpoint-<step>``.
+        seed: Seed of the run.
+        log: How far the run's log has come, from `RunLog.sync`; None without a run directory.
 
     Raises:
         StateError: The list cannot be written, or a file cannot be read.
@@ -94,46 +108,64 @@ def seal(checkpoint: Path) -> None:
 
             files[path.relative_to(checkpoint).as_posix()] = entry
 
-    save_state(checkpoint / SEAL_FILE, {"files": files})
+    belongs_to = {
+        "step": checkpoint_step(checkpoint),
+        "seed": seed,
+        "log": None if log is None else log.as_dict(),
+    }
+    save_state(checkpoint / SEAL_FILE, {**belongs_to, "files": files})
 
 
-def defect(checkpoint: Path) -> str:
-    """What is wrong with a checkpoint, in words; empty when it is whole."""
+def defect(checkpoint: Path, log: LoggedSteps | None = None) -> str:
+    """What is wrong with a checkpoint, in words; empty when it is whole and where it belongs.
+
+    Args:
+        checkpoint: Its directory.
+        log: The log of the run that is to go on from it; None leaves the run out of account.
+    """
     seal_file = checkpoint / SEAL_FILE
     if not seal_file.is_file():
         return _NO_SEAL
 
     try:
-        listed = load_state(seal_file)["files"]
-
-        with os_errors_as(checkpoint, "read", StateError):
-            for name, entry in listed.items():
-                path = checkpoint / name
-                if not path.is_file():
-                    return f"{name} is missing"
-
-                size = path.stat().st_size
-                if size != entry["bytes"]:
-                    return f"{name} has {size} bytes instead of {entry['bytes']}"
-                if "sha256" in entry and _digest(path) != entry["sha256"]:
-                    return f"{name} was changed or damaged"
+        content = load_state(seal_file)
+        wrong = _misplaced(checkpoint, content, log) or _spoiled(checkpoint, content["files"])
     except MtgrpoError as error:
         return str(error)
 
-    return ""
+    return wrong
 
 
-def newest(folder: Path) -> Newest:
-    """The newest whole checkpoint in a folder, and the newer ones that are not."""
+def newest(folder: Path, log: LoggedSteps | None = None) -> Newest:
+    """The newest usable checkpoint in a folder, and the newer ones that are not.
+
+    Args:
+        folder: Folder of the checkpoints.
+        log: The log of the run that is to go on; None leaves the run out of account.
+    """
     unusable: dict[Path, str] = {}
 
     for path in reversed(_checkpoints(folder)):
-        wrong = defect(path)
+        wrong = defect(path, log)
         if not wrong:
             return Newest(path, unusable)
         unusable[path] = wrong
 
     return Newest(None, unusable)
+
+
+def log_gap(checkpoint: Path, log: LoggedSteps) -> str:
+    """What a log lacks of what a checkpoint counts on, in words; empty when it lacks nothing.
+
+    Raises:
+        StateError: The seal is unreadable or damaged.
+    """
+    seal_file = checkpoint / SEAL_FILE
+    end = load_state(seal_file).get("log") if seal_file.is_file() else None
+    if end is None:
+        return ""
+
+    return log.gap(LogEnd.from_dict(end))
 
 
 def instead_of(checkpoint: Path) -> str:
@@ -181,6 +213,40 @@ def rotate(folder: Path, keep: int, protected: Path | None = None) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def _misplaced(checkpoint: Path, content: Mapping[str, Any], log: LoggedSteps | None) -> str:
+    """In what a checkpoint is not the one that its name and its run's log speak of."""
+    if "step" not in content:
+        return "an earlier version of mtgrpo sealed it; resume with that version"
+    if is_checkpoint(checkpoint) and content["step"] != checkpoint_step(checkpoint):
+        return f"it is the checkpoint of step {content['step']} under another name"
+
+    if log is None or content["log"] is None:
+        return ""
+
+    end = LogEnd.from_dict(content["log"])
+    if end.run_id != log.run_id:
+        return f"it is of another run (with seed {content['seed']})"
+
+    return log.gap(end)
+
+
+def _spoiled(checkpoint: Path, listed: Mapping[str, Any]) -> str:
+    """In what the files of a checkpoint differ from the list in its seal."""
+    with os_errors_as(checkpoint, "read", StateError):
+        for name, entry in listed.items():
+            path = checkpoint / name
+            if not path.is_file():
+                return f"{name} is missing"
+
+            size = path.stat().st_size
+            if size != entry["bytes"]:
+                return f"{name} has {size} bytes instead of {entry['bytes']}"
+            if "sha256" in entry and _digest(path) != entry["sha256"]:
+                return f"{name} was changed or damaged"
+
+    return ""
+
+
 def _reason(error: Exception, checkpoint: Path) -> str:
     """Why a write failed, in a few words."""
     cause = error.__cause__ if isinstance(error, MtgrpoError) else error
@@ -201,7 +267,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
     with os_errors_as(folder, "read", StateError):
         for path in folder.glob(_PREFIX + "*"):
-            if path.is_dir() and path.name.removeprefix(_PREFIX).isdecimal():
+            if path.is_dir() and is_checkpoint(path):
                 checkpoints.append(path)
 
     return sorted(checkpoints, key=checkpoint_step)

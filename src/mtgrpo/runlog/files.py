@@ -102,7 +102,7 @@ def write_text(path: Path, text: str, error_class: type[MtgrpoError] = RunError)
                 os.unlink(temporary)
             raise
 
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 def is_litter(path: Path) -> bool:
@@ -204,7 +204,27 @@ def keep_lines(path: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
         write_text(path, text.decode("utf-8"))
 
 
-def _sync_directory(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make what was appended to a file durable; nothing to do when there is no such file.
+
+    Raises:
+        RunError: The file cannot be synced.
+    """
+    with os_errors_as(path, "synced"):
+        try:
+            handle = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return
+
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
     """Make a rename durable. Not every file system can; the rename itself is done by now."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,21 @@ def is_run(path: Path) -> bool:
         return any((path / name).is_file() for name in FILES)
 
 
-def read_mark(path: Path) -> tuple[str, ...]:
-    """Task names of a run.
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What ``run.json`` says of a run.
+
+    Attributes:
+        tasks: Task names; empty without the file.
+        run_id: Identity of the run, the same in every copy of it; empty where none was written.
+    """
+
+    tasks: tuple[str, ...] = ()
+    run_id: str = ""
+
+
+def read_mark(path: Path) -> Mark:
+    """The mark of a run directory.
 
     Raises:
         RunError: ``run.json`` is damaged, or written by a newer version.
@@ -37,7 +51,7 @@ def read_mark(path: Path) -> tuple[str, ...]:
     file = path / "run.json"
     mark = read_json(file)
     if mark is None:
-        return ()
+        return Mark()
 
     names = mark.get("tasks") if isinstance(mark, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -48,7 +62,7 @@ def read_mark(path: Path) -> tuple[str, ...]:
             f"{file}: run format version {mark.get('version')!r}; this mtgrpo reads version 1"
         )
 
-    return tuple(names)
+    return Mark(tuple(names), str(mark.get("run_id", "")))
 
 
 def read_run(path: str | os.PathLike[str]) -> Run:
@@ -68,7 +82,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
 
     return Run(
         path=directory,
-        tasks=read_mark(directory) or tuple(evaluated),
+        tasks=read_mark(directory).tasks or tuple(evaluated),
         config=_config(directory / "config.yaml"),
         environment=_mapping(directory / "environment.json"),
         metrics=_records(directory / "metrics.jsonl", _metrics),

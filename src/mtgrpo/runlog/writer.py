@@ -5,24 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
 from mtgrpo.errors import RunError, require
+from mtgrpo.runlog.checkpoints import log_gap
+from mtgrpo.runlog.continuity import LogEnd, read_logged_steps
 from mtgrpo.runlog.environment import describe_environment
 from mtgrpo.runlog.files import (
-    append_line,
     is_litter,
-    keep_lines,
     os_errors_as,
     plain,
     read_lines,
     write_json,
     write_text,
 )
+from mtgrpo.runlog.line_file import LineFile
 from mtgrpo.runlog.lock import Lock
-from mtgrpo.runlog.reading import as_text, is_run, read_mark
+from mtgrpo.runlog.reading import Mark, as_text, is_run, read_mark
 
 VERSION: Final = 1
 LINES: Final = ("metrics.jsonl", "evaluations.jsonl", "completions.jsonl")
@@ -37,17 +39,21 @@ class RunLog:
             log.write_environment(seed=config["seed"])
             log.log_metrics(step, rollouts, mixer.metrics())
 
-    Every line is whole when its method returns. One process writes: on several ranks, rank 0.
+    Every line is whole when its method returns, and durable after `sync`. One process writes: on
+    several ranks, rank 0.
 
     Attributes:
         path: The run directory.
         tasks: Task names of the run.
+        run_id: Identity of the run, which its checkpoints carry.
     """
 
-    def __init__(self, path: Path, tasks: tuple[str, ...], lock: Lock) -> None:
+    def __init__(self, path: Path, mark: Mark, lock: Lock) -> None:
         self.path = path
-        self.tasks = tasks
+        self.tasks = mark.tasks
+        self.run_id = mark.run_id
         self._lock = lock
+        self._files = {name: LineFile(path / name) for name in LINES}
         self._earlier_s = 0.0
         self._start = time.monotonic()
 
@@ -80,13 +86,15 @@ class RunLog:
                 for name in (*LINES, "summary.json"):
                     (directory / name).unlink(missing_ok=True)
 
-            mark = {"format": "mtgrpo-run", "version": VERSION, "tasks": list(tasks)}
-            write_json(directory / "run.json", mark)
+            mark = Mark(tuple(tasks), uuid.uuid4().hex)
+            head = {"format": "mtgrpo-run", "version": VERSION}
+            names_and_id = {"tasks": list(mark.tasks), "run_id": mark.run_id}
+            write_json(directory / "run.json", {**head, **names_and_id})
         except BaseException:
             lock.release()
             raise
 
-        return cls(directory, tuple(tasks), lock)
+        return cls(directory, mark, lock)
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str]) -> RunLog:
@@ -105,9 +113,7 @@ class RunLog:
 
         try:
             log = cls(directory, read_mark(directory), lock)
-            for name in LINES:
-                keep_lines(directory / name, lambda _: True)
-            log._restore_clock()
+            log._keep(lambda _: True)
         except BaseException:
             lock.release()
             raise
@@ -119,14 +125,41 @@ class RunLog:
 
         Lines of `step` itself stay. Steps, rollouts and values of the resumed log then equal those
         of a run that was never interrupted; elapsed seconds go on from the last line kept.
+
+        Raises:
+            RunError: The log lacks lines that the checkpoint of `step` counts on, or a file cannot
+                be written.
         """
-        for name in LINES:
-            keep_lines(self.path / name, lambda line: _step(line) <= step)
+        checkpoint = self.checkpoint_path(step)
+        if gap := log_gap(checkpoint, read_logged_steps(self.path)):
+            raise RunError(
+                f"{checkpoint}: {gap}; restore the log, or resume from an older checkpoint"
+            )
+
+        self._keep(lambda line: _step(line) <= step)
 
         with os_errors_as(self.path, "emptied"):
             (self.path / "summary.json").unlink(missing_ok=True)
 
-        self._restore_clock()
+    def sync(self) -> LogEnd:
+        """Make every line durable, before a checkpoint that counts on them is sealed.
+
+        Returns:
+            How far the log has come, for the seal.
+
+        Raises:
+            RunError: A file cannot be synced.
+        """
+        num_lines: dict[str, int] = {}
+        last_step: dict[str, int] = {}
+
+        for name, file in self._files.items():
+            file.sync()
+            num_lines[name] = file.num_lines
+            if file.last_step is not None:
+                last_step[name] = file.last_step
+
+        return LogEnd(self.run_id, num_lines, last_step)
 
     @property
     def elapsed_s(self) -> float:
@@ -169,7 +202,7 @@ class RunLog:
             if value is not None and not isinstance(value, (int, float)):
                 raise RunError(f"metrics: {name!r} is {value!r}; a number is needed")
 
-        append_line(self.path / "metrics.jsonl", {**head, **line})
+        self._files["metrics.jsonl"].append({**head, **line})
 
     def log_evaluation(
         self,
@@ -196,8 +229,9 @@ class RunLog:
                 raise RunError(f"evaluation: task {name!r} has no 'accuracy'")
 
         head = self._head(step, rollouts, elapsed_s)
-        line = {**head, "num_samples": num_samples, "tasks": tasks}
-        append_line(self.path / "evaluations.jsonl", line)
+        self._files["evaluations.jsonl"].append(
+            {**head, "num_samples": num_samples, "tasks": tasks}
+        )
 
     def log_completions(
         self, step: int, samples: Sequence[Mapping[str, Any]], *, max_per_task: int
@@ -218,7 +252,7 @@ class RunLog:
             written[task] = written.get(task, 0) + 1
             if written[task] <= max_per_task:
                 texts = {key: as_text(sample.get(key)) for key in ("prompt", "completion")}
-                append_line(self.path / "completions.jsonl", {"step": step, **sample, **texts})
+                self._files["completions.jsonl"].append({"step": step, **sample, **texts})
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the complete resolved configuration."""
@@ -236,11 +270,15 @@ class RunLog:
         write_json(self.path / "environment.json", environment)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write how the run ended: ``"status"`` is ``finished``, ``interrupted`` or ``failed``."""
+        """Write how the run ended: ``"status"`` is ``finished``, ``interrupted`` or ``failed``.
+
+        The log is synced before: whoever reads the summary finds the lines it speaks of.
+        """
         status = summary.get("status")
         if status not in ("finished", "interrupted", "failed"):
             raise RunError(f"summary: status {status!r}; allowed: finished, interrupted, failed")
 
+        self.sync()
         write_json(self.path / "summary.json", summary)
 
     def checkpoint_path(self, step: int) -> Path:
@@ -262,15 +300,13 @@ class RunLog:
             elapsed_s = self.elapsed_s
         return {"step": step, "rollouts": rollouts, "elapsed_s": round(elapsed_s, 3)}
 
-    def _restore_clock(self) -> None:
-        self._earlier_s = 0.0
-        self._start = time.monotonic()
+    def _keep(self, wanted: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Keep only these lines, and go on where they end."""
+        for file in self._files.values():
+            file.keep(wanted)
 
-        for name in LINES[:2]:
-            for _, line in read_lines(self.path / name):
-                elapsed_s = line.get("elapsed_s")
-                if isinstance(elapsed_s, (int, float)):
-                    self._earlier_s = max(self._earlier_s, float(elapsed_s))
+        self._earlier_s = max(file.elapsed_s for file in self._files.values())
+        self._start = time.monotonic()
 
 
 def _refuse_progress(directory: Path) -> None:

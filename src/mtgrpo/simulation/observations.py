@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from mtgrpo.core.types import Floats
 from mtgrpo.errors import RunError
 from mtgrpo.runlog import Run
+from mtgrpo.runlog.steps import StepLine, counts_of, step_lines, values_of
 from mtgrpo.simulation.policy import FORMAT_REWARD
 from mtgrpo.simulation.result import SimulationResult
 from mtgrpo.simulation.task import SimulatedTask
@@ -92,13 +93,17 @@ class Observations:
         if not run.tasks:
             raise RunError(f"{run.path}: no task names; fit needs a run of `mtgrpo train`")
 
-        accuracy = _column(run, "accuracy", math.nan)
-        acceptance = _column(run, "acceptance_rate", math.nan)
+        lines = step_lines(run)
+        accuracy = _column(run, lines, values_of, "accuracy")
+        reward = _column(run, lines, values_of, "reward")
+        generated = _column(run, lines, counts_of, "num_generated")
+        realized = _column(run, lines, counts_of, "realized_ratio")
+        acceptance = _column(run, lines, values_of, "acceptance_rate")
         if group_filter not in _BY_CORRECTNESS:
             acceptance = np.full_like(acceptance, np.nan)
 
         # logs count policy updates
-        steps = np.array([m.step for m in run.metrics], dtype=np.float64) / updates
+        steps = np.array([line.metrics.step for line in lines], dtype=np.float64) / updates
 
         return cls(
             tasks=run.tasks,
@@ -107,20 +112,21 @@ class Observations:
             steps=steps,
             accuracy=accuracy,
             acceptance=acceptance,
-            generated=_column(run, "num_generated", 0.0),
-            realized=np.nan_to_num(_column(run, "realized_ratio", 0.0)),
-            format_skill=_format_skill(accuracy, _column(run, "reward", math.nan)),
+            generated=np.nan_to_num(generated),
+            realized=np.nan_to_num(realized),
+            format_skill=_format_skill(accuracy, reward),
         )
 
 
-def _column(run: Run, metric: str, absent: float) -> Floats:
+def _column(
+    run: Run,
+    lines: Sequence[StepLine],
+    read: Callable[[Sequence[StepLine], str], list[float]],
+    metric: str,
+) -> Floats:
     """A metric of every task at every logged step, shape (T, K)."""
-    values = np.full((len(run.metrics), len(run.tasks)), absent)
-    for t, line in enumerate(run.metrics):
-        for k, task in enumerate(run.tasks):
-            values[t, k] = line.values.get(f"task/{task}/{metric}", absent)
-
-    return values
+    columns = [read(lines, f"task/{task}/{metric}") for task in run.tasks]
+    return np.array(columns, dtype=np.float64).reshape(len(run.tasks), len(lines)).T
 
 
 def _format_skill(accuracy: Floats, reward: Floats) -> Floats:

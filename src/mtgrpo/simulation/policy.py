@@ -107,7 +107,7 @@ class ToyPolicy:
 
     def _draw_from_set(self, name: str, count: int) -> list[Group]:
         k = self._index[name]
-        draws = self._sets.draws(name, count)
+        draws = self._sets.draw(name, count)
         rates = self._sets.pass_rates(name, float(self.skill[k]), [draw.row for draw in draws])
 
         correct = self._rng.binomial(self.group_size, rates)

@@ -55,9 +55,9 @@ class PromptSets:
     def __contains__(self, name: str) -> bool:
         return name in self.streams
 
-    def draws(self, name: str, count: int) -> list[Draw]:
+    def draw(self, name: str, count: int) -> list[Draw]:
         """The next prompts of a task."""
-        return self.streams[name].draws(count)
+        return self.streams[name].draw(count)
 
     def pass_rates(self, name: str, skill: float, rows: list[int] | None = None) -> Floats:
         """Probability of a correct completion of each prompt: of these rows, by default of all."""

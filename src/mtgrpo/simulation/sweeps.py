@@ -118,7 +118,7 @@ def sweep(
         world: What there is to learn.
         preset: Name of the method; ignored when `parameter` is ``"preset"``.
         parameter: An argument of the preset's weighting (``"lam"``, ``"eta"``) or sampler
-            (``"max_resamples"``, ``"rounds.max_inflation"``), or one of `ARGUMENTS`.
+            (``"max_resamples"``, ``"planner.max_inflation"``), or one of `ARGUMENTS`.
         values: Values that it is set to.
         seeds: Seeds of the runs.
         steps: Training steps.

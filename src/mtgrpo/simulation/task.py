@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mtgrpo.core.quotas import Floats
+from mtgrpo.core.types import Floats
 from mtgrpo.errors import ConfigError
 
 NUM_PROMPTS = 64

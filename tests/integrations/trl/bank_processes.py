@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
 from mtgrpo import ImprovementAware, Method, RatioPreservingSampler
-from mtgrpo.core.rounds import NeededRounds
+from mtgrpo.core.planners import NeededRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl.old_log_probs import OLD
 from tests.integrations.trl.conftest import around, history, same_parameters
@@ -101,7 +101,7 @@ def build(name, max_steps=6, **changes):
         method=Method(
             ImprovementAware(improvement="rewards", weight_lr=0.3),
             RatioPreservingSampler(
-                max_staleness=2, rounds=NeededRounds(confidence=0.9, max_inflation=12.0)
+                max_staleness=2, planner=NeededRounds(confidence=0.9, max_inflation=12.0)
             ),
         ),
         processing_class=AutoTokenizer.from_pretrained(model_path, padding_side="left"),

@@ -62,7 +62,7 @@ class Recorder(MultiTaskGRPOTrainer):
             name: [self.rows[g.uid] for g in batch.groups if g.task == name]
             for name in self.tasks.names
         }
-        requests = [stats.num_groups for stats in batch.rounds]
+        requests = [stats.num_groups for stats in batch.counts.rounds]
         self.__dict__.setdefault("decisions", []).append(
             [self.mixer.weights(), batch.quotas, requests, chosen]
         )
@@ -71,7 +71,9 @@ class Recorder(MultiTaskGRPOTrainer):
 
 def build(name, steps, **changes):
     sampler = {
-        key: changes.pop(key) for key in ("keep_shares", "quotas", "shortfall") if key in changes
+        key: changes.pop(key)
+        for key in ("keep_shares", "quota_rule", "shortfall")
+        if key in changes
     }
     return Recorder(
         AutoModelForCausalLM.from_pretrained(model_path),

@@ -7,7 +7,7 @@ import torch
 import trl.trainer.grpo_trainer as module
 
 from mtgrpo import Fixed, RatioPreservingSampler
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl.old_log_probs import OLD
 from mtgrpo.integrations.trl.rollouts import (
@@ -32,7 +32,7 @@ KL = {"per_device_train_batch_size": 16, "num_iterations": 2, "beta": 0.05}
 def banking(max_staleness: int = 2) -> RatioPreservingSampler:
     """A sampler with more surplus than a step needs."""
     return RatioPreservingSampler(
-        max_staleness=max_staleness, rounds=OversampledRounds(oversampling=1.5, max_inflation=1)
+        max_staleness=max_staleness, planner=OversampledRounds(oversampling=1.5, max_inflation=1)
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mtgrpo import Fixed, ImprovementAware, RatioPreservingSampler, Uniform
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl.rollouts import TASK_NUMBERS
 from mtgrpo.tasks import Score, Task, TaskSet
@@ -132,7 +132,7 @@ def test_large_rounds_are_generated_in_pieces(lab):
             sizes.append(len(plan))
             return super().roll_out(plan, first_uid)
 
-    sampler = RatioPreservingSampler(rounds=OversampledRounds(oversampling=2.5))
+    sampler = RatioPreservingSampler(planner=OversampledRounds(oversampling=2.5))
     trainer = lab.trainer(easy_tasks(), Sizes, {"sampler": sampler}, max_steps=1)
     trainer.batches, trainer.informative_only = [], True
     trainer.train()

@@ -7,7 +7,7 @@ import torch
 from transformers import TrainerCallback
 
 from mtgrpo import Fixed, ImprovementAware, RatioPreservingSampler
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_NUMBERS
@@ -101,9 +101,9 @@ TWO_UPDATES = {
 
 def measured(lab, loss_shares, shortfall="surplus", max_resamples=0, **changes):
     """One generation batch, without moving the policy."""
-    rounds = OversampledRounds(oversampling=2.0, max_inflation=1.0)
+    planner = OversampledRounds(oversampling=2.0, max_inflation=1.0)
     sampler = RatioPreservingSampler(
-        shortfall=shortfall, max_resamples=max_resamples, rounds=rounds
+        shortfall=shortfall, max_resamples=max_resamples, planner=planner
     )
     arguments = {"weighting": Fixed(WEIGHTS), "sampler": sampler, "loss_shares": loss_shares}
     arguments["callbacks"] = [gradients := Gradients()]

@@ -63,7 +63,7 @@ def test_groups_carry_their_draws_and_the_memory_knows_them(lab):
     for groups in trainer.told:
         # A stream that is told the same draws the same: nothing else decides what is asked.
         expected = {
-            name: streams[name].draws(sum(g.task == name for g in groups)) for name in streams
+            name: streams[name].draw(sum(g.task == name for g in groups)) for name in streams
         }
         assert {name: [g.draw for g in groups if g.task == name] for name in streams} == expected
         for group in groups:

@@ -6,7 +6,7 @@ import torch
 
 from mtgrpo import RatioPreservingSampler, Uniform
 from mtgrpo.core.method import Method
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.old_log_probs import OLD, completion_log_probs, with_recorded
 from mtgrpo.integrations.trl.rollouts import RecordedRow, split_generation
@@ -18,8 +18,8 @@ NAN = float("nan")
 
 
 def banking_step(max_staleness: int = 2):
-    rounds = OversampledRounds(oversampling=1.5, max_inflation=1)
-    sampler = RatioPreservingSampler(max_staleness=max_staleness, rounds=rounds)
+    planner = OversampledRounds(oversampling=1.5, max_inflation=1)
+    sampler = RatioPreservingSampler(max_staleness=max_staleness, planner=planner)
     return make_step(Dice(make_tasks()), Method(Uniform(), sampler))
 
 

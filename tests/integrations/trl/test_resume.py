@@ -129,7 +129,9 @@ def test_the_only_checkpoint_stays_until_the_next_is_whole(lab, monkeypatch):
     trainer = lab.trainer(save_strategy="steps", save_steps=1, max_steps=2, save_total_limit=1)
     folder = Path(trainer.args.output_dir)
     monkeypatch.setattr(
-        checkpoints, "seal", lambda path: fail(path) if path.name == "checkpoint-2" else seal(path)
+        checkpoints,
+        "seal",
+        lambda path, **k: fail(path) if path.name == "checkpoint-2" else seal(path, **k),
     )
 
     def fail(path):

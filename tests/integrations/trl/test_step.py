@@ -7,7 +7,7 @@ import pytest
 
 from mtgrpo import Fixed, ImprovementAware, RatioPreservingSampler, Uniform
 from mtgrpo.core.method import Method
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.errors import ConfigError, RewardError
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.step import memory_metrics
@@ -41,7 +41,7 @@ def test_slots_have_the_quotas_and_only_groups_with_a_signal():
 
 
 def test_rounds_are_generated_in_pieces_of_a_batch_or_whole():
-    method = Method(Uniform(), RatioPreservingSampler(rounds=OversampledRounds(oversampling=2.5)))
+    method = Method(Uniform(), RatioPreservingSampler(planner=OversampledRounds(oversampling=2.5)))
     engine = Dice(make_tasks())
     make_step(engine, method).choose_groups()
     assert [len(plan) for plan in engine.plans[:3]] == [8, 8, 4]

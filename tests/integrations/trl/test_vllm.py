@@ -5,7 +5,7 @@ import torch
 import trl.trainer.grpo_trainer as module
 
 from mtgrpo import RatioPreservingSampler
-from mtgrpo.core.rounds import OversampledRounds
+from mtgrpo.core.planners import OversampledRounds
 
 from .conftest import history
 
@@ -63,7 +63,7 @@ class FakeVLLM:
 @pytest.mark.parametrize("mode", ["colocate", "server"])
 def test_rounds_go_to_vllm_whole_and_log_probs_come_back_with_their_rows(lab, monkeypatch, mode):
     monkeypatch.setattr(module, "VLLMGeneration", FakeVLLM)
-    sampler = RatioPreservingSampler(rounds=OversampledRounds(oversampling=3.0), max_resamples=2)
+    sampler = RatioPreservingSampler(planner=OversampledRounds(oversampling=3.0), max_resamples=2)
     trainer = lab.trainer(
         arguments={"sampler": sampler},
         use_vllm=True,

@@ -38,7 +38,7 @@ def test_preset_variant_and_changes_reach_the_mixer():
     assert mixer.weighting.lam == 1.2
     assert mixer.weighting.improvement_clip == 0.2
     assert mixer.sampler.max_resamples == 7
-    assert mixer.sampler.quotas == "multinomial"
+    assert mixer.sampler.quota_rule == "multinomial"
     assert mixer.task_reward == "reward"
 
 

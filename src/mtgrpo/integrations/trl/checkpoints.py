@@ -89,7 +89,9 @@ class TrainerCheckpoints:
 
             accelerator.wait_for_everyone()  # each process writes files of its own
             if args.should_save:
-                checkpoints.seal(folder)
+                writer = self.step.writer
+                log = None if writer is None else writer.run_log.sync()
+                checkpoints.seal(folder, seed=args.seed, log=log)
                 if limit:
                     best = state.best_model_checkpoint
                     checkpoints.rotate(folder.parent, limit, Path(best) if best else None)

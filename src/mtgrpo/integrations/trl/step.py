@@ -174,7 +174,7 @@ class TrainingStep:
     def run_round(self, request: Mapping[str, int]) -> list[Group]:
         """Roll out what is asked for; more, if it does not divide over the processes."""
         names = plan_round(request, self.engine.accelerator.num_processes)
-        draws = [self.streams[name].draws(1)[0] for name in names]
+        draws = [self.streams[name].draw(1)[0] for name in names]
         plan = [(name, draw.row) for name, draw in zip(names, draws, strict=True)]
         self._agree("the prompts to roll out", request=dict(request), prompts=plan)
 

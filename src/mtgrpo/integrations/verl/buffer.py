@@ -223,7 +223,7 @@ class MultiTaskReplayBuffer(ReplayBuffer):
     # ---- clearing the queue --------------------------------------------------------------------
     def _useless(self, batch: Batch) -> set[str]:
         """Dropped groups. The best one stays, in case that nothing else is left to train on."""
-        dropped = [str(group.uid) for group in batch.padding(batch.num_generated)]
+        dropped = [str(group.uid) for group in batch.padding(batch.counts.num_generated)]
         return self._seen & set(dropped[1:])
 
     def _clear(self, uids: Set[str]) -> None:

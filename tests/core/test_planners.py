@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtgrpo.core.rounds import NeededRounds, OversampledRounds, RoundView
+from mtgrpo.core.planners import NeededRounds, OversampledRounds, RoundView
 from mtgrpo.errors import ConfigError
 
 

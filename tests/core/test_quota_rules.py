@@ -3,7 +3,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mtgrpo.core.quotas import GOLDEN_STEP, multinomial, released, systematic
+from mtgrpo.core.quota_rules import GOLDEN_STEP, multinomial, released, systematic
 
 weight_lists = st.lists(
     st.one_of(st.just(0.0), st.floats(1e-9, 1.0)), min_size=1, max_size=30
