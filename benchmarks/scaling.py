@@ -247,7 +247,7 @@ def whole_trainer(num_tasks: int, num_steps: int) -> dict[str, Any]:
 
         trainer = MultiTaskGRPOTrainer(
             AutoModelForCausalLM.from_pretrained(tiny.model_path()),
-            tasks,
+            tasks=tasks,
             processing_class=AutoTokenizer.from_pretrained(tiny.model_path(), padding_side="left"),
             args=config(folder, num_steps, 1),
             run_log=log,
@@ -335,7 +335,7 @@ def talk_here(num_steps: int, folder: str) -> None:
 
     trainer = MultiTaskGRPOTrainer(
         AutoModelForCausalLM.from_pretrained(tiny.model_path()),
-        TaskSet(*tiny.tiny_tasks()),
+        tasks=TaskSet(*tiny.tiny_tasks()),
         processing_class=AutoTokenizer.from_pretrained(tiny.model_path(), padding_side="left"),
         args=config(folder, num_steps, PROCESSES),
     )

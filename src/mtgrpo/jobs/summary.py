@@ -24,9 +24,11 @@ class TaskScore(Protocol):
     def std_error(self) -> float: ...
     @property
     def num_prompts(self) -> int: ...
+    @property
+    def measure(self) -> str: ...
 
 
-def score_rows(scores: Mapping[str, TaskScore]) -> dict[str, dict[str, float]]:
+def score_rows(scores: Mapping[str, TaskScore]) -> dict[str, dict[str, Any]]:
     """An evaluation in plain values, task by task."""
     return {
         name: {
@@ -34,17 +36,18 @@ def score_rows(scores: Mapping[str, TaskScore]) -> dict[str, dict[str, float]]:
             "reward": score.reward,
             "std_error": score.std_error,
             "num_prompts": score.num_prompts,
+            "measure": score.measure,
         }
         for name, score in scores.items()
     }
 
 
-def logged_evaluation(out: Path, step: int) -> dict[str, dict[str, float]]:
+def logged_evaluation(out: Path, step: int) -> dict[str, dict[str, Any]]:
     """What an earlier process measured and logged at a step; empty without such an evaluation.
 
     A run that was killed after its last evaluation has it nowhere else.
     """
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for evaluation in read_run(out).evaluations:
         if evaluation.step == step:
             rows = score_rows(evaluation.tasks)

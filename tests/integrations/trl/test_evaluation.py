@@ -135,7 +135,7 @@ def test_run_log(lab, tmp_path):
 
 
 def task(name, **scoring):
-    return Task(name, [], [{"prompt": "?"}], lambda **columns: [], scoring=Scoring(**scoring))
+    return Task(name, [], [{"prompt": "?"}], lambda **columns: [], 1.0, scoring=Scoring(**scoring))
 
 
 TWO = TaskSet(task("a"), task("b"))

@@ -108,7 +108,7 @@ def test_environments_run_once_per_rollout_and_their_observations_are_trained_on
     }
     trainer = Spy(
         lab.model(),
-        chat_tasks(),
+        tasks=chat_tasks(),
         args=lab.config(per_device_train_batch_size=16, max_steps=2, per_device_eval_batch_size=4),
         processing_class=tokenizer,
         **arguments,
@@ -127,9 +127,9 @@ def test_chat_prompts(lab):
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(20)]
     vowels = make_tasks()["medium"]
-    chat = Task("chat", rows, rows[:2], vowels.reward)
+    chat = Task("chat", rows, rows[:2], vowels.reward, correct_at=1.0)
     trainer = MultiTaskGRPOTrainer(
-        lab.model(), TaskSet(chat), args=lab.config(max_steps=1), processing_class=tokenizer
+        lab.model(), tasks=TaskSet(chat), args=lab.config(max_steps=1), processing_class=tokenizer
     )
     trainer.train()
     assert "eval_task/chat/accuracy" in trainer.evaluate()

@@ -38,7 +38,9 @@ def test_a_failing_reward_names_task_and_prompt_and_leaves_the_checkpoint(lab, f
             return function(prompts, completions, **columns)
         return good.reward(prompts=prompts, completions=completions, **columns)
 
-    tasks = TaskSet(make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward))
+    tasks = TaskSet(
+        make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward, correct_at=1.0)
+    )
     sampler = RatioPreservingSampler(max_resamples=0)
     trainer = lab.trainer(
         tasks,
@@ -90,7 +92,7 @@ def test_wrong_config_is_refused_before_a_model_is_loaded(lab, changes, message)
     for name, value in changes.items():
         setattr(args, name, value)
     with pytest.raises(ConfigError, match=message):
-        MultiTaskGRPOTrainer("no/such-model", make_tasks(), args=args)
+        MultiTaskGRPOTrainer("no/such-model", tasks=make_tasks(), args=args)
 
 
 def test_improvements_need_whole_updates(lab):
@@ -98,7 +100,7 @@ def test_improvements_need_whole_updates(lab):
     with pytest.raises(ConfigError, match="no multiple of gradient_accumulation_steps=2"):
         MultiTaskGRPOTrainer(
             "no/such-model",
-            make_tasks(),
+            tasks=make_tasks(),
             args=args,
             method=Method(ImprovementAware(improvement="surrogate")),
         )

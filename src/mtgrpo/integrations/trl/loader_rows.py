@@ -50,11 +50,7 @@ class LoaderStream:
         self.name, self.batch_size = name, batch_size
         self._position = 0
 
-    def draw(self, count: int) -> list[int]:
-        """The next `count` places in the batch."""
-        return [draw.row for draw in self.draws(count)]
-
-    def draws(self, count: int) -> list[Draw]:
+    def draw(self, count: int) -> list[Draw]:
         """The next `count` prompts."""
         start, self._position = self._position, self._position + count
         return [Draw((start + i) % self.batch_size) for i in range(count)]

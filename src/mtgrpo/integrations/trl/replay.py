@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from mtgrpo.integrations.trl.rollouts import (
     input_row,
     join_generation,
     split_generation,
+    with_all_images,
 )
 from mtgrpo.tasks.own_copy import own_copy
 from mtgrpo.tasks.task_set import TaskSet
@@ -123,8 +125,11 @@ class RolloutReplay:
         for g, ((task, _), scores) in enumerate(zip(plan, by_group, strict=True)):
             place = (g - first) * size
             payload = rows[place : place + size] if first <= g < first + share else None
-            columns = zip(*scores, strict=True)  # rewards and accuracies of the group
-            groups.append(Group(task, *columns, uid=first_uid + g, payload=payload))
+            group_rewards, accuracies = zip(*scores, strict=True)
+            if is_graded(group_rewards, accuracies):
+                accuracies = ()
+            uid = first_uid + g
+            groups.append(Group(task, group_rewards, accuracies, uid=uid, payload=payload))
 
         return RolledOut(groups, collected.prompts, collected.completions)
 
@@ -137,7 +142,7 @@ class RolloutReplay:
                     inputs.append(DatasetRow(own_copy(dict(row)), task, index))
                 else:
                     inputs.append(input_row(task, index, row))
-        return inputs
+        return list(with_all_images(inputs))
 
     def _collect(
         self, inputs: list[dict[str, Any]], method: Callable[[list[dict[str, Any]]], Any]
@@ -189,6 +194,12 @@ class RolloutReplay:
     def rewards(self) -> torch.Tensor | None:
         """Rewards of all processes' rows that are played, shape (rows, columns); else None."""
         return None if self._playback is None else self._playback.rewards
+
+
+def is_graded(rewards: Sequence[float], accuracies: Sequence[float]) -> bool:
+    """Whether a completion was scored (its reward is no NaN) without an accuracy."""
+    pairs = zip(rewards, accuracies, strict=True)
+    return any(math.isnan(accuracy) and not math.isnan(reward) for reward, accuracy in pairs)
 
 
 def _with_observations(

@@ -95,6 +95,31 @@ def number_of(row: Mapping[str, Any]) -> int:
     return row.index if isinstance(row, DatasetRow) else row[ROW_KEY]
 
 
+def with_all_images(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The rows in a form from which TRL takes all their images.
+
+    TRL asks the first row alone whether there are images, and in which column. Where only some
+    rows have some, or tasks have them in different columns, all get the column ``"images"``.
+    """
+    columns = {tuple(name for name in IMAGES if name in row) for row in rows}
+    if len(columns) < 2:
+        return rows
+
+    lists = [_images(row) for row in rows]
+    for row, images in zip(rows, lists, strict=True):
+        for name in IMAGES:
+            row.pop(name, None)
+        if any(lists):
+            row["images"] = images
+    return rows
+
+
+def _images(row: Mapping[str, Any]) -> list[Any]:
+    if row.get("images") is not None:
+        return list(row["images"])
+    return [] if row.get("image") is None else [row["image"]]
+
+
 # ---- generations -------------------------------------------------------------------------------
 class _PerRow(NamedTuple):
     """A value that belongs to one row, in contrast to one that all rows of a call share."""

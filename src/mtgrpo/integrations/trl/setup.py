@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datasets import Dataset
@@ -21,7 +21,6 @@ from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.surrogate import SurrogateMeter
-from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 
 WHERE = "MultiTaskGRPOTrainer"
@@ -93,12 +92,18 @@ def default_args(model: Any) -> GRPOConfig:
     return GRPOConfig(f"{name.rstrip('/').rpartition('/')[2] or 'model'}-GRPO")
 
 
-def find_method(method: Method | str | None) -> Method:
+def find_method(method: Method | str | None, *, is_plain: bool = False) -> Method:
     """The method itself, the preset of that name, or the default.
+
+    Args:
+        method: What was asked for.
+        is_plain: Whether there is one task of a dataset, for which nothing is to be balanced.
 
     Raises:
         ConfigError: Something else, or an unknown name.
     """
+    if method is None and is_plain:
+        return replace(presets.get("grpo"), clip=None)
     if method is None:
         return Method()
     if isinstance(method, str):
@@ -122,50 +127,72 @@ def with_clip(args: GRPOConfig, method: Method) -> GRPOConfig:
     return args
 
 
-def check_arguments(
+def check_sources(
     tasks: Any,
     args: GRPOConfig,
-    schedule: Schedule,
-    weighting: TaskWeighting,
     reward_funcs: Any,
-    train_dataset: Any,
-    eval_dataset: Any,
+    data: Mapping[str, Any],
+    of_rewards: Mapping[str, Any],
+) -> None:
+    """Refuse rows and rewards from two sides.
+
+    Args:
+        tasks: The trainer's argument.
+        args: TRL's.
+        reward_funcs: The trainer's argument.
+        data: Those that give rows, by name.
+        of_rewards: Those that say what rewards mean, by name.
+
+    Raises:
+        ConfigError: With the argument's name and the way out.
+    """
+    if isinstance(reward_funcs, TaskSet):
+        raise ConfigError(
+            f"{WHERE}: a TaskSet was given in the place of reward_funcs; write tasks=tasks"
+        )
+    if tasks is None:
+        return
+
+    rows = {"reward_funcs": reward_funcs, **data, "args.reward_weights": args.reward_weights}
+    for name, value in rows.items():
+        if value is not None:
+            raise ConfigError(
+                f"{WHERE}: {name} was given, but rows and rewards come from the tasks; "
+                "put them into Task(name, train, test, reward), or leave out tasks="
+            )
+    for name, value in of_rewards.items():
+        if value is not None:
+            raise ConfigError(
+                f"{WHERE}: {name} was given beside tasks=; put it into the Task, whose reward may "
+                "return Score(reward, accuracy)"
+            )
+
+
+def check_arguments(
+    tasks: TaskSet | None, args: GRPOConfig, schedule: Schedule, weighting: TaskWeighting
 ) -> None:
     """Refuse what cannot work.
 
     Raises:
         ConfigError: With the argument's name and the way out.
     """
-    if not isinstance(tasks, TaskSet):
-        raise ConfigError(
-            f"{WHERE}: tasks is a {type(tasks).__name__}; a TaskSet is needed: TaskSet(task, ...)"
-        )
-    for name, value in (
-        ("reward_funcs", reward_funcs),
-        ("train_dataset", train_dataset),
-        ("eval_dataset", eval_dataset),
-        ("args.reward_weights", args.reward_weights),
-    ):
-        if value is not None:
-            raise ConfigError(
-                f"{WHERE}: {name} was given, but rows and rewards come from the tasks; "
-                "put them into Task(name, train, test, reward)"
-            )
-    kinds = {task.name: _prompt_kind(task) for task in tasks}
-    first = tasks.names[0]
-    odd = next((name for name, kind in kinds.items() if kind != kinds[first]), None)
-    if odd is not None:  # TRL looks at a batch's first prompt and takes all the others for the same
-        raise ConfigError(
-            f"{WHERE}: prompts of task {first!r} are {kinds[first]}, those of task {odd!r} are "
-            f"{kinds[odd]}; TRL needs one kind in a run; make them all texts or all chat messages"
-        )
     if weighting.uses_improvements and schedule.cycle % schedule.accumulation:
         raise ConfigError(
             f"{WHERE}: the weighting measures improvements per policy update, but "
             f"steps_per_generation={schedule.slices} x num_iterations={args.num_iterations} is no "
             f"multiple of gradient_accumulation_steps={schedule.accumulation}; make it one"
         )
-    if args.eval_strategy != "no" and not any(len(task.test) for task in tasks):
+    # transformers puts "loss" where nothing is named.
+    best = args.metric_for_best_model
+    if args.load_best_model_at_end and best in (None, "loss", "eval_loss"):
+        raise ConfigError(
+            f"{WHERE}: args.load_best_model_at_end=True with metric_for_best_model={best!r}; "
+            "GRPO's loss does not say which model is better; name another metric, such as "
+            "'tasks/worst_accuracy' or 'reward', with greater_is_better=True"
+        )
+    if tasks is None or args.eval_strategy == "no":
+        return
+    if not any(len(task.test) for task in tasks):
         strategy = IntervalStrategy(args.eval_strategy).value
         raise ConfigError(
             f"{WHERE}: args.eval_strategy={strategy!r}, but no task has test rows; "
@@ -173,9 +200,22 @@ def check_arguments(
         )
 
 
-def _prompt_kind(task: Task) -> str:
-    row = task.train[0] if len(task.train) else task.test[0]
-    return "texts" if isinstance(row["prompt"], str) else "chat messages"
+def warn_about_batch(schedule: Schedule, num_tasks: int) -> None:
+    """Log where a batch has fewer groups than there are tasks."""
+    if schedule.batch_size < num_tasks:
+        rows = schedule.batch_size * schedule.group_size
+        logger.warning(
+            "%s: a generation batch of %d completions holds %d group%s of %d, fewer than there are "
+            "tasks (%d): not every task is in every step; make per_device_train_batch_size x "
+            "processes x steps_per_generation at least %d, or num_generations smaller",
+            WHERE,
+            rows,
+            schedule.batch_size,
+            "" if schedule.batch_size == 1 else "s",
+            schedule.group_size,
+            num_tasks,
+            num_tasks * schedule.group_size,
+        )
 
 
 def warn_about_shares(schedule: Schedule) -> None:
@@ -237,14 +277,11 @@ def placeholder_dataset(sizes: Iterable[int], batch_size: int, most: int = 2**20
     return Dataset.from_dict({"prompt": [""] * (max(1, -(-size // batch_size)) * batch_size)})
 
 
-def check_evaluation(
-    args: TrainingArguments, schedule: Schedule, eval_dataset: Any, test_rows: Any
-) -> None:
-    """Refuse an evaluation that cannot be right.
+def check_test_rows(eval_dataset: Any, test_rows: Any) -> None:
+    """Refuse an evaluation of tasks on other rows than theirs, or on none.
 
     Raises:
-        ConfigError: A dataset was given, there are no test rows, or batches would cut prompts
-            apart.
+        ConfigError: With the way out.
     """
     if eval_dataset is not None:
         raise ConfigError(
@@ -253,6 +290,14 @@ def check_evaluation(
         )
     if test_rows is None:
         raise ConfigError("evaluate: no task has test rows; give at least one task test rows")
+
+
+def check_eval_batches(args: TrainingArguments, schedule: Schedule) -> None:
+    """Refuse an evaluation whose batches would cut prompts apart.
+
+    Raises:
+        ConfigError: With the way out.
+    """
     num_samples = schedule.eval_group_size
     if args.per_device_eval_batch_size * args.world_size % num_samples:
         raise ConfigError(

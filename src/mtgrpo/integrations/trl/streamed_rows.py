@@ -68,11 +68,7 @@ class StreamedPrompts:
         self.rows, self.name, self.size = rows, rows.name, len(rows)
         self._position = 0
 
-    def draw(self, count: int) -> list[int]:
-        """The next `count` places in the stream."""
-        return [draw.row for draw in self.draws(count)]
-
-    def draws(self, count: int) -> list[Draw]:
+    def draw(self, count: int) -> list[Draw]:
         """The next `count` prompts. Rows that left a full buffer unused are passed over."""
         draws: list[Draw] = []
         for _ in range(count):
