@@ -182,6 +182,7 @@ class ResolvedRun(RunSettings):
     method: Method
 
     def __post_init__(self) -> None:
+        _check_places(self)
         _check_sizes(self)
         _check_seeds(self)
         _check_evaluation(self)
@@ -277,6 +278,12 @@ def _clip_of(trl: Mapping[str, Any]) -> tuple[float, float]:
     epsilon = check_type(trl["epsilon"], float, "trl.epsilon")
     epsilon_high = check_type(trl["epsilon_high"], float | None, "trl.epsilon_high")
     return epsilon, epsilon if epsilon_high is None else float(epsilon_high)
+
+
+def _check_places(run: RunSettings) -> None:
+    for key in ("output", "model"):
+        if not getattr(run, key) or "\0" in getattr(run, key):
+            raise ConfigError(f"{key}: {getattr(run, key)!r}; the name of a place is needed")
 
 
 def _check_sizes(run: RunSettings) -> None:

@@ -53,8 +53,8 @@ def check_type(value: Any, annotation: Any, where: str) -> Any:
     """
     if not _fits(value, annotation):
         raise ConfigError(
-            f"{where}: {shorten(value)} is {_given(value)}; {_needed(annotation)} is needed"
-            + _quotes_hint(value, annotation)
+            f"{where}: {shorten(value)} is {_given(value)}; "
+            f"{_needed(annotation)}{_keys_hint(value)} is needed{_quotes_hint(value, annotation)}"
         )
 
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -208,6 +208,12 @@ def _of_items(kinds: tuple[Any, ...]) -> str:
     if " or " in name:
         return f" whose values are {name}"
     return f" of {name.removeprefix('a ')}s"
+
+
+def _keys_hint(value: Any) -> str:
+    if isinstance(value, Mapping) and not all(isinstance(key, str) for key in value):
+        return " with text for keys"
+    return ""
 
 
 def _quotes_hint(value: Any, annotation: Any) -> str:

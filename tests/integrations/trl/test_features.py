@@ -7,7 +7,6 @@ import torch
 import trl
 
 from mtgrpo import Method, RatioPreservingSampler, Uniform
-from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import Task, TaskSet
 
@@ -127,13 +126,32 @@ def test_chat_prompts(lab):
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(20)]
     vowels = make_tasks()["medium"]
-    chat = Task("chat", rows, rows[:2], vowels.reward, correct_at=1.0)
+    chat = Task("chat", rows[2:], rows[:2], vowels.reward, correct_at=1.0)
     trainer = MultiTaskGRPOTrainer(
         lab.model(), tasks=TaskSet(chat), args=lab.config(max_steps=1), processing_class=tokenizer
     )
     trainer.train()
     assert "eval_task/chat/accuracy" in trainer.evaluate()
-    with pytest.raises(
-        ConfigError, match="'chat' are chat messages, those of task 'medium' are texts"
-    ):
-        lab.trainer(TaskSet(chat, vowels))
+
+
+def test_texts_become_chats_where_any_task_chats(lab, caplog):
+    tokenizer = lab.tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(8)]
+    seen = set()
+
+    def reward(prompts, completions, **columns):
+        seen.update((p[0]["role"], c[0]["role"]) for p, c in zip(prompts, completions, strict=True))
+        return [float(len(c[0]["content"]) % 2) for c in completions]
+
+    texts = [{"prompt": f"text {i}"} for i in range(8)]
+    trainer = MultiTaskGRPOTrainer(
+        lab.model(),
+        tasks=TaskSet(Task("chat", rows, [], reward), Task("text", texts, texts[:0], reward)),
+        args=lab.config(max_steps=1),
+        processing_class=tokenizer,
+    )
+    assert "each text prompt of 'text' becomes one user message" in caplog.text
+    trainer.train()
+    assert seen == {("user", "assistant")}
+    assert trainer.tasks["text"].train[0]["prompt"] == [{"role": "user", "content": "text 0"}]

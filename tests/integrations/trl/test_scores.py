@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtgrpo import ImprovementAware, Method, RatioPreservingSampler, presets
-from mtgrpo.errors import ConfigError, RewardError, ShortfallError
+from mtgrpo.errors import ConfigError, RewardError, ShortfallError, TaskError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl import setup as trl_setup
 from mtgrpo.tasks import Task, TaskSet
@@ -154,3 +154,12 @@ def test_the_methods_clip_is_used_where_the_arguments_state_none(lab, own, clip,
 def test_a_method_by_name_and_the_default():
     assert trl_setup.find_method("balanced").as_dict() == presets.get("balanced").as_dict()
     assert trl_setup.find_method(None).as_dict() == Method().as_dict()
+
+
+def test_a_test_prompt_of_one_task_among_anothers_training_rows_is_refused(lab):
+    easy, medium, _ = make_tasks()
+    leaking = Task("leaking", [*medium.train, easy.test[3]], medium.test, medium.reward)
+    with pytest.raises(TaskError) as caught:
+        MultiTaskGRPOTrainer("no/such-model", TaskSet(easy, leaking), args=lab.config())
+    for part in ("'leaking', train row 40", "test row 3 of task 'easy'", "take it out of one of"):
+        assert part in str(caught.value)

@@ -55,11 +55,13 @@ def data_of_tasks(tasks: Any) -> Data:
 
     Raises:
         ConfigError: It is none.
+        TaskError: A prompt is trained and tested on.
     """
     if not isinstance(tasks, TaskSet):
         raise ConfigError(
             f"{WHERE}: tasks is a {type(tasks).__name__}; a TaskSet is needed: TaskSet(task, ...)"
         )
+    tasks.check_disjoint()
     return Data(one_kind_of_prompt(tasks))
 
 
