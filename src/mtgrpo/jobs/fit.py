@@ -32,6 +32,7 @@ def misfit(checkpoint: Path, job: Job) -> str:
         return str(error)
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         return f"its contents make no sense ({type(error).__name__}: {error})"
+
     return ""
 
 
@@ -45,6 +46,7 @@ def _load(state: dict[str, Any], job: Job) -> TaskMixer:
         families=families(job.tasks),
         seed=job.run.seed,
     )
+
     mixer.load_state_dict(state["mixer"])
 
     remembers = job.run.method.prompt_memory
@@ -52,6 +54,7 @@ def _load(state: dict[str, Any], job: Job) -> TaskMixer:
         size = len(job.tasks[name].train)
         stream = PromptStream(name, size, job.run.seed, remember=remembers)
         stream.load_state_dict(state["streams"][name])
+
     return mixer
 
 

@@ -7,6 +7,7 @@ import torch
 import trl
 
 from mtgrpo import Method, RatioPreservingSampler, Uniform
+from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import Task, TaskSet
 
@@ -82,8 +83,8 @@ def chat_tasks() -> TaskSet:
         ]
 
     return TaskSet(
-        Task("in", rows("in", "room"), rows("test", "room")[:2], reward),
-        Task("out", rows("out", "garden"), [], reward),
+        Task("in", rows("in", "room"), rows("test", "room")[:2], reward, correct_at=1.0),
+        Task("out", rows("out", "garden"), [], reward, correct_at=1.0),
     )
 
 
@@ -147,7 +148,7 @@ def test_texts_become_chats_where_any_task_chats(lab, caplog):
     texts = [{"prompt": f"text {i}"} for i in range(8)]
     trainer = MultiTaskGRPOTrainer(
         lab.model(),
-        tasks=TaskSet(Task("chat", rows, [], reward), Task("text", texts, texts[:0], reward)),
+        tasks=TaskSet(Task("chat", rows, [], reward), Task("text", texts, [], reward)),
         args=lab.config(max_steps=1),
         processing_class=tokenizer,
     )
@@ -155,3 +156,10 @@ def test_texts_become_chats_where_any_task_chats(lab, caplog):
     trainer.train()
     assert seen == {("user", "assistant")}
     assert trainer.tasks["text"].train[0]["prompt"] == [{"role": "user", "content": "text 0"}]
+
+
+def test_chat_prompts_need_a_chat_template(lab):
+    rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(20)]
+    chat = Task("chat", rows[2:], rows[:2], make_tasks()["medium"].reward, correct_at=1.0)
+    with pytest.raises(ConfigError, match="no chat template; give a model whose tokenizer has one"):
+        lab.trainer(TaskSet(chat))

@@ -22,7 +22,7 @@ from mtgrpo.integrations.trl.slots import Slot, share_out
 from mtgrpo.tasks import Task, TaskSet
 
 from .conftest import history, same_parameters
-from .test_banked import FOUR_PASSES, KL, TWO_UPDATES, banking, build, trained, two_tasks
+from .test_banked import FOUR_PASSES, KL, TWO_UPDATES, build, trained, two_tasks
 from .test_vllm import FakeVLLM
 from .toy import make_tasks
 
@@ -112,7 +112,7 @@ def test_a_sharded_model_is_refused(lab):
         ConfigError,
         match=r"max_staleness=2 .* the model is sharded \(FSDP\); set the sampler's max_staleness=0",
     ):
-        check_bank(trainer, trainer.mixer, trainer.tasks)
+        check_bank(trainer, trainer.mixer, has_images=False)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_sharded_model_is_refused(lab):
 def test_the_bank_steps_aside_where_it_cannot_work(lab, caplog, name, value, message):
     trainer = build(lab)
     setattr(trainer, name, value)
-    check_bank(trainer, trainer.mixer, trainer.tasks)
+    check_bank(trainer, trainer.mixer, has_images=False)
     assert trainer.mixer.sampler.bank.max_staleness == 0
     assert not trainer.banked.keeps
     assert caplog.messages == [
@@ -136,9 +136,8 @@ def test_the_bank_steps_aside_where_it_cannot_work(lab, caplog, name, value, mes
 
 
 def test_the_bank_steps_aside_for_images(lab, caplog):
-    task = make_tasks()["easy"]
-    pictured = Task("easy", [{**row, "image": None} for row in task.train], [], task.reward)
-    trainer = lab.trainer(TaskSet(pictured), arguments={"sampler": banking()})
+    trainer = build(lab)
+    check_bank(trainer, trainer.mixer, has_images=True)
     assert trainer.mixer.sampler.bank.max_staleness == 0
     assert "because prompts have images" in caplog.text
 
@@ -150,7 +149,7 @@ def test_tasks_of_a_family_share_what_is_known_of_their_acceptance(lab):
         Task("a", rows, [], reward, family="x"),
         Task("b", rows, [], reward),
         Task("c", rows, [], reward, family="x"),
-        Task("d", [], rows, reward, family="y"),
+        Task("d", [], list(make_tasks()["easy"].test), reward, family="y"),
     )
     assert families(tasks) == {"a": "x", "c": "x"}
     sampler = lab.trainer(tasks).mixer.sampler

@@ -118,7 +118,7 @@ def test_evaluation_without_test_rows(lab):
 
 def test_tasks_without_training_rows_are_only_evaluated(lab):
     tasks = make_tasks()
-    unseen = Task("unseen", [], rows("unseen", 3), tasks["medium"].reward)
+    unseen = Task("unseen", [], rows("unseen", 3), tasks["medium"].reward, correct_at=1.0)
     trainer = lab.trainer(TaskSet(tasks["easy"], unseen), max_steps=1)
     trainer.train()
     assert trainer.mixer.tasks == ("easy",)

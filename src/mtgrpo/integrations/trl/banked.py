@@ -22,10 +22,9 @@ from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.types import Group, State
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.old_log_probs import OLD, put_recorded
-from mtgrpo.integrations.trl.rollouts import IMAGES, RecordedRow
+from mtgrpo.integrations.trl.rollouts import RecordedRow
 from mtgrpo.integrations.trl.saved_rollouts import bank_file, load_groups, save_groups
-from mtgrpo.integrations.trl.setup import WHERE
-from mtgrpo.tasks.task import Task
+from mtgrpo.integrations.trl.schedule import WHERE
 from mtgrpo.tasks.task_set import TaskSet
 
 logger = logging.getLogger("mtgrpo")
@@ -166,13 +165,13 @@ class BankedGroups:
             self.mixer.batch.attach(payloads)
 
 
-def check_bank(trainer: Any, mixer: TaskMixer, tasks: TaskSet) -> None:
+def check_bank(trainer: Any, mixer: TaskMixer, *, has_images: bool) -> None:
     """Keep no groups where log-probabilities of earlier policies do not work.
 
     Args:
         trainer: TRL's, complete.
         mixer: Its sampler has the bank.
-        tasks: What is trained on.
+        has_images: Whether prompts have images.
 
     Raises:
         ConfigError: The model is sharded or its loss is fused; with the way out.
@@ -197,7 +196,7 @@ def check_bank(trainer: Any, mixer: TaskMixer, tasks: TaskSet) -> None:
 
     # What a rollout holds besides its tokens is there for one step only.
     stepping_aside = {
-        "prompts have images": any(_has_images(task) for task in tasks),
+        "prompts have images": has_images,
         "there are tools": bool(trainer.tools),
         "there are environments": trainer.environment_factories is not None,
         "rollout_func generates": trainer.rollout_func is not None,
@@ -211,8 +210,3 @@ def check_bank(trainer: Any, mixer: TaskMixer, tasks: TaskSet) -> None:
             reason,
         )
         bank.max_staleness = 0
-
-
-def _has_images(task: Task) -> bool:
-    rows = task.train or task.test
-    return any(key in rows[0] for key in IMAGES)

@@ -12,7 +12,6 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mtgrpo.core.types import check_same_tasks
 from mtgrpo.errors import StateError
-from mtgrpo.integrations.trl.evaluation import TaskEvaluation
 from mtgrpo.integrations.trl.saved_rollouts import buffer_file, load_buffer, save_buffer
 from mtgrpo.integrations.trl.setup import trained_names
 from mtgrpo.integrations.trl.step import TrainingStep
@@ -40,13 +39,11 @@ class TrainerCheckpoints:
 
     Args:
         step: Has the mixer, and the groups that wait for a later step.
-        evaluation: Has the scales of graded tasks.
         tasks: A checkpoint of other tasks is refused.
     """
 
-    def __init__(self, step: TrainingStep, evaluation: TaskEvaluation, tasks: TaskSet) -> None:
+    def __init__(self, step: TrainingStep, tasks: TaskSet) -> None:
         self.step, self.banked, self.tasks = step, step.banked, tasks
-        self.evaluation = evaluation
         self.cycle = step.schedule.cycle
 
     # ---- writing -------------------------------------------------------------------------------
@@ -105,7 +102,6 @@ class TrainerCheckpoints:
             **self.step.state_dict(),
             "forward_passes": forward_passes % self.cycle,
             "cycle": self.cycle,
-            "evaluation_scale": self.evaluation.scale.state_dict(),
             **self.banked.state_dict(),
         }
 
@@ -121,7 +117,6 @@ class TrainerCheckpoints:
         folder, state = Path(checkpoint), read_state(checkpoint)
         self.step.load_state_dict(state)
         self.banked.load_state_dict(state, folder, accelerator)
-        self.evaluation.scale.load_state_dict(state["evaluation_scale"])
 
         if self.step.mixer.batch is None:
             return BatchInUse(0, None)

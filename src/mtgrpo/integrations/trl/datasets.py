@@ -15,7 +15,8 @@ from trl import GRPOConfig
 from mtgrpo.errors import ConfigError, StateError
 from mtgrpo.integrations.trl.loader_rows import LoaderRows, LoaderStream
 from mtgrpo.integrations.trl.reward_columns import by_task
-from mtgrpo.integrations.trl.setup import WHERE, Schedule, placeholder_dataset
+from mtgrpo.integrations.trl.schedule import WHERE, Schedule
+from mtgrpo.integrations.trl.setup import placeholder_dataset
 from mtgrpo.integrations.trl.streamed_rows import BUFFER, StreamedPrompts, streams_of
 from mtgrpo.tasks.sources.dataset import DEFAULT, check_names, rows_by_task
 from mtgrpo.tasks.task import Task
@@ -55,13 +56,11 @@ def data_of_tasks(tasks: Any) -> Data:
 
     Raises:
         ConfigError: It is none.
-        TaskError: A prompt is trained and tested on.
     """
     if not isinstance(tasks, TaskSet):
         raise ConfigError(
             f"{WHERE}: tasks is a {type(tasks).__name__}; a TaskSet is needed: TaskSet(task, ...)"
         )
-    tasks.check_disjoint()
     return Data(one_kind_of_prompt(tasks))
 
 
@@ -87,6 +86,7 @@ def data_of_datasets(
     Raises:
         ConfigError: What no task can be made of.
     """
+    rows: dict[str, Any]
     rows, is_stream = _rows_by_task(train_dataset, column)
     ranges = by_task(reward_ranges, tuple(rows), "reward_range")
 
@@ -111,7 +111,7 @@ def data_of_datasets(
         tasks = one_kind_of_prompt(tasks)
         sizes = [part.size for part in streams.values()] or [len(part) for part in rows.values()]
         train_dataset = placeholder_dataset(sizes, schedule.batch_size)
-    return Data(tasks, column, train_dataset, streams, args.shuffle_dataset, loader)
+    return Data(tasks, column, train_dataset, streams, bool(args.shuffle_dataset), loader)
 
 
 def _rows_by_task(train_dataset: Any, column: str) -> tuple[dict[str, Sequence[Any]], bool]:
@@ -182,6 +182,12 @@ class ChatRows(Sequence[Mapping[str, Any]]):
         return {**row, "prompt": [{"role": "user", "content": prompt}]}
 
 
+def _as_chats(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    # Rows in memory stay there: they are checked before the run.
+    chats = ChatRows(rows)
+    return list(chats) if isinstance(rows, (list, tuple)) else chats
+
+
 def one_kind_of_prompt(tasks: TaskSet) -> TaskSet:
     """The tasks with chat prompts, where any of them has some: TRL needs one kind in a run."""
     kinds = {task.name: _is_text(task) for task in tasks}
@@ -197,7 +203,7 @@ def one_kind_of_prompt(tasks: TaskSet) -> TaskSet:
     )
     return TaskSet(
         *(
-            replace(task, train=ChatRows(task.train), test=ChatRows(task.test))
+            replace(task, train=_as_chats(task.train), test=_as_chats(task.test))
             if task.name in texts
             else task
             for task in tasks

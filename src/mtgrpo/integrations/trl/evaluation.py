@@ -16,7 +16,7 @@ from accelerate.utils import gather_object
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.core.reward_scale import RewardScale
 from mtgrpo.errors import RewardError
-from mtgrpo.integrations.trl.rollouts import DatasetRow, input_row, number_of, task_of
+from mtgrpo.integrations.trl.rollouts import DatasetRow, InputRows, number_of, task_of
 from mtgrpo.tasks.scoring.drop_limit import most_dropped
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
@@ -27,16 +27,15 @@ class TestRows(torch.utils.data.Dataset[dict[str, Any]]):
 
     __test__ = False  # no test class, whatever pytest thinks of the name
 
-    def __init__(self, tasks: TaskSet) -> None:
-        self._tasks = tasks
-        self._places = [(task.name, i) for task in tasks for i in range(len(task.test))]
+    def __init__(self, rows: InputRows) -> None:
+        self._rows = rows
+        self._places = [(task.name, i) for task in rows.tasks for i in range(len(task.test))]
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        name, i = self._places[place]
-        return input_row(name, i, self._tasks[name].test[i])
+        return self._rows.test(*self._places[place])
 
 
 class RepeatedInOrder(torch.utils.data.Sampler[int]):
@@ -135,8 +134,13 @@ class EvaluationTable:
         self, task: str, prompts: Sequence[tuple[float, float]]
     ) -> list[tuple[float, float]]:
         rewards = [reward for reward, _ in prompts]
-        self.scale.observe(task, rewards)
-        return [(r, r if math.isnan(r) else self.scale.level(task, r)) for r in rewards]
+        scale = self.scale
+        if scale.reward_range(task) is None:
+            # Before training, or a task that is not trained on. Evaluating changes no training, so
+            # what it learns of the range is forgotten again.
+            scale = RewardScale()
+            scale.observe(task, rewards)
+        return [(r, r if math.isnan(r) else scale.level(task, r)) for r in rewards]
 
 
 def _check_dropped(task: Task, prompts: Sequence[tuple[float, float]]) -> None:
@@ -188,9 +192,10 @@ class TaskEvaluation:
     Rows and draws are the same each time, and training goes on as if nothing had happened.
 
     Args:
-        tasks: Their test rows are evaluated.
+        rows: Test rows are evaluated.
         num_samples: Completions per prompt.
         seed: Seed of the evaluation's own randomness.
+        scale: The training's; puts rewards of graded tasks on a scale from 0 to 1.
 
     Attributes:
         rows: The test rows for TRL; None where no task has any.
@@ -199,14 +204,15 @@ class TaskEvaluation:
             unless a column names theirs.
     """
 
-    def __init__(self, tasks: TaskSet, num_samples: int, seed: int) -> None:
-        self.tasks, self.num_samples, self.seed = tasks, num_samples, seed
-        rows = TestRows(tasks)
-        self.rows: Any = rows if len(rows) else None
+    def __init__(
+        self, rows: InputRows, num_samples: int, seed: int, scale: RewardScale | None = None
+    ) -> None:
+        self.tasks, self.num_samples, self.seed = rows.tasks, num_samples, seed
+        test_rows = TestRows(rows)
+        self.rows: Any = test_rows if len(test_rows) else None
         self.results: dict[str, TaskResult] = {}
-        # Of its own: the mixer's follows the training rewards, and evaluating changes no training.
-        self.scale = RewardScale(tasks.reward_ranges)
-        self._numbers = {name: k for k, name in enumerate(tasks.names)}
+        self.scale = RewardScale(rows.tasks.reward_ranges) if scale is None else scale
+        self._numbers = {name: k for k, name in enumerate(rows.tasks.names)}
         self._table: EvaluationTable | None = None
         self.part: str | None = None
         self._num_rows = 0  # of a dataset, in the evaluation that is running
@@ -245,7 +251,7 @@ class TaskEvaluation:
 
     def numbered(
         self, rows: Sequence[Mapping[str, Any]], column: str, accelerator: Any
-    ) -> list[DatasetRow]:
+    ) -> list[dict[str, Any]]:
         """A dataset's rows with task and number, in place of what TRL's loader yields.
 
         Args:
@@ -257,7 +263,7 @@ class TaskEvaluation:
         self._num_rows += accelerator.num_processes * len(rows)
         name = self.tasks.names[0] if self.part is None else self.part
 
-        numbered: list[DatasetRow] = []
+        numbered: list[dict[str, Any]] = []
         for place, row in enumerate(rows, first):
             number = place // self.num_samples
             if self._num_prompts:  # the last batch is filled up with copies of the first rows

@@ -21,9 +21,9 @@ from transformers.trainer import TRAINER_STATE_NAME
 from trl import GRPOTrainer
 
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.integrations.trl import setup as trl_setup
 from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.checkpoints import BatchInUse, TrainerCheckpoints, check_resume
+from mtgrpo.integrations.trl.checks import check_eval_batches, check_test_rows
 from mtgrpo.integrations.trl.datasets import Data
 from mtgrpo.integrations.trl.evaluation import RepeatedInOrder, TaskEvaluation
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
@@ -31,7 +31,14 @@ from mtgrpo.integrations.trl.old_log_probs import completion_log_probs, with_rec
 from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
 from mtgrpo.integrations.trl.replay import RolloutReplay, environments_done, no_log_probs
 from mtgrpo.integrations.trl.reward_columns import RewardColumns
-from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, task_of, with_all_images
+from mtgrpo.integrations.trl.rollouts import (
+    InputRows,
+    RecordedRow,
+    RolledOut,
+    task_of,
+    with_all_images,
+)
+from mtgrpo.integrations.trl.schedule import Schedule
 from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
 from mtgrpo.integrations.trl.slots import mark_rows, own_rows
 from mtgrpo.integrations.trl.step import TrainingStep
@@ -48,7 +55,8 @@ class TrainerHooks(GRPOTrainer):
 
     data: Data
     tasks: TaskSet
-    schedule: trl_setup.Schedule
+    schedule: Schedule
+    rows: InputRows
     scores: TaskScores | RewardColumns
     step: TrainingStep
     mixer: TaskMixer
@@ -215,8 +223,8 @@ class TrainerHooks(GRPOTrainer):
             ConfigError: Test rows are missing, or batches cut prompts apart.
         """
         if not self.data.of_datasets:
-            trl_setup.check_test_rows(eval_dataset, self.eval_dataset)
-        trl_setup.check_eval_batches(self.args, self.schedule)
+            check_test_rows(eval_dataset, self.eval_dataset)
+        check_eval_batches(self.args, self.schedule)
 
         self.evaluation.begin()
         parts = self.eval_dataset if eval_dataset is None else eval_dataset
@@ -224,7 +232,7 @@ class TrainerHooks(GRPOTrainer):
         if isinstance(parts, Mapping):
             for name, part in parts.items():
                 self.evaluation.part = name
-                given = name if eval_dataset is None else part
+                given: Any = name if eval_dataset is None else part
                 prefix = f"{metric_key_prefix}_{name}"
                 metrics |= super().evaluate(given, ignore_keys, prefix)
         else:

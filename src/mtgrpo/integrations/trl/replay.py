@@ -14,15 +14,14 @@ from mtgrpo.core.types import Group
 from mtgrpo.integrations.trl.rollouts import (
     IMAGES,
     DatasetRow,
+    InputRows,
     RecordedRow,
     RolledOut,
-    input_row,
+    copied,
     join_generation,
     split_generation,
     with_all_images,
 )
-from mtgrpo.tasks.own_copy import own_copy
-from mtgrpo.tasks.task_set import TaskSet
 
 
 class _RoundDone(Exception):
@@ -55,22 +54,19 @@ class RolloutReplay:
     chosen rows, `_generate` and `_calculate_rewards` return what was recorded.
 
     Args:
-        tasks: Their training rows are rolled out.
+        rows: Training rows are rolled out.
         group_size: Completions per prompt.
         measure: Gives reward and accuracy, shape (rows, 2), of TRL's rewards, shape (rows,
             columns), and each row's task; by default they are the first two columns.
-        of_datasets: Whether rows travel as `DatasetRow`.
     """
 
     def __init__(
         self,
-        tasks: TaskSet,
+        rows: InputRows,
         group_size: int,
         measure: Callable[[torch.Tensor, Sequence[str]], torch.Tensor] | None = None,
-        *,
-        of_datasets: bool = False,
     ) -> None:
-        self.tasks, self.group_size, self.of_datasets = tasks, group_size, of_datasets
+        self.rows, self.group_size = rows, group_size
         self.measure = measure or (lambda rewards, tasks: rewards[:, :2])
         self._collected: _Collected | None = None
         self._playback: _Playback | None = None
@@ -136,13 +132,9 @@ class RolloutReplay:
     def _inputs(self, plan: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
         inputs: list[dict[str, Any]] = []
         for task, index in plan:
-            row = self.tasks[task].train[index]
-            for _ in range(self.group_size):
-                if self.of_datasets:
-                    inputs.append(DatasetRow(own_copy(dict(row)), task, index))
-                else:
-                    inputs.append(input_row(task, index, row))
-        return list(with_all_images(inputs))
+            row = self.rows.train(task, index)
+            inputs += [row, *(copied(row) for _ in range(self.group_size - 1))]
+        return with_all_images(inputs)
 
     def _collect(
         self, inputs: list[dict[str, Any]], method: Callable[[list[dict[str, Any]]], Any]

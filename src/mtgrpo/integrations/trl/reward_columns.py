@@ -16,7 +16,7 @@ import torch
 
 from mtgrpo.core.types import as_accuracy, at_least
 from mtgrpo.errors import ConfigError, RewardError, StateError, unknown
-from mtgrpo.integrations.trl.setup import WHERE
+from mtgrpo.integrations.trl.schedule import WHERE
 
 AccuracyRule: TypeAlias = "str | Callable[[Mapping[str, float]], float]"
 """The name of a reward function, or a function of all rewards of a completion by name."""

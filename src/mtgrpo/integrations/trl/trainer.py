@@ -13,9 +13,9 @@ from trl import GRPOConfig
 from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
 from mtgrpo.integrations.trl import setup as trl_setup
-from mtgrpo.integrations.trl.banked import check_bank
 from mtgrpo.integrations.trl.callback import StepCallback
 from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
+from mtgrpo.integrations.trl.checks import check_arguments, check_sources, check_trainer
 from mtgrpo.integrations.trl.datasets import data_of_datasets, data_of_tasks
 from mtgrpo.integrations.trl.evaluation import TaskEvaluation
 from mtgrpo.integrations.trl.hooks import TrainerHooks
@@ -23,7 +23,9 @@ from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
 from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.reward_columns import AccuracyRule, RewardColumns
+from mtgrpo.integrations.trl.rollouts import DatasetInputRows, InputRows
 from mtgrpo.integrations.trl.run_log import RunLogWriter
+from mtgrpo.integrations.trl.schedule import make_schedule, warn_about_batch
 from mtgrpo.integrations.trl.scores import TaskScores
 from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.runlog import RunLog
@@ -116,9 +118,9 @@ class MultiTaskGRPOTrainer(TrainerHooks):
         args = trl_setup.default_args(model) if args is None else args
         rows = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
         said = {"accuracy": accuracy, "correct_at": correct_at, "reward_range": reward_range}
-        trl_setup.check_sources(tasks, args, reward_funcs, rows, said)
+        check_sources(tasks, args, reward_funcs, rows, said)
 
-        self.schedule = schedule = trl_setup.make_schedule(args)
+        self.schedule = schedule = make_schedule(args)
         if tasks is not None:
             self.data = data_of_tasks(tasks)
             self.scores = TaskScores(self.data.tasks)
@@ -140,7 +142,7 @@ class MultiTaskGRPOTrainer(TrainerHooks):
         is_plain = self.data.loader is not None
         self.method = method = trl_setup.find_method(method, is_plain=is_plain)
         args = trl_setup.with_clip(args, method)
-        trl_setup.check_arguments(tasks, args, schedule, method.weighting)
+        check_arguments(tasks, args, schedule, method.weighting)
         self._make_parts(args, method, eval_seed, run_log, on_mixer_step)
 
         if tasks is not None:
@@ -164,7 +166,7 @@ class MultiTaskGRPOTrainer(TrainerHooks):
             environment_factory=environment_factory,
         )
         self.scores.bind(self.reward_func_names, self.reward_weights)
-        check_bank(self, self.mixer, self.tasks)
+        check_trainer(self)
         if share_prompts:
             self.sharing.switch_on(self)
 
@@ -177,6 +179,7 @@ class MultiTaskGRPOTrainer(TrainerHooks):
         on_mixer_step: Callable[[int, StepReport], None] | None,
     ) -> None:
         data, tasks, schedule = self.data, self.tasks, self.schedule
+        self.rows = DatasetInputRows(tasks) if data.of_datasets else InputRows(tasks)
         scores, is_main = self.scores, args.process_index == 0
         self.step = TrainingStep(
             tasks,
@@ -191,16 +194,15 @@ class MultiTaskGRPOTrainer(TrainerHooks):
             on_mixer_step=on_mixer_step if is_main else None,
         )
         self.mixer, self.streams, self.banked = self.step.mixer, self.step.streams, self.step.banked
-        trl_setup.warn_about_batch(schedule, len(self.mixer.tasks))
+        warn_about_batch(schedule, len(self.mixer.tasks))
 
-        self.replay = RolloutReplay(
-            tasks, schedule.group_size, scores.measure, of_datasets=data.of_datasets
-        )
+        self.replay = RolloutReplay(self.rows, schedule.group_size, scores.measure)
         self.sharing = PromptSharing()
         self.shares = TaskLossShares(tasks.names, args.loss_type, exact=method.loss_shares)
         self.meter = trl_setup.make_meter(tasks, args, method)
-        self.evaluation = TaskEvaluation(tasks, schedule.eval_group_size, eval_seed)
-        self.checkpoints = TrainerCheckpoints(self.step, self.evaluation, tasks)
+        scale = self.mixer.reward_scale
+        self.evaluation = TaskEvaluation(self.rows, schedule.eval_group_size, eval_seed, scale)
+        self.checkpoints = TrainerCheckpoints(self.step, tasks)
 
     @property
     def num_rollouts(self) -> int:
