@@ -160,6 +160,6 @@ def test_a_test_prompt_of_one_task_among_anothers_training_rows_is_refused(lab):
     easy, medium, _ = make_tasks()
     leaking = Task("leaking", [*medium.train, easy.test[3]], medium.test, medium.reward)
     with pytest.raises(TaskError) as caught:
-        MultiTaskGRPOTrainer("no/such-model", TaskSet(easy, leaking), args=lab.config())
+        MultiTaskGRPOTrainer("no/such-model", tasks=TaskSet(easy, leaking), args=lab.config())
     for part in ("'leaking', train row 40", "test row 3 of task 'easy'", "take it out of one of"):
         assert part in str(caught.value)
