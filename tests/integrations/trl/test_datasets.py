@@ -63,10 +63,16 @@ def test_a_dataset_for_each_task_and_evaluation_by_task(lab):
     tests = {name: part.select(range(3)) for name, part in parts.items()}
     metrics = trainer.evaluate(tests)
     assert {"eval_x_loss", "eval_y_loss"} <= set(metrics)
-    assert {name: r.num_prompts for name, r in trainer.evaluation.results.items()} == {"x": 3, "y": 3}
+    assert {name: r.num_prompts for name, r in trainer.evaluation.results.items()} == {
+        "x": 3,
+        "y": 3,
+    }
     both = Dataset.from_list(rows("x", 3) + rows("y", 2))
     assert trainer.evaluate(both)["eval_task/y/reward"] >= 0
-    assert {name: r.num_prompts for name, r in trainer.evaluation.results.items()} == {"x": 3, "y": 2}
+    assert {name: r.num_prompts for name, r in trainer.evaluation.results.items()} == {
+        "x": 3,
+        "y": 2,
+    }
     assert len(trainer.predict(both).metrics) > 0
 
 
@@ -116,7 +122,10 @@ def test_a_stream_keeps_a_bounded_buffer_and_begins_again():
 
 def test_a_task_that_no_reward_applies_to_is_left_out_of_every_statistic(lab):
     def some(completions, task, **columns):
-        return [None if name == "x" else float(len(c)) for c, name in zip(completions, task)]
+        return [
+            None if name == "x" else float(len(c))
+            for c, name in zip(completions, task, strict=True)
+        ]
 
     trainer = build(lab, Dataset.from_list(rows("x") + rows("y")), some, max_steps=1)
     trainer.train()
