@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtgrpo import ImprovementAware, Method, RatioPreservingSampler, presets
-from mtgrpo.errors import ConfigError, RewardError, ShortfallError
+from mtgrpo.errors import ConfigError, RewardError, ShortfallError, TaskError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl import setup as trl_setup
 from mtgrpo.tasks import Task, TaskSet
@@ -38,7 +38,9 @@ def test_a_failing_reward_names_task_and_prompt_and_leaves_the_checkpoint(lab, f
             return function(prompts, completions, **columns)
         return good.reward(prompts=prompts, completions=completions, **columns)
 
-    tasks = TaskSet(make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward))
+    tasks = TaskSet(
+        make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward, correct_at=1.0)
+    )
     sampler = RatioPreservingSampler(max_resamples=0)
     trainer = lab.trainer(
         tasks,
@@ -116,7 +118,7 @@ def test_evaluation_without_test_rows(lab):
 
 def test_tasks_without_training_rows_are_only_evaluated(lab):
     tasks = make_tasks()
-    unseen = Task("unseen", [], rows("unseen", 3), tasks["medium"].reward)
+    unseen = Task("unseen", [], rows("unseen", 3), tasks["medium"].reward, correct_at=1.0)
     trainer = lab.trainer(TaskSet(tasks["easy"], unseen), max_steps=1)
     trainer.train()
     assert trainer.mixer.tasks == ("easy",)
@@ -152,3 +154,12 @@ def test_the_methods_clip_is_used_where_the_arguments_state_none(lab, own, clip,
 def test_a_method_by_name_and_the_default():
     assert trl_setup.find_method("balanced").as_dict() == presets.get("balanced").as_dict()
     assert trl_setup.find_method(None).as_dict() == Method().as_dict()
+
+
+def test_a_test_prompt_of_one_task_among_anothers_training_rows_is_refused(lab):
+    easy, medium, _ = make_tasks()
+    leaking = Task("leaking", [*medium.train, easy.test[3]], medium.test, medium.reward)
+    with pytest.raises(TaskError) as caught:
+        MultiTaskGRPOTrainer("no/such-model", TaskSet(easy, leaking), args=lab.config())
+    for part in ("'leaking', train row 40", "test row 3 of task 'easy'", "take it out of one of"):
+        assert part in str(caught.value)
