@@ -94,7 +94,11 @@ def test_functions_of_some_tasks_are_asked_about_their_rows_alone():
     [
         ({"a": exact}, {}, "no entry for task 'b'"),
         ({"a": exact, "b": exact, "c": exact}, {}, "unknown task 'c'"),
-        ({"a": exact, "b": "some/model"}, {}, "the reward model 'some/model' is given for 'b' alone"),
+        (
+            {"a": exact, "b": "some/model"},
+            {},
+            "the reward model 'some/model' is given for 'b' alone",
+        ),
         ({"a": exact, "b": 3}, {}, r"reward_funcs\['b'\] is a int; a function"),
         ([exact], {"correct_at": {"c": 1.0}}, "correct_at: unknown task 'c'"),
         ([exact, short], {"accuracy": "exakt"}, "unknown reward function 'exakt' .did you mean"),

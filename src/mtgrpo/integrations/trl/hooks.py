@@ -22,7 +22,7 @@ from trl import GRPOTrainer
 
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.integrations.trl.banked import BankedGroups
-from mtgrpo.integrations.trl.checkpoints import BatchInUse, TrainerCheckpoints, check_resume
+from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints, check_resume
 from mtgrpo.integrations.trl.checks import check_eval_batches, check_test_rows
 from mtgrpo.integrations.trl.datasets import Data
 from mtgrpo.integrations.trl.evaluation import RepeatedInOrder, TaskEvaluation
@@ -43,6 +43,7 @@ from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
 from mtgrpo.integrations.trl.slots import mark_rows, own_rows
 from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.integrations.trl.surrogate import SurrogateMeter
+from mtgrpo.integrations.trl.weights import load_renamed
 from mtgrpo.tasks.task_set import TaskSet
 
 
@@ -103,9 +104,7 @@ class TrainerHooks(GRPOTrainer):
         inputs = super()._prepare_inputs(generation_batch)
 
         if self.model.training and self._buffered_inputs is not before:
-            targets = self.step.loss_targets()
-            figures = self.shares.settle(self._buffered_inputs, targets, self.accelerator)
-            self.step.figures |= figures
+            self.step.settle_shares(self.shares, self._buffered_inputs)
         return inputs  # one of those buffered
 
     def _calculate_rewards(
@@ -185,17 +184,13 @@ class TrainerHooks(GRPOTrainer):
         return None, None, None
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        batch = BatchInUse(self._step, self._buffered_inputs)
-        folder = self._get_output_dir(trial)
-        with self.checkpoints.writing(folder, self.args, self.state, self.accelerator, batch):
+        with self.checkpoints.writing(self, trial):
             super()._save_checkpoint(model, trial)
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self._step, self._buffered_inputs = self.checkpoints.restore(
-                checkpoint, self.accelerator
-            )
+            self.checkpoints.restore(self, checkpoint)
 
     # ---- transformers' methods, in its order ---------------------------------------------------
     def evaluate(
@@ -252,7 +247,12 @@ class TrainerHooks(GRPOTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         check_resume(resume_from_checkpoint, self.tasks)  # before anything of it is loaded
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if not load_renamed(self, resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if not load_renamed(self, self.state.best_model_checkpoint):
+            super()._load_best_model()
 
     # ---- what a step needs, see `step.Engine` --------------------------------------------------
     @property
@@ -268,14 +268,7 @@ class TrainerHooks(GRPOTrainer):
     def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
         """One group per (task, training row), in order, by TRL's own method."""
         method = super()._generate_and_score_completions
-        rolled_out = self.replay.roll_out(
-            plan,
-            first_uid,
-            method,
-            self.accelerator,
-            observed=self.environment_factories is not None,
-            extra=self._pending_extra_logs,
-        )
+        rolled_out = self.replay.roll_out(plan, first_uid, method, self)
         self._pending_extra_logs.clear()  # logged again on replay, for the rows that are trained on
         return rolled_out
 
@@ -319,5 +312,5 @@ class TrainerHooks(GRPOTrainer):
     # ---- resuming ------------------------------------------------------------------------------
     def restore_finished(self, checkpoint: str | Path) -> None:
         """Take up the counts of a run's last checkpoint; the model was loaded from it."""
-        self._step, self._buffered_inputs = self.checkpoints.restore(checkpoint, self.accelerator)
+        self.checkpoints.restore(self, checkpoint)
         self.state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
