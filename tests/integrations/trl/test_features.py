@@ -134,7 +134,7 @@ def test_what_an_environment_gives_is_added_to_the_reward(lab):
     tokenizer.add_special_tokens({"eos_token": "<|im_end|>"})
     trainer = MultiTaskGRPOTrainer(
         lab.model(),
-        chat_tasks(),
+        tasks=chat_tasks(),
         args=lab.config(per_device_train_batch_size=16, max_steps=1),
         processing_class=tokenizer,
         environment_factory={"room": Paying, "garden": Paying},
