@@ -11,7 +11,7 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import Task, TaskSet
 
-from .conftest import history, same_parameters
+from .conftest import around, history, same_parameters
 from .toy import make_tasks
 
 
@@ -120,6 +120,38 @@ def test_environments_run_once_per_rollout_and_their_observations_are_trained_on
     resets = Room.num_resets
     assert "eval_task/in/accuracy" in trainer.evaluate()
     assert Room.num_resets == resets + 2 * 4
+
+
+class Paying(Room):
+    def get_reward(self) -> float:
+        return 10.0 + self.secret.startswith("out")
+
+
+def test_what_an_environment_gives_is_added_to_the_reward(lab):
+    tokenizer = lab.tokenizer()
+    template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
+    tokenizer.chat_template = template.read_text()
+    tokenizer.add_special_tokens({"eos_token": "<|im_end|>"})
+    trainer = MultiTaskGRPOTrainer(
+        lab.model(),
+        chat_tasks(),
+        args=lab.config(per_device_train_batch_size=16, max_steps=1),
+        processing_class=tokenizer,
+        environment_factory={"room": Paying, "garden": Paying},
+        method=Method(Uniform(), RatioPreservingSampler(group_filter="none")),
+    )
+    groups = []
+
+    def run_round(run, request):
+        groups.extend(run(request))
+        return list(groups[-sum(request.values()) :])
+
+    around(trainer.step, "run_round", run_round)
+    trainer.train()
+    assert {group.task for group in groups} == {"in", "out"}
+    for group in groups:
+        extra = 10.0 + (group.task == "out")
+        assert tuple(reward - extra for reward in group.rewards) == group.accuracies
 
 
 def test_chat_prompts(lab):

@@ -59,6 +59,25 @@ def test_resume_is_exact(lab, monkeypatch, improvement, save_steps, changes):
     assert all(value == value for entry in history(whole) for value in entry.values()), "NaN"
 
 
+@pytest.mark.parametrize("size", [2, 8])
+def test_groups_of_another_size_are_refused_before_training(lab, size):
+    def make(num_generations):
+        rows = 8 * num_generations
+        saving = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4}
+        return build(
+            lab, per_device_train_batch_size=rows, num_generations=num_generations, **saving
+        )
+
+    whole, resumed = make(4), make(size)
+    whole.train()
+    checkpoint = f"{whole.args.output_dir}/checkpoint-2"
+    with pytest.raises(
+        StateError, match=rf"groups of 4 .* now num_generations={size}; resume with"
+    ):
+        resumed.train(resume_from_checkpoint=checkpoint)
+    assert resumed.replays == []
+
+
 def test_a_bank_that_is_gone_or_spoiled_is_refused(lab, tmp_path):
     with pytest.raises(
         StateError, match=r"bank_1\.safetensors: missing, but the checkpoint has groups waiting"

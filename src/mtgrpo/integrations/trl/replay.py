@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mtgrpo.core.types import Group
+from mtgrpo.errors import RewardError
 from mtgrpo.integrations.trl.rollouts import (
     InputRows,
     RecordedRow,
@@ -18,6 +19,7 @@ from mtgrpo.integrations.trl.rollouts import (
     join_generation,
     split_generation,
 )
+from mtgrpo.tasks.numeric import LARGEST_REWARD
 from mtgrpo.tasks.own_copy import own_copy
 
 
@@ -71,8 +73,7 @@ class RolloutReplay:
         plan: Sequence[tuple[str, int]],
         first_uid: int,
         method: Callable[[list[dict[str, Any]]], Any],
-        accelerator: Any,
-        observed: bool = False,
+        trainer: Any,
     ) -> RolledOut:
         """One group per (task, training row), in order.
 
@@ -80,18 +81,22 @@ class RolloutReplay:
             plan: As long as a multiple of the number of processes, and the same on each.
             first_uid: Number of the first group; the others follow.
             method: TRL's `_generate_and_score_completions`.
-            accelerator: accelerate's.
-            observed: Whether an environment's observations are part of the prompts.
+            trainer: TRL's; weighs reward columns and may have environments.
+
+        Raises:
+            RewardError: An environment gave a reward that cannot be trained on.
         """
+        accelerator = trainer.accelerator
         share = len(plan) // accelerator.num_processes
         first = accelerator.process_index * share  # place of this process's first group
         inputs = self._inputs(plan[first : first + share])
 
         collected = self._collect(inputs, method)
         assert collected.rewards is not None  # set just before _RoundDone
-        rewards = collected.rewards  # (rows of all processes, reward and accuracy)
+        # Reward, accuracy and what environments give: (rows of all processes, columns)
+        rewards = self._without_unusable(collected.rewards, plan)
 
-        if observed:
+        if trainer.environment_factories is not None:
             inputs = _with_observations(inputs, collected.prompts)
         size = self.group_size
         own = rewards[first * size : (first + share) * size].tolist()
@@ -101,16 +106,16 @@ class RolloutReplay:
             for row, generation, values in zip(inputs, generations, own, strict=True)
         ]
 
-        by_group = rewards.view(len(plan), size, -1).tolist()
+        totals = (rewards * trainer.reward_weights.to(rewards.device)).nansum(1)  # (rows,)
+        totals = totals.masked_fill(rewards[:, 0].isnan(), math.nan).view(-1, size).tolist()
+        accuracies = rewards[:, 1].view(-1, size).tolist()  # (groups, rows of it)
         groups: list[Group] = []
-        for g, ((task, _), scores) in enumerate(zip(plan, by_group, strict=True)):
+        for g, (task, _) in enumerate(plan):
             place = (g - first) * size
             payload = rows[place : place + size] if first <= g < first + share else None
-            group_rewards, accuracies = zip(*scores, strict=True)
-            if is_graded(group_rewards, accuracies):
-                accuracies = ()
+            right = () if is_graded(totals[g], accuracies[g]) else tuple(accuracies[g])
             uid = first_uid + g
-            groups.append(Group(task, group_rewards, accuracies, uid=uid, payload=payload))
+            groups.append(Group(task, tuple(totals[g]), right, uid=uid, payload=payload))
 
         return RolledOut(groups, collected.prompts, collected.completions)
 
@@ -120,6 +125,24 @@ class RolloutReplay:
             row = self.rows.train(task, index)
             inputs += [row, *(own_copy(row) for _ in range(self.group_size - 1))]
         return inputs
+
+    def _without_unusable(
+        self, rewards: torch.Tensor, plan: Sequence[tuple[str, int]]
+    ) -> torch.Tensor:
+        """The rewards, all NaN in groups whose environment gave more than engines compute with."""
+        size, usable = self.group_size, rewards.clone()
+        bad = rewards[:, 2:].abs() > LARGEST_REWARD  # (rows, environments), without NaN: no reward
+
+        for i, column in bad.nonzero().tolist():
+            task, row = plan[i // size]
+            if self.rows.tasks[task].scoring.on_error == "fail":
+                raise RewardError(
+                    f"task {task!r}, prompt {row}: get_reward of its environment returned "
+                    f"{rewards[i, 2 + column]:g}; a number within {LARGEST_REWARD:g} is needed"
+                )
+            start = i - i % size
+            usable[start : start + size] = math.nan
+        return usable
 
     def _collect(
         self, inputs: list[dict[str, Any]], method: Callable[[list[dict[str, Any]]], Any]

@@ -24,7 +24,7 @@ from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
 from mtgrpo.integrations.trl import setup as trl_setup
 from mtgrpo.integrations.trl.callback import StepCallback
-from mtgrpo.integrations.trl.checkpoints import BatchInUse, TrainerCheckpoints, check_resume
+from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints, check_resume
 from mtgrpo.integrations.trl.checks import check_arguments, check_evaluation, check_trainer
 from mtgrpo.integrations.trl.evaluation import RepeatedInOrder, TaskEvaluation
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
@@ -37,6 +37,7 @@ from mtgrpo.integrations.trl.schedule import make_schedule
 from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
 from mtgrpo.integrations.trl.slots import mark_rows, own_rows
 from mtgrpo.integrations.trl.step import TrainingStep
+from mtgrpo.integrations.trl.weights import load_renamed
 from mtgrpo.runlog import RunLog
 from mtgrpo.tasks.task_set import TaskSet
 
@@ -191,9 +192,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         inputs = super()._prepare_inputs(generation_batch)
 
         if self.model.training and self._buffered_inputs is not before:
-            targets = self.step.loss_targets()
-            figures = self.shares.settle(self._buffered_inputs, targets, self.accelerator)
-            self.step.figures |= figures
+            self.step.settle_shares(self.shares, self._buffered_inputs)
         return inputs  # one of those buffered
 
     def _calculate_rewards(
@@ -252,17 +251,13 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         return None, None, None
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        batch = BatchInUse(self._step, self._buffered_inputs)
-        folder = self._get_output_dir(trial)
-        with self.checkpoints.writing(folder, self.args, self.state, self.accelerator, batch):
+        with self.checkpoints.writing(self, trial):
             super()._save_checkpoint(model, trial)
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            self._step, self._buffered_inputs = self.checkpoints.restore(
-                checkpoint, self.accelerator
-            )
+            self.checkpoints.restore(self, checkpoint)
 
     # ---- transformers' methods, in its order ---------------------------------------------------
     def evaluate(
@@ -293,7 +288,12 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         check_resume(resume_from_checkpoint, self.tasks)  # before anything of it is loaded
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if not load_renamed(self, resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if not load_renamed(self, self.state.best_model_checkpoint):
+            super()._load_best_model()
 
     # ---- what a step needs, see `step.Engine` --------------------------------------------------
     @property
@@ -309,8 +309,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
     def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
         """One group per (task, training row), in order, by TRL's own method."""
         method = super()._generate_and_score_completions
-        observed = self.environment_factories is not None
-        rolled_out = self.replay.roll_out(plan, first_uid, method, self.accelerator, observed)
+        rolled_out = self.replay.roll_out(plan, first_uid, method, self)
         self._pending_extra_logs.clear()  # logged again on replay, for the rows that are trained on
         return rolled_out
 
@@ -345,5 +344,5 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
     # ---- resuming ------------------------------------------------------------------------------
     def restore_finished(self, checkpoint: str | Path) -> None:
         """Take up the counts of a run's last checkpoint; the model was loaded from it."""
-        self._step, self._buffered_inputs = self.checkpoints.restore(checkpoint, self.accelerator)
+        self.checkpoints.restore(self, checkpoint)
         self.state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
