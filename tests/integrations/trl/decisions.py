@@ -77,7 +77,7 @@ def build(name, steps, **changes):
     }
     return Recorder(
         AutoModelForCausalLM.from_pretrained(model_path),
-        make_tasks(),
+        tasks=make_tasks(),
         args=GRPOConfig(
             f"{folder}/{name}",
             per_device_train_batch_size=8 * GROUP // processes,
