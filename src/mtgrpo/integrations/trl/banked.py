@@ -70,6 +70,7 @@ class BankedGroups:
         """
         if not self.keeps:
             return
+
         own = [group for group in batch.surplus if group.payload is not None]
         if not own:
             return
@@ -80,6 +81,7 @@ class BankedGroups:
             payloads[group.uid] = [
                 replace(row, old_log_probs=next(values)) for row in group.payload
             ]
+
         batch.attach(payloads)
 
     # ---- the step in which it is trained on ----------------------------------------------------
@@ -150,6 +152,7 @@ class BankedGroups:
             StateError: A file is missing or damaged.
         """
         processes, process = accelerator.num_processes, accelerator.process_index
+
         saved: dict[int | str, int] = {
             uid: int(owner) for uid, owner in state.get("bank_owners", [])
         }

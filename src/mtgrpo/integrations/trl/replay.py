@@ -111,6 +111,7 @@ class RolloutReplay:
 
         if trainer.environment_factories is not None:
             inputs = _with_observations(inputs, collected.prompts)
+
         size = self.group_size
         own = rewards[first * size : (first + share) * size].tolist()
         generations = split_generation(collected.generation, len(inputs))
@@ -172,8 +173,10 @@ class RolloutReplay:
                     f"task {task!r}, prompt {row}: get_reward of its environment returned "
                     f"{rewards[i, 2 + column]:g}; a number within {LARGEST_REWARD:g} is needed"
                 )
+
             start = i - i % size
             usable[start : start + size] = math.nan
+
         return usable
 
     def _collect(

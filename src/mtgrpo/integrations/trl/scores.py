@@ -71,8 +71,10 @@ class TaskScores:
         items: list[Item] = []
         for i, (row, completion) in enumerate(zip(inputs, completions, strict=True)):
             columns = {k: v for k, v in row.items() if k not in (TASK_KEY, ROW_KEY)}
+
             if environments is not None:  # the column that TRL's own reward functions get
                 columns["environments"] = environments[i]
+
             group = (first + i) // group_size
             items.append(Item(task_of(row), columns, number_of(row), completion, group))
         self._names = [item.task for item in items]

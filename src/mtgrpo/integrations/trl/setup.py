@@ -43,6 +43,7 @@ def find_method(method: Method | str | None, *, is_plain: bool = False) -> Metho
         return presets.get(method)
     if isinstance(method, Method):
         return method
+
     raise ConfigError(
         f"{WHERE}: method is {method!r}; a Method is needed, or the name of a preset; "
         "write method=Method(weighting, sampler)"

@@ -183,6 +183,7 @@ class TrainingStep:
         # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by
         # itself, and shared prompts are meant for models for which memory is no concern.
         at_once = len(plan) if self.engine.generates_whole_rounds else self.mixer.batch_size
+
         groups: list[Group] = []
         for start in range(0, len(plan), at_once):
             groups += self._roll_out(plan[start : start + at_once])
@@ -200,6 +201,7 @@ class TrainingStep:
 
         accelerator = self.engine.accelerator
         share = len(plan) // accelerator.num_processes
+
         for place, group in enumerate(groups):
             self.banked.owners[group.uid] = place // share
 
@@ -265,6 +267,7 @@ class TrainingStep:
 
         self.mixer.update(self.improvements)
         self.improvements = []
+
         # TRL averages over the steps that have a figure: no time spent is a figure, too.
         times = {f"task/{name}/reward_time_s": 0.0 for name in self.streams}
         times |= self.scorer.take_metrics()
