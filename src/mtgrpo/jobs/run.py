@@ -115,6 +115,7 @@ class _Training:
     def __init__(self, job: Job, log: RunLog | None, stop: Stop, display: Display) -> None:
         self.job, self.log, self.stop, self.display = job, log, stop, display
         self.out = Path(job.run.output)
+        self.news = StepNews(display)
 
     def carry_out(self, resumes: bool) -> dict[str, Any]:
         """All phases; returns the summary."""
@@ -178,7 +179,7 @@ class _Training:
             self.job.tasks,
             self.job.trl,
             run_log=self.log,
-            on_mixer_step=StepNews(self.display),
+            on_mixer_step=self.news,
         )
 
     def is_trained(self, checkpoint: Path) -> bool:
@@ -223,7 +224,9 @@ class _Training:
         if self.log is not None:
             summary = summarize(self.out, status)
             self.log.write_summary(summary)
-        return {**summary, "lines": closing_lines(self.out, status)}
+        # Again at the end, as nobody reads all of a long log: a task that trained on nothing, say.
+        notices = [f"task {name!r} {text}" for name, text in self.news.notices.items()]
+        return {**summary, "lines": notices + closing_lines(self.out, status)}
 
     def close_failed(self, error: MtgrpoError) -> None:
         """Write the summary of a run that an error ended, if it can still be written."""

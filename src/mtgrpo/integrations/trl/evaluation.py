@@ -64,6 +64,8 @@ class TaskResult:
         prompt_accuracies: Mean over samples for each prompt, in the order of the test rows: for
             paired comparisons; NaN for one that could not be scored.
         measure: ``"accuracy"``, or ``"score"`` for a graded task.
+        prompt_rewards: Of a graded task without a stated range: mean reward of each prompt, from
+            which a reader of the log puts all evaluations of a run on one scale.
     """
 
     accuracy: float
@@ -72,6 +74,7 @@ class TaskResult:
     std_error: float
     prompt_accuracies: tuple[float, ...] = ()
     measure: str = "accuracy"
+    prompt_rewards: tuple[float, ...] = ()
 
 
 class EvaluationTable:
@@ -121,7 +124,10 @@ class EvaluationTable:
             if is_graded:
                 values = self._on_scale(task.name, values)
             result = _result(task, values)
-            results[task.name] = replace(result, measure="score" if is_graded else "accuracy")
+            if is_graded:
+                rewards = () if task.reward_range else tuple(reward for reward, _ in values)
+                result = replace(result, measure="score", prompt_rewards=rewards)
+            results[task.name] = result
         return results
 
     def _on_scale(
