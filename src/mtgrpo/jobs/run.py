@@ -50,7 +50,7 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         arguments = {**job.trl, "output_dir": scratch}
         trainer = make_trainer(job.run, model, job.tasks, arguments)
-        with contextlib.closing(trainer.scores.scorer):
+        with contextlib.closing(trainer.step.scorer):
             trainer.evaluate()
 
     return {
@@ -156,7 +156,7 @@ class _Training:
         """Load the model, evaluate, train, evaluate again, save the model."""
         trainer = self.load(checkpoint)
 
-        with contextlib.closing(trainer.scores.scorer):
+        with contextlib.closing(trainer.step.scorer):
             if checkpoint is None:
                 self.evaluate_before(trainer)
             self.optimize(trainer, checkpoint)
