@@ -131,7 +131,7 @@ def leave_one_out(trainer):
     def new_batch(*args):
         batch = begin(*args)
         select = batch._select
-        batch._select = lambda: (select(), batch._selected.pop())
+        batch._select = lambda: (select(), batch._kept.selected.pop())
         return batch
 
     trainer.mixer.sampler.new_batch = new_batch
