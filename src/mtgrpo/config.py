@@ -156,15 +156,18 @@ class RunConfig(RunSettings):
             weighting=self.weighting,
             sampler=self.sampler,
         )
+
         stated = {
             key: getattr(self, key)
             for key in ("task_reward", "observe", "surrogate", "loss_shares", "prompt_memory")
             if getattr(self, key) is not None
         }
+
         trl = _with_clip(self.trl, method)
         method = dataclasses.replace(method, clip=_clip_of(trl), **stated)
 
         settings = {f.name: getattr(self, f.name) for f in fields(RunSettings)}
+
         return ResolvedRun(**{**settings, "trl": trl}, method=method)
 
 
@@ -182,6 +185,7 @@ class ResolvedRun(RunSettings):
     method: Method
 
     def __post_init__(self) -> None:
+        _check_places(self)
         _check_sizes(self)
         _check_seeds(self)
         _check_evaluation(self)
@@ -225,10 +229,13 @@ def load_config(
     values: dict[str, Any] = dict(data)
     if path.name == "config.yaml" and (path.parent / "run.json").is_file():
         values["output"] = str(path.parent)
+
     for override in overrides:
         assign(values, override)
+
     if output is not None:
         values["output"] = output
+
     return parse_config(values, str(path))
 
 
@@ -279,6 +286,12 @@ def _clip_of(trl: Mapping[str, Any]) -> tuple[float, float]:
     return epsilon, epsilon if epsilon_high is None else float(epsilon_high)
 
 
+def _check_places(run: RunSettings) -> None:
+    for key in ("output", "model"):
+        if not getattr(run, key) or "\0" in getattr(run, key):
+            raise ConfigError(f"{key}: {getattr(run, key)!r}; the name of a place is needed")
+
+
 def _check_sizes(run: RunSettings) -> None:
     for key in ("steps", "batch_size", "updates_per_step", "threads", "max_completion_length"):
         if getattr(run, key) < 1:
@@ -289,6 +302,7 @@ def _check_sizes(run: RunSettings) -> None:
             f"group_size: {run.group_size}; GRPO compares completions of one prompt, "
             "at least 2 are needed"
         )
+
     if not 0 < run.learning_rate < math.inf:
         raise ConfigError(f"learning_rate: {run.learning_rate}; it must be above 0 and finite")
 

@@ -72,8 +72,10 @@ class TrainingDisplay:
             f"rounds {metrics['sampler/rounds']:.0f}",
             f"groups {metrics['sampler/groups_generated']:.0f}",
         ]
+
         if metrics["sampler/shortfall"]:
             parts.append(f"short by {metrics['sampler/shortfall']:.0f}")
+
         self.message("  ".join(parts))
 
     def evaluation(self, title: str, tasks: Mapping[str, Mapping[str, float]]) -> None:
@@ -105,8 +107,12 @@ def _changes_table(before: Mapping[str, float], after: Mapping[str, float]) -> T
 
 def evaluation_table(result: Mapping[str, Any]) -> None:
     """Accuracy per task with standard errors, the worst marked."""
-    title: str = result.get("title", "test accuracy in %")
-    tasks: Mapping[str, Mapping[str, float]] = result["tasks"]
+    tasks: Mapping[str, Mapping[str, Any]] = result["tasks"]
+    measure = "accuracy"
+    if any(row.get("measure") == "score" for row in tasks.values()):
+        measure = "score"  # of tasks with an accuracy the score is the accuracy
+
+    title: str = result.get("title", "test accuracy in %").replace("accuracy", measure, 1)
     if not tasks:
         _print_line(f"{title}: nothing was evaluated")
         return
@@ -114,7 +120,7 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     accuracies = {name: row["accuracy"] for name, row in tasks.items()}
     worst = min(accuracies, key=lambda name: accuracies[name])
 
-    table = _table(title, "task", "accuracy", "std. error", "reward", "prompts")
+    table = _table(title, "task", measure, "std. error", "reward", "prompts")
     for name, row in tasks.items():
         mark = "  (worst)" if name == worst else ""
         table.add_row(
@@ -124,6 +130,7 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
             f"{row['reward']:.3f}",
             f"{row['num_prompts']:.0f}",
         )
+
     table.add_row("mean", _percent(mean_accuracy(accuracies)), "", "", "")
     _console.print(table)
 
@@ -162,6 +169,7 @@ def tasks_table(tasks: Iterable[Task]) -> None:
             f"{len(task.test):,}",
             f"{task.floor:.3g}",
         )
+
     _console.print(table)
 
 
@@ -180,7 +188,8 @@ def _show_oracle(task: Task, row: Row, index: int) -> None:
     if answer is None:
         return
     score = task.score([row], [answer], [index])[0]
-    _print_lines(f"oracle: {answer}\nreward {score.reward:g}, accuracy {score.accuracy:g}")
+    worth = "" if score.accuracy is None else f", accuracy {score.accuracy:g}"
+    _print_lines(f"oracle: {answer}\nreward {score.reward:g}{worth}")
 
 
 def problems_table(problems: Mapping[str, Sequence[str]]) -> None:

@@ -1,7 +1,8 @@
 """YAML as people write it, and within bounds.
 
-``1e-5`` is a number, which PyYAML, of version 1.1 of the language, takes for text. A document that
-nests too deep, is too large, or becomes so by its aliases is refused before it is built.
+``1e-5`` is a number and ``2024-01-31`` is text; PyYAML, of version 1.1 of the language, takes them
+for text and for a date. A document that nests too deep, is too large, or becomes so by its aliases
+is refused before it is built.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ def parse_yaml(text: str, where: str) -> Any:
             return loader.get_single_data()
         finally:
             loader.dispose()
-    # PyYAML lets through what int() and date() raise, for 2024-02-30 say.
+    # PyYAML lets through what int() raises at thousands of digits.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         if isinstance(error, ConfigError):
             raise
+
         raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
@@ -52,11 +54,14 @@ def read_yaml(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
+
         if len(content) > MAX_BYTES:
             raise _too_large(str(path))
+
         text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); give a readable YAML file") from None
+
     return parse_yaml(text, str(path))
 
 
@@ -83,6 +88,7 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     keys = path.split(".")
     if not equals or not all(keys):
         raise ConfigError(f"{where}: not of the form a.b=value")
+
     value = parse_yaml(text, where)
 
     here: Any = values
@@ -91,10 +97,12 @@ def assign(values: dict[str, Any], assignment: str) -> None:
         if isinstance(here, list) and key.isdecimal() and int(key) < len(here):
             if is_last:
                 here[int(key)] = value
+
             here = here[int(key)]
         elif isinstance(here, dict):
             if is_last:
                 here[key] = value
+
             here = here.setdefault(key, {})
         else:
             place = ".".join(keys[:i])
@@ -106,9 +114,13 @@ def _loader() -> Any:
     yaml = require("yaml", "cli")
 
     class Loader(yaml.SafeLoader):
-        """The safe loader, with the floats of YAML 1.2."""
+        """The safe loader, with the floats of YAML 1.2, and without dates: these are texts."""
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in Loader.yaml_implicit_resolvers.items()
+    }
     return Loader
 
 
@@ -130,6 +142,7 @@ def _check_bounds(text: str, where: str) -> None:
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == name for name, _ in open_parts):
                 raise ConfigError(f"{where}: the alias *{anchor} contains itself; write it out")
+
             num_values += sizes.get(anchor, 0)
 
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -151,6 +164,7 @@ def _check_bounds(text: str, where: str) -> None:
                 f"{where}: values are nested more than {MAX_DEPTH} deep; "
                 "nothing in a configuration is: look for brackets that are not closed"
             )
+
         if num_values > MAX_VALUES:
             raise _too_large(where)
 

@@ -47,3 +47,14 @@ def test_the_tables_things_are_registered_in_are_there():
     }.items():
         assert f"`{table}`" in section
         assert re.search(rf"^{table}\b", (SOURCE / file).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_hook_it_shows_is_the_trainers():
+    section = PAGE.split("## The TRL trainer has parts\n")[1].split("\n## ")[0]
+    (block,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    trainer = (SOURCE / "integrations" / "trl" / "trainer.py").read_text(encoding="utf-8")
+
+    for line in block.splitlines()[1:]:  # all but the signature, whose types are left out
+        assert line.strip() in trainer
+    for part in re.findall(r"`(\w+)`", section.split("The parts (")[1].split(")")[0]):
+        assert f"self.{part} = " in trainer, part

@@ -144,12 +144,10 @@ def test_metrics_by_hand():
         f"task/{B}/accuracy": 0.0,
         f"task/{B}/acceptance_rate": 0.0,
         f"task/{B}/realized_ratio": 0.0,
-        f"task/{B}/dropped/all_wrong": quotas[B],
         f"task/{C}/reward": 0.0,
         f"task/{C}/accuracy": 0.0,
         f"task/{C}/acceptance_rate": 0.0,
         f"task/{C}/realized_ratio": 0.0,
-        f"task/{C}/dropped/all_wrong": quotas[C],
         "tasks/worst_accuracy": 0.0,
         "tasks/mean_accuracy": 0.25 / 3,
         "sampler/rounds": 1,
@@ -303,7 +301,7 @@ def test_states_that_do_not_fit_are_refused():
     ):
         with pytest.raises(StateError, match=message):
             other.load_state_dict(state)
-    with pytest.raises(StateError, match="state version 0; this mtgrpo reads 4"):
+    with pytest.raises(StateError, match="state version 0; this mtgrpo reads 5"):
         mixer().load_state_dict({**state, "version": 0})
 
 
@@ -378,7 +376,7 @@ def test_one_weighting_for_one_mixer():
 def test_refuses():
     for arguments, message in (
         ({"task_reward": "acuracy"}, "did you mean 'accuracy'"),
-        ({"observe": "minibatch"}, "allowed: round, step"),
+        ({"observe": "minibatch"}, "allowed: first_round, round, step"),
         ({"batch_size": 0}, "at least 1"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -96,7 +96,7 @@ class TaskMixer:
         # For the figures: what is known of tasks, and the reasons for which groups may be dropped.
         self._running = RunningStats()
         self._reasons = set(REASONS.get(self.sampler.group_filter, ()))
-        self._scale = RewardScale(reward_ranges)
+        self.reward_scale = RewardScale(reward_ranges)
         self._silent = SilentTasks()
 
     @property
@@ -154,7 +154,7 @@ class TaskMixer:
         weights = self.weighting.weights()
         total = batch.counts.totals()
         for task, rewards in batch.counts.graded_rewards.items():
-            self._scale.observe(task, rewards)
+            self.reward_scale.observe(task, rewards)
         self._running.observe(total)
         self._reasons.update(*batch.counts.dropped.values())
         self._silent.observe(
@@ -235,7 +235,7 @@ class TaskMixer:
     def _mean_scores(self, stats: RoundStats | RunningStats) -> dict[str, float]:
         """Per task, in [0, 1]: the mean accuracy, or the mean reward on its scale if graded."""
         rewards = stats.mean_rewards()
-        graded = {task: self._scale.level(task, rewards[task]) for task in stats.graded()}
+        graded = {task: self.reward_scale.level(task, rewards[task]) for task in stats.graded()}
         return stats.mean_accuracies() | graded
 
     def metrics(self) -> dict[str, float]:
@@ -256,7 +256,7 @@ class TaskMixer:
             "sampler": self.sampler.state_dict(),
             "running": self._running.state_dict(),
             "reasons": sorted(self._reasons),
-            "scale": self._scale.state_dict(),
+            "scale": self.reward_scale.state_dict(),
             "silent": self._silent.state_dict(),
             "batch": None if self._batch is None else self._batch.state_dict(),
         }
@@ -289,7 +289,7 @@ class TaskMixer:
         self.report = None
         self._running.load_state_dict(state["running"])
         self._reasons = set(state["reasons"])
-        self._scale.load_state_dict(state["scale"])
+        self.reward_scale.load_state_dict(state["scale"])
         self._silent.load_state_dict(state["silent"])
 
         self._batch = None

@@ -93,8 +93,9 @@ def load_experiment(
     path = _find(source)
     where = path.stem
     content = parse_dataclass(_File, read_yaml(path), where)
-    if not content.methods:
-        raise ConfigError(f"{where}: methods is empty; at least one method is needed")
+    for key in ("methods", "seeds"):
+        if not getattr(content, key):
+            raise ConfigError(f"{where}: {key} is empty; at least one is needed")
 
     baseline = content.baseline or next(iter(content.methods))
     for name in (*methods, baseline):
@@ -113,8 +114,11 @@ def load_experiment(
         baseline=baseline,
         thresholds=tuple(content.thresholds),
     )
+
     for name in experiment.methods:
-        experiment.run(name, 0, Path("runs"))
+        for seed in experiment.seeds:
+            experiment.run(name, seed, Path("runs"))
+
     return experiment
 
 

@@ -8,14 +8,16 @@ from typing import Any
 
 from mtgrpo.config import ResolvedRun, load_config
 from mtgrpo.errors import RunError, StateError
+from mtgrpo.jobs.fit import misfit
+from mtgrpo.jobs.setup import Job
 from mtgrpo.runlog import read_logged_steps
-from mtgrpo.runlog.checkpoints import SEAL_FILE, Newest, newest, set_aside
-from mtgrpo.tasks import TaskSet
+from mtgrpo.runlog.checkpoints import SEAL_FILE, newest, set_aside
 from mtgrpo.values import shorten
+from mtgrpo.yaml_text import read_yaml
 
 # Keys of a configuration that may differ when a run is resumed: how long it goes on and how closely
 # it is watched.
-RESUMABLE = frozenset({"steps", "evaluation", "checkpoint", "threads", "output"})
+RESUMABLE = frozenset({"steps", "checkpoint", "threads", "output", "evaluation.every"})
 # And of a task: a run that a failing reward ended goes on under another timeout or policy.
 RESUMABLE_OF_TASK = frozenset({"scoring"})
 
@@ -30,55 +32,81 @@ def check_same_run(out: Path, run: ResolvedRun) -> None:
     now = _comparable(run)
 
     differing = sorted(key for key in now if now[key] != saved.get(key))
-    if differing:
-        key = differing[0]
-        raise RunError(
-            f"{out}: started with {key}={shorten(saved.get(key))}, now {shorten(now[key])} "
-            f"({len(differing)} keys differ: {', '.join(differing)}); "
-            "resume with the same configuration, or choose another --output"
-        )
+    if not differing:
+        return
+
+    key = differing[0]
+    raise RunError(
+        f"{out}: started with {key}={shorten(saved.get(key))}, now {shorten(now[key])} "
+        f"({len(differing)} keys differ: {', '.join(differing)}); "
+        f"resume with the same configuration, or choose another --output{_way_out(key, out)}"
+    )
 
 
 def _comparable(run: ResolvedRun) -> dict[str, Any]:
     """What may not differ, key by key."""
-    plain = {key: value for key, value in run.as_dict().items() if key not in RESUMABLE}
+    plain = run.as_dict()
+    evaluation = plain.pop("evaluation")
+    plain.update({f"evaluation.{key}": value for key, value in evaluation.items()})
+
     plain["tasks"] = [
         {key: value for key, value in task.items() if key not in RESUMABLE_OF_TASK}
         for task in plain["tasks"]
     ]
-    return plain
+    return {key: value for key, value in plain.items() if key not in RESUMABLE}
 
 
-def checkpoint_to_resume(
-    out: Path, tasks: TaskSet, tell: Callable[[str], None], *, tidy: bool
-) -> Path | None:
-    """The newest whole checkpoint of a run; None when no step was saved yet.
+def _way_out(key: str, out: Path) -> str:
+    if not key.startswith("evaluation."):
+        return ""
+    return (
+        "; accuracies before and after would not be comparable: to measure otherwise as well, use "
+        f"mtgrpo eval {out} --model {out / 'model'} --set {key}=..."
+    )
 
-    One that was still being written when the run ended, one that is damaged or of another run or
-    step, and one that counts on lines that the log lacks are passed over with a word: the run
-    takes the same decisions from an earlier one.
+
+def describe_move(out: Path) -> str:
+    """What to say of a run directory that its own configuration calls by another name."""
+    began = read_yaml(out / "config.yaml").get("output")
+    if not isinstance(began, str) or Path(began).resolve() == out.resolve():
+        return ""
+    return f"{out}: its configuration names {began}; going on in {out}, the directory given"
+
+
+def checkpoint_to_resume(job: Job, tell: Callable[[str], None], *, tidy: bool) -> Path | None:
+    """The newest good checkpoint of a run; None when no step was saved yet.
+
+    One that was still being written when the run ended, one that is damaged or not of this run,
+    and one that counts on lines that the log lacks are passed over with a word: the run takes the
+    same decisions from an earlier one.
 
     Args:
-        out: Run directory.
-        tasks: The tasks to resume with.
+        job: The run to resume.
         tell: Gets one line per checkpoint that is passed over.
         tidy: Move those out of the way; for the process that holds the directory's lock.
 
     Raises:
-        StateError: It is of other tasks; or there are checkpoints, and none of them can be used.
+        StateError: There are checkpoints, and none of them can be used.
     """
-    from mtgrpo.integrations.trl import check_resume
+    out = Path(job.run.output)
+    last = newest(
+        out / "checkpoints", read_logged_steps(out), lambda checkpoint: misfit(checkpoint, job)
+    )
 
-    last = newest(out / "checkpoints", read_logged_steps(out))
     if last.path is None:
         _check_none_was_whole(last.unusable)
-    else:
-        check_resume(last.path, tasks)
 
-    _say_what_is_passed_over(last, tell)
+    instead = "starting from step 0"
+    if last.path is not None:
+        instead = f"going back to {last.path.name}"
+
+    for path, reason in last.unusable.items():
+        tell(f"{path}: {reason}; {instead}")
+
     if tidy:
         for path in last.unusable:
             set_aside(path)
+
     return last.path
 
 
@@ -90,11 +118,3 @@ def _check_none_was_whole(unusable: Mapping[Path, str]) -> None:
             f"{path}: {reason}; none of the {len(sealed)} checkpoints of this run can be used; "
             "restore what is missing, or start again with another --output"
         )
-
-
-def _say_what_is_passed_over(last: Newest, tell: Callable[[str], None]) -> None:
-    instead = "starting from step 0"
-    if last.path is not None:
-        instead = f"going back to {last.path.name}"
-    for path, reason in last.unusable.items():
-        tell(f"{path}: {reason}; {instead}")

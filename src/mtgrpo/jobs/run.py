@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mtgrpo.config import ResolvedRun
 from mtgrpo.errors import MtgrpoError
 from mtgrpo.jobs.display import Display, Silent, StepNews
-from mtgrpo.jobs.resume import check_same_run, checkpoint_to_resume
+from mtgrpo.jobs.resume import check_same_run, checkpoint_to_resume, describe_move
 from mtgrpo.jobs.setup import Job, prepare
 from mtgrpo.jobs.stopping import Stop, stop_on_signals
 from mtgrpo.jobs.summary import (
@@ -52,6 +52,7 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
         trainer = make_trainer(job.run, model, job.tasks, arguments)
         with contextlib.closing(trainer.scores.scorer):
             trainer.evaluate()
+
     return {
         "title": f"test accuracy in %: {model}",
         "tasks": score_rows(trainer.evaluation.results),
@@ -84,6 +85,9 @@ def train(
     resumes = resume and (out / "config.yaml").is_file()
     if resumes:
         check_same_run(out, job.run)
+        if move := describe_move(out):
+            display.message(move)
+
         summary = finished_summary(out, job.run)
         if summary is not None:
             return summary
@@ -128,12 +132,13 @@ class _Training:
         except MtgrpoError as error:
             self.close_failed(error)
             raise
+
         return self.close("interrupted" if self.stop.requested else "finished")
 
     def find_checkpoint(self) -> Path | None:
         """Where to go on; None at the start."""
         is_main = self.log is not None
-        return checkpoint_to_resume(self.out, self.job.tasks, self.display.message, tidy=is_main)
+        return checkpoint_to_resume(self.job, self.display.message, tidy=is_main)
 
     def open(self, checkpoint: Path | None, resumes: bool) -> None:
         """Bring the log to where the run goes on."""
@@ -166,6 +171,7 @@ class _Training:
         model = self.job.model
         if checkpoint is not None and self.is_trained(checkpoint):
             model = str(checkpoint)
+
         return make_trainer(
             self.job.run,
             model,

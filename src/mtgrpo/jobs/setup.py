@@ -14,6 +14,7 @@ from mtgrpo.core.weightings import Sequential
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
+from mtgrpo.tasks.prompts import PromptCheck
 
 Sections = dict[str, list[tuple[str, str]]]
 
@@ -48,6 +49,7 @@ def prepare(run: ResolvedRun) -> Job:
     from mtgrpo.integrations.trl.setup import families, trained_names
 
     tasks = _with_few_test_rows(build_tasks(run.tasks, "tasks"), run.evaluation.prompts_per_task)
+    PromptCheck(tasks)  # refuses prompts that no engine can take
     run = _with_phases(run, tasks)
     run.method.make_mixer(  # refuses a method that does not fit the tasks
         trained_names(tasks), batch_size=run.batch_size, families=families(tasks)
@@ -58,7 +60,9 @@ def prepare(run: ResolvedRun) -> Job:
         world_size=int(os.environ.get("WORLD_SIZE", "1")),
         num_test_prompts=sum(len(task.test) for task in tasks),
     )
+
     model = str(tiny.model_path()) if run.model == "tiny" else run.model
+
     return Job(run, tasks, plan, model, grpo_arguments(run, plan))
 
 
@@ -70,6 +74,7 @@ def describe_job(run: ResolvedRun) -> Sections:
     """
     job = prepare(run)
     method = job.run.method.as_dict()
+
     return {
         "run": [
             ("model", job.model),
@@ -113,6 +118,7 @@ def _with_phases(run: ResolvedRun, tasks: TaskSet) -> ResolvedRun:
 
     steps_per_phase = math.ceil(run.steps / len(phases))
     weighting = Sequential(list(phases.values()), steps_per_phase)
+
     return replace(run, method=replace(run.method, weighting=weighting))
 
 
@@ -123,7 +129,9 @@ def _describe_batch(job: Job) -> list[tuple[str, str]]:
         f"{plan.world_size} processes x {plan.gradient_accumulation_steps} accumulation steps "
         f"x {plan.micro_batch_size} rows"
     )
+
     rollouts = f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)"
+
     return [
         ("steps", f"{run.steps:,} ({plan.optimizer_steps:,} policy updates)"),
         ("groups per step", f"{completions} = {plan.rows_per_step:,} rows"),

@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,17 +136,22 @@ def defect(checkpoint: Path, log: LoggedSteps | None = None) -> str:
     return wrong
 
 
-def newest(folder: Path, log: LoggedSteps | None = None) -> Newest:
+def newest(
+    folder: Path,
+    log: LoggedSteps | None = None,
+    misfit: Callable[[Path], str] = lambda path: "",
+) -> Newest:
     """The newest usable checkpoint in a folder, and the newer ones that are not.
 
     Args:
         folder: Folder of the checkpoints.
         log: The log of the run that is to go on; None leaves the run out of account.
+        misfit: Says of a whole one why the run cannot use it; empty when it can.
     """
     unusable: dict[Path, str] = {}
 
     for path in reversed(_checkpoints(folder)):
-        wrong = defect(path, log)
+        wrong = defect(path, log) or misfit(path)
         if not wrong:
             return Newest(path, unusable)
         unusable[path] = wrong

@@ -59,6 +59,25 @@ def test_resume_is_exact(lab, monkeypatch, improvement, save_steps, changes):
     assert all(value == value for entry in history(whole) for value in entry.values()), "NaN"
 
 
+@pytest.mark.parametrize("size", [2, 8])
+def test_groups_of_another_size_are_refused_before_training(lab, size):
+    def make(num_generations):
+        rows = 8 * num_generations
+        saving = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4}
+        return build(
+            lab, per_device_train_batch_size=rows, num_generations=num_generations, **saving
+        )
+
+    whole, resumed = make(4), make(size)
+    whole.train()
+    checkpoint = f"{whole.args.output_dir}/checkpoint-2"
+    with pytest.raises(
+        StateError, match=rf"groups of 4 .* now num_generations={size}; resume with"
+    ):
+        resumed.train(resume_from_checkpoint=checkpoint)
+    assert resumed.replays == []
+
+
 def test_a_bank_that_is_gone_or_spoiled_is_refused(lab, tmp_path):
     with pytest.raises(
         StateError, match=r"bank_1\.safetensors: missing, but the checkpoint has groups waiting"
@@ -121,9 +140,9 @@ def test_what_cannot_work_is_refused(lab, name, value, message):
         ConfigError,
         match=rf"max_staleness=2 .* because {message}; set the sampler's max_staleness=0",
     ):
-        check_bank(trainer, trainer.mixer, trainer.tasks)
+        check_bank(trainer, trainer.mixer, trainer.rows.prompts)
     trainer.mixer.sampler.bank.max_staleness = 0
-    check_bank(trainer, trainer.mixer, trainer.tasks)
+    check_bank(trainer, trainer.mixer, trainer.rows.prompts)
 
 
 def test_images_are_refused_when_the_trainer_is_made(lab):
@@ -140,7 +159,7 @@ def test_tasks_of_a_family_share_what_is_known_of_their_acceptance(lab):
         Task("a", rows, [], reward, family="x"),
         Task("b", rows, [], reward),
         Task("c", rows, [], reward, family="x"),
-        Task("d", [], rows, reward, family="y"),
+        Task("d", [], list(make_tasks()["easy"].test), reward, family="y"),
     )
     assert families(tasks) == {"a": "x", "c": "x"}
     sampler = lab.trainer(tasks).mixer.sampler

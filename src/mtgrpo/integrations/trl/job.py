@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
-from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback
+from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback, TrainerCallback
 from transformers.utils import logging
 from trl.trainer.grpo_config import GRPOConfig
 
 from mtgrpo.config import ModelShape, ResolvedRun
 from mtgrpo.core.report import StepReport
-from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.errors import ConfigError, MtgrpoError, unknown
 from mtgrpo.integrations.trl.trainer import MultiTaskGRPOTrainer
 from mtgrpo.plan import Plan
 from mtgrpo.runlog import RunLog
@@ -25,6 +26,8 @@ from mtgrpo.values import check_type
 NUMBERS = (int, float, int | None, float | None)
 EVALUATION_ROWS = 64
 """Rows of an evaluation's forward pass, where the training batch is not larger anyway."""
+SHOWN_OF_AN_ERROR = 200
+"""Characters."""
 
 
 def grpo_arguments(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
@@ -42,8 +45,10 @@ def grpo_arguments(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
             raise ConfigError(
                 f"trl.{key}: derived from this configuration's own keys; change those instead"
             )
+
         if key not in known:
             raise ConfigError(unknown("trl", "GRPOConfig field", key, known))
+
         if known[key] in NUMBERS:  # TRL would only find out in the middle of a step
             check_type(value, known[key], f"trl.{key}")
 
@@ -78,6 +83,7 @@ def _defaults(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
     # Whole groups per process, and about as many rows as a training forward pass takes.
     samples = run.evaluation.samples_per_prompt
     groups = max(1, max(plan.micro_batch_size, EVALUATION_ROWS) // samples)
+
     return {
         "per_device_eval_batch_size": groups * samples,
         "lr_scheduler_type": "constant",
@@ -135,14 +141,34 @@ def make_trainer(
             run_log=run_log,
             on_mixer_step=on_mixer_step,
         )
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
+    # transformers, tokenizers and safetensors have no common class for what they cannot load.
+    except Exception as error:
+        if isinstance(error, MtgrpoError) or not _was_loading(error):
+            raise
+
+        reason = " ".join(str(error).split())[:SHOWN_OF_AN_ERROR]
         raise ConfigError(
-            f"model: {model!r} cannot be loaded ({reason}); give a directory or a hub name"
+            f"model: {model!r} cannot be loaded ({reason}); give a directory with the model and "
+            "its tokenizer, or a hub name"
         ) from error
 
     trainer.remove_callback(PrinterCallback)  # it prints every metric of every step
+    trainer.add_callback(StatedIntervals)
+
     return trainer
+
+
+def _was_loading(error: Exception) -> bool:
+    """Whether transformers raised it while it loaded a model, a configuration or a tokenizer."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.name == "from_pretrained" for frame in frames)
+
+
+class StatedIntervals(TrainerCallback):
+    """Saves and evaluates as often as is said now; transformers would go on as it was said then."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        state.compute_steps(args, state.max_steps)
 
 
 def has_evaluation(trainer: MultiTaskGRPOTrainer, log: RunLog | None, step: int) -> bool:
@@ -160,12 +186,12 @@ def model_shape(model: str) -> ModelShape | None:
     """
     try:
         config = AutoConfig.from_pretrained(model, local_files_only=True)
-    except (OSError, ValueError):
+        with torch.device("meta"):
+            skeleton = AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError):  # not here, or no causal language model
         return None
 
-    with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(config)
+    text = config.get_text_config()
     num_parameters = float(sum(p.numel() for p in skeleton.parameters()))
-    return ModelShape(
-        num_parameters, config.hidden_size, config.num_hidden_layers, config.vocab_size
-    )
+
+    return ModelShape(num_parameters, text.hidden_size, text.num_hidden_layers, text.vocab_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,14 +11,16 @@ from typing import Any
 import torch
 
 from mtgrpo.core.types import Group
+from mtgrpo.errors import RewardError
 from mtgrpo.integrations.trl.rollouts import (
+    InputRows,
     RecordedRow,
     RolledOut,
-    input_row,
     join_generation,
     split_generation,
 )
-from mtgrpo.tasks.task_set import TaskSet
+from mtgrpo.tasks.numeric import LARGEST_REWARD
+from mtgrpo.tasks.own_copy import own_copy
 
 
 class _RoundDone(Exception):
@@ -50,12 +53,12 @@ class RolloutReplay:
     chosen rows, `_generate` and `_calculate_rewards` return what was recorded.
 
     Args:
-        tasks: Their training rows are rolled out.
+        rows: Training rows are rolled out.
         group_size: Completions per prompt.
     """
 
-    def __init__(self, tasks: TaskSet, group_size: int) -> None:
-        self.tasks, self.group_size = tasks, group_size
+    def __init__(self, rows: InputRows, group_size: int) -> None:
+        self.rows, self.group_size = rows, group_size
         self._collected: _Collected | None = None
         self._playback: _Playback | None = None
 
@@ -70,8 +73,7 @@ class RolloutReplay:
         plan: Sequence[tuple[str, int]],
         first_uid: int,
         method: Callable[[list[dict[str, Any]]], Any],
-        accelerator: Any,
-        observed: bool = False,
+        trainer: Any,
     ) -> RolledOut:
         """One group per (task, training row), in order.
 
@@ -79,18 +81,22 @@ class RolloutReplay:
             plan: As long as a multiple of the number of processes, and the same on each.
             first_uid: Number of the first group; the others follow.
             method: TRL's `_generate_and_score_completions`.
-            accelerator: accelerate's.
-            observed: Whether an environment's observations are part of the prompts.
+            trainer: TRL's; weighs reward columns and may have environments.
+
+        Raises:
+            RewardError: An environment gave a reward that cannot be trained on.
         """
+        accelerator = trainer.accelerator
         share = len(plan) // accelerator.num_processes
         first = accelerator.process_index * share  # place of this process's first group
         inputs = self._inputs(plan[first : first + share])
 
         collected = self._collect(inputs, method)
         assert collected.rewards is not None  # set just before _RoundDone
-        rewards = collected.rewards  # (rows of all processes, reward and accuracy)
+        # Reward, accuracy and what environments give: (rows of all processes, columns)
+        rewards = self._without_unusable(collected.rewards, plan)
 
-        if observed:
+        if trainer.environment_factories is not None:
             inputs = _with_observations(inputs, collected.prompts)
         size = self.group_size
         own = rewards[first * size : (first + share) * size].tolist()
@@ -100,22 +106,43 @@ class RolloutReplay:
             for row, generation, values in zip(inputs, generations, own, strict=True)
         ]
 
-        by_group = rewards.view(len(plan), size, -1).tolist()
+        totals = (rewards * trainer.reward_weights.to(rewards.device)).nansum(1)  # (rows,)
+        totals = totals.masked_fill(rewards[:, 0].isnan(), math.nan).view(-1, size).tolist()
+        accuracies = rewards[:, 1].view(-1, size).tolist()  # (groups, rows of it)
         groups: list[Group] = []
-        for g, ((task, _), scores) in enumerate(zip(plan, by_group, strict=True)):
+        for g, (task, _) in enumerate(plan):
             place = (g - first) * size
             payload = rows[place : place + size] if first <= g < first + share else None
-            columns = zip(*scores, strict=True)  # rewards and accuracies of the group
-            groups.append(Group(task, *columns, uid=first_uid + g, payload=payload))
+            right = () if is_graded(totals[g], accuracies[g]) else tuple(accuracies[g])
+            uid = first_uid + g
+            groups.append(Group(task, tuple(totals[g]), right, uid=uid, payload=payload))
 
         return RolledOut(groups, collected.prompts, collected.completions)
 
     def _inputs(self, plan: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
         inputs: list[dict[str, Any]] = []
         for task, index in plan:
-            row = self.tasks[task].train[index]
-            inputs += [input_row(task, index, row) for _ in range(self.group_size)]
+            row = self.rows.train(task, index)
+            inputs += [row, *(own_copy(row) for _ in range(self.group_size - 1))]
         return inputs
+
+    def _without_unusable(
+        self, rewards: torch.Tensor, plan: Sequence[tuple[str, int]]
+    ) -> torch.Tensor:
+        """The rewards, all NaN in groups whose environment gave more than engines compute with."""
+        size, usable = self.group_size, rewards.clone()
+        bad = rewards[:, 2:].abs() > LARGEST_REWARD  # (rows, environments), without NaN: no reward
+
+        for i, column in bad.nonzero().tolist():
+            task, row = plan[i // size]
+            if self.rows.tasks[task].scoring.on_error == "fail":
+                raise RewardError(
+                    f"task {task!r}, prompt {row}: get_reward of its environment returned "
+                    f"{rewards[i, 2 + column]:g}; a number within {LARGEST_REWARD:g} is needed"
+                )
+            start = i - i % size
+            usable[start : start + size] = math.nan
+        return usable
 
     def _collect(
         self, inputs: list[dict[str, Any]], method: Callable[[list[dict[str, Any]]], Any]
@@ -167,6 +194,12 @@ class RolloutReplay:
     def rewards(self) -> torch.Tensor | None:
         """Rewards of all processes' rows that are played, shape (rows, columns); else None."""
         return None if self._playback is None else self._playback.rewards
+
+
+def is_graded(rewards: Sequence[float], accuracies: Sequence[float]) -> bool:
+    """Whether a completion was scored (its reward is no NaN) without an accuracy."""
+    pairs = zip(rewards, accuracies, strict=True)
+    return any(math.isnan(accuracy) and not math.isnan(reward) for reward, accuracy in pairs)
 
 
 def _with_observations(

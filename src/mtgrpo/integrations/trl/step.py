@@ -19,16 +19,11 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.agreement import check_agreement
 from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.evaluation import TaskEvaluation
+from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
-from mtgrpo.integrations.trl.setup import (
-    WHERE,
-    Schedule,
-    families,
-    make_streams,
-    trained_names,
-    warn_about_shares,
-)
+from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
+from mtgrpo.integrations.trl.setup import families, make_streams, trained_names
 from mtgrpo.integrations.trl.slots import Slot, training_slots
 from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.scoring.scorer import Scorer
@@ -107,6 +102,7 @@ class TrainingStep:
             trained_names(tasks),
             batch_size=schedule.batch_size,
             families=families(tasks),
+            reward_ranges=tasks.reward_ranges,
             seed=seed,
         )
         self.streams = make_streams(tasks, seed, remember=method.prompt_memory)
@@ -219,6 +215,16 @@ class TrainingStep:
         decision = {"step": step, "weights": weights, **decision}
         check_agreement(self.engine.accelerator, what, decision)
 
+    def settle_shares(self, shares: TaskLossShares, parts: Sequence[dict[str, Any]]) -> None:
+        """Set the loss shares of the batch just chosen, and note them.
+
+        Args:
+            shares: The trainer's.
+            parts: The inputs of the batch's forward passes.
+        """
+        targets = self.loss_targets()
+        self.figures |= shares.settle(parts, targets, self.engine.accelerator)
+
     def loss_targets(self) -> Mapping[str, float]:
         """The shares that the batch just chosen should have of the loss, of any sum."""
         batch = self.mixer.batch
@@ -253,7 +259,10 @@ class TrainingStep:
 
         self.mixer.update(self.improvements)
         self.improvements = []
-        self.engine.log_step(self.mixer.metrics() | self.figures | self.scorer.take_metrics())
+        # TRL averages over the steps that have a figure: no time spent is a figure, too.
+        times = {f"task/{name}/reward_time_s": 0.0 for name in self.streams}
+        times |= self.scorer.take_metrics()
+        self.engine.log_step(self.mixer.metrics() | self.figures | times)
 
         if self.on_mixer_step is not None and self.mixer.report is not None:
             self.on_mixer_step(self.mixer.step, self.mixer.report)

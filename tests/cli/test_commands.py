@@ -145,6 +145,21 @@ def overlap(config: Config, folder: Path) -> None:
 FAULTS["overlapping rows"] = (overlap, ["say 0"])
 
 
+def leak(config: Config, folder: Path) -> None:
+    """A test prompt of the second task among the training rows of a third."""
+    other = folder / "leaking.jsonl"
+    other.write_text((folder / "rows.jsonl").read_text())
+    task = {**config["tasks"][1], "rows": str(other), "name": "leaking"}
+    task.pop("test_fraction")
+    config["tasks"].append(task)
+
+
+FAULTS["test prompt trained on by another task"] = (
+    leak,
+    ["'leaking', train row", "is test row", "of task 'say'", "take it out of one of them"],
+)
+
+
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import AutoModelForCausalLM
@@ -246,3 +261,47 @@ def test_version_and_missing_command(capsys: pytest.CaptureFixture[str]) -> None
         main([])
     assert stopped.value.code == 2
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["study", "three_tasks", "--seeds", "0,a"], "'0,a'; whole numbers separated by commas"),
+        (["study", "three_tasks", "--jobs", "0"], "'0'; a whole number of at least 1 is needed"),
+        (["tasks", "show", "demo", "--num", "-1"], "'-1'; a whole number of at least 1 is needed"),
+        (["tasks", "show", "demo", "--num", "x"], "'x'; a whole number of at least 1 is needed"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused(
+    command: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_output_is_a_path_whatever_yaml_would_make_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for output in ("1e5", "2024-01-01", "null", "a: b", "[x]"):
+        assert main(["train", "demo", "--dry-run", "--output", output]) == 0
+        assert f"output  {output}\n" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_result_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mtgrpo.jobs import run
+
+    monkeypatch.setattr(run, "evaluate", lambda *_, **__: {"title": "t", "tasks": {}})
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "file" / "result.json", tmp_path):
+        assert main(["eval", "demo", "--json", str(target)]) == 2
+        error = capsys.readouterr().err
+        assert f"{target}: cannot be written" in error
+        assert error.count("\n") == 1
+    assert main(["eval", "demo", "--json", str(tmp_path / "new" / "result.json")]) == 0
+    assert json.loads((tmp_path / "new" / "result.json").read_text())["title"] == "t"

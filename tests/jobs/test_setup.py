@@ -1,0 +1,100 @@
+"""A run made concrete: tasks that fit the method, and a plan that says what will be done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtgrpo.config import ModelShape, load_config, parse_config
+from mtgrpo.core.weightings import Sequential
+from mtgrpo.errors import ConfigError, TaskError
+from mtgrpo.jobs.memory import describe_memory
+from mtgrpo.jobs.setup import describe_job, prepare
+from mtgrpo.plan import make_plan
+
+TINY = [{"tiny": family, "level": "easy"} for family in ("zebra", "countdown")]
+
+
+@pytest.fixture
+def only_tested(tmp_path: Path) -> str:
+    """The import path of a task without training rows."""
+    (tmp_path / "own_task.py").write_text(
+        "from mtgrpo.tasks import Task, each\n"
+        "def unseen():\n"
+        "    return Task('unseen', [], [{'prompt': 'x'}], each(lambda text, row: 1.0))\n"
+    )
+    return f"{tmp_path / 'own_task.py'}:unseen"
+
+
+def config(**changes: Any) -> Any:
+    return parse_config({"tasks": TINY, "batch_size": 4, "steps": 5, **changes}, "test")
+
+
+def test_one_family_after_the_other_in_equal_parts(only_tested: str) -> None:
+    job = prepare(config(tasks=[*TINY, {"task": only_tested}], preset="seq_grpo"))
+    weighting = job.run.method.weighting
+    assert isinstance(weighting, Sequential)
+    assert weighting.phases == [["zebra-easy"], ["countdown-easy"]]
+    assert weighting.steps_per_phase == 3
+    again = parse_config(json.loads(json.dumps(job.run.as_dict())), "again")
+    assert prepare(again).run.as_dict() == job.run.as_dict()
+
+
+def test_weights_are_for_the_tasks_that_are_trained(only_tested: str) -> None:
+    tasks = [*TINY, {"task": only_tested}]
+    weights = {"zebra-easy": 1.0, "countdown-easy": 2.0}
+    prepare(config(tasks=tasks, weighting={"rule": "fixed", "weights": weights}))
+    with pytest.raises(ConfigError, match="unseen"):
+        prepare(
+            config(tasks=tasks, weighting={"rule": "fixed", "weights": {**weights, "unseen": 1.0}})
+        )
+
+
+def test_test_rows_are_cut_to_the_first() -> None:
+    job = prepare(config(evaluation={"prompts_per_task": 3}))
+    whole = prepare(config())
+    for task, full in zip(job.tasks, whole.tasks, strict=True):
+        assert list(task.test) == [full.test[i] for i in range(3)]
+        assert len(task.train) == len(full.train)
+    assert job.plan.num_evaluation_rollouts == 2 * 3 * 4
+
+
+def test_the_plan_in_words() -> None:
+    sections = describe_job(config(group_size=4, updates_per_step=2))
+    assert dict(sections["run"])["method"] == "mt_grpo (default, three_tasks)"
+    batch = dict(sections["batch"])
+    assert batch["steps"] == "5 (10 policy updates)"
+    assert batch["groups per step"] == "4 of 4 completions = 16 rows"
+    assert batch["rows per update"] == "8 = 1 processes x 1 accumulation steps x 8 rows"
+    assert dict(sections["weighting"])["rule"] == "improvement_aware"
+    assert dict(sections["sampler"])["quota_rule"] == "systematic"
+    assert dict(sections["GRPOConfig"])["num_generations"] == "4"
+
+
+def test_memory_in_words() -> None:
+    run = config(max_completion_length=512, trl={"model_init_kwargs": {"dtype": "bfloat16"}})
+    plan = make_plan(run)
+    (line,) = describe_memory(run, plan, "some/model", None)
+    assert line == (
+        "estimate",
+        "unknown: some/model is not on this machine; give its model_shape in the configuration",
+    )
+    lines = dict(describe_memory(run, plan, "some/model", ModelShape(3e9, 2048, 36, 151936)))
+    assert lines["parameters"] == "3,000.0 M"
+    assert lines["weights and gradients"] == "11.2 GiB"  # 2 x 2 bytes x 3e9
+    assert lines["logits"].startswith("27.8 GiB for 32 completions")  # 3 x 4 x 32 x 512 x 151936
+
+
+def test_prompts_that_no_engine_can_take_are_refused_with_task_and_row(tmp_path: Path) -> None:
+    rows = [{"prompt": "say e", "answer": "e"}] * 6
+    rows[4] = {"prompt": [{"role": "user", "content": "say e"}], "answer": "e"}
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "rewards.py").write_text("def none(prompts, completions, **columns): ...\n")
+    entry = f"{{rows: {file}, name: say, reward: '{tmp_path / 'rewards.py'}:none'}}"
+    run = load_config("demo", [f"tasks=[{entry}]", f"output={tmp_path / 'run'}"])
+    with pytest.raises(TaskError, match=r"^task 'say', train row 4: .* this one is chat messages"):
+        prepare(run)
