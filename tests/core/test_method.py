@@ -33,7 +33,11 @@ def test_the_default_is_the_librarys_own() -> None:
     method = Method()
     assert isinstance(method.weighting, ImprovementAware)
     assert isinstance(method.sampler, RatioPreservingSampler)
-    assert (method.task_reward, method.observe, method.surrogate) == ("accuracy", "first_round", "mean")
+    assert (method.task_reward, method.observe, method.surrogate) == (
+        "accuracy",
+        "first_round",
+        "mean",
+    )
     assert (method.loss_shares, method.prompt_memory, method.clip) == (False, False, None)
 
 

@@ -46,10 +46,14 @@ class TaskMixer:
         batch_size: Groups per training batch (the paper's B, in prompts).
         weighting: Rule for the task weights; default `ImprovementAware()`.
         sampler: Rule for filling a batch; default `RatioPreservingSampler()`.
-        task_reward: What J_k is: the mean ``"accuracy"`` of all generated groups, or
-            their mean ``"reward"``.
-        observe: ``"step"``: J_k is observed once a step, over all its groups;
-            ``"round"``: once per generation round, as in the released code.
+        task_reward: What J_k is: the mean ``"accuracy"`` of generated groups, before the
+            filter, or their mean ``"reward"``.
+        observe: Over which groups. ``"first_round"``: over those of the round in which
+            the step asked the task first, see `StepCounts.first_rounds`; unbiased.
+            ``"step"``: over all of the step, as in the paper. A step ends when the quotas
+            are met, so lucky ones are short, and J_k is too high on average where few
+            groups are informative. ``"round"``: over each generation round, one
+            observation after the other, as in the released code; biased likewise.
         families: Family of each task that has one; estimates are shared within it.
         reward_ranges: Lowest and highest reward of each task of which only rewards are known, for
             those where that is known; the others' are learnt, see `RewardScale`.
