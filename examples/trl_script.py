@@ -35,7 +35,7 @@ def main() -> None:
     tasks = TaskSet(*(tiny.tiny_task(family, "medium", num_test=50) for family in tiny.FAMILIES))
     trainer = MultiTaskGRPOTrainer(
         str(tiny.model_path()),
-        tasks,
+        tasks=tasks,
         method=Method(ImprovementAware(lam=0.2)),
         on_mixer_step=show,
         args=GRPOConfig(

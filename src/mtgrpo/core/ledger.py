@@ -66,8 +66,8 @@ class RolloutLedger:
         if staleness := mixer.sampler.bank.max_staleness:
             raise ConfigError(
                 f"ledger: the sampler's max_staleness={staleness} keeps surplus for later "
-                "steps, but an engine behind a ledger does not keep the log-probabilities they were "
-                "generated with; set max_staleness=0"
+                "steps, but an engine behind a ledger does not keep the log-probabilities they "
+                "were generated with; set max_staleness=0"
             )
 
         self.mixer = mixer

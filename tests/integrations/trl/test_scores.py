@@ -120,7 +120,7 @@ def test_wrong_config_is_refused_before_a_model_is_loaded(lab, changes, message)
     for name, value in changes.items():
         setattr(args, name, value)
     with pytest.raises(ConfigError, match=message):
-        MultiTaskGRPOTrainer("no/such-model", make_tasks(), args=args)
+        MultiTaskGRPOTrainer("no/such-model", tasks=make_tasks(), args=args)
 
 
 def test_improvements_need_whole_updates(lab):
@@ -128,7 +128,7 @@ def test_improvements_need_whole_updates(lab):
     with pytest.raises(ConfigError, match="no multiple of gradient_accumulation_steps=2"):
         MultiTaskGRPOTrainer(
             "no/such-model",
-            make_tasks(),
+            tasks=make_tasks(),
             args=args,
             method=Method(ImprovementAware(improvement="surrogate")),
         )
@@ -188,6 +188,6 @@ def test_a_test_prompt_of_one_task_among_anothers_training_rows_is_refused(lab):
     easy, medium, _ = make_tasks()
     leaking = Task("leaking", [*medium.train, easy.test[3]], medium.test, medium.reward)
     with pytest.raises(TaskError) as caught:
-        MultiTaskGRPOTrainer("no/such-model", TaskSet(easy, leaking), args=lab.config())
+        MultiTaskGRPOTrainer("no/such-model", tasks=TaskSet(easy, leaking), args=lab.config())
     for part in ("'leaking', train row 40", "test row 3 of task 'easy'", "take it out of one of"):
         assert part in str(caught.value)

@@ -40,7 +40,7 @@ class TrainerCheckpoints:
 
         Args:
             trainer: TRL's.
-            trial: Of a search for hyper-parameters, as TRL has it.
+            trial: TRL's, where hyper-parameters are searched.
 
         Raises:
             StateError: It cannot be written; names the last good one.
@@ -54,9 +54,11 @@ class TrainerCheckpoints:
 
             # In the middle of a generation batch TRL alone would lose it.
             process = accelerator.process_index
+
             if self.step.mixer.batch is not None:
                 save_buffer(buffer_file(folder, process), trainer._buffered_inputs or [])
             self.banked.save(folder, process)
+
             if args.should_save:
                 save_reference(trainer, folder)
                 save_state(folder / STATE_FILE, self.state_dict(trainer._step))
@@ -74,6 +76,7 @@ class TrainerCheckpoints:
                 writer = self.step.writer
                 log = None if writer is None else writer.run_log.sync()
                 checkpoints.seal(folder, seed=args.seed, log=log)
+
                 if limit:
                     best = state.best_model_checkpoint
                     checkpoints.rotate(folder.parent, limit, Path(best) if best else None)
@@ -97,6 +100,7 @@ class TrainerCheckpoints:
         check_resume(checkpoint, self.tasks)
         folder, state = Path(checkpoint), read_state(checkpoint)
         accelerator = trainer.accelerator
+
         load_reference(trainer, folder)
         self.step.load_state_dict(state)
         self._check_group_size(folder)
@@ -112,6 +116,7 @@ class TrainerCheckpoints:
                 f"times, now {self.cycle}; resume with the same steps_per_generation and "
                 "num_iterations"
             )
+
         file = buffer_file(folder, accelerator.process_index)
         trainer._buffered_inputs = load_buffer(file, accelerator.device)
         trainer._step = int(state["forward_passes"])

@@ -133,7 +133,7 @@ def make_trainer(
     try:
         trainer = MultiTaskGRPOTrainer(
             model,
-            tasks,
+            tasks=tasks,
             args=args,
             method=run.method,
             share_prompts=share_prompts,

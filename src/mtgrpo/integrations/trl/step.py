@@ -72,6 +72,8 @@ class TrainingStep:
         engine: Generates and scores.
         scorer: Says why a group could not be scored.
         seed: Seed of the mixer's and the prompts' randomness.
+        streams: Prompts of each trained task; by default those of its rows.
+        shuffle: Whether these are permuted in each epoch.
         writer: Writes to the run directory; on the main process only.
         on_mixer_step: Called as ``on_mixer_step(step, report)`` when a step is closed.
 
@@ -93,6 +95,8 @@ class TrainingStep:
         scorer: Scorer,
         *,
         seed: int,
+        streams: Mapping[str, Any] | None = None,
+        shuffle: bool = True,
         writer: RunLogWriter | None = None,
         on_mixer_step: Callable[[int, StepReport], None] | None = None,
     ) -> None:
@@ -105,7 +109,9 @@ class TrainingStep:
             reward_ranges=tasks.reward_ranges,
             seed=seed,
         )
-        self.streams = make_streams(tasks, seed, remember=method.prompt_memory)
+        self.streams: Mapping[str, Any] = streams or make_streams(
+            tasks, seed, remember=method.prompt_memory, shuffle=shuffle
+        )
         self.banked = BankedGroups(self.mixer, tasks)
         self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
 
@@ -177,6 +183,7 @@ class TrainingStep:
         # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by
         # itself, and shared prompts are meant for models for which memory is no concern.
         at_once = len(plan) if self.engine.generates_whole_rounds else self.mixer.batch_size
+
         groups: list[Group] = []
         for start in range(0, len(plan), at_once):
             groups += self._roll_out(plan[start : start + at_once])
@@ -194,6 +201,7 @@ class TrainingStep:
 
         accelerator = self.engine.accelerator
         share = len(plan) // accelerator.num_processes
+
         for place, group in enumerate(groups):
             self.banked.owners[group.uid] = place // share
 
@@ -259,6 +267,7 @@ class TrainingStep:
 
         self.mixer.update(self.improvements)
         self.improvements = []
+
         # TRL averages over the steps that have a figure: no time spent is a figure, too.
         times = {f"task/{name}/reward_time_s": 0.0 for name in self.streams}
         times |= self.scorer.take_metrics()

@@ -40,6 +40,7 @@ def load_renamed(trainer: Any, checkpoint: Any) -> bool:
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     saved = saved_names(Path(checkpoint))
+
     if saved is None or _is_sharded(trainer) or not isinstance(model, PreTrainedModel):
         return False
     if not missing_names(model, saved) and not _is_converted(model):
@@ -49,6 +50,7 @@ def load_renamed(trainer: Any, checkpoint: Any) -> bool:
     loaded, info = kind.from_pretrained(
         checkpoint, dtype=_common_dtype(model.parameters()), output_loading_info=True
     )
+
     missing = sorted(info["missing_keys"])
     if missing:
         raise StateError(
@@ -76,6 +78,7 @@ def missing_names(model: PreTrainedModel, saved: set[str]) -> list[str]:
     own = model.state_dict(keep_vars=True)
     there = {id(tensor) for name, tensor in own.items() if name in saved}
     ignored = set(model._keys_to_ignore_on_save or ())
+
     return [
         name
         for name, tensor in own.items()
@@ -126,6 +129,7 @@ def load_reference(trainer: Any, checkpoint: Path) -> None:
             f"{file}: missing, but sync_ref_model moves the reference model, which would begin "
             "anew; resume with sync_ref_model=False, or start a new run with model="
         )
+
     try:
         load_model(trainer.accelerator.unwrap_model(trainer.ref_model), str(file))
     except Exception as error:  # safetensors has its own exception class, outside the standard ones
