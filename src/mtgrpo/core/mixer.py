@@ -274,7 +274,8 @@ class TaskMixer:
         """
         if state.get("version") != STATE_VERSION:
             raise StateError(
-                f"mixer: state version {state.get('version')!r}; this mtgrpo reads {STATE_VERSION}"
+                f"mixer: state version {state.get('version')!r}; this mtgrpo reads "
+                f"{STATE_VERSION}; resume with the version that saved it"
             )
 
         check_same_tasks("mixer", state["tasks"], self.tasks)

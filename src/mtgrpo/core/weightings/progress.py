@@ -39,11 +39,11 @@ class TaskProgress:
     differ: ``E[(y - J)^2] = P + s^2 / n``, where P is the variance of the level.
 
     In the gain, n is the number of groups that the task *usually* has in a step, counting
-    steps without any, and x its usual share; and an observation stands for all steps since the last one: with d
-    of them its gain is d times that of one step, at most 1. The number at hand would keep
-    lucky levels longer than unlucky ones: a task that looks good is asked less, or not at
-    all. This way the mean of the levels over time is the mean of what was seen, whatever
-    decides when and how much a task is asked.
+    steps without any, and x its usual share; and an observation stands for all steps since
+    the last one: with d of them its gain is d times that of one step, at most 1. The number
+    at hand would keep lucky levels longer than unlucky ones: a task that looks good is asked
+    less, or not at all. This way the mean of the levels over time is the mean of what was
+    seen, whatever decides when and how much a task is asked.
 
     Levels are not forced into [0, 1], which would make low ones too high on average.
 
