@@ -28,6 +28,7 @@ def make_task(length: int = 4, num_train: int = 1_000, num_test: int = 50) -> Ta
         train=GeneratedRows(num_train, lambda i: make_row("train", i)),
         test=GeneratedRows(num_test, lambda i: make_row("test", i)),
         reward=each(reward),
+        correct_at=1.0,
         family="reverse",
         level=str(length),
         oracle=lambda row: row["answer"],

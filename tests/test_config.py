@@ -12,6 +12,7 @@ from mtgrpo.config import load_config, parse_config, shipped_configs
 from mtgrpo.errors import ConfigError
 from mtgrpo.jobs.experiment import load_experiment, shipped_experiments
 from mtgrpo.plan import make_plan
+from mtgrpo.runlog import RunLog
 from mtgrpo.yaml_text import parse_yaml
 
 MINIMAL = {"tasks": [{"tiny": "zebra", "level": "easy"}]}
@@ -34,7 +35,11 @@ def test_resolving_is_idempotent_and_survives_yaml(tmp_path: Path) -> None:
     )
     plain = config.as_dict()
     assert plain["weighting"]["eta"] == 0.01
-    assert plain["sampler"]["planner"] == {"kind": "needed", "confidence": 0.8, "max_inflation": 5.0}
+    assert plain["sampler"]["planner"] == {
+        "kind": "needed",
+        "confidence": 0.8,
+        "max_inflation": 5.0,
+    }
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(plain), encoding="utf-8")
     assert load_config(str(path)).as_dict() == plain
@@ -170,3 +175,26 @@ def test_another_lambda_brings_its_published_clip() -> None:
 def test_numbers_are_read_as_people_write_them(text: str, value: object) -> None:
     assert parse_yaml(f"a: {text}", "here") == {"a": value}
     assert type(parse_yaml(text, "here")) is type(value)
+
+
+def test_infinity_survives_the_run_directory(tmp_path: Path) -> None:
+    run = load_config("demo", ["weighting.improvement_clip=.inf"], output=str(tmp_path / "run"))
+    with RunLog.create(tmp_path / "run", ["a"]) as log:
+        log.write_config(run.as_dict())
+    assert load_config(str(tmp_path / "run")).as_dict() == run.as_dict()
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+@pytest.mark.parametrize("variant", presets.VARIANTS)
+@pytest.mark.parametrize("setting", presets.SETTINGS)
+def test_every_method_resolves_to_itself_when_its_run_is_read_again(
+    name: str, variant: str, setting: str
+) -> None:
+    values = {**MINIMAL, "preset": name, "variant": variant, "setting": setting}
+    run = parse_config(values, "test")
+    method = presets.get(name, variant=variant, setting=setting)
+    assert run.method.as_dict() == method.as_dict()
+    written = yaml.safe_dump(run.as_dict())
+    again = parse_config(parse_yaml(written, "again"), "again")
+    assert again.as_dict() == run.as_dict()
+    assert str(again.method) == str(run.method)

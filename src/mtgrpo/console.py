@@ -105,8 +105,11 @@ def _changes_table(before: Mapping[str, float], after: Mapping[str, float]) -> T
 
 def evaluation_table(result: Mapping[str, Any]) -> None:
     """Accuracy per task with standard errors, the worst marked."""
-    title: str = result.get("title", "test accuracy in %")
-    tasks: Mapping[str, Mapping[str, float]] = result["tasks"]
+    tasks: Mapping[str, Mapping[str, Any]] = result["tasks"]
+    measure = "accuracy"
+    if any(row.get("measure") == "score" for row in tasks.values()):
+        measure = "score"  # of tasks with an accuracy the score is the accuracy
+    title: str = result.get("title", "test accuracy in %").replace("accuracy", measure, 1)
     if not tasks:
         _print_line(f"{title}: nothing was evaluated")
         return
@@ -114,7 +117,7 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     accuracies = {name: row["accuracy"] for name, row in tasks.items()}
     worst = min(accuracies, key=lambda name: accuracies[name])
 
-    table = _table(title, "task", "accuracy", "std. error", "reward", "prompts")
+    table = _table(title, "task", measure, "std. error", "reward", "prompts")
     for name, row in tasks.items():
         mark = "  (worst)" if name == worst else ""
         table.add_row(
@@ -180,7 +183,8 @@ def _show_oracle(task: Task, row: Row, index: int) -> None:
     if answer is None:
         return
     score = task.score([row], [answer], [index])[0]
-    _print_lines(f"oracle: {answer}\nreward {score.reward:g}, accuracy {score.accuracy:g}")
+    worth = "" if score.accuracy is None else f", accuracy {score.accuracy:g}"
+    _print_lines(f"oracle: {answer}\nreward {score.reward:g}{worth}")
 
 
 def problems_table(problems: Mapping[str, Sequence[str]]) -> None:

@@ -1,7 +1,8 @@
 """YAML as people write it, and within bounds.
 
-``1e-5`` is a number, which PyYAML, of version 1.1 of the language, takes for text. A document that
-nests too deep, is too large, or becomes so by its aliases is refused before it is built.
+``1e-5`` is a number and ``2024-01-31`` is text; PyYAML, of version 1.1 of the language, takes them
+for text and for a date. A document that nests too deep, is too large, or becomes so by its aliases
+is refused before it is built.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def parse_yaml(text: str, where: str) -> Any:
             return loader.get_single_data()
         finally:
             loader.dispose()
-    # PyYAML lets through what int() and date() raise, for 2024-02-30 say.
+    # PyYAML lets through what int() raises at thousands of digits.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         if isinstance(error, ConfigError):
             raise
@@ -106,9 +107,13 @@ def _loader() -> Any:
     yaml = require("yaml", "cli")
 
     class Loader(yaml.SafeLoader):
-        """The safe loader, with the floats of YAML 1.2."""
+        """The safe loader, with the floats of YAML 1.2, and without dates: these are texts."""
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in Loader.yaml_implicit_resolvers.items()
+    }
     return Loader
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mtgrpo.config import ModelShape, parse_config
+from mtgrpo.config import ModelShape, load_config, parse_config
 from mtgrpo.core.weightings import Sequential
-from mtgrpo.errors import ConfigError
+from mtgrpo.errors import ConfigError, TaskError
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.jobs.setup import describe_job, prepare
 from mtgrpo.plan import make_plan
@@ -70,7 +70,7 @@ def test_the_plan_in_words() -> None:
     assert batch["groups per step"] == "4 of 4 completions = 16 rows"
     assert batch["rows per update"] == "8 = 1 processes x 1 accumulation steps x 8 rows"
     assert dict(sections["weighting"])["rule"] == "improvement_aware"
-    assert dict(sections["sampler"])["quotas"] == "systematic"
+    assert dict(sections["sampler"])["quota_rule"] == "systematic"
     assert dict(sections["GRPOConfig"])["num_generations"] == "4"
 
 
@@ -86,3 +86,15 @@ def test_memory_in_words() -> None:
     assert lines["parameters"] == "3,000.0 M"
     assert lines["weights and gradients"] == "11.2 GiB"  # 2 x 2 bytes x 3e9
     assert lines["logits"].startswith("27.8 GiB for 32 completions")  # 3 x 4 x 32 x 512 x 151936
+
+
+def test_prompts_that_no_engine_can_take_are_refused_with_task_and_row(tmp_path: Path) -> None:
+    rows = [{"prompt": "say e", "answer": "e"}] * 6
+    rows[4] = {"prompt": [{"role": "user", "content": "say e"}], "answer": "e"}
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "rewards.py").write_text("def none(prompts, completions, **columns): ...\n")
+    entry = f"{{rows: {file}, name: say, reward: '{tmp_path / 'rewards.py'}:none'}}"
+    run = load_config("demo", [f"tasks=[{entry}]", f"output={tmp_path / 'run'}"])
+    with pytest.raises(TaskError, match=r"^task 'say', train row 4: .* this one is chat messages"):
+        prepare(run)

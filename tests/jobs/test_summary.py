@@ -28,6 +28,7 @@ class Score:
     reward: float = 0.0
     std_error: float = 0.0
     num_prompts: int = 4
+    measure: str = "accuracy"
 
 
 @pytest.fixture
@@ -103,3 +104,15 @@ def test_the_last_lines_say_where_things_are_or_how_to_go_on(tmp_path: Path) -> 
     checkpoints.seal(checkpoint)
     (line,) = closing_lines(tmp_path, "interrupted")
     assert "--resume (from step 6; " in line
+
+
+def test_accuracies_under_other_settings_are_not_compared(log: RunLog) -> None:
+    evaluate(log, 0, 0.2, 0.4)
+    rows = score_rows({"a": Score(0.6, num_prompts=8), "b": Score(0.5, num_prompts=8)})
+    log.log_evaluation(2, 0, rows, num_samples=2)
+    log.log_evaluation(4, 0, rows, num_samples=2)
+    summary = summarize(log.path, "finished")
+    assert summary["accuracy_before"] == {"a": 0.6, "b": 0.5}
+    log.log_evaluation(6, 0, rows, num_samples=4)
+    summary = summarize(log.path, "finished")
+    assert (summary["accuracy_before"], summary["accuracy_after"]) == ({"a": 0.6, "b": 0.5}, {})

@@ -16,6 +16,7 @@ def make(**options: Any) -> Task:
         "test": TEST,
         "reward": each(lambda text, row: float(text == row["answer"])),
         "oracle": lambda row: row["answer"],
+        "correct_at": 1.0,
     }
     return Task(**(sound | options))
 

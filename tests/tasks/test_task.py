@@ -25,7 +25,12 @@ def returning(value: object) -> Callable[..., Any]:
 
 
 def make(reward: Any = exact, **options: Any) -> Task:
-    return Task(**({"name": "math", "train": ROWS, "test": [], "reward": reward} | options))
+    return Task(
+        **(
+            {"name": "math", "train": ROWS, "test": [], "reward": reward, "correct_at": 1.0}
+            | options
+        )
+    )
 
 
 def test_scores_in_one_call():
@@ -180,7 +185,7 @@ def uses_up(text: str, row: Any) -> float:
 
 def test_a_reward_may_use_up_its_row():
     row = {"prompt": [{"role": "user", "content": "use 3 and 4"}], "numbers": [3, 4]}
-    task = Task("sums", [row], [], each(uses_up))
+    task = Task("sums", [row], [], each(uses_up), correct_at=1.0)
     for _ in range(2):  # in the next epoch, too
         assert task.score([row, row], ["3+4", "4+3"]) == [Score(1.0, 1.0)] * 2
     assert task.train[0] == {
@@ -270,3 +275,33 @@ def test_tensors_mean_what_lists_mean():
         expected = make(returning(values)).score(ROWS, ["", ""])
         assert make(returning(torch.tensor(values))).score(ROWS, ["", ""]) == expected
         assert make(returning(torch.tensor(values)[:, None])).score(ROWS, ["", ""]) == expected
+
+
+# ---- graded tasks ----------------------------------------------------------------------------------
+def graded(**options) -> Task:
+    def reward(completions, **_):
+        return [float(completion) for completion in completions]
+
+    return Task("essay", [{"prompt": "Write."}], [], reward, **options)
+
+
+def test_without_a_word_on_what_is_right_there_is_no_accuracy():
+    row = {"prompt": "Write."}
+    assert graded().score([row, row], ["0.9", "-2"]) == [Score(0.9, None), Score(-2.0, None)]
+    assert graded(correct_at=0.9).score([row], ["0.9"]) == [Score(0.9, 1.0)]
+
+    silent = Task(
+        "essay", [row], [], lambda completions, **_: [Score(0.5, None)] * len(completions)
+    )
+    assert silent.score([row], ["x"]) == [Score(0.5, None)]
+
+
+@pytest.mark.parametrize("limits", [(1.0, 0.0), (0.0, 0.0), (0.0,), (0.0, float("inf")), 3, "ab"])
+def test_a_range_that_is_none_is_refused(limits):
+    with pytest.raises(TaskError, match=r"task 'essay': reward_range is .*the lower one first"):
+        graded(reward_range=limits)
+
+
+def test_a_task_is_compared_by_its_accuracy_or_by_its_rewards():
+    with pytest.raises(TaskError, match="reward_range and correct_at are both given"):
+        graded(reward_range=(0.0, 1.0), correct_at=1.0)

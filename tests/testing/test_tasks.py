@@ -28,7 +28,11 @@ def test_the_contract_finds_what_is_wrong():
             self.number += 1
             rows: list[dict[str, Any]] = [{"prompt": f"made {self.number}"}]
             return Task(
-                "broken", rows, [], lambda completions, **_: [len(completions)] * len(completions)
+                "broken",
+                rows,
+                [],
+                lambda completions, **_: [len(completions)] * len(completions),
+                1.0,
             )
 
     for test in (

@@ -81,6 +81,7 @@ class Method:
         *,
         batch_size: int,
         families: Mapping[str, str] | None = None,
+        reward_ranges: Mapping[str, tuple[float, float]] | None = None,
         seed: int = 0,
     ) -> TaskMixer:
         """A mixer with its own copies of the weighting and the sampler.
@@ -89,6 +90,7 @@ class Method:
             tasks: Task names.
             batch_size: Groups per training batch.
             families: Family of each task that has one; estimates are shared within it.
+            reward_ranges: Lowest and highest reward of graded tasks, where they are known.
             seed: Seed of all the mixer's randomness.
 
         Raises:
@@ -102,6 +104,7 @@ class Method:
             task_reward=self.task_reward,
             observe=self.observe,
             families=families,
+            reward_ranges=reward_ranges,
             seed=seed,
         )
 

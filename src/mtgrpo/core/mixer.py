@@ -93,7 +93,7 @@ class TaskMixer:
         self._batch: Batch | None = None
         self._scores: dict[str, float] = {}  # the last one observed, per task
         self._graded: set[str] = set()
-        self._scale = RewardScale(reward_ranges)
+        self.reward_scale = RewardScale(reward_ranges)
         self._silent = SilentTasks()
 
     @property
@@ -151,7 +151,7 @@ class TaskMixer:
         weights = self.weighting.weights()
         total = batch.counts.totals()
         for task, rewards in batch.counts.graded_rewards.items():
-            self._scale.observe(task, rewards)
+            self.reward_scale.observe(task, rewards)
         self._graded |= total.num_graded.keys()
         self._scores.update(self._mean_scores(total))
         self._silent.observe(
@@ -222,7 +222,7 @@ class TaskMixer:
     def _mean_scores(self, stats: RoundStats) -> dict[str, float]:
         """Per task, in [0, 1]: the mean accuracy, or the mean reward on its scale if graded."""
         rewards = stats.mean_rewards()
-        graded = {task: self._scale.level(task, rewards[task]) for task in stats.num_graded}
+        graded = {task: self.reward_scale.level(task, rewards[task]) for task in stats.num_graded}
         return stats.mean_accuracies() | graded
 
     def metrics(self) -> dict[str, float]:
@@ -243,7 +243,7 @@ class TaskMixer:
             "sampler": self.sampler.state_dict(),
             "scores": dict(self._scores),
             "graded": sorted(self._graded),
-            "scale": self._scale.state_dict(),
+            "scale": self.reward_scale.state_dict(),
             "silent": self._silent.state_dict(),
             "batch": None if self._batch is None else self._batch.state_dict(),
         }
@@ -276,7 +276,7 @@ class TaskMixer:
         self.report = None
         self._scores = dict(state["scores"])
         self._graded = set(state["graded"])
-        self._scale.load_state_dict(state["scale"])
+        self.reward_scale.load_state_dict(state["scale"])
         self._silent.load_state_dict(state["silent"])
 
         self._batch = None

@@ -66,7 +66,8 @@ class StepNews:
         self._notices = dict(report.notices)
 
     def _smooth(self, report: StepReport) -> None:
-        for name, accuracy in report.totals.mean_accuracies().items():
+        for name in report.totals.num_scored:
+            accuracy = report.last_score[name]
             num_groups = report.totals.num_scored[name]
             share = num_groups / (num_groups + SMOOTHING)
             before = self._accuracy.get(name, accuracy)

@@ -14,6 +14,7 @@ from mtgrpo.core.weightings import Sequential
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
+from mtgrpo.tasks.prompts import PromptCheck
 
 Sections = dict[str, list[tuple[str, str]]]
 
@@ -48,6 +49,7 @@ def prepare(run: ResolvedRun) -> Job:
     from mtgrpo.integrations.trl.setup import families, trained_names
 
     tasks = _with_few_test_rows(build_tasks(run.tasks, "tasks"), run.evaluation.prompts_per_task)
+    PromptCheck(tasks)  # refuses prompts that no engine can take
     run = _with_phases(run, tasks)
     run.method.make_mixer(  # refuses a method that does not fit the tasks
         trained_names(tasks), batch_size=run.batch_size, families=families(tasks)

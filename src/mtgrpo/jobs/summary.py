@@ -10,6 +10,7 @@ from mtgrpo.config import ResolvedRun
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.runlog import Evaluation, Run, read_run
 from mtgrpo.runlog.checkpoints import checkpoint_step, newest
+from mtgrpo.runlog.evaluation_settings import settings_changes
 from mtgrpo.runlog.files import os_errors_as
 
 
@@ -24,9 +25,11 @@ class TaskScore(Protocol):
     def std_error(self) -> float: ...
     @property
     def num_prompts(self) -> int: ...
+    @property
+    def measure(self) -> str: ...
 
 
-def score_rows(scores: Mapping[str, TaskScore]) -> dict[str, dict[str, float]]:
+def score_rows(scores: Mapping[str, TaskScore]) -> dict[str, dict[str, Any]]:
     """An evaluation in plain values, task by task."""
     return {
         name: {
@@ -34,17 +37,18 @@ def score_rows(scores: Mapping[str, TaskScore]) -> dict[str, dict[str, float]]:
             "reward": score.reward,
             "std_error": score.std_error,
             "num_prompts": score.num_prompts,
+            "measure": score.measure,
         }
         for name, score in scores.items()
     }
 
 
-def logged_evaluation(out: Path, step: int) -> dict[str, dict[str, float]]:
+def logged_evaluation(out: Path, step: int) -> dict[str, dict[str, Any]]:
     """What an earlier process measured and logged at a step; empty without such an evaluation.
 
     A run that was killed after its last evaluation has it nowhere else.
     """
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for evaluation in read_run(out).evaluations:
         if evaluation.step == step:
             rows = score_rows(evaluation.tasks)
@@ -116,8 +120,14 @@ def closing_lines(out: Path, status: str) -> list[str]:
 
 
 def _first_and_last(run: Run) -> tuple[dict[str, float], dict[str, float]]:
-    """Accuracies of the first evaluation and of the last, if that is another; {} where missing."""
+    """Accuracies of the first evaluation and of the last, if that is another; {} where missing.
+
+    Evaluations under other settings than the last are left out: they could not be compared.
+    """
     evaluations = sorted(run.evaluations, key=lambda evaluation: evaluation.step)
+    for change in settings_changes(evaluations, run.tasks)[-1:]:
+        evaluations = evaluations[change.row :]
+
     before = _accuracies(evaluations[0]) if evaluations else {}
     after = _accuracies(evaluations[-1]) if len(evaluations) > 1 else {}
     return before, after

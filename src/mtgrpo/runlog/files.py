@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -29,7 +30,7 @@ def os_errors_as(
         ) from error
 
 
-def plain(value: Any, where: str, *, exact: bool = False) -> Any:
+def plain(value: Any, where: str, *, exact: bool = False, infinite: bool = False) -> Any:
     """`value` as JSON knows it: dict, list, str, int, float, bool, None.
 
     Args:
@@ -37,6 +38,7 @@ def plain(value: Any, where: str, *, exact: bool = False) -> Any:
         where: Name of what is written, for the error.
         exact: Refuse what would not come back the same: NaN, infinities, keys that are not
             strings. Otherwise these become null, null and strings.
+        infinite: Keep NaN and infinities, which YAML has a form for.
 
     Raises:
         RunError: Something JSON has no form for.
@@ -45,27 +47,28 @@ def plain(value: Any, where: str, *, exact: bool = False) -> Any:
         return value
 
     if isinstance(value, float):
-        if math.isfinite(value):
+        if math.isfinite(value) or infinite:
             return float(value)
         if exact:
             raise RunError(f"{where}: {value}; finite numbers are needed")
         return None
 
+    inner = functools.partial(plain, exact=exact, infinite=infinite)
     if isinstance(value, Mapping):
         for key in value:
             if exact and not isinstance(key, str):
                 raise RunError(f"{where}: the key {key!r}; text is needed for keys")
-        return {str(k): plain(v, f"{where}: {k}", exact=exact) for k, v in value.items()}
+        return {str(k): inner(v, f"{where}: {k}") for k, v in value.items()}
 
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
-        return [plain(v, f"{where}[{i}]", exact=exact) for i, v in enumerate(value)]
+        return [inner(v, f"{where}[{i}]") for i, v in enumerate(value)]
 
     if isinstance(value, os.PathLike):
         return os.fspath(value)
 
     to_list = getattr(value, "tolist", None)  # numpy scalars and arrays, without importing numpy
     if callable(to_list):
-        return plain(to_list(), where, exact=exact)
+        return inner(to_list(), where)
 
     raise RunError(
         f"{where}: a {type(value).__name__}; only numbers, text, lists and mappings can be written"

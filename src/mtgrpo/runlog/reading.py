@@ -134,6 +134,7 @@ def _task_evaluation(task: Mapping[str, Any]) -> TaskEvaluation:
         num_prompts=int(task.get("num_prompts") or 0),
         std_error=_number(task.get("std_error")),
         prompt_accuracies=tuple(_number(v) for v in task.get("prompt_accuracies") or ()),
+        measure=str(task.get("measure") or "accuracy"),
     )
 
 

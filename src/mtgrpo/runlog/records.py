@@ -20,6 +20,7 @@ class TaskEvaluation:
         num_prompts: Test prompts.
         std_error: Standard error of `accuracy`.
         prompt_accuracies: Mean accuracy of each test prompt, in order; empty where not written.
+        measure: What `accuracy` is: ``"accuracy"``, or ``"score"`` for a graded task.
     """
 
     accuracy: float
@@ -27,6 +28,7 @@ class TaskEvaluation:
     num_prompts: int
     std_error: float
     prompt_accuracies: tuple[float, ...] = ()
+    measure: str = "accuracy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,9 +257,8 @@ class RunLog:
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the complete resolved configuration."""
         yaml = require("yaml", "cli")
-        text = yaml.safe_dump(
-            plain(config, "config.yaml"), sort_keys=False, allow_unicode=True, width=100
-        )
+        values = plain(config, "config.yaml", infinite=True)
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
         write_text(self.path / "config.yaml", text)
 
     def write_environment(

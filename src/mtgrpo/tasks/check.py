@@ -89,10 +89,11 @@ def _check_row(task: Task, row: Row, again: Row, index: int, report: Callable[[s
         return task.score([row], [completion], [index])[0]
 
     reward, accuracy = score("")
-    if max(reward, accuracy) > TOLERANCE:
+    if accuracy is not None and max(reward, accuracy) > TOLERANCE:
         report(
             f"an empty completion has reward {reward:g} and accuracy {accuracy:g}; both should be 0"
         )
+    _check_range(task, reward, report)
 
     if task.oracle is not None:
         try:
@@ -116,11 +117,27 @@ def _check_row(task: Task, row: Row, again: Row, index: int, report: Callable[[s
 
 def same_score(first: Score, second: Score) -> bool:
     """Whether two scores are the same, within `mtgrpo.core.types.TOLERANCE`."""
-    return all(all_equal(pair) for pair in zip(first, second, strict=True))
+    if (first.accuracy is None) != (second.accuracy is None):
+        return False
+
+    accuracies = (first.accuracy or 0.0, second.accuracy or 0.0)
+    return all_equal((first.reward, second.reward)) and all_equal(accuracies)
+
+
+def _check_range(task: Task, reward: float, report: Callable[[str], None]) -> None:
+    if task.reward_range is not None:
+        low, high = task.reward_range
+        if not low - TOLERANCE <= reward <= high + TOLERANCE:
+            report(f"a completion has reward {reward:g}, outside reward_range [{low:g}, {high:g}]")
 
 
 def _check_oracle(answer: str, score: Score, report: Callable[[str], None]) -> None:
-    if not at_least(score.accuracy, 1.0):
+    if score.accuracy is None:
+        report(
+            f"the oracle's completion has reward {score.reward:g}, and nothing says whether that "
+            "is right; give correct_at, or return a Score"
+        )
+    elif not at_least(score.accuracy, 1.0):
         report(
             f"the oracle's completion has reward {score.reward:g} and accuracy "
             f"{score.accuracy:g}: {answer!r}"

@@ -19,11 +19,12 @@ class Score(NamedTuple):
 
     Attributes:
         reward: The number that is trained on; any finite number that float32 can hold.
-        accuracy: The number that is reported and filtered on, in [0, 1].
+        accuracy: The number that is reported and filtered on, in [0, 1]; None where nothing is
+            said about right and wrong: the completion is graded by its reward alone.
     """
 
     reward: float
-    accuracy: float
+    accuracy: float | None
 
 
 RewardFunction: TypeAlias = "Callable[..., Sequence[float | Score | None]]"

@@ -190,6 +190,7 @@ class _Kind(NamedTuple):
 
 _SPLITS: dict[str, type] = {"seed": int, "num_train": int, "num_test": int}
 _REPORTED: dict[str, type] = {"correct_at": float, "floor": float, "family": str, "level": str}
+_GRADED: dict[str, type] = {"reward_range": list}
 _REASONING_GYM: dict[str, type] = {
     "name": str, "parameters": Mapping, "template": str, "chat": bool, **_SPLITS, **_REPORTED,
 }  # fmt: skip
@@ -222,7 +223,7 @@ _KINDS: dict[str, _Kind] = {
         "test_fraction: 0.1}",
         {
             "name": str, "reward": str, "test": str, "test_fraction": float, "prompt": str,
-            **_REPORTED,
+            **_REPORTED, **_GRADED,
         },
         ("name", "reward"),
     ),
@@ -232,7 +233,7 @@ _KINDS: dict[str, _Kind] = {
         "{hub: some/dataset, name: math, prompt: question, reward: 'trl.rewards:accuracy_reward'}",
         {
             "name": str, "reward": str, "prompt": str, "config": str, "train_split": str,
-            "test_split": str, "test_fraction": float, "revision": str, **_REPORTED,
+            "test_split": str, "test_fraction": float, "revision": str, **_REPORTED, **_GRADED,
         },
         ("name", "prompt", "reward"),
     ),

@@ -38,7 +38,10 @@ class Task:
         reward: Called as ``reward(prompts=[...], completions=[...], **columns)``; see `each`.
         correct_at: A completion counts as correct from this reward on, within
             `mtgrpo.core.types.TOLERANCE`, where the reward function returns plain numbers. A
-            returned `Score` brings its own accuracy.
+            returned `Score` brings its own accuracy. With neither, the task is graded: groups
+            inform when their rewards vary, and the task is compared with others by its mean
+            reward on a scale from 0 to 1.
+        reward_range: Lowest and highest reward of a graded task; learnt from its rewards if None.
         floor: Accuracy of a guess, in [0, 1).
         family: Group of tasks in reports.
         level: Difficulty in reports.
@@ -55,7 +58,8 @@ class Task:
     train: Sequence[Row]
     test: Sequence[Row]
     reward: RewardFunction
-    correct_at: float = 1.0
+    correct_at: float | None = None
+    reward_range: tuple[float, float] | None = None
     floor: float = 0.0
     family: str | None = None
     level: str | None = None
@@ -80,10 +84,11 @@ class Task:
                 f"{where}: reward {label(self.reward)} is async; a plain function is needed"
             )
 
-        if not _is_finite_number(self.correct_at):
+        if self.correct_at is not None and not _is_finite_number(self.correct_at):
             raise TaskError(
                 f"{where}: correct_at is {self.correct_at!r}; a finite number is needed"
             )
+        _check_range(where, self.reward_range, self.correct_at)
         if not _is_finite_number(self.floor) or not 0.0 <= self.floor < 1.0:
             raise TaskError(f"{where}: floor is {self.floor!r}; an accuracy in [0, 1) is needed")
         if not isinstance(self.scoring, Scoring):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -174,18 +179,25 @@ class Task:
             f"{type(culprit).__name__}: {culprit}"
         )
 
+    def _accuracy_of(self, reward: float) -> float | None:
+        return None if self.correct_at is None else float(at_least(reward, self.correct_at))
+
     def _score_of(self, value: object, number: int) -> Score:
         if isinstance(value, Score):
-            reward, accuracy = as_number(value.reward), as_number(value.accuracy)
+            reward = as_number(value.reward)
+            if reward is not None and value.accuracy is None:
+                return Score(reward, None)
+
+            accuracy = as_number(value.accuracy)
             accuracy = None if accuracy is None else as_accuracy(accuracy)
             if reward is not None and accuracy is not None:
                 return Score(reward, accuracy)
-            need = "a finite float32 reward and an accuracy in [0, 1] are needed"
+            need = "a finite float32 reward and an accuracy in [0, 1], or None, are needed"
 
         else:
             reward = as_number(value)
             if reward is not None:
-                return Score(reward, float(at_least(reward, self.correct_at)))
+                return Score(reward, self._accuracy_of(reward))
             need = (
                 "one finite float32 number per completion is needed; return 0.0 for a completion "
                 "that earns nothing"
@@ -194,6 +206,24 @@ class Task:
         raise RewardError(
             f"task {self.name!r}, prompt {number}: reward function {label(self.reward)} returned "
             f"{reprlib.repr(value)}; {need}"
+        )
+
+
+def _check_range(where: str, reward_range: Any, correct_at: float | None) -> None:
+    if reward_range is None:
+        return
+
+    is_pair = isinstance(reward_range, (list, tuple)) and len(cast("list[Any]", reward_range)) == 2
+    limits = cast("list[Any]", reward_range) if is_pair else []
+    if not is_pair or not all(map(_is_finite_number, limits)) or not limits[0] < limits[1]:
+        raise TaskError(
+            f"{where}: reward_range is {reward_range!r}; two finite numbers are needed, the lower "
+            "one first: the least and the most that a completion can earn"
+        )
+    if correct_at is not None:
+        raise TaskError(
+            f"{where}: reward_range and correct_at are both given; a task is compared by its "
+            "accuracy from correct_at on, or by its rewards within reward_range: give one"
         )
 
 

@@ -61,6 +61,12 @@ class TaskSet:
     def __repr__(self) -> str:
         return f"TaskSet({', '.join(map(repr, self))})"
 
+    @property
+    def reward_ranges(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest reward of the graded tasks that state them."""
+        ranges = {task.name: task.reward_range for task in self}
+        return {name: limits for name, limits in ranges.items() if limits is not None}
+
     def check_disjoint(self) -> None:
         """Check that no prompt to train on is a prompt to test on, of any task.
 

@@ -65,14 +65,14 @@ def _scores(task: Task, samples: Sequence[Sequence[list[int]]]) -> list[list[Sco
 
 def _figures(groups: list[list[Score]], greedy: list[list[Score]]) -> dict[str, float]:
     n = len(groups)
-    rates = [sum(score.accuracy for score in group) / NUM_SAMPLES for group in groups]
+    rates = [sum(score.accuracy or 0.0 for score in group) / NUM_SAMPLES for group in groups]
     mean = sum(rates) / n
     variance = sum((rate - mean) ** 2 for rate in rates) / max(n - 1, 1)
 
     num_mixed = sum(0.0 < rate < 1.0 for rate in rates)
     num_all_wrong = sum(rate == 0.0 for rate in rates)
     total_reward = sum(score.reward for group in groups for score in group)
-    num_greedy_right = sum(group[0].accuracy for group in greedy)
+    num_greedy_right = sum(group[0].accuracy or 0.0 for group in greedy)
 
     return {
         "accuracy": round(mean, 4),

@@ -12,7 +12,7 @@ from mtgrpo import RatioPreservingSampler, Uniform
 from mtgrpo.core.method import Method
 from mtgrpo.core.types import Group
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, input_row
-from mtgrpo.integrations.trl.setup import Schedule
+from mtgrpo.integrations.trl.schedule import Schedule
 from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.tasks import TaskSet
 

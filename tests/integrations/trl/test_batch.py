@@ -173,7 +173,7 @@ def test_groups_of_format_rewards_only_get_advantage_zero_when_they_fill_up(lab)
     def shaped(prompts, completions, **columns):
         return [Score(len(set(c)) / 10, 0.0) for c in completions]
 
-    tasks = TaskSet(Task("shaped", rows("shaped", 20), [], shaped))
+    tasks = TaskSet(Task("shaped", rows("shaped", 20), [], shaped, correct_at=1.0))
     trainer = checked(lab, tasks, {"sampler": RatioPreservingSampler(max_resamples=0)})
     assert [padded for _, _, padded in trainer.batches] == [8, 8, 8]
 

@@ -16,7 +16,7 @@ from .toy import make_tasks
 
 
 def args(**changes):
-    return SimpleNamespace(**{"should_save": True, "save_total_limit": None, **changes})
+    return SimpleNamespace(**{"should_save": True, "save_total_limit": None, "seed": 3, **changes})
 
 
 def state(step: int = 1):

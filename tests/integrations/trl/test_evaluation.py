@@ -15,6 +15,7 @@ from mtgrpo.integrations.trl.evaluation import (
     TaskEvaluation,
     separate_randomness,
 )
+from mtgrpo.integrations.trl.rollouts import InputRows
 from mtgrpo.runlog import RunLog, read_run
 from mtgrpo.tasks import Scoring, Task, TaskSet
 
@@ -135,7 +136,7 @@ def test_run_log(lab, tmp_path):
 
 
 def task(name, **scoring):
-    return Task(name, [], [{"prompt": "?"}], lambda **columns: [], scoring=Scoring(**scoring))
+    return Task(name, [], [{"prompt": "?"}], lambda **columns: [], 1.0, scoring=Scoring(**scoring))
 
 
 TWO = TaskSet(task("a"), task("b"))
@@ -205,7 +206,7 @@ def test_prompts_that_could_not_be_scored_are_left_out_up_to_the_limit():
 
 
 def test_scores_are_collected_only_while_an_evaluation_runs():
-    part = TaskEvaluation(TWO, num_samples=2, seed=3)
+    part = TaskEvaluation(InputRows(TWO), num_samples=2, seed=3)
     inputs = [{"mtgrpo_task": name, "mtgrpo_row": 0} for name in ("a", "a", "b", "b")]
     rewards = torch.tensor([[1.0, 1.0], [0.0, 0.0], [0.5, 0.0], [0.5, 1.0]])
     part.add(inputs, rewards, Processes())
@@ -221,7 +222,7 @@ def test_scores_are_collected_only_while_an_evaluation_runs():
 
 
 def test_an_evaluation_that_fails_leaves_the_results_of_the_last():
-    part = TaskEvaluation(TWO, num_samples=1, seed=3)
+    part = TaskEvaluation(InputRows(TWO), num_samples=1, seed=3)
     part.results = {"a": "those of the last"}
     with pytest.raises(KeyError), part.running(Processes()):
         raise KeyError
@@ -231,7 +232,7 @@ def test_an_evaluation_that_fails_leaves_the_results_of_the_last():
 
 def test_each_process_has_draws_of_its_own():
     def draw(process):
-        part = TaskEvaluation(TWO, num_samples=1, seed=3)
+        part = TaskEvaluation(InputRows(TWO), num_samples=1, seed=3)
         with contextlib.suppress(KeyError), part.running(Processes(2, process)):
             draws.append(float(torch.rand(())))
             raise KeyError
@@ -244,4 +245,4 @@ def test_each_process_has_draws_of_its_own():
 
 def test_tasks_without_test_rows_have_no_rows_for_trl():
     trained = Task("a", [{"prompt": "?"}], [], lambda **columns: [])
-    assert TaskEvaluation(TaskSet(trained), 1, 3).rows is None
+    assert TaskEvaluation(InputRows(TaskSet(trained)), 1, 3).rows is None

@@ -83,8 +83,8 @@ def chat_tasks() -> TaskSet:
         ]
 
     return TaskSet(
-        Task("in", rows("in", "room"), rows("test", "room")[:2], reward),
-        Task("out", rows("out", "garden"), [], reward),
+        Task("in", rows("in", "room"), rows("test", "room")[:2], reward, correct_at=1.0),
+        Task("out", rows("out", "garden"), [], reward, correct_at=1.0),
     )
 
 
@@ -127,7 +127,7 @@ def test_chat_prompts(lab):
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(20)]
     vowels = make_tasks()["medium"]
-    chat = Task("chat", rows[2:], rows[:2], vowels.reward)
+    chat = Task("chat", rows[2:], rows[:2], vowels.reward, correct_at=1.0)
     trainer = MultiTaskGRPOTrainer(
         lab.model(), TaskSet(chat), args=lab.config(max_steps=1), processing_class=tokenizer
     )

@@ -28,7 +28,7 @@ def uneven_tasks() -> TaskSet:
 
     def task(name: str) -> Task:
         right = CHARACTERS[: int(RATES[name] * len(CHARACTERS))]
-        return Task(name, rows(name, 40), [], each(lambda text, row: float(text[:1] in right)))
+        return Task(name, rows(name, 40), [], each(lambda text, row: float(text[:1] in right)), 1.0)
 
     return TaskSet(*map(task, LENGTHS))
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mtgrpo.integrations.trl.replay import RolloutReplay, environments_done, no_log_probs
+from mtgrpo.integrations.trl.rollouts import InputRows
 
 from .engine import Processes
 from .toy import make_tasks
@@ -38,7 +39,7 @@ REWARDS = [(0.5, 0.0), (1.0, 1.0), (0.0, 0.0), (0.25, 0.0)]
 
 
 def make(rewards=REWARDS) -> tuple[RolloutReplay, Callable]:
-    replay = RolloutReplay(make_tasks(), SIZE)
+    replay = RolloutReplay(InputRows(make_tasks()), SIZE)
     return replay, Method(replay, rewards)
 
 

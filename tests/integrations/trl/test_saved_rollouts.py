@@ -121,9 +121,9 @@ def test_what_cannot_work_is_refused(lab, name, value, message):
         ConfigError,
         match=rf"max_staleness=2 .* because {message}; set the sampler's max_staleness=0",
     ):
-        check_bank(trainer, trainer.mixer, trainer.tasks)
+        check_bank(trainer, trainer.mixer, trainer.rows.prompts)
     trainer.mixer.sampler.bank.max_staleness = 0
-    check_bank(trainer, trainer.mixer, trainer.tasks)
+    check_bank(trainer, trainer.mixer, trainer.rows.prompts)
 
 
 def test_images_are_refused_when_the_trainer_is_made(lab):
@@ -140,7 +140,7 @@ def test_tasks_of_a_family_share_what_is_known_of_their_acceptance(lab):
         Task("a", rows, [], reward, family="x"),
         Task("b", rows, [], reward),
         Task("c", rows, [], reward, family="x"),
-        Task("d", [], rows, reward, family="y"),
+        Task("d", [], list(make_tasks()["easy"].test), reward, family="y"),
     )
     assert families(tasks) == {"a": "x", "c": "x"}
     sampler = lab.trainer(tasks).mixer.sampler

@@ -38,7 +38,9 @@ def test_a_failing_reward_names_task_and_prompt_and_leaves_the_checkpoint(lab, f
             return function(prompts, completions, **columns)
         return good.reward(prompts=prompts, completions=completions, **columns)
 
-    tasks = TaskSet(make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward))
+    tasks = TaskSet(
+        make_tasks()["easy"], Task("faulty", rows("faulty", 10), [], reward, correct_at=1.0)
+    )
     sampler = RatioPreservingSampler(max_resamples=0)
     trainer = lab.trainer(
         tasks,
@@ -116,7 +118,7 @@ def test_evaluation_without_test_rows(lab):
 
 def test_tasks_without_training_rows_are_only_evaluated(lab):
     tasks = make_tasks()
-    unseen = Task("unseen", [], rows("unseen", 3), tasks["medium"].reward)
+    unseen = Task("unseen", [], rows("unseen", 3), tasks["medium"].reward, correct_at=1.0)
     trainer = lab.trainer(TaskSet(tasks["easy"], unseen), max_steps=1)
     trainer.train()
     assert trainer.mixer.tasks == ("easy",)

@@ -79,11 +79,17 @@ def make_tasks(num_train: int = 40, num_test: int = 6) -> TaskSet:
 
     def task(name: str, fn, extra: dict | None = None) -> Task:
         return Task(
-            name, rows(name, num_train, extra), rows(name + "T", num_test, extra, seed=1), each(fn)
+            name,
+            rows(name, num_train, extra),
+            rows(name + "T", num_test, extra, seed=1),
+            each(fn),
+            correct_at=1.0,
         )
 
     return TaskSet(task("easy", dense), task("medium", vowel, {"level": 2}), task("hard", target))
 
 
 def hopeless_tasks() -> TaskSet:
-    return TaskSet(*(Task(name, rows(name, 20), [], each(never)) for name in ("one", "two")))
+    return TaskSet(
+        *(Task(name, rows(name, 20), [], each(never), correct_at=1.0) for name in ("one", "two"))
+    )

@@ -21,7 +21,7 @@ APART = Scoring(num_processes=1)
 
 
 def make(reward=slow_rewards.naughty, **scoring) -> Task:
-    return Task("t", [ROW], [], reward, scoring=Scoring(**{"num_processes": 1, **scoring}))
+    return Task("t", [ROW], [], reward, 1.0, scoring=Scoring(**{"num_processes": 1, **scoring}))
 
 
 def items(*completions: str, index: int = 0, row=ROW) -> list[Item]:
@@ -176,7 +176,7 @@ def test_programs_a_reward_started_end_with_its_process(how, message, tmp_path):
 
 def test_each_completion_has_a_row_of_its_own_there_too():
     row = {"prompt": "p", "numbers": [3, 4]}
-    scorer = Scorer(TaskSet(Task("t", [row], [], slow_rewards.uses_up, scoring=APART)))
+    scorer = Scorer(TaskSet(Task("t", [row], [], slow_rewards.uses_up, 1.0, scoring=APART)))
     for _ in range(2):
         scores = scorer.score(items("3+4", "4+3", row=row))
         assert [score.accuracy for score in scores] == [1.0, 1.0]

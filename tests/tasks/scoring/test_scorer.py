@@ -13,7 +13,7 @@ from . import slow_rewards
 
 
 def make(name: str, **scoring) -> Task:
-    return Task(name, [{"prompt": "p"}], [], slow_rewards.naughty, scoring=Scoring(**scoring))
+    return Task(name, [{"prompt": "p"}], [], slow_rewards.naughty, 1.0, scoring=Scoring(**scoring))
 
 
 def group(name: str, index: int, *completions: str, number: int | None = None) -> list[Item]:

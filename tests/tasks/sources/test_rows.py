@@ -15,7 +15,7 @@ def exact(prompts: Any, completions: Any, answer: Any, **_: Any) -> list[float]:
 
 
 def test_in_memory():
-    task = rows_task("sums", ROWS, prompt="question", reward=exact)
+    task = rows_task("sums", ROWS, prompt="question", reward=exact, correct_at=1.0)
     assert task.train[3] == {"prompt": "3+3?", "answer": "6"}
     assert len(task.test) == 0
     assert task.score(task.train[:2], ["0", "0"]) == [(1.0, 1.0), (0.0, 0.0)]
@@ -35,6 +35,7 @@ def test_files_and_a_reward_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         prompt="question",
         reward="my_reward.py:exact",
         test=[{"question": "new"}],
+        correct_at=1.0,
     )
     assert (len(task.train), len(task.test)) == (100, 1)
     assert task.score(task.train[:1], ["0"])[0].accuracy == 1.0

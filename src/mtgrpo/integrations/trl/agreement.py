@@ -23,9 +23,8 @@ def digest(decision: Mapping[str, Any]) -> list[int]:
     def packed(array: np.ndarray) -> str:
         return hashlib.blake2b(array.tobytes()).hexdigest()
 
-    text = json.dumps(
-        decision, sort_keys=True, default=packed
-    )  # writes a float so that it reads back as the same one
+    # JSON writes a float so that it reads back as the same one.
+    text = json.dumps(decision, sort_keys=True, default=packed)
     raw = hashlib.blake2b(text.encode(), digest_size=8 * WORDS).digest()
     return [int.from_bytes(raw[8 * i : 8 * i + 8], "big", signed=True) for i in range(WORDS)]
 
@@ -36,7 +35,7 @@ def check_agreement(accelerator: Any, where: str, decision: Mapping[str, Any]) -
     Costs one collective call of 32 bytes a process. All processes must come by here equally often.
 
     Args:
-        accelerator: Of accelerate.
+        accelerator: accelerate's.
         where: What is decided, for the error; part of what is compared.
         decision: Plain values and arrays by name.
 
@@ -45,15 +44,16 @@ def check_agreement(accelerator: Any, where: str, decision: Mapping[str, Any]) -
     """
     if accelerator.num_processes < 2:
         return
+
     decision = {"decision": where, **decision}
     own = torch.tensor([digest(decision)], dtype=torch.int64, device=accelerator.device)
-    found: list[list[int]] = accelerator.gather(own).tolist()
-    odd = next((rank for rank, other in enumerate(found) if other != found[0]), None)
+    digests: list[list[int]] = accelerator.gather(own).tolist()  # (processes, words)
+    odd = next((rank for rank, other in enumerate(digests) if other != digests[0]), None)
     if odd is None:
         return
-    decisions: Sequence[Mapping[str, Any]] = gather_object(
-        [json.loads(json.dumps(decision, default=np.ndarray.tolist))]
-    )
+
+    plain = json.loads(json.dumps(decision, default=np.ndarray.tolist))
+    decisions: Sequence[Mapping[str, Any]] = gather_object([plain])
     name, first, other = difference(decisions[0], decisions[odd])
     raise StateError(
         f"mixer: processes 0 and {odd} decided differently ({where}): {name} is {first} "
@@ -67,14 +67,19 @@ def difference(one: Any, two: Any, name: str = "") -> tuple[str, str, str]:
     if isinstance(one, dict) and isinstance(two, dict):
         for key in dict.fromkeys([*one, *two]):
             if one.get(key) != two.get(key) or (key in one) != (key in two):
-                return difference(one.get(key), two.get(key), f"{name}.{key}" if name else str(key))
+                inner = f"{name}.{key}" if name else str(key)
+                return difference(one.get(key), two.get(key), inner)
+
     if isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
         for i, (a, b) in enumerate(zip(one, two, strict=True)):
             if a != b:
                 return difference(a, b, f"{name}[{i}]")
+
     return name, _short(one), _short(two)
 
 
 def _short(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
+    if len(text) <= SHOWN:
+        return text
+    return f"{text[:SHOWN]}... ({len(text)} characters)"

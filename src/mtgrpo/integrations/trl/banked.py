@@ -23,10 +23,9 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.old_log_probs import OLD, put_recorded
 from mtgrpo.integrations.trl.rollouts import RecordedRow
 from mtgrpo.integrations.trl.saved_rollouts import bank_file, load_groups, save_groups
-from mtgrpo.integrations.trl.setup import WHERE
+from mtgrpo.integrations.trl.schedule import WHERE
+from mtgrpo.tasks.prompts import PromptCheck
 from mtgrpo.tasks.task_set import TaskSet
-
-IMAGES = ("image", "images")
 
 
 class BankedGroups:
@@ -164,13 +163,13 @@ class BankedGroups:
             self.mixer.batch.attach(payloads)
 
 
-def check_bank(trainer: Any, mixer: TaskMixer, tasks: TaskSet) -> None:
+def check_bank(trainer: Any, mixer: TaskMixer, prompts: PromptCheck) -> None:
     """Refuse to keep groups where log-probabilities of earlier policies do not work.
 
     Args:
         trainer: TRL's, complete.
         mixer: Its sampler has the bank.
-        tasks: What is trained on.
+        prompts: Those of the run.
 
     Raises:
         ConfigError: With the reason and the way out.
@@ -180,11 +179,10 @@ def check_bank(trainer: Any, mixer: TaskMixer, tasks: TaskSet) -> None:
         return
 
     plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
-    firsts = [(task.train or task.test)[0] for task in tasks]
     switches = {
         "the model is sharded (FSDP)": trainer.is_fsdp_enabled,
         "the model is sharded (DeepSpeed ZeRO-3)": plugin is not None and plugin.zero_stage == 3,
-        "prompts have images": any(key in row for row in firsts for key in IMAGES),
+        "prompts have images": bool(prompts.images_at),
         "there are tools": bool(trainer.tools),
         "there are environments": trainer.environment_factories is not None,
         "rollout_func generates": trainer.rollout_func is not None,
@@ -196,3 +194,4 @@ def check_bank(trainer: Any, mixer: TaskMixer, tasks: TaskSet) -> None:
                 f"{WHERE}: max_staleness={staleness} keeps surplus groups for later steps, "
                 f"which does not work here, because {reason}; set the sampler's max_staleness=0"
             )
+    prompts.refuse_images("surplus groups are kept for later steps (max_staleness)")

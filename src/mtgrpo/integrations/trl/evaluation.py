@@ -6,15 +6,16 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+from mtgrpo.core.reward_scale import RewardScale
 from mtgrpo.errors import RewardError
-from mtgrpo.integrations.trl.rollouts import ROW_KEY, TASK_KEY, input_row
+from mtgrpo.integrations.trl.rollouts import ROW_KEY, TASK_KEY, InputRows
 from mtgrpo.tasks.scoring.drop_limit import most_dropped
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
@@ -25,16 +26,15 @@ class TestRows(torch.utils.data.Dataset[dict[str, Any]]):
 
     __test__ = False  # no test class, whatever pytest thinks of the name
 
-    def __init__(self, tasks: TaskSet) -> None:
-        self._tasks = tasks
-        self._places = [(task.name, i) for task in tasks for i in range(len(task.test))]
+    def __init__(self, rows: InputRows) -> None:
+        self._rows = rows
+        self._places = [(task.name, i) for task in rows.tasks for i in range(len(task.test))]
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        name, i = self._places[place]
-        return input_row(name, i, self._tasks[name].test[i])
+        return self._rows.test(*self._places[place])
 
 
 class RepeatedInOrder(torch.utils.data.Sampler[int]):
@@ -55,13 +55,15 @@ class TaskResult:
     """One task's test result.
 
     Attributes:
-        accuracy: Mean over prompts of the mean over samples, in [0, 1].
+        accuracy: Mean over prompts of the mean over samples, in [0, 1]; for a graded task, whose
+            rewards do not say what is right, the same of its score: the reward on the task's scale.
         reward: The same of the reward.
         num_prompts: Prompts evaluated; those that could not be scored are left out.
         std_error: Standard error of `accuracy`; prompts are the independent units, their samples
             are not. 0 with a single prompt.
         prompt_accuracies: Mean over samples for each prompt, in the order of the test rows: for
             paired comparisons; NaN for one that could not be scored.
+        measure: ``"accuracy"``, or ``"score"`` for a graded task.
     """
 
     accuracy: float
@@ -69,6 +71,7 @@ class TaskResult:
     num_prompts: int
     std_error: float
     prompt_accuracies: tuple[float, ...] = ()
+    measure: str = "accuracy"
 
 
 class EvaluationTable:
@@ -78,10 +81,12 @@ class EvaluationTable:
         tasks: Rows are told apart by the number of their task and of their row.
         num_samples: Completions per prompt. More of a prompt are copies with which the last batch
             was padded.
+        scale: Puts rewards of graded tasks on a scale from 0 to 1.
     """
 
-    def __init__(self, tasks: TaskSet, num_samples: int) -> None:
+    def __init__(self, tasks: TaskSet, num_samples: int, scale: RewardScale | None = None) -> None:
         self.tasks, self.num_samples = tuple(tasks), num_samples
+        self.scale = RewardScale() if scale is None else scale
         self._scores: dict[tuple[int, int], list[tuple[float, float]]] = {}
 
     def add(self, rows: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> None:
@@ -109,10 +114,27 @@ class EvaluationTable:
             )
             prompts.setdefault(task, []).append((reward, accuracy))
 
-        return {
-            self.tasks[task].name: _result(self.tasks[task], values)
-            for task, values in prompts.items()
-        }
+        results: dict[str, TaskResult] = {}
+        for number, values in prompts.items():
+            task = self.tasks[number]
+            is_graded = any(math.isnan(a) and not math.isnan(r) for r, a in values)
+            if is_graded:
+                values = self._on_scale(task.name, values)
+            result = _result(task, values)
+            results[task.name] = replace(result, measure="score" if is_graded else "accuracy")
+        return results
+
+    def _on_scale(
+        self, task: str, prompts: Sequence[tuple[float, float]]
+    ) -> list[tuple[float, float]]:
+        rewards = [reward for reward, _ in prompts]
+        scale = self.scale
+        if scale.reward_range(task) is None:
+            # Before training, or a task that is not trained on. Evaluating changes no training, so
+            # what it learns of the range is forgotten again.
+            scale = RewardScale()
+            scale.observe(task, rewards)
+        return [(r, r if math.isnan(r) else scale.level(task, r)) for r in rewards]
 
 
 def _result(task: Task, prompts: Sequence[tuple[float, float]]) -> TaskResult:
@@ -140,13 +162,15 @@ def result_metrics(results: Mapping[str, TaskResult]) -> dict[str, float]:
     """Flat figures; TRL puts ``eval_`` before each name, loggers show ``eval/``."""
     metrics: dict[str, float] = {}
     for name, result in results.items():
-        metrics[f"task/{name}/accuracy"] = result.accuracy
+        metrics[f"task/{name}/{result.measure}"] = result.accuracy
         metrics[f"task/{name}/reward"] = result.reward
         metrics[f"task/{name}/std_error"] = result.std_error
 
     accuracies = {name: result.accuracy for name, result in results.items()}
-    metrics["tasks/worst_accuracy"] = worst_accuracy(accuracies)
-    metrics["tasks/mean_accuracy"] = mean_accuracy(accuracies)
+    is_graded = any(result.measure == "score" for result in results.values())
+    measure = "score" if is_graded else "accuracy"
+    metrics[f"tasks/worst_{measure}"] = worst_accuracy(accuracies)
+    metrics[f"tasks/mean_{measure}"] = mean_accuracy(accuracies)
     return metrics
 
 
@@ -156,21 +180,25 @@ class TaskEvaluation:
     Rows and draws are the same each time, and training goes on as if nothing had happened.
 
     Args:
-        tasks: Their test rows are evaluated.
+        rows: Test rows are evaluated.
         num_samples: Completions per prompt.
         seed: Seed of the evaluation's own randomness.
+        scale: The training's; puts rewards of graded tasks on a scale from 0 to 1.
 
     Attributes:
         rows: The test rows for TRL; None where no task has any.
         results: Those of the last evaluation, by task; empty before the first.
     """
 
-    def __init__(self, tasks: TaskSet, num_samples: int, seed: int) -> None:
-        self.tasks, self.num_samples, self.seed = tasks, num_samples, seed
-        rows = TestRows(tasks)
-        self.rows: Any = rows if len(rows) else None
+    def __init__(
+        self, rows: InputRows, num_samples: int, seed: int, scale: RewardScale | None = None
+    ) -> None:
+        self.tasks, self.num_samples, self.seed = rows.tasks, num_samples, seed
+        test_rows = TestRows(rows)
+        self.rows: Any = test_rows if len(test_rows) else None
         self.results: dict[str, TaskResult] = {}
-        self._numbers = {name: k for k, name in enumerate(tasks.names)}
+        self.scale = RewardScale(rows.tasks.reward_ranges) if scale is None else scale
+        self._numbers = {name: k for k, name in enumerate(rows.tasks.names)}
         self._table: EvaluationTable | None = None
 
     @property
@@ -185,7 +213,7 @@ class TaskEvaluation:
         Raises:
             RewardError: As `EvaluationTable.results`.
         """
-        table = self._table = EvaluationTable(self.tasks, self.num_samples)
+        table = self._table = EvaluationTable(self.tasks, self.num_samples, self.scale)
         try:
             with separate_randomness(self.seed + accelerator.process_index, accelerator.device):
                 yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,13 +12,13 @@ import torch
 
 from mtgrpo.core.types import Group
 from mtgrpo.integrations.trl.rollouts import (
+    InputRows,
     RecordedRow,
     RolledOut,
-    input_row,
     join_generation,
     split_generation,
 )
-from mtgrpo.tasks.task_set import TaskSet
+from mtgrpo.tasks.own_copy import own_copy
 
 
 class _RoundDone(Exception):
@@ -50,12 +51,12 @@ class RolloutReplay:
     chosen rows, `_generate` and `_calculate_rewards` return what was recorded.
 
     Args:
-        tasks: Their training rows are rolled out.
+        rows: Training rows are rolled out.
         group_size: Completions per prompt.
     """
 
-    def __init__(self, tasks: TaskSet, group_size: int) -> None:
-        self.tasks, self.group_size = tasks, group_size
+    def __init__(self, rows: InputRows, group_size: int) -> None:
+        self.rows, self.group_size = rows, group_size
         self._collected: _Collected | None = None
         self._playback: _Playback | None = None
 
@@ -105,16 +106,19 @@ class RolloutReplay:
         for g, ((task, _), scores) in enumerate(zip(plan, by_group, strict=True)):
             place = (g - first) * size
             payload = rows[place : place + size] if first <= g < first + share else None
-            columns = zip(*scores, strict=True)  # rewards and accuracies of the group
-            groups.append(Group(task, *columns, uid=first_uid + g, payload=payload))
+            group_rewards, accuracies = zip(*scores, strict=True)
+            if is_graded(group_rewards, accuracies):
+                accuracies = ()
+            uid = first_uid + g
+            groups.append(Group(task, group_rewards, accuracies, uid=uid, payload=payload))
 
         return RolledOut(groups, collected.prompts, collected.completions)
 
     def _inputs(self, plan: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
         inputs: list[dict[str, Any]] = []
         for task, index in plan:
-            row = self.tasks[task].train[index]
-            inputs += [input_row(task, index, row) for _ in range(self.group_size)]
+            row = self.rows.train(task, index)
+            inputs += [row, *(own_copy(row) for _ in range(self.group_size - 1))]
         return inputs
 
     def _collect(
@@ -167,6 +171,12 @@ class RolloutReplay:
     def rewards(self) -> torch.Tensor | None:
         """Rewards of all processes' rows that are played, shape (rows, columns); else None."""
         return None if self._playback is None else self._playback.rewards
+
+
+def is_graded(rewards: Sequence[float], accuracies: Sequence[float]) -> bool:
+    """Whether a completion was scored (its reward is no NaN) without an accuracy."""
+    pairs = zip(rewards, accuracies, strict=True)
+    return any(math.isnan(accuracy) and not math.isnan(reward) for reward, accuracy in pairs)
 
 
 def _with_observations(

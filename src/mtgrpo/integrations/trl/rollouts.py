@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from mtgrpo.core.types import Group
 from mtgrpo.tasks.own_copy import own_copy
+from mtgrpo.tasks.prompts import OWN_COLUMNS, PromptCheck
+from mtgrpo.tasks.task_set import TaskSet
 
-TASK_KEY = "mtgrpo_task"
-ROW_KEY = "mtgrpo_row"
+TASK_KEY, ROW_KEY = OWN_COLUMNS
 # Keys of what each row carries in the batch that TRL slices into minibatches, tensors of shape
 # (rows,):
 TASK_NUMBERS = "mtgrpo_task_numbers"
@@ -57,7 +58,48 @@ class RolledOut(NamedTuple):
 
 def input_row(task: str, index: int, row: Mapping[str, Any]) -> dict[str, Any]:
     """A task's row as it travels through TRL. Copied: TRL and environments may edit it in place."""
-    return {**own_copy(dict(row)), TASK_KEY: task, ROW_KEY: index}
+    columns = own_copy(dict(row))
+    if not isinstance(columns["prompt"], str):  # TRL knows messages by their types
+        columns["prompt"] = [dict(message) for message in columns["prompt"]]
+    return {**columns, TASK_KEY: task, ROW_KEY: index}
+
+
+class InputRows:
+    """The tasks' rows as they travel through TRL.
+
+    Args:
+        tasks: Their rows are checked: those in memory now, generated ones as they are asked for.
+
+    Attributes:
+        prompts: What is known of the prompts.
+
+    Raises:
+        TaskError: A prompt cannot be used, or is both trained and tested on; names task and row.
+    """
+
+    def __init__(self, tasks: TaskSet) -> None:
+        self.tasks, self.prompts = tasks, PromptCheck(tasks)
+        tasks.check_disjoint()
+
+    def train(self, task: str, index: int) -> dict[str, Any]:
+        """A row to train on.
+
+        Raises:
+            TaskError: Its prompt cannot be used; names task and row.
+        """
+        row = self.tasks[task].train[index]
+        self.prompts.check(self.tasks[task], "train", index, row)
+        return input_row(task, index, row)
+
+    def test(self, task: str, index: int) -> dict[str, Any]:
+        """A row to test on.
+
+        Raises:
+            TaskError: Its prompt cannot be used; names task and row.
+        """
+        row = self.tasks[task].test[index]
+        self.prompts.check(self.tasks[task], "test", index, row)
+        return input_row(task, index, row)
 
 
 # ---- generations -------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class RunLogWriter:
                 "prompt": prompts[g * size + pick],
                 "completion": completions[g * size + pick],
                 "reward": group.rewards[pick],
-                "accuracy": group.accuracies[pick],
+                "accuracy": None if group.is_graded else group.accuracies[pick],
             }
 
     def close_step(self, trained: Sequence[Group]) -> None:

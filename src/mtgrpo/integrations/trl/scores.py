@@ -77,9 +77,10 @@ class TaskScores:
 
     def accuracy(
         self, prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any
-    ) -> list[float]:
-        """The accuracy column: reported and filtered on, weight 0."""
-        # 0 where there is none, or TRL prints the whole completion; `mark_unscored` puts it right.
+    ) -> list[float | None]:
+        """The accuracy column: reported and filtered on, weight 0. None for graded tasks."""
+        # 0 where nothing could be scored, or TRL prints the whole completion; `mark_unscored`
+        # puts it right.
         return [
             0.0 if math.isnan(score.reward) else score.accuracy for score in self._of(completions)
         ]

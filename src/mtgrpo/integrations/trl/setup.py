@@ -1,90 +1,23 @@
-"""What must hold before a model is loaded, and what plain TRL does that its users should know."""
+"""From the trainer's arguments to what its parts are made of."""
 
 # TRL exports lazily, which pyright cannot see.
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from datasets import Dataset
-from transformers import TrainingArguments
-from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig
 
 from mtgrpo import presets
 from mtgrpo.core.method import Method
 from mtgrpo.core.prompts import PromptStream
-from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.errors import ConfigError
+from mtgrpo.integrations.trl.schedule import WHERE
 from mtgrpo.integrations.trl.surrogate import SurrogateMeter
-from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
-
-WHERE = "MultiTaskGRPOTrainer"
-
-logger = logging.getLogger("mtgrpo")
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """TRL's batch arithmetic, as far as the mixer is concerned.
-
-    Attributes:
-        batch_size: Groups per generation batch, over all processes: the mixer's B.
-        group_size: Completions per group, G.
-        eval_group_size: Completions per test prompt.
-        accumulation: Forward passes per policy update.
-        slices: Forward passes in which a generation batch is used once.
-        cycle: Forward passes from one generation batch to the next.
-    """
-
-    batch_size: int
-    group_size: int
-    eval_group_size: int
-    accumulation: int
-    slices: int
-    cycle: int
-
-    @property
-    def updates(self) -> float:
-        """Policy updates per generation batch."""
-        return self.cycle / self.accumulation
-
-
-def make_schedule(args: GRPOConfig) -> Schedule:
-    """The schedule of TRL's arguments.
-
-    Raises:
-        ConfigError: Groups of one, or batches that cut groups or processes apart.
-    """
-    size = args.num_generations or 0
-    if size < 2:
-        raise ConfigError(
-            f"{WHERE}: args.num_generations={size}; GRPO compares completions of one prompt, "
-            "at least 2 are needed"
-        )
-    rows, slices = args.generation_batch_size or 0, args.steps_per_generation or 1
-    groups, rest = divmod(rows, size)
-    if rest or groups % args.world_size:
-        raise ConfigError(
-            f"{WHERE}: args.generation_batch_size={rows} completions do not divide into whole "
-            f"groups of {size} on each of {args.world_size} processes; make "
-            "per_device_train_batch_size x processes x steps_per_generation a multiple of "
-            f"{size * args.world_size}"
-        )
-    samples = args.num_generations_eval or size
-    return Schedule(
-        groups,
-        size,
-        samples,
-        args.gradient_accumulation_steps,
-        slices,
-        slices * args.num_iterations,
-    )
 
 
 def default_args(model: Any) -> GRPOConfig:
@@ -120,75 +53,6 @@ def with_clip(args: GRPOConfig, method: Method) -> GRPOConfig:
     args = copy.copy(args)
     args.epsilon, args.epsilon_high = method.clip
     return args
-
-
-def check_arguments(
-    tasks: Any,
-    args: GRPOConfig,
-    schedule: Schedule,
-    weighting: TaskWeighting,
-    reward_funcs: Any,
-    train_dataset: Any,
-    eval_dataset: Any,
-) -> None:
-    """Refuse what cannot work.
-
-    Raises:
-        ConfigError: With the argument's name and the way out.
-        TaskError: A prompt is trained and tested on.
-    """
-    if not isinstance(tasks, TaskSet):
-        raise ConfigError(
-            f"{WHERE}: tasks is a {type(tasks).__name__}; a TaskSet is needed: TaskSet(task, ...)"
-        )
-    tasks.check_disjoint()
-    for name, value in (
-        ("reward_funcs", reward_funcs),
-        ("train_dataset", train_dataset),
-        ("eval_dataset", eval_dataset),
-        ("args.reward_weights", args.reward_weights),
-    ):
-        if value is not None:
-            raise ConfigError(
-                f"{WHERE}: {name} was given, but rows and rewards come from the tasks; "
-                "put them into Task(name, train, test, reward)"
-            )
-    kinds = {task.name: _prompt_kind(task) for task in tasks}
-    first = tasks.names[0]
-    odd = next((name for name, kind in kinds.items() if kind != kinds[first]), None)
-    if odd is not None:  # TRL looks at a batch's first prompt and takes all the others for the same
-        raise ConfigError(
-            f"{WHERE}: prompts of task {first!r} are {kinds[first]}, those of task {odd!r} are "
-            f"{kinds[odd]}; TRL needs one kind in a run; make them all texts or all chat messages"
-        )
-    if weighting.uses_improvements and schedule.cycle % schedule.accumulation:
-        raise ConfigError(
-            f"{WHERE}: the weighting measures improvements per policy update, but "
-            f"steps_per_generation={schedule.slices} x num_iterations={args.num_iterations} is no "
-            f"multiple of gradient_accumulation_steps={schedule.accumulation}; make it one"
-        )
-    if args.eval_strategy != "no" and not any(len(task.test) for task in tasks):
-        strategy = IntervalStrategy(args.eval_strategy).value
-        raise ConfigError(
-            f"{WHERE}: args.eval_strategy={strategy!r}, but no task has test rows; "
-            "give tasks test rows, or set eval_strategy='no'"
-        )
-
-
-def _prompt_kind(task: Task) -> str:
-    row = task.train[0] if len(task.train) else task.test[0]
-    return "texts" if isinstance(row["prompt"], str) else "chat messages"
-
-
-def warn_about_shares(schedule: Schedule) -> None:
-    """Log where single policy updates do not have the exact shares."""
-    if schedule.slices > schedule.accumulation:
-        logger.warning(
-            "%s: task shares are exact per generation batch (%g policy updates); "
-            "TRL shuffles its completions, so single updates vary around them",
-            WHERE,
-            schedule.slices / schedule.accumulation,
-        )
 
 
 def trained_names(tasks: TaskSet) -> tuple[str, ...]:
@@ -229,28 +93,3 @@ def placeholder_dataset(
     """A dataset without content for TRL's loader: an epoch has a group for each training row."""
     size = min(sum(stream.size for stream in streams), most)
     return Dataset.from_dict({"prompt": [""] * (max(1, -(-size // batch_size)) * batch_size)})
-
-
-def check_evaluation(
-    args: TrainingArguments, schedule: Schedule, eval_dataset: Any, test_rows: Any
-) -> None:
-    """Refuse an evaluation that cannot be right.
-
-    Raises:
-        ConfigError: A dataset was given, there are no test rows, or batches would cut prompts
-            apart.
-    """
-    if eval_dataset is not None:
-        raise ConfigError(
-            "evaluate: eval_dataset was given, but test rows come from the tasks; "
-            "put them into Task.test"
-        )
-    if test_rows is None:
-        raise ConfigError("evaluate: no task has test rows; give at least one task test rows")
-    num_samples = schedule.eval_group_size
-    if args.per_device_eval_batch_size * args.world_size % num_samples:
-        raise ConfigError(
-            f"evaluate: args.per_device_eval_batch_size={args.per_device_eval_batch_size} on "
-            f"{args.world_size} processes cannot hold whole groups of {num_samples} samples; "
-            f"make their product a multiple of {num_samples}"
-        )

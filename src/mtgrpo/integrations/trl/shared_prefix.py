@@ -3,7 +3,7 @@
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,28 +28,27 @@ def shared_prefix(model: Any, num_completion: int) -> Iterator[None]:
     plain: Any = backbone.forward
 
     def forward(input_ids: Any = None, attention_mask: Any = None, **others: Any) -> Any:
-        extra = [
-            k
-            for k, v in others.items()
-            if k not in ("use_cache", "return_dict") and v is not None and v is not False
-        ]
-        if input_ids is None or attention_mask is None or extra:
+        if input_ids is None or attention_mask is None or not _only_plain(others):
             return plain(input_ids=input_ids, attention_mask=attention_mask, **others)
+
         width = input_ids.shape[1] - num_completion
         prompts = torch.cat([input_ids[:, :width], attention_mask[:, :width]], 1)
         distinct, owner = torch.unique(prompts, dim=0, return_inverse=True)
         if width == 0 or 2 * len(distinct) > len(prompts):
             return plain(input_ids=input_ids, attention_mask=attention_mask, **others)
+
         cache: Any = DynamicCache(config=model.config)
         given: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
         first: Any = plain(
             input_ids=distinct[:, :width], attention_mask=distinct[:, width:], **given
-        ).last_hidden_state
+        ).last_hidden_state  # (distinct prompts, width, size)
+
         for layer in cache.layers:
             layer.keys, layer.values = layer.keys[owner], layer.values[owner]
         rest: Any = plain(
             input_ids=input_ids[:, width:], attention_mask=attention_mask, **given
-        ).last_hidden_state
+        ).last_hidden_state  # (rows, completion tokens, size)
+
         return BaseModelOutputWithPast(last_hidden_state=torch.cat([first[owner], rest], 1))
 
     backbone.forward = forward
@@ -57,3 +56,11 @@ def shared_prefix(model: Any, num_completion: int) -> Iterator[None]:
         yield
     finally:
         del backbone.forward
+
+
+def _only_plain(arguments: Mapping[str, Any]) -> bool:
+    """Whether a forward pass is asked for nothing that a shared prompt could not give."""
+    return all(
+        name in ("use_cache", "return_dict") or value is None or value is False
+        for name, value in arguments.items()
+    )

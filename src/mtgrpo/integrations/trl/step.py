@@ -21,14 +21,8 @@ from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.evaluation import TaskEvaluation
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
-from mtgrpo.integrations.trl.setup import (
-    WHERE,
-    Schedule,
-    families,
-    make_streams,
-    trained_names,
-    warn_about_shares,
-)
+from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
+from mtgrpo.integrations.trl.setup import families, make_streams, trained_names
 from mtgrpo.integrations.trl.slots import Slot, training_slots
 from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.scoring.scorer import Scorer
@@ -107,6 +101,7 @@ class TrainingStep:
             trained_names(tasks),
             batch_size=schedule.batch_size,
             families=families(tasks),
+            reward_ranges=tasks.reward_ranges,
             seed=seed,
         )
         self.streams = make_streams(tasks, seed, remember=method.prompt_memory)

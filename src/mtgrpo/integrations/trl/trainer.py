@@ -23,16 +23,17 @@ from trl import GRPOConfig, GRPOTrainer
 from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
 from mtgrpo.integrations.trl import setup as trl_setup
-from mtgrpo.integrations.trl.banked import check_bank
 from mtgrpo.integrations.trl.callback import StepCallback
 from mtgrpo.integrations.trl.checkpoints import BatchInUse, TrainerCheckpoints, check_resume
+from mtgrpo.integrations.trl.checks import check_arguments, check_evaluation, check_trainer
 from mtgrpo.integrations.trl.evaluation import RepeatedInOrder, TaskEvaluation
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.old_log_probs import completion_log_probs, with_recorded
 from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
 from mtgrpo.integrations.trl.replay import RolloutReplay, environments_done, no_log_probs
-from mtgrpo.integrations.trl.rollouts import TASK_KEY, RecordedRow, RolledOut
+from mtgrpo.integrations.trl.rollouts import TASK_KEY, InputRows, RecordedRow, RolledOut
 from mtgrpo.integrations.trl.run_log import RunLogWriter
+from mtgrpo.integrations.trl.schedule import make_schedule
 from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
 from mtgrpo.integrations.trl.slots import mark_rows, own_rows
 from mtgrpo.integrations.trl.step import TrainingStep
@@ -52,9 +53,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             preset, such as ``"balanced"``. Default: `ImprovementAware` weights and a
             `RatioPreservingSampler`. Its clip is used where `args` leaves ``epsilon`` and
             ``epsilon_high`` at TRL's defaults.
-        share_prompts: Compute each prompt once for all its completions, in generation and in the
-            loss: faster for small models, the same distribution, but other draws than TRL's for a
-            seed. See docs/trl.md.
+        share_prompts: Compute each prompt once for all its completions: faster for small models,
+            the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
         eval_seed: Seed of the evaluation's own randomness: evaluating never changes training, and
             runs are compared on the same draws.
         run_log: Where metrics, evaluations and completions go, besides TRL's ``report_to``.
@@ -106,13 +106,13 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         args = trl_setup.default_args(model) if args is None else args
         self.method = method = trl_setup.find_method(method)
         args = trl_setup.with_clip(args, method)
-        self.schedule = schedule = trl_setup.make_schedule(args)
-        trl_setup.check_arguments(
+        self.schedule = schedule = make_schedule(args)
+        check_arguments(
             tasks, args, schedule, method.weighting, reward_funcs, train_dataset, eval_dataset
         )
 
         is_main = args.process_index == 0
-        self.tasks = tasks
+        self.tasks, self.rows = tasks, InputRows(tasks)
         self.scores = TaskScores(tasks)
         self.step = TrainingStep(
             tasks,
@@ -125,11 +125,12 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             on_mixer_step=on_mixer_step if is_main else None,
         )
         self.mixer, self.streams, self.banked = self.step.mixer, self.step.streams, self.step.banked
-        self.replay = RolloutReplay(tasks, schedule.group_size)
+        self.replay = RolloutReplay(self.rows, schedule.group_size)
         self.sharing = PromptSharing()
         self.shares = TaskLossShares(tasks.names, args.loss_type, exact=method.loss_shares)
         self.meter = trl_setup.make_meter(tasks, args, method)
-        self.evaluation = TaskEvaluation(tasks, schedule.eval_group_size, eval_seed)
+        scale = self.mixer.reward_scale
+        self.evaluation = TaskEvaluation(self.rows, schedule.eval_group_size, eval_seed, scale)
         self.checkpoints = TrainerCheckpoints(self.step, tasks)
 
         super().__init__(
@@ -147,7 +148,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             rollout_func=rollout_func,
             environment_factory=environment_factory,
         )
-        check_bank(self, self.mixer, tasks)
+        check_trainer(self)
         if share_prompts:
             self.sharing.switch_on(self)
         self.reward_weights[1] = 0.0  # accuracy is measured, not trained on
@@ -273,14 +274,12 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         """Accuracy on all test rows of all tasks, `num_generations_eval` samples each.
 
         Returns:
-            TRL's figures and ``eval_task/<name>/accuracy|reward|std_error``,
-            ``eval_tasks/worst_accuracy`` and ``eval_tasks/mean_accuracy``; `evaluation.results`
-            has those of the tasks as objects.
+            TRL's figures and those of `result_metrics`; `evaluation.results` has them as objects.
 
         Raises:
             ConfigError: A dataset was given, test rows are missing, or batches cut prompts apart.
         """
-        trl_setup.check_evaluation(self.args, self.schedule, eval_dataset, self.eval_dataset)
+        check_evaluation(self.args, self.schedule, eval_dataset, self.eval_dataset)
         return super().evaluate(None, ignore_keys, metric_key_prefix)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:

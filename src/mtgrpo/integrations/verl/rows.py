@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtgrpo.errors import ConfigError, TaskError, require
+from mtgrpo.errors import ConfigError, RewardError, TaskError, require
 from mtgrpo.runlog.files import plain, write_text
 from mtgrpo.tasks import TaskSet, build_tasks
 from mtgrpo.tasks.task import Task
@@ -146,6 +146,11 @@ def compute_score(
     task = read_tasks(tasks)[data_source]
     row = json.loads(ground_truth)
     (score,) = task.score([row], [solution_str], [extra_info["index"]])
+    if score.accuracy is None:
+        raise RewardError(
+            f"task {data_source!r}: its reward does not say what is right; under verl a task needs "
+            "correct_at, or a reward that returns Score objects"
+        )
     return {"score": score.reward, "acc": score.accuracy}
 
 

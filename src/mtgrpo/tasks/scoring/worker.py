@@ -44,7 +44,7 @@ def _get_ready(hello: dict[str, Any]) -> Task:
     return Task(name, [{"prompt": ""}], [], reward, correct_at=hello["correct_at"])
 
 
-def _scores(channel: Channel, task: Task, call: dict[str, Any]) -> list[list[float]]:
+def _scores(channel: Channel, task: Task, call: dict[str, Any]) -> list[list[float | None]]:
     channel.send({"begun": True})
 
     completions = call["completions"]

@@ -21,7 +21,8 @@ def hub_task(
     test_split: str | None = None,
     test_fraction: float = 0.0,
     revision: str | None = None,
-    correct_at: float = 1.0,
+    correct_at: float | None = None,
+    reward_range: tuple[float, float] | None = None,
     floor: float = 0.0,
     family: str | None = None,
     level: str | None = None,
@@ -39,7 +40,9 @@ def hub_task(
         test_split: The split to test on.
         test_fraction: Instead of `test_split`, the share of the rows to test on; see `rows_task`.
         revision: The commit, tag or branch; give one to get the same rows tomorrow.
-        correct_at: A completion is correct from this reward on.
+        correct_at: A completion is correct from this reward on; left out, the task is graded,
+            unless the reward returns `Score` objects. See `Task`.
+        reward_range: Lowest and highest reward of a graded task.
         floor: Accuracy of a guess.
         family: Group of tasks in reports.
         level: Difficulty in reports.
@@ -62,6 +65,7 @@ def hub_task(
         test_fraction=test_fraction,
         prompt=prompt,
         correct_at=correct_at,
+        reward_range=reward_range,
         floor=floor,
         family=family,
         level=level,

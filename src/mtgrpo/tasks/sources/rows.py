@@ -22,7 +22,8 @@ def rows_task(
     test: RowSource | None = None,
     test_fraction: float = 0.0,
     prompt: str = "prompt",
-    correct_at: float = 1.0,
+    correct_at: float | None = None,
+    reward_range: tuple[float, float] | None = None,
     floor: float = 0.0,
     family: str | None = None,
     level: str | None = None,
@@ -39,7 +40,9 @@ def rows_task(
             the prompt decides which rows, so that equal prompts stay together and added rows
             move no other.
         prompt: The column with the prompt: texts, or lists of chat messages.
-        correct_at: A completion is correct from this reward on.
+        correct_at: A completion is correct from this reward on; left out, the task is graded,
+            unless the reward returns `Score` objects. See `Task`.
+        reward_range: Lowest and highest reward of a graded task.
         floor: Accuracy of a guess.
         family: Group of tasks in reports.
         level: Difficulty in reports.
@@ -72,6 +75,7 @@ def rows_task(
         test=test_rows,
         reward=reward,
         correct_at=correct_at,
+        reward_range=reward_range,
         floor=floor,
         family=family,
         level=level,

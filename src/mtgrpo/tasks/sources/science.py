@@ -67,7 +67,9 @@ def math_task(
         ]
 
     train_rows, test_rows = map(rendered, splits)
-    return rows_task(name, train_rows, test=test_rows, reward=math_reward, family="math")
+    return rows_task(
+        name, train_rows, test=test_rows, reward=math_reward, correct_at=1.0, family="math"
+    )
 
 
 def math_reward(
@@ -137,6 +139,7 @@ def sciknoweval_task(
         rendered,
         test_fraction=test_fraction,
         reward=choice_reward,
+        correct_at=1.0,
         floor=0.25,
         family="sciknoweval",
     )

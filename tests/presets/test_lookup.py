@@ -134,7 +134,9 @@ def fill_with(mixer: TaskMixer, rewards: tuple[float, ...]) -> list[int]:
     batch, sizes = mixer.new_batch(), list[int]()
     while request := batch.ask():
         sizes.append(sum(request.values()))
-        batch.tell(Group.verified(task, rewards) for task, count in request.items() for _ in range(count))
+        batch.tell(
+            Group.verified(task, rewards) for task, count in request.items() for _ in range(count)
+        )
     return sizes
 
 
