@@ -74,6 +74,7 @@ class RolloutLedger:
         self.streams = streams
         self.deal = DealAhead(max_ahead)
         self._book = TicketBook(mixer.tasks)
+        self._needs: Floats | None = None
         self._counts: Counter[str] = Counter()
 
     def __repr__(self) -> str:
@@ -128,13 +129,14 @@ class RolloutLedger:
 
     def _dealing(self) -> tuple[Floats, Ints, Ints]:
         """What a batch needs, what is ahead and what is awaited, each of shape (K,)."""
-        needs = batch_needs(
-            self.mixer.weighting.weight_array(),
-            self.mixer.sampler.acceptance.rates(),
-            self.mixer.batch_size,
-            keeps_shares=self.batch.quotas is not None,
-        )
-        return needs, self._book.num_ahead, self._book.num_awaited
+        if self._needs is None:
+            self._needs = batch_needs(
+                self.mixer.weighting.weight_array(),
+                self.mixer.sampler.acceptance.rates(),
+                self.mixer.batch_size,
+                keeps_shares=self.batch.quotas is not None,
+            )
+        return self._needs, self._book.num_ahead, self._book.num_awaited
 
     # ---- what comes back -----------------------------------------------------------------------
     def task(self, number: int) -> str | None:
@@ -200,6 +202,7 @@ class RolloutLedger:
         self._ask()
 
     def _ask(self) -> None:
+        self._needs = None  # weights move with steps, acceptance rates with rounds
         for task, count in self.batch.ask().items():
             self._book.request(task, count)
 
@@ -305,4 +308,5 @@ class RolloutLedger:
             stream.load_state_dict(state["streams"][name])
 
         self._book.load_state_dict(state["tickets"])
+        self._needs = None
         self._counts = Counter({name: int(count) for name, count in state["counts"].items()})
