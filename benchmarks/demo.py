@@ -4,7 +4,8 @@ Writes benchmarks/demo.json, and the README's figures from the first seed's run 
 
     python benchmarks/demo.py [--seeds 0,1,2] [--jobs 1]
 
-Runs are resumable; they are kept in runs/benchmark-demo. With one job at a time the seconds are those of `make demo`.
+Runs are resumable; they are kept in runs/benchmark-demo. With one job at a time the seconds are
+those of `make demo`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import platform
 import statistics
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -25,7 +27,9 @@ from mtgrpo.jobs.study import run_study
 from mtgrpo.reports.curves import accuracy_curves, step_curves
 from mtgrpo.reports.figure_files import save
 from mtgrpo.reports.figures import accuracy_figure, shares_figure, weights_figure
-from mtgrpo.runlog import read_run
+from mtgrpo.runlog import Run, read_run
+
+OUTPUT = Path("runs/benchmark-demo")
 
 
 def main() -> None:
@@ -33,42 +37,20 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
+
     seeds = tuple(int(seed) for seed in arguments.seeds.split(","))
     base = yaml.safe_load(shipped_configs()["demo"].read_text(encoding="utf-8"))
     experiment = Experiment("demo", base, {"demo": {}}, seeds, "demo", ())
-    output = Path("runs/benchmark-demo")
-    failures = run_study(
-        experiment, output, jobs=arguments.jobs, on_event=lambda *event: print(*event, flush=True)
-    )
+    failures = run_study(experiment, OUTPUT, jobs=arguments.jobs, on_event=tell)
     if failures:
         raise SystemExit("\n".join(failures))
 
-    rows = []
-
-    for seed in seeds:
-        run = read_run(run_path(output, "demo", seed))
-        before, after = run.evaluations[0].accuracies, run.evaluations[-1].accuracies
-        rows.append(
-            {
-                "seed": seed,
-                "worst_before": round(worst_accuracy(before), 4),
-                "worst_after": round(worst_accuracy(after), 4),
-                "mean_before": round(mean_accuracy(before), 4),
-                "mean_after": round(mean_accuracy(after), 4),
-                "accuracy_before": {name: round(value, 4) for name, value in before.items()},
-                "accuracy_after": {name: round(value, 4) for name, value in after.items()},
-                "shares_met_rate": run.summary["shares_met_rate"],
-                "rollouts": run.metrics[-1].rollouts,
-                "elapsed_s": round(run.metrics[-1].elapsed_s, 1),
-            }
-        )
-
-    gains = [row["worst_after"] - row["worst_before"] for row in rows]
+    runs = [read_run(run_path(OUTPUT, "demo", seed)) for seed in seeds]
+    rows = [row(run, seed) for run, seed in zip(runs, seeds, strict=True)]
+    gains = [of_seed["worst_after"] - of_seed["worst_before"] for of_seed in rows]
 
     record = {
-        "command": "python benchmarks/demo.py --seeds "
-        + arguments.seeds
-        + f" --jobs {arguments.jobs}",
+        "command": f"python benchmarks/demo.py --seeds {arguments.seeds} --jobs {arguments.jobs}",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, CPU only, embedded model",
         "worst_task_gain": {
             "median": round(statistics.median(gains), 4),
@@ -77,22 +59,46 @@ def main() -> None:
         },
         "seeds": rows,
     }
-
-    Path(__file__).with_suffix(".json").write_text(
-        json.dumps(record, indent=1) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(record, indent=1) + "\n"
+    Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")
     print(json.dumps(record["worst_task_gain"]))
-    first = read_run(run_path(output, "demo", seeds[0]))
-    accuracy, steps = accuracy_curves(first), step_curves(first)
 
+    for path in save_figures(runs[0]):
+        print(path)
+
+
+def tell(*event: object) -> None:
+    print(*event, flush=True)
+
+
+def row(run: Run, seed: int) -> dict[str, Any]:
+    """What a run came to."""
+    before, after = run.evaluations[0].accuracies, run.evaluations[-1].accuracies
+
+    return {
+        "seed": seed,
+        "worst_before": round(worst_accuracy(before), 4),
+        "worst_after": round(worst_accuracy(after), 4),
+        "mean_before": round(mean_accuracy(before), 4),
+        "mean_after": round(mean_accuracy(after), 4),
+        "accuracy_before": {name: round(value, 4) for name, value in before.items()},
+        "accuracy_after": {name: round(value, 4) for name, value in after.items()},
+        "shares_met_rate": run.summary["shares_met_rate"],
+        "rollouts": run.metrics[-1].rollouts,
+        "elapsed_s": round(run.metrics[-1].elapsed_s, 1),
+    }
+
+
+def save_figures(run: Run) -> list[Path]:
+    """The README's figures."""
+    accuracy, steps = accuracy_curves(run), step_curves(run)
     figures = {
         "demo-accuracy": accuracy_figure(accuracy),
         "demo-weights": weights_figure(steps, accuracy),
         "demo-shares": shares_figure(steps, accuracy),
     }
 
-    for path in save(figures, "docs/images", suffixes=("svg",)):
-        print(path)
+    return save(figures, "docs/images", suffixes=("svg",))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 from fault_lab import (
     CONFIG,
+    EVERY,
     FAULTS,
     LOGS,
     UPDATES,
@@ -77,6 +78,55 @@ FAULTS["file_torn_model"] = spoiled("model.safetensors", tear)
 FAULTS["file_changed_optimizer"] = spoiled("optimizer.pt", flip)
 FAULTS["file_torn_trainer_state"] = spoiled("trainer_state.json", tear)
 FAULTS["file_torn_seal"] = spoiled("checkpoint.json", tear)
+
+
+# ---- files that belong elsewhere -------------------------------------------------------------------------------
+def misplaced(change: Callable[[Path], None], said: str) -> Callable[[Path], Outcome]:
+    def inject(run: Path) -> Outcome:
+        copy_of_whole(run)
+        change(run)
+        code, text = resume(run)
+
+        lines = [line for line in text.splitlines() if "going back to" in line]
+        message = [line.replace(str(WORK), "runs/faults") for line in lines]
+        outcome = ends_well(run, code, text, message=message)
+
+        return {**outcome, "ok": outcome["ok"] and len(lines) == 1 and said in lines[0]}
+
+    inject.__doc__ = (
+        f"--resume says what is wrong, goes back to a checkpoint that fits and ends {AS_IF}"
+    )
+    return inject
+
+
+def rename(run: Path) -> None:
+    checkpoints = run / "checkpoints"
+    before = UPDATES - EVERY * CONFIG["updates_per_step"]
+    shutil.copytree(checkpoints / f"checkpoint-{before}", checkpoints / f"checkpoint-{2 * UPDATES}")
+
+
+def exchange(run: Path) -> None:
+    """Put the last checkpoint of a run with another seed in the place of ours."""
+    other, config = run.with_name("another seed"), WORK / "another_seed.yaml"
+    shutil.rmtree(other, ignore_errors=True)
+    config.write_text(yaml.safe_dump({**CONFIG, "seed": 1}))
+    finish(start(other, config))
+
+    name = f"checkpoint-{UPDATES}"
+    shutil.rmtree(run / "checkpoints" / name)
+    shutil.copytree(other / "checkpoints" / name, run / "checkpoints" / name)
+    shutil.rmtree(other)
+
+
+def lose_lines(run: Path) -> None:
+    """As after a power cut that took what was not yet on disk."""
+    log = run / "metrics.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-2]))
+
+
+FAULTS["checkpoint_under_the_name_of_another_step"] = misplaced(rename, "under another name")
+FAULTS["checkpoint_of_another_seed"] = misplaced(exchange, "another run (with seed 1)")
+FAULTS["log_lost_its_last_lines"] = misplaced(lose_lines, "metrics.jsonl lacks 2 of the 12 lines")
 
 
 @fault

@@ -23,35 +23,44 @@ SIGNS = {
     "]": ")",
 }
 COMMANDS = {"times": "*", "cdot": "*", "ast": "*", "div": "/"}
-FRACTIONS = ("frac", "dfrac", "tfrac")
+FRACTIONS = ("frac", "dfrac", "tfrac", "cfrac")
 LONGEST = 3_000
 """No right expression of a few numbers is longer, spaces apart; deep nesting would take the square of its length."""
 MOST_IN_A_BOX = 20_000
 """Characters; the scorers' own bounds are lower."""
-PLAIN_TEXT = ("text", "textbf", "textit", "textrm", "mathrm", "mathbf", "mathit", "mathsf")
+PLAIN_TEXT = ("text", "mbox", "textbf", "textit", "textrm", "mathrm", "mathbf", "mathit", "mathsf")
 
 
 class Unreadable(Exception):
     """The text is nothing a right answer could look like."""
 
 
-def boxed(text: str) -> str:
-    """What stands in the last box."""
+def opened_box(text: str) -> int:
+    """Where the content of the last box begins, or -1; the bare word opens none."""
     at = text.rfind("\\boxed")
     while at >= 0:
         i = at + len("\\boxed")
-        while i < len(text) and text[i].isspace():
+        while i < len(text) and text[i].isspace() and i - at < len("\\boxed") + 4:
             i += 1
+
         if i < len(text) and text[i] == "{":
-            break
+            return i + 1
         at = text.rfind("\\boxed", 0, at)
-    else:
+    return -1
+
+
+def boxed(text: str) -> str:
+    """What stands in the last box."""
+    start = opened_box(text)
+    if start < 0:
         raise Unreadable
-    depth, start = 0, i + 1
+
+    depth, i = 1, start
     while i < min(len(text), start + MOST_IN_A_BOX):
         if text[i] == "\\":
             i += 2
             continue
+
         depth += {"{": 1, "}": -1}.get(text[i], 0)
         if depth == 0:
             return text[start:i]
@@ -114,7 +123,8 @@ def same_words(completion: str, answer: str) -> bool:
 def right_expression(expression: str, numbers: Sequence[int], target: Fraction | int) -> bool:
     """Whether an expression has the value and uses exactly the numbers; a result may follow after ``=``."""
     try:
-        left, equals, result = " ".join(shown(expression).split()).partition("=")
+        plain = " ".join(shown(expression).split()).removesuffix(".")
+        left, equals, result = plain.partition("=")
         if len(left) > LONGEST:
             return False
         if equals and number(result) != target:
@@ -152,6 +162,9 @@ def lex(text: str) -> list[str]:
             i += 1
         elif c in SIGNS:
             tokens.append(SIGNS[c])
+            i += 1
+        elif c in "xX" and not text[i - 1 : i].isalpha() and not text[i + 1 : i + 2].isalpha():
+            tokens.append("*")
             i += 1
         elif c == "\\":
             j = i + 1
@@ -253,13 +266,44 @@ def reckon(tokens: Sequence[str]) -> tuple[Fraction, list[int]]:
 def last_answer(text: str) -> str:
     """What stands last of a box and a pair of answer tags; of a box inside tags, the box."""
     end = text.rfind("</answer>")
-    if end < 0 or text.rfind("\\boxed") > end:
-        return boxed(text)
+    if end < 0 or opened_box(text[end:]) >= 0:
+        return plain(boxed(text))
+
     start = text.rfind("<answer>", 0, end)
     if start < 0:
         raise Unreadable
+
     inside = text[start + len("<answer>") : end]
-    return boxed(inside) if "\\boxed" in inside else inside
+    if opened_box(inside) >= 0:
+        return plain(boxed(inside))
+    words = inside.split("\\boxed")
+    joined = words[0]
+    for word in words[1:]:
+        joined += (" " if not word[:1].isascii() or not word[:1].isalpha() else "\\boxed") + word
+    return plain(joined)
+
+
+def plain(answer: str) -> str:
+    """An answer without a text command around all of it, and without a backslash and space after."""
+    for _ in range(8):
+        inner = answer.strip()
+        command, brace, rest = inner.partition("{")
+        if not brace or not rest.endswith("}") or command.strip()[1:] not in PLAIN_TEXT:
+            break
+
+        depth = 0
+        for c in rest[:-1]:
+            depth += {"{": 1, "}": -1}.get(c, 0)
+            if depth < 0:
+                break
+        if depth:
+            break
+        answer = rest[:-1]
+
+    stripped = answer.strip()
+    if stripped.endswith("\\") and answer[-1:].isspace():
+        stripped = stripped[:-1].strip()
+    return stripped
 
 
 def same_answer(text: str, reference: str) -> bool:

@@ -39,6 +39,13 @@ CHUNKS = Path("runs/fuzz")
 LIMIT_S = 10.0
 SLOW_S = 0.1
 MARK = str(Path("mtgrpo") / "tasks")
+SHOWN = (
+    "completions",
+    "exceptions",
+    "wrong_answers_scored",
+    "right_answers_refused",
+    "max_cpu_s",
+)
 MOST = 20  # examples kept of each kind of finding
 
 
@@ -73,107 +80,124 @@ class Coverage:
         return line
 
 
+class Tally:
+    """What a chunk came to: counts by scorer and strategy, and examples of what was found."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.completions = 0
+        self.by_scorer: dict[str, Counter[str]] = {}
+        self.by_strategy: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.found: dict[str, list[Any]] = {
+            "exceptions": [],
+            "wrong_answers_scored": [],
+            "right_answers_refused": [],
+        }
+
+    def find(self, kind: str, *example: Any, count: bool = True) -> None:
+        """Keep an example, and count it unless it is counted elsewhere."""
+        self.counts[kind] += count
+        self.found.setdefault(kind, []).append(list(example))
+
+    def add(self, case: Case, strategy: str, text: str, reward: float, accuracy: float) -> None:
+        """Count a completion that was scored, and compare its score with the judge."""
+        self.completions += 1
+        self.by_strategy[strategy] += 1
+        row = self.by_scorer.setdefault(case.family, Counter())
+        row["completions"] += 1
+        full = accuracy >= 1.0
+        row["full" if full else "part" if reward > 0.0 else "none"] += 1
+
+        right = case.judge(text)
+        if full and right is None:
+            row["full_and_unjudged"] += 1
+            self.find("full_and_unjudged", case.name, strategy, text[:300], count=False)
+        elif full and not right:
+            self.find("wrong_answers_scored", case.name, strategy, text[:500])
+
+        if not full and right is False and strategy == "right":  # scorer and judge agree
+            self.find("references_that_are_wrong", case.name, strategy, text[:300])
+        elif not full and (right or strategy == "right"):
+            row["right_but_refused"] += 1
+            odd = "" if strategy == "right" else "odd_"
+            self.find(f"{odd}right_answers_refused", case.name, strategy, text[:300])
+        elif right:
+            row["judged_right"] += 1
+
+    def time(self, case: Case, strategy: str, text: str, seconds: float) -> None:
+        """Count the processor time of a completion that was scored without a tracer."""
+        row = self.by_scorer[case.family]
+        row["max_cpu_s"] = max(row["max_cpu_s"], seconds)  # type: ignore[assignment]
+        row["over_0.1_s"] += seconds > SLOW_S
+        if seconds > SLOW_S:
+            self.find("slow", case.name, strategy, round(seconds, 3), text[:300])
+
+
 def run_chunk(number: int, size: int) -> dict[str, Any]:
     """Score `size` completions; the tally."""
     rng = random.Random(f"fuzz {number}")
     cases = all_cases(number)
     coverage = Coverage()
     corpus: dict[str, list[str]] = {case.family: [] for case in cases}
-    tally: dict[str, Any] = {
-        "chunk": number,
-        "completions": 0,
-        "by_scorer": {},
-        "by_strategy": Counter(),
-    }
-    found: dict[str, list[Any]] = {
-        "exceptions": [],
-        "wrong_answers_scored": [],
-        "right_answers_refused": [],
-    }
-    counts: Counter[str] = Counter()
+    tally = Tally(number)
     peak = 0.0
     started = time.process_time()
+
     CHUNKS.mkdir(parents=True, exist_ok=True)
     with open(CHUNKS / f"current-{number}", "w+b") as file:
         file.truncate(2**20)
         current = mmap.mmap(file.fileno(), 2**20)
+
         for i in range(size):
             case = cases[i % len(cases)]
             if rng.random() > case.share:
                 case = cases[(i + 1) % len(cases)]
             strategy = rng.choices(list(STRATEGIES), weights=list(STRATEGIES.values()))[0]
             text = make_text(rng, strategy, case, corpus[case.family])
+
             body = json.dumps([case.name, strategy, text[:50_000]]).encode()
             current[: len(body) + 1] = body + b"\0"
             traced = rng.random() < 0.15 and len(text) < 5_000
             measured = len(text) > 20_000 and rng.random() < 0.1
             if measured:
                 tracemalloc.start()
+
             signal.setitimer(signal.ITIMER_PROF, LIMIT_S)
             begin = time.thread_time()
             try:
                 reward, accuracy = coverage.run(case, text) if traced else case.score(text)
             except Exception as error:
-                counts["exceptions"] += 1
-                found["exceptions"].append([case.name, strategy, repr(error)[:300], text[:500]])
+                tally.find("exceptions", case.name, strategy, repr(error)[:300], text[:500])
                 continue
             finally:
                 seconds = time.thread_time() - begin
                 signal.setitimer(signal.ITIMER_PROF, 0.0)
                 if measured:
-                    peak = max(
-                        peak,
-                        tracemalloc.get_traced_memory()[1]
-                        / len(text.encode("utf-8", "surrogatepass")),
-                    )
+                    size_in_bytes = len(text.encode("utf-8", "surrogatepass"))
+                    peak = max(peak, tracemalloc.get_traced_memory()[1] / size_in_bytes)
                     tracemalloc.stop()
+
             if traced and coverage.new and len(text) < 2_000:
                 corpus[case.family].append(text)
-            tally["completions"] += 1
-            tally["by_strategy"][strategy] += 1
-            row = tally["by_scorer"].setdefault(case.family, Counter())
-            row["completions"] += 1
-            row["full" if accuracy >= 1.0 else "part" if reward > 0.0 else "none"] += 1
+            tally.add(case, strategy, text, reward, accuracy)
             if not traced and not measured:
-                row["max_cpu_s"] = max(row["max_cpu_s"], seconds)
-                row["over_0.1_s"] += seconds > SLOW_S
-                if seconds > SLOW_S:
-                    counts["slow"] += 1
-                    found.setdefault("slow", []).append(
-                        [case.name, strategy, round(seconds, 3), text[:300]]
-                    )
-            right = case.judge(text)
-            if accuracy >= 1.0 and right is None:
-                row["full_and_unjudged"] += 1
-                found.setdefault("full_and_unjudged", []).append([case.name, strategy, text[:300]])
-            elif accuracy >= 1.0 and not right:
-                counts["wrong_answers_scored"] += 1
-                found["wrong_answers_scored"].append([case.name, strategy, text[:500]])
-            if accuracy < 1.0 and right is False and strategy == "right":
-                counts["references_that_are_wrong"] += 1  # scorer and judge agree
-                found.setdefault("references_that_are_wrong", []).append(
-                    [case.name, strategy, text[:300]]
-                )
-            elif accuracy < 1.0 and (right or strategy == "right"):
-                row["right_but_refused"] += 1
-                kind = (
-                    "right_answers_refused" if strategy == "right" else "odd_right_answers_refused"
-                )
-                counts[kind] += 1
-                found.setdefault(kind, []).append([case.name, strategy, text[:300]])
-            elif right:
-                row["judged_right"] += 1
+                tally.time(case, strategy, text, seconds)
+
     os.unlink(CHUNKS / f"current-{number}")
-    tally |= {
-        "counts": counts,
-        "found": {kind: examples[:MOST] for kind, examples in found.items()},
+    return {
+        "chunk": number,
+        "completions": tally.completions,
+        "by_scorer": tally.by_scorer,
+        "by_strategy": tally.by_strategy,
+        "counts": tally.counts,
+        "found": {kind: examples[:MOST] for kind, examples in tally.found.items()},
         "edges": len(coverage.edges),
         "corpus": sum(map(len, corpus.values())),
         "cpu_s": round(time.process_time() - started, 1),
         "peak_bytes_per_byte": round(peak, 1),
         "max_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
-    return tally
 
 
 def collect(chunks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -224,68 +248,55 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, help="run this one here and print its tally")
     parser.add_argument("--dry", action="store_true", help="leave the record alone")
     arguments = parser.parse_args()
+
     if arguments.chunk is not None:
-        resource.setrlimit(
-            resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30)
-        )  # a bomb is an exception, not a dead machine
+        # A bomb is an exception, not a dead machine.
+        resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
         print(json.dumps(run_chunk(arguments.chunk, arguments.size)))
         return
+
     chunks: list[dict[str, Any]] = []
+    version = fingerprint()
     for number in range(arguments.chunks):
-        path = CHUNKS / f"chunk-{number:03}-{arguments.size}-{fingerprint()}.json"
+        path = CHUNKS / f"chunk-{number:03}-{arguments.size}-{version}.json"
         if not path.is_file():
-            command = [
-                sys.executable,
-                __file__,
-                "--chunk",
-                str(number),
-                "--size",
-                str(arguments.size),
-            ]
-            done = subprocess.run(
-                command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONHASHSEED": "0"}
-            )
-            if done.returncode == -signal.SIGPROF:
-                text = (CHUNKS / f"current-{number}").read_bytes().partition(b"\0")[0].decode()
-                sys.exit(f"chunk {number}: over {LIMIT_S:g} s of CPU: {text[:2000]}")
-            if done.returncode:
-                sys.exit(f"chunk {number}: exit code {done.returncode}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_suffix(".tmp").write_bytes(done.stdout)
-            path.with_suffix(".tmp").replace(path)
+            run_apart(number, arguments.size, path)
+
         chunks.append(json.loads(path.read_text()))
         total = collect(chunks)
-        keys = (
-            "completions",
-            "exceptions",
-            "wrong_answers_scored",
-            "right_answers_refused",
-            "max_cpu_s",
-        )
-        print({key: total[key] for key in keys}, flush=True)
+        print({key: total[key] for key in SHOWN}, flush=True)
         if not arguments.dry:
             RECORD.write_text(json.dumps(total, indent=1) + "\n")
 
 
+def run_apart(number: int, size: int, path: Path) -> None:
+    """A chunk in a process of its own, which the kernel may end; its tally goes to `path`."""
+    command = [sys.executable, __file__, "--chunk", str(number), "--size", str(size)]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment)
+
+    if done.returncode == -signal.SIGPROF:
+        text = (CHUNKS / f"current-{number}").read_bytes().partition(b"\0")[0].decode()
+        sys.exit(f"chunk {number}: over {LIMIT_S:g} s of CPU: {text[:2000]}")
+    if done.returncode:
+        sys.exit(f"chunk {number}: exit code {done.returncode}")
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".tmp").write_bytes(done.stdout)
+    path.with_suffix(".tmp").replace(path)
+
+
 def fingerprint() -> str:
-    """Of the scorers and of this campaign: chunks of other code do not count."""
+    """A hash of the scorers and of this campaign: chunks of other code do not count."""
     import mtgrpo.tasks
 
-    folders = (Path(mtgrpo.tasks.__file__).parent, Path(__file__).parent)
-    names = (
-        "answers",
-        "arithmetic",
-        "boxed",
-        "latex",
-        "rewards",
-        "reasoning_gym",
-        "science",
-        "fuzz_*",
-    )
-    files = sorted(
-        path for folder in folders for name in names for path in folder.glob(f"{name}.py")
-    )
-    return f"{zlib.crc32(b''.join(path.read_bytes() for path in files)):08x}"
+    tasks = Path(mtgrpo.tasks.__file__).parent
+    files = [
+        *tasks.glob("answers/**/*.py"),
+        *tasks.glob("sources/*.py"),
+        *Path(__file__).parent.glob("fuzz_*.py"),
+    ]
+    return f"{zlib.crc32(b''.join(path.read_bytes() for path in sorted(files))):08x}"
 
 
 if __name__ == "__main__":

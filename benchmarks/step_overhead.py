@@ -1,7 +1,8 @@
 """What a step of MultiTaskGRPOTrainer costs beside TRL's GRPOTrainer doing exactly the same work.
 
-Uniform weights and no filter: both trainers roll out the same prompts and end with the same parameters, bit for bit.
-Short runs of the two alternate in one process. Writes step_overhead.json beside this file.
+Uniform weights and no filter: both trainers roll out the same prompts and end with the same
+parameters, bit for bit. Short runs of the two alternate in one process. Writes step_overhead.json
+beside this file.
 
 python benchmarks/step_overhead.py            # about two minutes on one CPU thread
 python benchmarks/step_overhead.py --quick    # one pair of runs, nothing written
@@ -17,6 +18,7 @@ import platform
 import statistics
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,13 @@ from mtgrpo import Method, RatioPreservingSampler, Uniform, tiny
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import TaskSet
 
-NUM_STEPS, NUM_WARM_UP = 10, 2
+NUM_STEPS = 10
+NUM_WARM_UP = 2
 PROMPTS, COMPLETIONS, LENGTH = 16, 8, 16
 
 
 class Clock(TrainerCallback):
-    """Wall and CPU time from the start of one step to the start of the next: everything TRL's loop does."""
+    """Wall and CPU time from one step's start to the next: everything that TRL's loop does."""
 
     def __init__(self) -> None:
         self.times: list[tuple[float, float]] = []
@@ -46,11 +49,13 @@ class Clock(TrainerCallback):
         self.times.append((time.perf_counter(), time.process_time()))
 
     def steps(self) -> list[tuple[float, float]]:
-        pairs = zip(self.times, self.times[1:], strict=False)
-        return [(b[0] - a[0], b[1] - a[1]) for a, b in pairs][NUM_WARM_UP:]
+        pairs = list(pairwise(self.times))[NUM_WARM_UP:]
+        return [(b[0] - a[0], b[1] - a[1]) for a, b in pairs]
 
 
 class Recording(MultiTaskGRPOTrainer):
+    """Keeps the prompts of every round, for the other trainer to roll out."""
+
     def roll_out(self, plan, first_uid):
         self.__dict__.setdefault("plans", []).extend(plan)
         return super().roll_out(plan, first_uid)
@@ -103,29 +108,28 @@ def run_ours(folder: str, tasks: TaskSet) -> tuple[Clock, Any]:
 
 def run_plain(folder: str, tasks: TaskSet, plan: list[tuple[str, int]]) -> tuple[Clock, Any]:
     rows = [{**tasks[task].train[i], "task": task, "row": i} for task, i in plan]
-    columns = {name for row in rows for name in row}
+    columns = sorted({name for row in rows for name in row})
+    padded = [{name: row.get(name) for name in columns} for row in rows]
 
     def reward(completions, task, row, **others):
-        scores = [None] * len(completions)
+        rewards = [0.0] * len(completions)
 
         for name in dict.fromkeys(task):
             places = [i for i, t in enumerate(task) if t == name]
-            found = tasks[name].score(
-                [tasks[name].train[row[i]] for i in places], [completions[i] for i in places]
-            )
-            for i, score in zip(places, found, strict=True):
-                scores[i] = score.reward
+            rows_of_task = [tasks[name].train[row[i]] for i in places]
+            scores = tasks[name].score(rows_of_task, [completions[i] for i in places])
 
-        return scores
+            for i, score in zip(places, scores, strict=True):
+                rewards[i] = score.reward
+
+        return rewards
 
     clock = Clock()
 
     trainer = GRPOTrainer(
         reward_funcs=reward,
         args=config(folder, shuffle_dataset=False),
-        train_dataset=Dataset.from_list(
-            [{name: row.get(name) for name in sorted(columns)} for row in rows]
-        ),
+        train_dataset=Dataset.from_list(padded),
         callbacks=[clock],
         **parts(),
     )
@@ -134,6 +138,12 @@ def run_plain(folder: str, tasks: TaskSet, plan: list[tuple[str, int]]) -> tuple
     trainer.train()
 
     return clock, trainer
+
+
+def check_same_work(ours: Any, plain: Any) -> None:
+    """The two models have the same parameters."""
+    for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(a, b), "the two trainers did not do the same work"
 
 
 def main() -> None:
@@ -152,24 +162,16 @@ def main() -> None:
             times["ours"] += clock.steps()
             clock, plain = run_plain(folder, tasks, ours.plans)
             times["plain"] += clock.steps()
-            same = all(
-                torch.equal(a, b)
-                for a, b in zip(ours.model.parameters(), plain.model.parameters(), strict=True)
-            )
-            assert same, "the two trainers did not do the same work"
+            check_same_work(ours.model, plain.model)
 
     result: dict[str, float] = {}
 
     for which, name in enumerate(("wall", "cpu")):
-        ours_s, plain_s = (
-            statistics.median(step[which] for step in times[k]) for k in ("ours", "plain")
-        )
-
-        result |= {
-            f"ours_{name}_s": ours_s,
-            f"plain_{name}_s": plain_s,
-            f"{name}_ratio": ours_s / plain_s,
-        }
+        ours_s = statistics.median(step[which] for step in times["ours"])
+        plain_s = statistics.median(step[which] for step in times["plain"])
+        result[f"ours_{name}_s"] = ours_s
+        result[f"plain_{name}_s"] = plain_s
+        result[f"{name}_ratio"] = ours_s / plain_s
 
     result = {name: round(value, 4) for name, value in result.items()}
     print(json.dumps(result, indent=2))
@@ -178,9 +180,9 @@ def main() -> None:
         return
 
     about = {
-        "what": "medians over steps of MultiTaskGRPOTrainer and GRPOTrainer doing the same work; one thread, embedded "
-        f"model, {PROMPTS} prompts x {COMPLETIONS} completions of at most {LENGTH} tokens; cpu is the fairer figure "
-        "on a machine with other work",
+        "what": "medians over steps of MultiTaskGRPOTrainer and GRPOTrainer doing the same work; "
+        f"one thread, embedded model, {PROMPTS} prompts x {COMPLETIONS} completions of at most "
+        f"{LENGTH} tokens; cpu is the fairer figure on a machine with other work",
         "num_steps": len(times["ours"]),
         "machine": platform.machine(),
         "python": platform.python_version(),

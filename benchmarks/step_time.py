@@ -1,7 +1,7 @@
 """Where a training step of the embedded model spends its time, and what each kept speed-up saves.
 
-The demo configuration with DAPO (paper variant: 48 prompts a step). Short runs of the ways alternate in one process,
-each adding one speed-up to the one before. Writes step_time.json beside this file.
+The demo configuration with DAPO (paper variant: 48 prompts a step). Short runs of the ways alternate
+in one process, each adding one speed-up to the one before. Writes step_time.json beside this file.
 
 python benchmarks/step_time.py            # about two minutes on one CPU thread
 python benchmarks/step_time.py --quick    # one run of each, nothing written
@@ -18,7 +18,9 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,9 +35,11 @@ from mtgrpo.integrations.trl import prompt_sharing as trl_sharing
 from mtgrpo.integrations.trl.job import make_trainer
 from mtgrpo.jobs.setup import prepare
 
-NUM_STEPS, NUM_WARM_UP, NUM_RUNS = 8, 2, 5
-# Each adds one to those before.
+NUM_STEPS = 8
+NUM_WARM_UP = 2
+NUM_RUNS = 5
 WAYS = ("trl", "generation", "whole_round", "loss")
+"""Each adds one speed-up to those before."""
 TIMED = {
     "_generate": "tokenising and decoding text",
     "_generate_single_turn": "generation",
@@ -93,115 +97,139 @@ class Steps(TrainerCallback):
             self.steps = [b - a for a, b in pairwise(self.starts)][NUM_WARM_UP:]
 
 
-def run(way: str) -> tuple[list[float], dict[str, float], float, int]:
-    """Seconds of each step, seconds per step by section, seconds of an evaluation, rollouts per run."""
+@dataclass
+class Measured:
+    """One run of a way.
+
+    Attributes:
+        steps: Seconds of each step.
+        sections: Seconds per step by section.
+        evaluation: Seconds of an evaluation.
+        rollouts: Completions generated.
+    """
+
+    steps: list[float]
+    sections: dict[str, float]
+    evaluation: float
+    rollouts: int
+
+
+def run(way: str) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         changes = [
             "preset=dapo",
             "variant=paper",
             f"steps={NUM_STEPS + NUM_WARM_UP + 1}",
             f"output={folder}/run",
+            "evaluation.every=0",
+            f"share_prompts={str(way != 'trl').lower()}",
         ]
-
-        changes += ["evaluation.every=0", f"share_prompts={'false' if way == 'trl' else 'true'}"]
         job = prepare(load_config("demo", changes))
         trainer = make_trainer(job.run, job.model, job.tasks, job.trl)
-        timer = Timer()
+        if way == "generation":
+            split_rounds(trainer)
 
+        timer = Timer()
         for method, section in TIMED.items():
             timer.wrap(trainer, method, section)
         timer.wrap(trainer.step, "choose_groups", "choosing groups (prompt rows, mixer, records)")
-
         timer.wrap(trainer.accelerator, "backward", "backward")
-
-        if way == "generation":
-            at_once, whole = trainer.mixer.batch_size, trainer.step._roll_out
-            trainer.step._roll_out = lambda plan: [
-                g for i in range(0, len(plan), at_once) for g in whole(plan[i : i + at_once])
-            ]
 
         steps = Steps(timer)
         trainer.add_callback(steps)
-
-        patched = way in ("generation", "whole_round")
-        with (
-            mock.patch.object(trl_sharing, "shared_prefix", return_value=nullcontext())
-            if patched
-            else nullcontext()
-        ):
+        with whole_prompts_in_the_loss(way):
             trainer.train()
 
         start = time.perf_counter()
         trainer.evaluate()
         evaluation = time.perf_counter() - start
 
-    sections = {
-        **steps.sections,
-        "rest": statistics.mean(steps.steps) - sum(steps.sections.values()),
-    }
+    rest = statistics.mean(steps.steps) - sum(steps.sections.values())
+    sections = {**steps.sections, "rest": rest}
 
-    return steps.steps, sections, evaluation, trainer.num_rollouts
+    return Measured(steps.steps, sections, evaluation, trainer.num_rollouts)
+
+
+def split_rounds(trainer: Any) -> None:
+    """Generate at most a batch of prompts at once."""
+    at_once, whole = trainer.mixer.batch_size, trainer.step._roll_out
+
+    def in_parts(plan: Any) -> list[Any]:
+        groups: list[Any] = []
+        for i in range(0, len(plan), at_once):
+            groups += whole(plan[i : i + at_once])
+
+        return groups
+
+    trainer.step._roll_out = in_parts
+
+
+def whole_prompts_in_the_loss(way: str) -> AbstractContextManager[Any]:
+    """Without shared prompts in the loss, for the ways before they came."""
+    if way not in ("generation", "whole_round"):
+        return nullcontext()
+
+    return mock.patch.object(trl_sharing, "shared_prefix", return_value=nullcontext())
+
+
+def median_sections(runs: Sequence[Measured]) -> dict[str, float]:
+    """Median over runs of the seconds of each section, the longest first."""
+    names = dict.fromkeys(name for measured in runs for name in measured.sections)
+    medians: dict[str, float] = {}
+    for name in names:
+        seconds = statistics.median(measured.sections.get(name, 0.0) for measured in runs)
+        medians[name] = round(seconds, 4)
+
+    return dict(sorted(medians.items(), key=lambda item: -item[1]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one run of each, write nothing")
     quick = parser.parse_args().quick
-    times: dict[str, list[float]] = defaultdict(list)
-    sections: dict[str, list[dict[str, float]]] = defaultdict(list)
-    evaluations: dict[str, list[float]] = defaultdict(list)
-    rollouts: dict[str, int] = {}
 
+    runs: dict[str, list[Measured]] = defaultdict(list)
     for _ in range(1 if quick else NUM_RUNS):
         for way in WAYS:
-            steps, found, evaluation, rollouts[way] = run(way)
-            times[way] += steps
-            sections[way].append(found)
-            evaluations[way].append(evaluation)
+            runs[way].append(run(way))
+
+    times: dict[str, list[float]] = defaultdict(list)
+    evaluations: dict[str, float] = {}
+    for way, of_way in runs.items():
+        evaluations[way] = round(statistics.median(m.evaluation for m in of_way), 3)
+        for measured in of_way:
+            times[way] += measured.steps
+
+    table: dict[str, dict[str, float]] = {}
+    for way, key in (("trl", "before_s"), ("loss", "after_s")):
+        for name, seconds in median_sections(runs[way]).items():
+            table.setdefault(name, {})[key] = seconds
 
     medians = {way: statistics.median(times[way]) for way in WAYS}
-    table: dict[str, dict[str, float]] = {}
-
-    for way in ("trl", "loss"):
-        names = list(dict.fromkeys(name for found in sections[way] for name in found))
-        parts = {
-            name: statistics.median(found.get(name, 0.0) for found in sections[way])
-            for name in names
-        }
-
-        for name, seconds in sorted(parts.items(), key=lambda item: -item[1]):
-            table.setdefault(name, {})["before_s" if way == "trl" else "after_s"] = round(
-                seconds, 4
-            )
-
-    pairs = list(pairwise(WAYS))
+    speed_ups = {b: round(medians[a] / medians[b], 3) for a, b in pairwise(WAYS)}
+    speed_ups["all"] = round(medians["trl"] / medians["loss"], 3)
 
     result = {
-        "seconds_per_step": {way: round(s, 4) for way, s in medians.items()},
-        "speed_up_of_a_step": {b: round(medians[a] / medians[b], 3) for a, b in pairs}
-        | {"all": round(medians["trl"] / medians["loss"], 3)},
-        "evaluation": {
-            "before_s": round(statistics.median(evaluations["trl"]), 3),
-            "after_s": round(statistics.median(evaluations["loss"]), 3),
-        },
+        "seconds_per_step": {way: round(seconds, 4) for way, seconds in medians.items()},
+        "speed_up_of_a_step": speed_ups,
+        "evaluation": {"before_s": evaluations["trl"], "after_s": evaluations["loss"]},
         "sections": table,
-        "rollouts_per_run": rollouts,
+        "rollouts_per_run": {way: of_way[-1].rollouts for way, of_way in runs.items()},
     }
 
     print(f"{'section of a step':48s} {'before':>8s} {'after':>8s}  seconds")
-
     for name, row in table.items():
         print(f"{name:48s} {row.get('before_s', 0.0):8.4f} {row.get('after_s', 0.0):8.4f}")
-
     print(json.dumps({k: v for k, v in result.items() if k != "sections"}, indent=2))
 
     if quick:
         return
 
     about = {
-        "what": "medians over steps (sections: over runs) of the demo configuration with preset dapo, variant "
-        "paper; one thread. trl: TRL's generation and loss. generation: shared prompts, finished rows dropped. "
-        "whole_round: 48 prompts at once instead of 16. loss: shared prompts in the loss too, all of share_prompts",
+        "what": "medians over steps (sections: over runs) of the demo configuration with preset "
+        "dapo, variant paper; one thread. trl: TRL's generation and loss. generation: shared "
+        "prompts, finished rows dropped. whole_round: 48 prompts at once instead of 16. loss: "
+        "shared prompts in the loss too, all of share_prompts",
         "num_steps": len(times["trl"]),
         "load_average": round(os.getloadavg()[0], 2),
         "machine": platform.machine(),

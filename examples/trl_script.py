@@ -19,9 +19,9 @@ from mtgrpo.tasks import TaskSet
 
 
 def show(step, report) -> None:
-    worst = min(report.last_accuracy, key=report.last_accuracy.get)
+    worst = min(report.last_score, key=report.last_score.get)
     shares = " ".join(f"{task} {report.realized.get(task, 0)}" for task in report.weights)
-    accuracy = f"{worst} {report.last_accuracy[worst]:.2f}"
+    accuracy = f"{worst} {report.last_score[worst]:.2f}"
     print(f"step {step:3}  worst {accuracy}  rounds {report.num_rounds}  groups: {shares}")
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     tasks = TaskSet(*(tiny.tiny_task(family, "medium", num_test=50) for family in tiny.FAMILIES))
     trainer = MultiTaskGRPOTrainer(
         str(tiny.model_path()),
-        tasks,
+        tasks=tasks,
         method=Method(ImprovementAware(lam=0.2)),
         on_mixer_step=show,
         args=GRPOConfig(

@@ -127,6 +127,19 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         ({"batch_size": 15, "updates_per_step": 4}, 1, "try batch_size: 16"),
         ({"batch_size": 16, "updates_per_step": 4}, 3, "multiple of 12"),
         ({"batch_size": 16, "group_size": 8, "micro_batch_size": 48}, 1, "nearest that does is 32"),
+        ({"batch_size": 3, "group_size": 8, "micro_batch_size": 7}, 1, "nearest that does is 6"),
+        (
+            {"batch_size": 15, "group_size": 15, "micro_batch_size": 14},
+            1,
+            "nearest that does is 15",
+        ),
+        ({"batch_size": 10**9}, 1, "a step's first round may have 1e.09"),
+        (
+            {"sampler": {"planner": {"kind": "oversampled", "oversampling": 1e308}}},
+            1,
+            "oversampled",
+        ),
+        ({"sampler": {"planner": {"max_inflation": 1e308}}}, 1, "up to inf times in all"),
     ],
 )
 def test_batches_that_do_not_divide_say_what_would(

@@ -63,9 +63,11 @@ def test_the_trl_block_is_within_the_first_thirty_lines_and_trains(
         trainers.append(real_trainer(str(tmp_path / "model"), **given))
         return trainers[-1]
 
-    def hub_task(name: str, dataset: str, *, prompt: str, reward: str) -> mtgrpo.Task:
+    def hub_task(
+        name: str, dataset: str, *, prompt: str, reward: str, correct_at: float
+    ) -> mtgrpo.Task:
         rows = [{prompt: f"What is {i} + {i}?", "solution": str(2 * i)} for i in range(8)]
-        return mtgrpo.rows_task(name, rows, prompt=prompt, reward=equals)
+        return mtgrpo.rows_task(name, rows, prompt=prompt, reward=equals, correct_at=correct_at)
 
     monkeypatch.setattr(trl, "GRPOConfig", config)
     monkeypatch.setattr(mtgrpo, "hub_task", hub_task)

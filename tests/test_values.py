@@ -68,7 +68,11 @@ def test_what_fits_comes_back_as_python_writes_it(
             Mapping[str, float],
             "here: {'a': 'x'} is a mapping; a mapping of numbers is needed",
         ),
-        ({3: 1.0}, Mapping[str, float], "here: {3: 1.0} is a mapping; a mapping of numbers with text for keys is"),
+        (
+            {3: 1.0},
+            Mapping[str, float],
+            "here: {3: 1.0} is a mapping; a mapping of numbers with text for keys is",
+        ),
         (
             {"a": "x"},
             Mapping[str, float | None],

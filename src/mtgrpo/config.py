@@ -156,15 +156,18 @@ class RunConfig(RunSettings):
             weighting=self.weighting,
             sampler=self.sampler,
         )
+
         stated = {
             key: getattr(self, key)
             for key in ("task_reward", "observe", "surrogate", "loss_shares", "prompt_memory")
             if getattr(self, key) is not None
         }
+
         trl = _with_clip(self.trl, method)
         method = dataclasses.replace(method, clip=_clip_of(trl), **stated)
 
         settings = {f.name: getattr(self, f.name) for f in fields(RunSettings)}
+
         return ResolvedRun(**{**settings, "trl": trl}, method=method)
 
 
@@ -226,10 +229,13 @@ def load_config(
     values: dict[str, Any] = dict(data)
     if path.name == "config.yaml" and (path.parent / "run.json").is_file():
         values["output"] = str(path.parent)
+
     for override in overrides:
         assign(values, override)
+
     if output is not None:
         values["output"] = output
+
     return parse_config(values, str(path))
 
 
@@ -296,6 +302,7 @@ def _check_sizes(run: RunSettings) -> None:
             f"group_size: {run.group_size}; GRPO compares completions of one prompt, "
             "at least 2 are needed"
         )
+
     if not 0 < run.learning_rate < math.inf:
         raise ConfigError(f"learning_rate: {run.learning_rate}; it must be above 0 and finite")
 

@@ -72,8 +72,10 @@ class TrainingDisplay:
             f"rounds {metrics['sampler/rounds']:.0f}",
             f"groups {metrics['sampler/groups_generated']:.0f}",
         ]
+
         if metrics["sampler/shortfall"]:
             parts.append(f"short by {metrics['sampler/shortfall']:.0f}")
+
         self.message("  ".join(parts))
 
     def evaluation(self, title: str, tasks: Mapping[str, Mapping[str, float]]) -> None:
@@ -109,6 +111,7 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
     measure = "accuracy"
     if any(row.get("measure") == "score" for row in tasks.values()):
         measure = "score"  # of tasks with an accuracy the score is the accuracy
+
     title: str = result.get("title", "test accuracy in %").replace("accuracy", measure, 1)
     if not tasks:
         _print_line(f"{title}: nothing was evaluated")
@@ -127,6 +130,7 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
             f"{row['reward']:.3f}",
             f"{row['num_prompts']:.0f}",
         )
+
     table.add_row("mean", _percent(mean_accuracy(accuracies)), "", "", "")
     _console.print(table)
 
@@ -165,6 +169,7 @@ def tasks_table(tasks: Iterable[Task]) -> None:
             f"{len(task.test):,}",
             f"{task.floor:.3g}",
         )
+
     _console.print(table)
 
 

@@ -12,6 +12,8 @@ from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.errors import ConfigError
 
 GIB = 2**30
+MAX_ROLLOUTS = 1e9
+"""Completions of a step's first round; more are a slip of the pen."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,13 @@ def make_plan(run: ResolvedRun, *, world_size: int = 1, num_test_prompts: int = 
         ConfigError: Batch, processes and micro batches do not divide; the message says what would.
     """
     groups, size = run.batch_size, run.group_size
+    first, most = _prompts_per_group(run.method.sampler)
+    if groups * size * first > MAX_ROLLOUTS or not math.isfinite(groups * size * most):
+        raise ConfigError(
+            f"batch_size: {groups} groups of {size} completions, oversampled {first:g} times and "
+            f"up to {most:g} times in all; a step's first round may have {MAX_ROLLOUTS:.0e}"
+        )
+
     if (groups // run.updates_per_step) % world_size:
         raise ConfigError(
             f"batch_size: {groups} groups in {run.updates_per_step} updates do not divide over "
@@ -68,7 +77,6 @@ def make_plan(run: ResolvedRun, *, world_size: int = 1, num_test_prompts: int = 
     micro = _micro_batch_size(run, rows_per_process)
     accumulation = rows_per_process // micro
 
-    first, most = _prompts_per_group(run.method.sampler)
     return Plan(
         world_size=world_size,
         rows_per_step=groups * size,
@@ -88,7 +96,8 @@ def _micro_batch_size(run: ResolvedRun, rows_per_process: int) -> int:
     if micro >= 1 and rows_per_process % micro == 0:
         return micro
 
-    divisors = [d for d in range(1, rows_per_process + 1) if rows_per_process % d == 0]
+    small = [d for d in range(1, math.isqrt(rows_per_process) + 1) if rows_per_process % d == 0]
+    divisors = [*small, *(rows_per_process // divisor for divisor in reversed(small))]
     nearest = min(divisors, key=lambda divisor: abs(divisor - micro))
     raise ConfigError(
         f"micro_batch_size: {micro} does not divide the {rows_per_process} completions that each "
@@ -112,6 +121,7 @@ def _prompts_per_group(sampler: RatioPreservingSampler) -> tuple[float, float]:
 
     # Rounds sized by need ask for what is missing, later for up to `max_inflation` times that.
     per_round = planner.max_inflation if isinstance(planner, NeededRounds) else 1.0
+
     return 1.0, min(per_round * num_rounds, limit)
 
 

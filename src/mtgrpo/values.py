@@ -66,6 +66,7 @@ def check_type(value: Any, annotation: Any, where: str) -> Any:
     # YAML and JSON cannot write numpy's numbers.
     if isinstance(value, numbers.Integral) and annotation is not float:
         return int(value)
+
     return float(value)
 
 
@@ -88,6 +89,7 @@ def parse_dataclass(cls: type[T], values: Any, where: str) -> T:
     for key, value in values.items():
         if key not in hints:
             raise ConfigError(unknown(where, "key", key, hints))
+
         arguments[key] = _parse_field(value, hints[key], f"{where}: {key}")
 
     for field in dataclasses.fields(typing.cast("Any", cls)):
@@ -97,6 +99,7 @@ def parse_dataclass(cls: type[T], values: Any, where: str) -> T:
         )
         if field.name not in arguments and not has_default:
             raise ConfigError(f"{where}: the key {field.name!r} is missing")
+
     return cls(**arguments)
 
 
@@ -137,29 +140,38 @@ def _fits(value: Any, annotation: Any) -> bool:
 
     if annotation is Any:
         return True
+
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, option) for option in inner)
+
     if annotation is type(None):
         return value is None
+
     if annotation is float:
         return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
     if annotation is int:
         return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
     if annotation in (str, bool):
         return isinstance(value, annotation)
 
     container = origin or annotation
     if not isinstance(container, type):
         return True
+
     if issubclass(container, Mapping):
         return _fits_mapping(value, inner)
+
     if _is_list(container):
         items = inner[:1]
         return isinstance(value, list | tuple) and all(
             _fits(item, kind) for item in value for kind in items
         )
+
     if container.__name__ == "Callable":
         return callable(value)
+
     return isinstance(value, container)
 
 
@@ -189,14 +201,17 @@ def _needed(annotation: Any) -> str:
 
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_needed(option) for option in inner)
+
     if annotation in _NEEDED:
         return _NEEDED[annotation]
 
     container = origin or annotation
     if isinstance(container, type) and issubclass(container, Mapping):
         return "a mapping" + _of_items(inner[1:])
+
     if _is_list(container):
         return "a list" + _of_items(inner[:1])
+
     return getattr(container, "__name__", str(annotation))
 
 

@@ -41,6 +41,7 @@ def parse_yaml(text: str, where: str) -> Any:
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         if isinstance(error, ConfigError):
             raise
+
         raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
@@ -53,11 +54,14 @@ def read_yaml(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
+
         if len(content) > MAX_BYTES:
             raise _too_large(str(path))
+
         text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); give a readable YAML file") from None
+
     return parse_yaml(text, str(path))
 
 
@@ -84,6 +88,7 @@ def assign(values: dict[str, Any], assignment: str) -> None:
     keys = path.split(".")
     if not equals or not all(keys):
         raise ConfigError(f"{where}: not of the form a.b=value")
+
     value = parse_yaml(text, where)
 
     here: Any = values
@@ -92,10 +97,12 @@ def assign(values: dict[str, Any], assignment: str) -> None:
         if isinstance(here, list) and key.isdecimal() and int(key) < len(here):
             if is_last:
                 here[int(key)] = value
+
             here = here[int(key)]
         elif isinstance(here, dict):
             if is_last:
                 here[key] = value
+
             here = here.setdefault(key, {})
         else:
             place = ".".join(keys[:i])
@@ -135,6 +142,7 @@ def _check_bounds(text: str, where: str) -> None:
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == name for name, _ in open_parts):
                 raise ConfigError(f"{where}: the alias *{anchor} contains itself; write it out")
+
             num_values += sizes.get(anchor, 0)
 
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -156,6 +164,7 @@ def _check_bounds(text: str, where: str) -> None:
                 f"{where}: values are nested more than {MAX_DEPTH} deep; "
                 "nothing in a configuration is: look for brackets that are not closed"
             )
+
         if num_values > MAX_VALUES:
             raise _too_large(where)
 

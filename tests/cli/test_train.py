@@ -125,7 +125,10 @@ def test_a_run_goes_on_where_it_ended_and_refuses_to_become_another(
         state.write_text(state.read_text()[:-20])
     assert main(["train", config, "--resume"]) == 2
     line = error_line(capsys)
-    for part in ("checkpoint-3: mixer.json has", "none of the 2 checkpoints of this run can be used"):
+    for part in (
+        "checkpoint-3: mixer.json has",
+        "none of the 2 checkpoints of this run can be used",
+    ):
         assert part in line, line
     assert steps(run) == [1, 2, 3]
 

@@ -138,4 +138,4 @@ def test_no_minibatch_leaves_the_weights_but_not_the_rewards() -> None:
         weighting = presets.weighting(name, ["a", "b"], variant="released")
         weighting.update(task_rewards={"a": 0.2, "b": 0.8}, improvements=[])
         assert weighting.weights() == {"a": 0.5, "b": 0.5}
-        assert weighting.state_dict()["reward"] == pytest.approx([0.1, 0.4])
+        assert weighting.state_dict()["reward"]["values"] == pytest.approx([0.1, 0.4])

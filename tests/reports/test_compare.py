@@ -11,7 +11,7 @@ from mtgrpo.reports.compare import (
     method_table,
     spread_over_seeds,
 )
-from mtgrpo.reports.grouping import default_baseline, group_by_label
+from mtgrpo.reports.grouping import default_baseline
 from mtgrpo.runlog import Run, RunLog, read_run
 
 
@@ -57,21 +57,6 @@ def test_spread_uses_the_steps_all_seeds_have(tmp_path: Path) -> None:
     assert (
         len(spread_over_seeds("disjoint", [runs[0], write(tmp_path / "3", [], seed=4)]).steps) == 3
     )
-
-
-def test_labels_name_what_differs_beyond_the_seed(tmp_path: Path) -> None:
-    runs = [
-        write(tmp_path / "a", [], seed=0, weighting={"lam": 0.2}, preset="mt_grpo"),
-        write(tmp_path / "b", [], seed=1, weighting={"lam": 0.2}, preset="mt_grpo"),
-        write(tmp_path / "c", [], seed=0, weighting={"lam": 0.25}, preset="mt_grpo"),
-        write(tmp_path / "d", [], seed=0, weighting={"lam": 9}),
-    ]
-    groups = group_by_label(runs)
-    assert list(groups) == ["mt_grpo weighting.lam=0.2", "mt_grpo weighting.lam=0.25", "dapo"]
-    assert [run.config["seed"] for run in groups["mt_grpo weighting.lam=0.2"]] == [0, 1]
-    assert list(group_by_label(runs, ["x", "y", "x", "y"])) == ["x", "y"]
-    with pytest.raises(ConfigError, match="3 labels for 4 runs"):
-        group_by_label(runs, ["x"] * 3)
 
 
 def test_spread_leaves_out_what_was_evaluated_otherwise(tmp_path: Path) -> None:

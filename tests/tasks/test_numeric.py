@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mtgrpo.tasks.numeric import LARGEST, as_number, as_whole
+from mtgrpo.tasks.numeric import LARGEST, LARGEST_REWARD, as_number, as_reward, as_whole
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,16 @@ def test_tensors_are_what_they_hold():
         torch.tensor(1e39, dtype=torch.float64),
     ):
         assert as_number(none) is None
+
+
+def test_engines_can_compare_the_largest_rewards_of_a_group():
+    """They square differences and add them up, in float32: of 3e38 no mean is left, of 1e19 no variance."""
+    rewards = np.full(2**20, LARGEST_REWARD, dtype=np.float32)
+    rewards[::2] *= -1
+    assert np.isfinite(np.square(rewards - rewards.mean()).sum())
+    assert as_reward(-LARGEST_REWARD) == -LARGEST_REWARD
+    for number in (1e19, -3e38, 1e39, math.nan, "1"):
+        assert as_reward(number) is None
 
 
 def test_the_largest_is_float32s():

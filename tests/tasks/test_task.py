@@ -72,7 +72,7 @@ def test_torch_tensors_are_numbers():
 
 @pytest.mark.parametrize(
     "value",
-    [None, math.nan, math.inf, -math.inf, 1e39, -1e39, 10**400, "1", np.str_("1"), [1.0], 1j, Score(math.nan, 0.0),
+    [None, math.nan, math.inf, -math.inf, 1e39, 3e38, -1e39, 10**400, "1", np.str_("1"), [1.0], 1j, Score(math.nan, 0.0),
      Score(1.0, 1.5), Score(1.0, -0.1), Score(1.0, math.nan), Score(1e39, 1.0), np.array([1.0, 2.0]), np.array([])],
 )  # fmt: skip
 def test_what_is_no_finite_number_names_task_and_prompt(value: object):

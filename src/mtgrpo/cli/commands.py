@@ -32,7 +32,9 @@ def train(arguments: argparse.Namespace) -> int:
 
     with TrainingDisplay(run) as display:
         summary = train(run, resume=arguments.resume, display=display)
+
     display.finish(summary)
+
     return EXIT_INTERRUPTED if summary["status"] == "interrupted" else 0
 
 
@@ -65,7 +67,9 @@ def report(arguments: argparse.Namespace) -> int:
         path = write_study_report(results, arguments.out or f"runs/{results.name}")
     else:
         path = write_report(first, out=arguments.out)
+
     print(printable(path))
+
     return 0
 
 
@@ -91,6 +95,7 @@ def tasks(arguments: argparse.Namespace) -> int:
 
     problems = {task.name: check_task(task, num_rows=arguments.num) for task in chosen}
     console.problems_table(problems)
+
     return EXIT_BAD_INPUT if any(problems.values()) else 0
 
 
@@ -112,12 +117,14 @@ def simulate(arguments: argparse.Namespace) -> int:
         num_seeds=arguments.seeds,
         sweep_over=arguments.sweep,
     )
+
     simulation_table(outcome)
 
     if arguments.figure:
         from mtgrpo.reports.simulation import save_outcome
 
         print(printable(save_outcome(outcome, arguments.figure)))
+
     return 0
 
 
@@ -138,6 +145,7 @@ def study(arguments: argparse.Namespace) -> int:
         seeds=arguments.seeds,
         overrides=parse_assignments(arguments.set),
     )
+
     output = Path(arguments.output or f"runs/{experiment.name}")
 
     failures: list[str] = []
@@ -155,6 +163,7 @@ def study(arguments: argparse.Namespace) -> int:
     print(printable(write_study_report(results, output)))
     for failure in failures:
         print(f"failed: {printable(failure, lines=True)}", file=sys.stderr)
+
     return EXIT_FAILED if failures else 0
 
 

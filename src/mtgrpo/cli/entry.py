@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # from inside an engine
         if error.errno not in _PLACE_ERRORS:
             raise
+
         where = f"{error.filename}: " if error.filename else ""
         advice = "check that the place is yours and has free space"
         return _refuse(f"{where}{error.strerror}; {advice}", EXIT_BAD_INPUT)

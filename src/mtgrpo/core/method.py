@@ -22,7 +22,7 @@ class Method:
     """One multi-task method: a reusable value that trainers, configurations and presets share.
 
         method = Method(Balanced(gap=0.1), loss_shares=True)
-        trainer = MultiTaskGRPOTrainer(model, tasks, method=method)
+        trainer = MultiTaskGRPOTrainer(model, tasks=tasks, method=method)
 
     `mtgrpo.presets.get` returns the named ones; `dataclasses.replace` changes one.
 

@@ -50,7 +50,7 @@ def describe_weighting(weighting: TaskWeighting) -> dict[str, Any]:
 
 
 def describe_sampler(sampler: RatioPreservingSampler) -> dict[str, Any]:
-    """Every argument of the sampler in plain values; ``planner`` and ``acceptance`` have a ``kind``.
+    """Every argument of the sampler in plain values; ``planner`` and ``acceptance`` have a `kind`.
 
     Raises:
         ConfigError: A planner or estimate of the user's own that does not keep its arguments.

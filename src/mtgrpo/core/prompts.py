@@ -24,13 +24,22 @@ class PromptStream:
         seed: Any integer.
         remember: Pass over prompts whose last groups were all right or all wrong, see
             `PromptMemory`. Tell `memory` of every group then.
+        shuffle: Whether epochs are permuted; without it rows come in their order.
     """
 
-    def __init__(self, name: str, size: int, seed: int = 0, *, remember: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        seed: int = 0,
+        *,
+        remember: bool = False,
+        shuffle: bool = True,
+    ) -> None:
         if size < 1:
             raise ConfigError(f"task {name!r}: {size} training prompts; at least 1 is needed")
 
-        self.name, self.size, self.seed = name, size, seed
+        self.name, self.size, self.seed, self.shuffle = name, size, seed, shuffle
         self.memory = PromptMemory(size) if remember else None
         self._coin_key = _number(f"{seed}\0coin\0{name}")
         self._position = 0
@@ -81,6 +90,8 @@ class PromptStream:
 
     def _row_at(self, position: int) -> int:
         epoch, index = divmod(position, self.size)
+        if not self.shuffle:
+            return index
         if epoch != self._epoch:
             self._epoch, self._keys = epoch, self._epoch_keys(epoch)
 

@@ -58,7 +58,7 @@ class RunResult:
     evaluation_changes: tuple[str, ...] = ()
 
     def is_evaluated_as(self, other: RunResult) -> bool:
-        """Whether both have as many samples, and as many prompts of each task, as far as known."""
+        """Whether both have the same number of samples and, as far as known, of prompts."""
         for task in self.prompts.keys() & other.prompts.keys():
             if self.prompts[task].shape[1] != other.prompts[task].shape[1]:
                 return False

@@ -114,9 +114,11 @@ def load_experiment(
         baseline=baseline,
         thresholds=tuple(content.thresholds),
     )
+
     for name in experiment.methods:
         for seed in experiment.seeds:
             experiment.run(name, seed, Path("runs"))
+
     return experiment
 
 

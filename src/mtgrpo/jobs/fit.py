@@ -6,12 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.errors import MtgrpoError, StateError
 from mtgrpo.jobs.setup import Job
 from mtgrpo.runlog import load_state
 from mtgrpo.runlog.checkpoints import checkpoint_step
+
+# What comes of loading values that no run has saved.
+_NONSENSE = (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 STATE_FILE = "mixer.json"
 TRAINER_FILE = "trainer_state.json"
@@ -20,18 +25,21 @@ TRAINER_FILE = "trainer_state.json"
 def misfit(checkpoint: Path, job: Job) -> str:
     """Why a checkpoint cannot be one of this run, in words; empty when it can.
 
-    Everything but the tensors is loaded on trial, so that a checkpoint of another run, or one whose
-    contents make no sense, is known before a model is loaded and before the log is touched.
+    Everything but the tensors is loaded on trial and asked for prompts, so that a checkpoint of
+    another run, or one whose contents make no sense, is known before a model is loaded and before
+    the log is touched.
     """
     try:
         state = load_state(checkpoint / STATE_FILE)
         mixer = _load(state, job)
         _check_steps(checkpoint, state, mixer, job)
         _check_groups(mixer, job)
+        _ask(mixer)
     except MtgrpoError as error:
         return str(error)
-    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except _NONSENSE as error:
         return f"its contents make no sense ({type(error).__name__}: {error})"
+
     return ""
 
 
@@ -45,6 +53,7 @@ def _load(state: dict[str, Any], job: Job) -> TaskMixer:
         families=families(job.tasks),
         seed=job.run.seed,
     )
+
     mixer.load_state_dict(state["mixer"])
 
     remembers = job.run.method.prompt_memory
@@ -52,7 +61,14 @@ def _load(state: dict[str, Any], job: Job) -> TaskMixer:
         size = len(job.tasks[name].train)
         stream = PromptStream(name, size, job.run.seed, remember=remembers)
         stream.load_state_dict(state["streams"][name])
+
     return mixer
+
+
+def _ask(mixer: TaskMixer) -> None:
+    if mixer.batch is None:
+        with np.errstate(all="ignore"):  # NaN among the weights shows in what is asked for
+            mixer.new_batch().ask()
 
 
 def _check_steps(checkpoint: Path, state: dict[str, Any], mixer: TaskMixer, job: Job) -> None:

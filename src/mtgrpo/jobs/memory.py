@@ -38,6 +38,7 @@ def describe_memory(
 
     rows = plan.micro_batch_size
     total = f"{_size(memory.total)}, nothing sharded, generation engine not included (estimate)"
+
     return [
         ("parameters", f"{shape.num_parameters / 1e6:,.1f} M"),
         ("weights and gradients", _size(memory.weights)),

@@ -34,6 +34,7 @@ def check_same_run(out: Path, run: ResolvedRun) -> None:
     differing = sorted(key for key in now if now[key] != saved.get(key))
     if not differing:
         return
+
     key = differing[0]
     raise RunError(
         f"{out}: started with {key}={shorten(saved.get(key))}, now {shorten(now[key])} "
@@ -91,18 +92,21 @@ def checkpoint_to_resume(job: Job, tell: Callable[[str], None], *, tidy: bool) -
     last = newest(
         out / "checkpoints", read_logged_steps(out), lambda checkpoint: misfit(checkpoint, job)
     )
+
     if last.path is None:
         _check_none_was_whole(last.unusable)
 
     instead = "starting from step 0"
     if last.path is not None:
         instead = f"going back to {last.path.name}"
+
     for path, reason in last.unusable.items():
         tell(f"{path}: {reason}; {instead}")
 
     if tidy:
         for path in last.unusable:
             set_aside(path)
+
     return last.path
 
 

@@ -52,6 +52,7 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
         trainer = make_trainer(job.run, model, job.tasks, arguments)
         with contextlib.closing(trainer.scores.scorer):
             trainer.evaluate()
+
     return {
         "title": f"test accuracy in %: {model}",
         "tasks": score_rows(trainer.evaluation.results),
@@ -86,6 +87,7 @@ def train(
         check_same_run(out, job.run)
         if move := describe_move(out):
             display.message(move)
+
         summary = finished_summary(out, job.run)
         if summary is not None:
             return summary
@@ -130,6 +132,7 @@ class _Training:
         except MtgrpoError as error:
             self.close_failed(error)
             raise
+
         return self.close("interrupted" if self.stop.requested else "finished")
 
     def find_checkpoint(self) -> Path | None:
@@ -168,6 +171,7 @@ class _Training:
         model = self.job.model
         if checkpoint is not None and self.is_trained(checkpoint):
             model = str(checkpoint)
+
         return make_trainer(
             self.job.run,
             model,

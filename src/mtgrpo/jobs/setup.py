@@ -60,7 +60,9 @@ def prepare(run: ResolvedRun) -> Job:
         world_size=int(os.environ.get("WORLD_SIZE", "1")),
         num_test_prompts=sum(len(task.test) for task in tasks),
     )
+
     model = str(tiny.model_path()) if run.model == "tiny" else run.model
+
     return Job(run, tasks, plan, model, grpo_arguments(run, plan))
 
 
@@ -72,6 +74,7 @@ def describe_job(run: ResolvedRun) -> Sections:
     """
     job = prepare(run)
     method = job.run.method.as_dict()
+
     return {
         "run": [
             ("model", job.model),
@@ -115,6 +118,7 @@ def _with_phases(run: ResolvedRun, tasks: TaskSet) -> ResolvedRun:
 
     steps_per_phase = math.ceil(run.steps / len(phases))
     weighting = Sequential(list(phases.values()), steps_per_phase)
+
     return replace(run, method=replace(run.method, weighting=weighting))
 
 
@@ -125,7 +129,9 @@ def _describe_batch(job: Job) -> list[tuple[str, str]]:
         f"{plan.world_size} processes x {plan.gradient_accumulation_steps} accumulation steps "
         f"x {plan.micro_batch_size} rows"
     )
+
     rollouts = f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)"
+
     return [
         ("steps", f"{run.steps:,} ({plan.optimizer_steps:,} policy updates)"),
         ("groups per step", f"{completions} = {plan.rows_per_step:,} rows"),

@@ -80,10 +80,12 @@ def run_study(
                     problem = future.result()
                     if problem:
                         failures.append(f"{method}, seed {seed}: {problem}")
+
                     on_event("failed" if problem else "finished", method, seed)
         except KeyboardInterrupt:
             runs.stop()
             raise
+
     return failures
 
 
@@ -101,6 +103,7 @@ class _Processes:
         path = run_path(self.output, method, seed)
         if locked_by_live_process(path / ".lock"):
             self.on_event("waiting", method, seed)
+
         while locked_by_live_process(path / ".lock"):
             time.sleep(POLL_S)
 
@@ -112,6 +115,7 @@ class _Processes:
 
         if process.returncode == 0:
             return ""
+
         return f"exit code {process.returncode}: {text.strip()[-SHOWN_OF_A_FAILURE:]}"
 
     def stop(self) -> None:
@@ -151,6 +155,7 @@ def _start(run: ResolvedRun, path: Path) -> subprocess.Popen[str]:
         "MKL_NUM_THREADS": threads,
         PARENT: str(os.getpid()),
     }
+
     return subprocess.Popen(
         [sys.executable, "-m", "mtgrpo", "train", str(file), "--resume"],
         stdout=subprocess.PIPE,
@@ -184,6 +189,7 @@ def collect(experiment: Experiment, output: Path) -> dict[str, Any]:
         for seed in experiment.seeds:
             if not is_finished(experiment, output, method, seed):
                 continue
+
             run = experiment.run(method, seed, output)
             num_samples = run.evaluation.samples_per_prompt
             digest = digest_run(read_run(run_path(output, method, seed)), run.updates_per_step)
@@ -191,6 +197,7 @@ def collect(experiment: Experiment, output: Path) -> dict[str, Any]:
 
     if not runs:
         raise RunError(f"{output}: no finished run of {experiment.name}; run the study first")
+
     return {
         "experiment": experiment.name,
         "baseline": experiment.baseline,

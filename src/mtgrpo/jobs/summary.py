@@ -74,10 +74,12 @@ def summarize(out: Path, status: str) -> dict[str, Any]:
         "accuracy_before": before,
         "accuracy_after": after,
     }
+
     for when, accuracy in (("before", before), ("after", after)):
         if accuracy:
             summary[f"worst_accuracy_{when}"] = worst_accuracy(accuracy)
             summary[f"mean_accuracy_{when}"] = mean_accuracy(accuracy)
+
     return summary
 
 
@@ -116,6 +118,7 @@ def closing_lines(out: Path, status: str) -> list[str]:
     start = "from the start: no step was saved yet"
     if last is not None:
         start = f"from step {checkpoint_step(last)}"
+
     return [f"interrupted; continue with the same command and --resume ({start}; {checkpoints})"]
 
 

@@ -271,7 +271,7 @@ class RunLog:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write how the run ended: ``"status"`` is ``finished``, ``interrupted`` or ``failed``.
 
-        The log is synced before: whoever reads the summary finds the lines it speaks of.
+        The log is synced before, so that the lines which a summary speaks of are as durable.
         """
         status = summary.get("status")
         if status not in ("finished", "interrupted", "failed"):

@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 LARGEST = (2.0 - 2.0**-23) * 2.0**127
-"""The largest reward: engines keep rewards as float32."""
+"""The largest number: engines keep numbers as float32."""
+LARGEST_REWARD = 1e15
+"""The largest reward: engines square and add rewards, as float32, to compare those of a group."""
 
 _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,4000}\s*", re.ASCII)
 
@@ -26,6 +28,14 @@ def as_number(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a large tensor
         return None
     return number if abs(number) <= LARGEST else None  # also refuses NaN
+
+
+def as_reward(value: Any) -> float | None:
+    """`value` as a number that an engine can compute advantages with, or None."""
+    number = as_number(value)
+    if number is None or abs(number) > LARGEST_REWARD:
+        return None
+    return number
 
 
 def as_whole(value: Any) -> int | None:

@@ -135,12 +135,14 @@ def check_prompt(prompt: Any, where: str) -> None:
     if not isinstance(prompt, (str, list, tuple)):
         kind = type(prompt).__name__
         raise TaskError(f"{where}: prompt is a {kind}; a text or a list of chat messages is needed")
+
     if not prompt:
         raise TaskError(f"{where}: the prompt is empty: {prompt!r}; a text or messages are needed")
 
     if isinstance(prompt, str):
         _check_text(prompt, where)
         return
+
     for i, message in enumerate(cast("Sequence[Any]", prompt)):
         _check_message(message, f"{where}, message {i}")
 
@@ -155,6 +157,7 @@ def _check_message(message: Any, where: str) -> None:
         if key not in message:
             keys = ", ".join(map(str, message))
             raise TaskError(f"{where}: no {key!r}; keys there are: {keys}; give every message both")
+
     if not isinstance(message["role"], str):
         raise TaskError(f"{where}: role is {message['role']!r}; a text is needed")
 

@@ -18,7 +18,7 @@ class Score(NamedTuple):
     """What one completion is worth.
 
     Attributes:
-        reward: The number that is trained on; any finite number that float32 can hold.
+        reward: The number that is trained on; from -1e15 to 1e15.
         accuracy: The number that is reported and filtered on, in [0, 1]; None where nothing is
             said about right and wrong: the completion is graded by its reward alone.
     """

@@ -11,7 +11,7 @@ from typing import Any, cast, final
 
 from mtgrpo.core.types import as_accuracy, at_least
 from mtgrpo.errors import MissingExtra, RewardError, TaskError
-from mtgrpo.tasks.numeric import as_number
+from mtgrpo.tasks.numeric import as_number, as_reward
 from mtgrpo.tasks.policy import IN_PROCESS, Scoring
 from mtgrpo.tasks.scores import (
     RESERVED_COLUMNS,
@@ -184,7 +184,7 @@ class Task:
 
     def _score_of(self, value: object, number: int) -> Score:
         if isinstance(value, Score):
-            reward = as_number(value.reward)
+            reward = as_reward(value.reward)
             if reward is not None and value.accuracy is None:
                 return Score(reward, None)
 
@@ -192,14 +192,14 @@ class Task:
             accuracy = None if accuracy is None else as_accuracy(accuracy)
             if reward is not None and accuracy is not None:
                 return Score(reward, accuracy)
-            need = "a finite float32 reward and an accuracy in [0, 1], or None, are needed"
+            need = "a reward within 1e15 and an accuracy in [0, 1], or None, are needed"
 
         else:
-            reward = as_number(value)
+            reward = as_reward(value)
             if reward is not None:
                 return Score(reward, self._accuracy_of(reward))
             need = (
-                "one finite float32 number per completion is needed; return 0.0 for a completion "
+                "one number within 1e15 per completion is needed; return 0.0 for a completion "
                 "that earns nothing"
             )
 

@@ -8,6 +8,8 @@ from typing import Any, cast, final
 
 from mtgrpo.errors import TaskError, unknown
 from mtgrpo.tasks.scores import Row
+from mtgrpo.tasks.several_rewards import SeveralRewards
+from mtgrpo.tasks.sources.dataset import rows_by_task
 from mtgrpo.tasks.task import Task
 
 
@@ -38,6 +40,83 @@ class TaskSet:
                     "give one of them another name="
                 )
             self._tasks[task.name] = task
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Any,
+        *,
+        rewards: Any,
+        column: str = "task",
+        eval_dataset: Any = None,
+        reward_weights: Sequence[float] | None = None,
+        accuracy: Any = None,
+        correct_at: Any = None,
+        reward_range: Any = None,
+    ) -> TaskSet:
+        """The tasks of a dataset with a column of task names, or of a mapping with one for each.
+
+        Args:
+            dataset: A dataset of the package ``datasets``, a list of rows, or a mapping from task
+                to either.
+            rewards: A reward function or a list of them, for all tasks or as a mapping by task.
+            column: Names the task of each row; without it all rows are one task, "default".
+            eval_dataset: Rows to test on, in the same form.
+            reward_weights: One for each function of a list; 1 by default.
+            accuracy: The name of a reward function whose values are accuracies, or a function of a
+                completion's rewards by name; for all tasks or by task. With one function alone, a
+                `Score` says it as well.
+            correct_at: A completion is right from this value on, of `accuracy` or else of its
+                reward; for all tasks or by task.
+            reward_range: As `Task`; for all tasks or by task.
+
+        Raises:
+            TaskError: A row without a task, a task without a reward, or a name that is no task's.
+        """
+        where = "TaskSet.from_dataset"
+        train = rows_by_task(dataset, column, f"{where}: dataset")
+        test: dict[str, Sequence[Row]] = {}
+        if eval_dataset is not None:
+            test = rows_by_task(eval_dataset, column, f"{where}: eval_dataset")
+        names = tuple(dict.fromkeys([*train, *test]))
+
+        def of_each(value: Any, what: str) -> dict[str, Any]:
+            if not isinstance(value, Mapping):
+                return dict.fromkeys(names, value)
+            by_name = cast("Mapping[str, Any]", value)
+            for name in by_name:
+                if name not in names:
+                    raise TaskError(unknown(f"{where}: {what}", "task", name, names))
+            return {name: by_name.get(name) for name in names}
+
+        functions, rules = of_each(rewards, "rewards"), of_each(accuracy, "accuracy")
+        limits, ranges = of_each(correct_at, "correct_at"), of_each(reward_range, "reward_range")
+        tasks: list[Task] = []
+        for name in names:
+            given, rule, limit = functions[name], rules[name], limits[name]
+            if not given:
+                raise TaskError(f"{where}: task {name!r} has no reward; give rewards[{name!r}]")
+
+            if isinstance(given, (list, tuple)) or rule is not None:
+                listed = (
+                    list(cast("Sequence[Any]", given))
+                    if isinstance(given, (list, tuple))
+                    else [given]
+                )
+                at = None if rule is None else limit
+                given = SeveralRewards(listed, reward_weights, rule, at, f"{where}: task {name!r}")
+                limit = limit if rule is None else None
+            tasks.append(
+                Task(
+                    name,
+                    train.get(name, ()),
+                    test.get(name, ()),
+                    given,
+                    correct_at=limit,
+                    reward_range=ranges[name],
+                )
+            )
+        return cls(*tasks)
 
     @property
     def names(self) -> tuple[str, ...]:

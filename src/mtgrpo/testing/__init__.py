@@ -1,4 +1,4 @@
-"""Contracts for what users write themselves: subclass one in a test file and pytest runs its tests on your class.
+"""Contracts for what users write themselves: subclass one, and pytest tests your class.
 
 ```
 from mtgrpo.testing import WeightingContract

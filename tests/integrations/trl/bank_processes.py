@@ -81,7 +81,7 @@ def build(name, max_steps=6, **changes):
     rows = 4 * GROUP // processes
     return Recorder(
         AutoModelForCausalLM.from_pretrained(model_path),
-        two_tasks(),
+        tasks=two_tasks(),
         args=GRPOConfig(
             f"{folder}/{name}-{processes}",
             **{"per_device_train_batch_size": rows, "gradient_accumulation_steps": 2, **changes},

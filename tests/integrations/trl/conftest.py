@@ -79,7 +79,7 @@ class Lab:
         method = {key: arguments.pop(key) for key in METHOD & arguments.keys()}
         return cls(
             self.model(),
-            make_tasks() if tasks is None else tasks,
+            tasks=make_tasks() if tasks is None else tasks,
             args=self.config(**changes),
             method=Method(**method) if method else None,
             processing_class=self.tokenizer(),

@@ -77,7 +77,7 @@ def build(name, steps, **changes):
     }
     return Recorder(
         AutoModelForCausalLM.from_pretrained(model_path),
-        make_tasks(),
+        tasks=make_tasks(),
         args=GRPOConfig(
             f"{folder}/{name}",
             per_device_train_batch_size=8 * GROUP // processes,
@@ -131,7 +131,7 @@ def leave_one_out(trainer):
     def new_batch(*args):
         batch = begin(*args)
         select = batch._select
-        batch._select = lambda: (select(), batch._selected.pop())
+        batch._select = lambda: (select(), batch._kept.selected.pop())
         return batch
 
     trainer.mixer.sampler.new_batch = new_batch

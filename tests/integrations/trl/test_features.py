@@ -11,7 +11,7 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.tasks import Task, TaskSet
 
-from .conftest import history, same_parameters
+from .conftest import around, history, same_parameters
 from .toy import make_tasks
 
 
@@ -108,7 +108,7 @@ def test_environments_run_once_per_rollout_and_their_observations_are_trained_on
     }
     trainer = Spy(
         lab.model(),
-        chat_tasks(),
+        tasks=chat_tasks(),
         args=lab.config(per_device_train_batch_size=16, max_steps=2, per_device_eval_batch_size=4),
         processing_class=tokenizer,
         **arguments,
@@ -122,6 +122,38 @@ def test_environments_run_once_per_rollout_and_their_observations_are_trained_on
     assert Room.num_resets == resets + 2 * 4
 
 
+class Paying(Room):
+    def get_reward(self) -> float:
+        return 10.0 + self.secret.startswith("out")
+
+
+def test_what_an_environment_gives_is_added_to_the_reward(lab):
+    tokenizer = lab.tokenizer()
+    template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
+    tokenizer.chat_template = template.read_text()
+    tokenizer.add_special_tokens({"eos_token": "<|im_end|>"})
+    trainer = MultiTaskGRPOTrainer(
+        lab.model(),
+        tasks=chat_tasks(),
+        args=lab.config(per_device_train_batch_size=16, max_steps=1),
+        processing_class=tokenizer,
+        environment_factory={"room": Paying, "garden": Paying},
+        method=Method(Uniform(), RatioPreservingSampler(group_filter="none")),
+    )
+    groups = []
+
+    def run_round(run, request):
+        groups.extend(run(request))
+        return list(groups[-sum(request.values()) :])
+
+    around(trainer.step, "run_round", run_round)
+    trainer.train()
+    assert {group.task for group in groups} == {"in", "out"}
+    for group in groups:
+        extra = 10.0 + (group.task == "out")
+        assert tuple(reward - extra for reward in group.rewards) == group.accuracies
+
+
 def test_chat_prompts(lab):
     tokenizer = lab.tokenizer()
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
@@ -129,11 +161,37 @@ def test_chat_prompts(lab):
     vowels = make_tasks()["medium"]
     chat = Task("chat", rows[2:], rows[:2], vowels.reward, correct_at=1.0)
     trainer = MultiTaskGRPOTrainer(
-        lab.model(), TaskSet(chat), args=lab.config(max_steps=1), processing_class=tokenizer
+        lab.model(), tasks=TaskSet(chat), args=lab.config(max_steps=1), processing_class=tokenizer
     )
     trainer.train()
     assert "eval_task/chat/accuracy" in trainer.evaluate()
-    with pytest.raises(
-        ConfigError, match="'chat' are chat messages, those of task 'medium' are texts"
-    ):
-        lab.trainer(TaskSet(chat, vowels))
+
+
+def test_texts_become_chats_where_any_task_chats(lab, caplog):
+    tokenizer = lab.tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(8)]
+    seen = set()
+
+    def reward(prompts, completions, **columns):
+        seen.update((p[0]["role"], c[0]["role"]) for p, c in zip(prompts, completions, strict=True))
+        return [float(len(c[0]["content"]) % 2) for c in completions]
+
+    texts = [{"prompt": f"text {i}"} for i in range(8)]
+    trainer = MultiTaskGRPOTrainer(
+        lab.model(),
+        tasks=TaskSet(Task("chat", rows, [], reward), Task("text", texts, [], reward)),
+        args=lab.config(max_steps=1),
+        processing_class=tokenizer,
+    )
+    assert "each text prompt of 'text' becomes one user message" in caplog.text
+    trainer.train()
+    assert seen == {("user", "assistant")}
+    assert trainer.tasks["text"].train[0]["prompt"] == [{"role": "user", "content": "text 0"}]
+
+
+def test_chat_prompts_need_a_chat_template(lab):
+    rows = [{"prompt": [{"role": "user", "content": f"say {i}"}]} for i in range(20)]
+    chat = Task("chat", rows[2:], rows[:2], make_tasks()["medium"].reward, correct_at=1.0)
+    with pytest.raises(ConfigError, match="no chat template; give a model whose tokenizer has one"):
+        lab.trainer(TaskSet(chat))

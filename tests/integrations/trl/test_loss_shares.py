@@ -353,3 +353,23 @@ def test_factors_reach_advantages_of_tokens():
     shares = TaskLossShares(("a",), "dapo", exact=True)
     inputs = {"advantages": torch.ones(2, 3), LOSS_FACTORS: torch.tensor([0.5, 2.0])}
     assert shares.scaled(inputs)["advantages"].tolist() == [[0.5] * 3, [2.0] * 3]
+
+
+def test_logged_rarely_the_figures_are_means_over_all_steps(lab):
+    """Of a task that one step leaves out, the share of that step is 0 and no gap."""
+    weights = {"short": 0.05, "middle": 0.15, "long": 0.8}
+
+    def logs(**changes):
+        arguments = {"weighting": Fixed(weights)}
+        settings = {"max_steps": 4, "per_device_train_batch_size": 16, **changes}
+        trainer = lab.trainer(uneven_tasks(), Measured, arguments, **settings)
+        trainer.parts = []
+        trainer.train()
+        return history(trainer)
+
+    each, (together,) = logs(), logs(logging_steps=4)
+    names = [f"task/{name}/loss_share" for name in weights]
+    for name in [*names, "sampler/padded", "sampler/discarded"]:
+        values = [entry[name] for entry in each]
+        assert together[name] == pytest.approx(sum(values) / 4), name
+    assert any(entry[name] == 0 for entry in each for name in names), "no task was left out"

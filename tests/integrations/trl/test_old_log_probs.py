@@ -17,10 +17,10 @@ from .toy import make_tasks
 NAN = float("nan")
 
 
-def banking_step(max_staleness: int = 2):
+def banking_step(max_staleness: int = 2, **others):
     planner = OversampledRounds(oversampling=1.5, max_inflation=1)
     sampler = RatioPreservingSampler(max_staleness=max_staleness, planner=planner)
-    return make_step(Dice(make_tasks()), Method(Uniform(), sampler))
+    return make_step(Dice(make_tasks()), Method(Uniform(), sampler), **others)
 
 
 def test_surplus_groups_are_asked_for_their_log_probabilities_only_if_they_are_kept():

@@ -35,10 +35,10 @@ class Generated(Sequence):
 def test_all_rows_in_memory_are_checked_before_a_model_is_loaded(lab):
     tasks = vowels(*["say e"] * 400, CHAT)
     with pytest.raises(TaskError, match=r"^task 'vowels', train row 400: .* this one is chat"):
-        MultiTaskGRPOTrainer("no/such-model", tasks, args=lab.config())
+        MultiTaskGRPOTrainer("no/such-model", tasks=tasks, args=lab.config())
     tasks = vowels("say e", test=[{"prompt": "x"}, {"prompt": ""}])
     with pytest.raises(TaskError, match=r"^task 'vowels', test row 1: the prompt is empty"):
-        MultiTaskGRPOTrainer("no/such-model", tasks, args=lab.config())
+        MultiTaskGRPOTrainer("no/such-model", tasks=tasks, args=lab.config())
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def chatting(lab, template: str, *train) -> MultiTaskGRPOTrainer:
     tokenizer.chat_template = template
     return MultiTaskGRPOTrainer(
         lab.model(),
-        vowels(*train),
+        tasks=vowels(*train),
         args=lab.config(max_steps=1),
         processing_class=tokenizer,
     )

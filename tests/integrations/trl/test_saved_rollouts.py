@@ -22,7 +22,7 @@ from mtgrpo.integrations.trl.slots import Slot, share_out
 from mtgrpo.tasks import Task, TaskSet
 
 from .conftest import history, same_parameters
-from .test_banked import FOUR_PASSES, KL, TWO_UPDATES, banking, build, trained, two_tasks
+from .test_banked import FOUR_PASSES, KL, TWO_UPDATES, build, trained, two_tasks
 from .test_vllm import FakeVLLM
 from .toy import make_tasks
 
@@ -57,6 +57,25 @@ def test_resume_is_exact(lab, monkeypatch, improvement, save_steps, changes):
     assert whole.banked.state_dict() == resumed.banked.state_dict()
     assert any(any(replay["banked"]) for replay in resumed.replays)
     assert all(value == value for entry in history(whole) for value in entry.values()), "NaN"
+
+
+@pytest.mark.parametrize("size", [2, 8])
+def test_groups_of_another_size_are_refused_before_training(lab, size):
+    def make(num_generations):
+        rows = 8 * num_generations
+        saving = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4}
+        return build(
+            lab, per_device_train_batch_size=rows, num_generations=num_generations, **saving
+        )
+
+    whole, resumed = make(4), make(size)
+    whole.train()
+    checkpoint = f"{whole.args.output_dir}/checkpoint-2"
+    with pytest.raises(
+        StateError, match=rf"groups of 4 .* now num_generations={size}; resume with"
+    ):
+        resumed.train(resume_from_checkpoint=checkpoint)
+    assert resumed.replays == []
 
 
 def test_a_bank_that_is_gone_or_spoiled_is_refused(lab, tmp_path):
@@ -105,32 +124,41 @@ def test_filling_keeps_the_log_probabilities(lab):
     assert all(a.old_log_probs is b.old_log_probs for a, b in zip(rows, group.payload, strict=True))
 
 
+def test_a_sharded_model_is_refused(lab):
+    trainer = build(lab)
+    trainer.is_fsdp_enabled = True
+    with pytest.raises(
+        ConfigError,
+        match=r"max_staleness=2 .* the model is sharded \(FSDP\); set the sampler's max_staleness=0",
+    ):
+        check_bank(trainer, trainer.mixer, has_images=False)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("is_fsdp_enabled", True, r"the model is sharded \(FSDP\)"),
         ("tools", [print], "there are tools"),
         ("environment_factories", {}, "there are environments"),
         ("rollout_func", print, "rollout_func generates"),
     ],
 )
-def test_what_cannot_work_is_refused(lab, name, value, message):
+def test_the_bank_steps_aside_where_it_cannot_work(lab, caplog, name, value, message):
     trainer = build(lab)
     setattr(trainer, name, value)
-    with pytest.raises(
-        ConfigError,
-        match=rf"max_staleness=2 .* because {message}; set the sampler's max_staleness=0",
-    ):
-        check_bank(trainer, trainer.mixer, trainer.rows.prompts)
-    trainer.mixer.sampler.bank.max_staleness = 0
-    check_bank(trainer, trainer.mixer, trainer.rows.prompts)
+    check_bank(trainer, trainer.mixer, has_images=False)
+    assert trainer.mixer.sampler.bank.max_staleness == 0
+    assert not trainer.banked.keeps
+    assert caplog.messages == [
+        "MultiTaskGRPOTrainer: surplus groups are not kept for later steps (max_staleness=2), "
+        f"because {message}"
+    ]
 
 
-def test_images_are_refused_when_the_trainer_is_made(lab):
-    task = make_tasks()["easy"]
-    pictured = Task("easy", [{**row, "image": None} for row in task.train], [], task.reward)
-    with pytest.raises(ConfigError, match="prompts have images"):
-        lab.trainer(TaskSet(pictured), arguments={"sampler": banking()})
+def test_the_bank_steps_aside_for_images(lab, caplog):
+    trainer = build(lab)
+    check_bank(trainer, trainer.mixer, has_images=True)
+    assert trainer.mixer.sampler.bank.max_staleness == 0
+    assert "because prompts have images" in caplog.text
 
 
 def test_tasks_of_a_family_share_what_is_known_of_their_acceptance(lab):

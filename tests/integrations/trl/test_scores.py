@@ -4,13 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from mtgrpo import ImprovementAware, Method, RatioPreservingSampler, presets
 from mtgrpo.errors import ConfigError, RewardError, ShortfallError, TaskError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl import setup as trl_setup
-from mtgrpo.tasks import Task, TaskSet
+from mtgrpo.tasks import Scoring, Task, TaskSet
 
+from .conftest import history
 from .toy import hopeless_tasks, make_tasks, rows
 
 
@@ -23,6 +25,14 @@ FAULTS = {
     "nan": (lambda prompts, completions, **c: [float("nan")] * len(completions), "returned nan"),
     "none": (lambda prompts, completions, **c: [None] * len(completions), "returned None"),
     "too-few": (lambda prompts, completions, **c: [1.0], r"1 values for \d+ completions"),
+    "beyond-float32": (
+        lambda prompts, completions, **c: [1e39] * len(completions),
+        r"returned 1e\+39",
+    ),
+    "beyond-its-squares": (
+        lambda prompts, completions, **c: [3e38, 0.0] * (len(completions) // 2),
+        r"returned 3e\+38",
+    ),
     "a-number": (lambda prompts, completions, **c: 1.0, "returned no sequence"),
 }
 
@@ -53,6 +63,24 @@ def test_a_failing_reward_names_task_and_prompt_and_leaves_the_checkpoint(lab, f
         trainer.train()
     assert [p.name for p in Path(trainer.args.output_dir).glob("checkpoint-*")] != []
     assert "mixer.json" in os.listdir(next(Path(trainer.args.output_dir).glob("checkpoint-*")))
+
+
+@pytest.mark.parametrize("largest", [1e39, 3e38, 1e19])
+def test_a_reward_that_training_cannot_compute_with_is_droppable(lab, largest):
+    """A finite number all the same: as float32 it is infinite, or its square is."""
+
+    def reward(prompts, completions, **columns):
+        return [largest if len(c) % 2 else float(c[:1] < "n") for c in completions]
+
+    scoring = Scoring(on_error="drop", max_dropped_rate=0.99)
+    tasks = TaskSet(
+        Task("huge", rows("huge", 20), [], reward, scoring=scoring), make_tasks()["medium"]
+    )
+    trainer = lab.trainer(tasks, scale_rewards="none", max_steps=2)
+    trainer.train()
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
+    dropped = sum(e.get("task/huge/dropped/unscorable", 0) for e in history(trainer))
+    assert dropped > 0
 
 
 def test_shortfall_policy_fail(lab):
@@ -92,7 +120,7 @@ def test_wrong_config_is_refused_before_a_model_is_loaded(lab, changes, message)
     for name, value in changes.items():
         setattr(args, name, value)
     with pytest.raises(ConfigError, match=message):
-        MultiTaskGRPOTrainer("no/such-model", make_tasks(), args=args)
+        MultiTaskGRPOTrainer("no/such-model", tasks=make_tasks(), args=args)
 
 
 def test_improvements_need_whole_updates(lab):
@@ -100,7 +128,7 @@ def test_improvements_need_whole_updates(lab):
     with pytest.raises(ConfigError, match="no multiple of gradient_accumulation_steps=2"):
         MultiTaskGRPOTrainer(
             "no/such-model",
-            make_tasks(),
+            tasks=make_tasks(),
             args=args,
             method=Method(ImprovementAware(improvement="surrogate")),
         )
@@ -160,6 +188,6 @@ def test_a_test_prompt_of_one_task_among_anothers_training_rows_is_refused(lab):
     easy, medium, _ = make_tasks()
     leaking = Task("leaking", [*medium.train, easy.test[3]], medium.test, medium.reward)
     with pytest.raises(TaskError) as caught:
-        MultiTaskGRPOTrainer("no/such-model", TaskSet(easy, leaking), args=lab.config())
+        MultiTaskGRPOTrainer("no/such-model", tasks=TaskSet(easy, leaking), args=lab.config())
     for part in ("'leaking', train row 40", "test row 3 of task 'easy'", "take it out of one of"):
         assert part in str(caught.value)

@@ -27,6 +27,7 @@ EXPECTED = {
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
     "_load_from_checkpoint": ["self", "resume_from_checkpoint", "model"],
+    "_load_best_model": ["self"],
     "_prepare_inputs": ["self", "generation_batch"],
     "_get_output_dir": ["self", "trial"],
 }

@@ -109,6 +109,18 @@ def test_a_step_closes_when_its_batch_is_used_up():
     assert engine.logged[0]["task/easy/weight"] == pytest.approx(1 / 3)
 
 
+def test_a_task_without_completions_took_no_time():
+    """TRL averages over the steps that have a figure, so an absent one would pass for a mean."""
+    engine = Dice(make_tasks())
+    step = make_step(engine)
+    times = {"task/easy/reward_time_s": 2.0, "task/easy/reward_time_p95_s": 1.0}
+    step.scorer = SimpleNamespace(reason=str, take_metrics=lambda: dict(times))
+    run(step, 1)
+    logged = {name: value for name, value in engine.logged[0].items() if "_time" in name}
+    others = {f"task/{name}/reward_time_s": 0.0 for name in ("medium", "hard")}
+    assert logged == times | others
+
+
 def test_a_batch_that_is_still_open_is_closed_by_the_next():
     step = make_step()
     step.choose_groups()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtgrpo.tasks.answers.boxed import MAX_ANSWER, box, last_boxed
+from mtgrpo.tasks.answers.boxed import MAX_ANSWER, box, has_box, last_boxed
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,9 @@ def test_time_is_linear(piece: str):
     start = time.perf_counter()
     last_boxed(piece * (2_000_000 // len(piece)))
     assert time.perf_counter() - start < 2.0
+
+
+def test_the_bare_word_opens_no_box():
+    assert has_box(r"so \boxed {")
+    assert not has_box(r"so \boxed 5 {")
+    assert not has_box("")

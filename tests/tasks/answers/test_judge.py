@@ -163,10 +163,10 @@ MATH = """
 import os
 from mtgrpo.tasks.answers import math_equal as module
 from tests.tasks.answers.test_judge import pid_of
-assert module.math_equal("1", "1.0")
+assert module.comparisons()("1", "1.0")
 child = module._JUDGE._running_child()
 print(child._process.pid, flush=True)
-module.math_equal("1", "9^{9^{9}}")
+module.comparisons()("1", "9^{9^{9}}")
 """
 
 

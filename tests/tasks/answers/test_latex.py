@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtgrpo.tasks.answers.latex import as_arithmetic, unwrap
+from mtgrpo.tasks.answers.latex import as_arithmetic, plain_text, unwrap
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,9 @@ from mtgrpo.tasks.answers.latex import as_arithmetic, unwrap
         (r"0\ 0\,9", "0 0 9"),
         (r"\left(1\right)", "(1)"),
         (r"\leftarrow", r"\leftarrow"),
+        (r"\textbf{\text{Alice}}", "Alice"),
+        (r" Alice\ ", "Alice"),
+        (r"\mbox{Saturday}", "Saturday"),
     ],
 )
 def test_unwrap(text: str, plain: str):
@@ -35,6 +38,11 @@ def test_unwrap(text: str, plain: str):
         (r"\frac12", r"\frac12"),
         (r"\timesheet", r"\timesheet"),
         ("{3+4}*2", "{3+4}*2"),
+        ("3 x 4 X 5", "3 * 4 * 5"),
+        ("3x4", "3*4"),
+        ("exp", "exp"),
+        (r"\cfrac{8}{3}", "((8)/(3))"),
+        ("3 + 4 = 7.", "3 + 4 = 7"),
     ],
 )
 def test_as_arithmetic(text: str, plain: str):
@@ -49,3 +57,18 @@ def test_as_arithmetic(text: str, plain: str):
 )
 def test_total(pieces: list[str]):
     as_arithmetic("".join(pieces))
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        (r"\text{a b}", "a b"),
+        (r" \textbf{\mathrm{a{b}c}} ", "a{b}c"),
+        (r"\text{a} \text{b}", r"\text{a} \text{b}"),
+        (r"\text{a", r"\text{a"),
+        (r"\texture{a}", r"\texture{a}"),
+        ("a", "a"),
+    ],
+)
+def test_plain_text(text: str, plain: str):
+    assert plain_text(text) == plain

@@ -190,6 +190,69 @@ def test_every_dataset_loads_and_its_oracle_scores_one(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+@pytest.mark.parametrize("dataset", sorted(set(dataset_names()) - WITHOUT_ORACLE))
+def test_twenty_right_answers_score_one(dataset: str, monkeypatch: pytest.MonkeyPatch):
+    """Also past the vets, with the datasets' own answers as they write them."""
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    options = COMPOSITE if dataset == "composite" else {}
+    task = reasoning_gym_task(dataset, num_train=0, num_test=20, seed=7, **options)
+    assert task.oracle is not None
+    answers = [task.oracle(row) for row in task.test]
+    scores = task.score(list(task.test), answers)
+    wrong = [answer for answer, score in zip(answers, scores, strict=True) if score != (1.0, 1.0)]
+    assert not wrong
+
+
+def test_an_empty_answer_is_right_where_the_entry_has_one(monkeypatch: pytest.MonkeyPatch):
+    source = Source("ab", 0, 0, 2, lambda entry, i: {"prompt": entry["question"]}, {})
+    monkeypatch.setitem(source.entry(0), "answer", "")  # type: ignore[arg-type]
+    assert source.oracle(0) == "<answer></answer>"
+    assert source.score("<answer> </answer>", 0) == 1.0
+    assert source.score("<answer></answer>", 1) == 0.0
+    assert source.score(r"\boxed{}", 0) == 0.0
+    assert source.score("", 0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("dataset", "wrong"),
+    [
+        ("gsm_symbolic", "-{right}"),
+        ("gsm_symbolic", "{right} or 73"),
+        ("decimal_arithmetic", "{right}0009"),
+        ("letter_jumble", "{right} more words"),
+        ("number_format", "{right}9"),
+        ("knights_knaves", "It is false that {right}"),
+    ],
+)
+def test_what_the_datasets_own_scorers_take_for_right_is_refused(
+    dataset: str, wrong: str, monkeypatch: pytest.MonkeyPatch
+):
+    def row_of(entry: Any, index: int) -> dict[str, Any]:
+        return {"prompt": entry["question"]}
+
+    source = Source(dataset, 3, 0, 10, row_of, {})
+    texts = [
+        f"<answer>{wrong.format(right=source.entry(i)['answer'])}</answer>" for i in range(10)
+    ]
+    assert [source.score(text, i) for i, text in enumerate(texts)] == [0.0] * 10
+
+    monkeypatch.setattr("mtgrpo.tasks.sources.reasoning_gym.is_right", lambda *arguments: True)
+    assert max(source.score(text, i) for i, text in enumerate(texts)) == 1.0
+
+
+def test_partial_credit_stays():
+    source = Source(
+        "letter_jumble", 3, 0, 5, lambda entry, i: {"prompt": entry["question"]}, {"min_words": 5}
+    )
+    right = source.entry(0)["answer"].split()
+    half = source.score(f"<answer>{' '.join([*right[:-1], 'x'])}</answer>", 0)
+    assert half == pytest.approx(1 - 1 / len(right))
+
+
+@pytest.mark.slow
 def test_rows_do_not_depend_on_the_process():
     """All but the announced datasets give the same rows whatever the hash seed (a sample of them)."""
     code = (

@@ -90,6 +90,32 @@ def test_math_is_scored_by_value():
     ]
 
 
+@pytest.mark.parametrize(
+    ("answer", "right", "wrong"),
+    [
+        ("4210_5", ["4210_{5}", "4210"], ["4210_6", "4211_5", "4210_{15}"]),
+        ("101", ["101.0", "x=101"], ["101_2", r"101\%", "100=101"]),
+        ("5", [r"5^\circ", r"\$5", "= 5."], ["4=5", r"5 \text{ or } 6", r"\pm 5", "5.0000001"]),
+        (r"\frac{1}{2^{98}}", ["1/2^{98}"], [r"\frac{1}{2^{99}}", "1/2^{97}", "0"]),
+        (r"\frac{1}{3}", ["1/3", r"\frac26"], ["0.333333", "0.3"]),
+        (r"(1,\infty)", [r"\left(1, \infty\right)", r"x \in (1,\infty)"], [r"(1,\infty]", r"[1,\infty)"]),
+        ("120", ["120."], [r"120\%"]),
+        ("1.2", [r"120\%", r"\frac{6}{5}"], ["12", "1.21"]),
+        (r"\{1,2\}", [r"\{2,1\}", "1, 2"], ["(1,2)", "[1,2]", r"\{1,3\}"]),
+        (r"\left(\frac13, 2\right)", ["(1/3, 2)"], ["(0.333333, 2)", r"(2, \frac13)"]),
+        (r"|x|=-3", ["-3=|x|"], ["|x|=-4"]),
+        (r"\text{Alice}", [r"\textbf{\text{Alice}}", r" Alice\ "], [r"\text{Bob}"]),
+    ],
+)  # fmt: skip
+def test_near_misses_of_mathematics(answer: str, right: list[str], wrong: list[str]):
+    pytest.importorskip("math_verify")
+    texts = [rf"\boxed{{{text}}}" for text in (*right, *wrong)]
+    rewards = math_reward(texts, [answer] * len(texts))
+    assert dict(zip(texts, rewards, strict=True)) == dict(
+        zip(texts, [1.0] * len(right) + [0.1] * len(wrong), strict=True)
+    )
+
+
 def test_hostile_mathematics_ends_and_the_next_answer_is_scored(monkeypatch, tmp_path):
     pytest.importorskip("math_verify")
     monkeypatch.chdir(tmp_path)

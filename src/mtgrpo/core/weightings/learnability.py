@@ -24,7 +24,7 @@ RESPITE = 240.0
 Doubled with each further verdict.
 """
 PROBE_SHARE, STALLED_SHARE = 0.05, 0.5
-"""Most that such a task may get, against uniform weights: enough to notice when it comes to life."""
+"""Most that such a task may get, against uniform weights: enough to notice when it revives."""
 
 
 class Learnability:

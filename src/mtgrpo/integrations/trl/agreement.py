@@ -55,6 +55,7 @@ def check_agreement(accelerator: Any, where: str, decision: Mapping[str, Any]) -
     plain = json.loads(json.dumps(decision, default=np.ndarray.tolist))
     decisions: Sequence[Mapping[str, Any]] = gather_object([plain])
     name, first, other = difference(decisions[0], decisions[odd])
+
     raise StateError(
         f"mixer: processes 0 and {odd} decided differently ({where}): {name} is {first} "
         f"on process 0, {other} on process {odd}; give every process the same packages, data, "

@@ -8,6 +8,7 @@ their rows, and take TRL's place wherever it uses its own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,8 +25,9 @@ from mtgrpo.integrations.trl.old_log_probs import OLD, put_recorded
 from mtgrpo.integrations.trl.rollouts import RecordedRow
 from mtgrpo.integrations.trl.saved_rollouts import bank_file, load_groups, save_groups
 from mtgrpo.integrations.trl.schedule import WHERE
-from mtgrpo.tasks.prompts import PromptCheck
 from mtgrpo.tasks.task_set import TaskSet
+
+logger = logging.getLogger("mtgrpo")
 
 
 class BankedGroups:
@@ -68,6 +70,7 @@ class BankedGroups:
         """
         if not self.keeps:
             return
+
         own = [group for group in batch.surplus if group.payload is not None]
         if not own:
             return
@@ -78,6 +81,7 @@ class BankedGroups:
             payloads[group.uid] = [
                 replace(row, old_log_probs=next(values)) for row in group.payload
             ]
+
         batch.attach(payloads)
 
     # ---- the step in which it is trained on ----------------------------------------------------
@@ -148,6 +152,7 @@ class BankedGroups:
             StateError: A file is missing or damaged.
         """
         processes, process = accelerator.num_processes, accelerator.process_index
+
         saved: dict[int | str, int] = {
             uid: int(owner) for uid, owner in state.get("bank_owners", [])
         }
@@ -163,35 +168,48 @@ class BankedGroups:
             self.mixer.batch.attach(payloads)
 
 
-def check_bank(trainer: Any, mixer: TaskMixer, prompts: PromptCheck) -> None:
-    """Refuse to keep groups where log-probabilities of earlier policies do not work.
+def check_bank(trainer: Any, mixer: TaskMixer, *, has_images: bool) -> None:
+    """Keep no groups where log-probabilities of earlier policies do not work.
 
     Args:
         trainer: TRL's, complete.
         mixer: Its sampler has the bank.
-        prompts: Those of the run.
+        has_images: Whether prompts have images.
 
     Raises:
-        ConfigError: With the reason and the way out.
+        ConfigError: The model is sharded or its loss is fused; with the way out.
     """
-    staleness = mixer.sampler.bank.max_staleness
-    if not staleness:
+    bank = mixer.sampler.bank
+    if not bank.max_staleness:
         return
 
     plugin = getattr(trainer.accelerator.state, "deepspeed_plugin", None)
-    switches = {
+    refused = {
         "the model is sharded (FSDP)": trainer.is_fsdp_enabled,
         "the model is sharded (DeepSpeed ZeRO-3)": plugin is not None and plugin.zero_stage == 3,
-        "prompts have images": bool(prompts.images_at),
+        "use_liger_kernel may fuse the loss": trainer.args.use_liger_kernel,
+    }
+    for reason, is_so in refused.items():
+        if is_so:
+            raise ConfigError(
+                f"{WHERE}: max_staleness={bank.max_staleness} keeps surplus groups for later "
+                f"steps, which does not work here, because {reason}; set the sampler's "
+                "max_staleness=0"
+            )
+
+    # What a rollout holds besides its tokens is there for one step only.
+    stepping_aside = {
+        "prompts have images": has_images,
         "there are tools": bool(trainer.tools),
         "there are environments": trainer.environment_factories is not None,
         "rollout_func generates": trainer.rollout_func is not None,
-        "use_liger_kernel may fuse the loss": trainer.args.use_liger_kernel,
     }
-    for reason, is_so in switches.items():
-        if is_so:
-            raise ConfigError(
-                f"{WHERE}: max_staleness={staleness} keeps surplus groups for later steps, "
-                f"which does not work here, because {reason}; set the sampler's max_staleness=0"
-            )
-    prompts.refuse_images("surplus groups are kept for later steps (max_staleness)")
+    reason = next((reason for reason, is_so in stepping_aside.items() if is_so), None)
+    if reason is not None:
+        logger.warning(
+            "%s: surplus groups are not kept for later steps (max_staleness=%d), because %s",
+            WHERE,
+            bank.max_staleness,
+            reason,
+        )
+        bank.max_staleness = 0

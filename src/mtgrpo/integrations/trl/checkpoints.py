@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from transformers import TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mtgrpo.core.types import check_same_tasks
@@ -15,23 +14,11 @@ from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl.saved_rollouts import buffer_file, load_buffer, save_buffer
 from mtgrpo.integrations.trl.setup import trained_names
 from mtgrpo.integrations.trl.step import TrainingStep
+from mtgrpo.integrations.trl.weights import load_reference, save_reference
 from mtgrpo.runlog import checkpoints, load_state, save_state
 from mtgrpo.tasks.task_set import TaskSet
 
 STATE_FILE = "mixer.json"
-
-
-class BatchInUse(NamedTuple):
-    """How far TRL is with its generation batch.
-
-    Attributes:
-        forward_passes: TRL's ``_step``: forward passes since its first batch.
-        slices: The batch as TRL keeps it, in the inputs of its forward passes; None when it has
-            none.
-    """
-
-    forward_passes: int
-    slices: list[dict[str, Any]] | None
 
 
 class TrainerCheckpoints:
@@ -48,36 +35,33 @@ class TrainerCheckpoints:
 
     # ---- writing -------------------------------------------------------------------------------
     @contextmanager
-    def writing(
-        self,
-        output_dir: str,
-        args: TrainingArguments,
-        state: TrainerState,
-        accelerator: Any,
-        batch: BatchInUse,
-    ) -> Iterator[None]:
+    def writing(self, trainer: Any, trial: Any) -> Iterator[None]:
         """While TRL writes its part: ours comes before it, the seal after it.
 
         Args:
-            output_dir: The run's directory of checkpoints.
-            args: TRL's; say how many checkpoints are kept and whether this process writes.
-            state: TRL's; knows the step and the best checkpoint.
-            accelerator: accelerate's.
-            batch: What is saved of it in the middle of a generation batch; TRL alone would lose it.
+            trainer: TRL's.
+            trial: TRL's, where hyper-parameters are searched.
 
         Raises:
             StateError: It cannot be written; names the last good one.
         """
-        folder = Path(output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+        args, state, accelerator = trainer.args, trainer.state, trainer.accelerator
+        folder = Path(
+            trainer._get_output_dir(trial=trial), f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        )
         with checkpoints.writing(folder):
             (folder / checkpoints.SEAL_FILE).unlink(missing_ok=True)  # of an earlier attempt
 
+            # In the middle of a generation batch TRL alone would lose it.
             process = accelerator.process_index
+
             if self.step.mixer.batch is not None:
-                save_buffer(buffer_file(folder, process), batch.slices or [])
+                save_buffer(buffer_file(folder, process), trainer._buffered_inputs or [])
             self.banked.save(folder, process)
+
             if args.should_save:
-                save_state(folder / STATE_FILE, self.state_dict(batch.forward_passes))
+                save_reference(trainer, folder)
+                save_state(folder / STATE_FILE, self.state_dict(trainer._step))
 
             # TRL deletes the oldest checkpoint before this one is known to be whole: that is done
             # here, after it.
@@ -92,6 +76,7 @@ class TrainerCheckpoints:
                 writer = self.step.writer
                 log = None if writer is None else writer.run_log.sync()
                 checkpoints.seal(folder, seed=args.seed, log=log)
+
                 if limit:
                     best = state.best_model_checkpoint
                     checkpoints.rotate(folder.parent, limit, Path(best) if best else None)
@@ -106,20 +91,24 @@ class TrainerCheckpoints:
         }
 
     # ---- reading -------------------------------------------------------------------------------
-    def restore(self, checkpoint: str | Path, accelerator: Any) -> BatchInUse:
-        """Take up a checkpoint. Returns where TRL stood in its generation batch.
+    def restore(self, trainer: Any, checkpoint: str | Path) -> None:
+        """Take up a checkpoint, and where TRL stood in its generation batch.
 
         Raises:
-            StateError: As `check_resume`, or it was written in the middle of a batch that is used
-                otherwise now.
+            StateError: As `check_resume`, or groups, batch or reference model do not fit.
         """
         check_resume(checkpoint, self.tasks)
         folder, state = Path(checkpoint), read_state(checkpoint)
+        accelerator = trainer.accelerator
+
+        load_reference(trainer, folder)
         self.step.load_state_dict(state)
+        self._check_group_size(folder)
         self.banked.load_state_dict(state, folder, accelerator)
 
+        trainer._step, trainer._buffered_inputs = 0, None
         if self.step.mixer.batch is None:
-            return BatchInUse(0, None)
+            return
 
         if state["cycle"] != self.cycle:
             raise StateError(
@@ -127,8 +116,25 @@ class TrainerCheckpoints:
                 f"times, now {self.cycle}; resume with the same steps_per_generation and "
                 "num_iterations"
             )
-        slices = load_buffer(buffer_file(folder, accelerator.process_index), accelerator.device)
-        return BatchInUse(int(state["forward_passes"]), slices)
+
+        file = buffer_file(folder, accelerator.process_index)
+        trainer._buffered_inputs = load_buffer(file, accelerator.device)
+        trainer._step = int(state["forward_passes"])
+
+    def _check_group_size(self, folder: Path) -> None:
+        """Groups of another size could not be shared out and compared as TRL does it."""
+        batch = self.step.mixer.batch
+        groups = [*self.banked.waiting(), *(batch.groups if batch is not None else ())]
+        now = self.step.schedule.group_size
+
+        for group in groups:
+            size = len(group.rewards)
+            if size != now:
+                raise StateError(
+                    f"{folder}: groups of {size} completions are still to be trained on, now "
+                    f"num_generations={now}; resume with num_generations={size}, or from a "
+                    "checkpoint that has none of them"
+                )
 
 
 def read_state(checkpoint: str | Path) -> dict[str, Any]:

@@ -4,9 +4,10 @@
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from transformers import TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig
 
@@ -17,45 +18,72 @@ from mtgrpo.integrations.trl.schedule import WHERE, Schedule
 from mtgrpo.tasks.task_set import TaskSet
 
 
-def check_arguments(
+def check_sources(
     tasks: Any,
     args: GRPOConfig,
-    schedule: Schedule,
-    weighting: TaskWeighting,
     reward_funcs: Any,
-    train_dataset: Any,
-    eval_dataset: Any,
+    data: Mapping[str, Any],
+    of_rewards: Mapping[str, Any],
+) -> None:
+    """Refuse rows and rewards from two sides.
+
+    Args:
+        tasks: The trainer's argument.
+        args: TRL's.
+        reward_funcs: The trainer's argument.
+        data: Those that give rows, by name.
+        of_rewards: Those that say what rewards mean, by name.
+
+    Raises:
+        ConfigError: With the argument's name and the way out.
+    """
+    if isinstance(reward_funcs, TaskSet):
+        raise ConfigError(
+            f"{WHERE}: a TaskSet was given in the place of reward_funcs; write tasks=tasks"
+        )
+    if tasks is None:
+        return
+
+    rows = {"reward_funcs": reward_funcs, **data, "args.reward_weights": args.reward_weights}
+    for name, value in rows.items():
+        if value is not None:
+            raise ConfigError(
+                f"{WHERE}: {name} was given, but rows and rewards come from the tasks; "
+                "put them into Task(name, train, test, reward), or leave out tasks="
+            )
+    for name, value in of_rewards.items():
+        if value is not None:
+            raise ConfigError(
+                f"{WHERE}: {name} was given beside tasks=; put it into the Task, whose reward may "
+                "return Score(reward, accuracy)"
+            )
+
+
+def check_arguments(
+    tasks: TaskSet | None, args: GRPOConfig, schedule: Schedule, weighting: TaskWeighting
 ) -> None:
     """Refuse what cannot work.
 
     Raises:
         ConfigError: With the argument's name and the way out.
     """
-    if not isinstance(tasks, TaskSet):
-        raise ConfigError(
-            f"{WHERE}: tasks is a {type(tasks).__name__}; a TaskSet is needed: TaskSet(task, ...)"
-        )
-
-    for name, value in (
-        ("reward_funcs", reward_funcs),
-        ("train_dataset", train_dataset),
-        ("eval_dataset", eval_dataset),
-        ("args.reward_weights", args.reward_weights),
-    ):
-        if value is not None:
-            raise ConfigError(
-                f"{WHERE}: {name} was given, but rows and rewards come from the tasks; "
-                "put them into Task(name, train, test, reward)"
-            )
-
     if weighting.uses_improvements and schedule.cycle % schedule.accumulation:
         raise ConfigError(
             f"{WHERE}: the weighting measures improvements per policy update, but "
             f"steps_per_generation={schedule.slices} x num_iterations={args.num_iterations} is no "
             f"multiple of gradient_accumulation_steps={schedule.accumulation}; make it one"
         )
-
-    if args.eval_strategy != "no" and not any(len(task.test) for task in tasks):
+    # transformers puts "loss" where nothing is named.
+    best = args.metric_for_best_model
+    if args.load_best_model_at_end and best in (None, "loss", "eval_loss"):
+        raise ConfigError(
+            f"{WHERE}: args.load_best_model_at_end=True with metric_for_best_model={best!r}; "
+            "GRPO's loss does not say which model is better; name another metric, such as "
+            "'tasks/worst_accuracy' or 'reward', with greater_is_better=True"
+        )
+    if tasks is None or args.eval_strategy == "no":
+        return
+    if not any(len(task.test) for task in tasks):
         strategy = IntervalStrategy(args.eval_strategy).value
         raise ConfigError(
             f"{WHERE}: args.eval_strategy={strategy!r}, but no task has test rows; "
@@ -72,20 +100,34 @@ def check_trainer(trainer: Any) -> None:
     Raises:
         ConfigError: With the reason and the way out.
     """
+    if trainer.data.of_datasets:
+        check_bank(trainer, trainer.mixer, has_images=trainer._is_vlm)
+        return
+
     prompts = trainer.rows.prompts
     if not trainer._is_vlm:
         prompts.refuse_images("this model reads none")
-    check_bank(trainer, trainer.mixer, prompts)
+    if prompts.kind is not None and prompts.kind.is_chat:
+        _check_chat_template(trainer.processing_class)
+    check_bank(trainer, trainer.mixer, has_images=bool(prompts.images_at))
 
 
-def check_evaluation(
-    args: TrainingArguments, schedule: Schedule, eval_dataset: Any, test_rows: Any
-) -> None:
-    """Refuse an evaluation that cannot be right.
+def _check_chat_template(tokenizer: Any) -> None:
+    # Processors of images, and tokenizers that write chats in a way of their own, are left alone.
+    usual = PreTrainedTokenizerBase.apply_chat_template
+    is_usual = getattr(type(tokenizer), "apply_chat_template", None) is usual
+    if is_usual and not tokenizer.chat_template:
+        raise ConfigError(
+            f"{WHERE}: prompts are chat messages, but the model's tokenizer has no chat template; "
+            "give a model whose tokenizer has one, or make the prompts texts"
+        )
+
+
+def check_test_rows(eval_dataset: Any, test_rows: Any) -> None:
+    """Refuse an evaluation of tasks on other rows than theirs, or on none.
 
     Raises:
-        ConfigError: A dataset was given, there are no test rows, or batches would cut prompts
-            apart.
+        ConfigError: With the way out.
     """
     if eval_dataset is not None:
         raise ConfigError(
@@ -95,6 +137,13 @@ def check_evaluation(
     if test_rows is None:
         raise ConfigError("evaluate: no task has test rows; give at least one task test rows")
 
+
+def check_eval_batches(args: TrainingArguments, schedule: Schedule) -> None:
+    """Refuse an evaluation whose batches would cut prompts apart.
+
+    Raises:
+        ConfigError: With the way out.
+    """
     num_samples = schedule.eval_group_size
     if args.per_device_eval_batch_size * args.world_size % num_samples:
         raise ConfigError(

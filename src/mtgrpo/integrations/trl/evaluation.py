@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.core.reward_scale import RewardScale
 from mtgrpo.errors import RewardError
-from mtgrpo.integrations.trl.rollouts import ROW_KEY, TASK_KEY, InputRows
+from mtgrpo.integrations.trl.rollouts import DatasetRow, InputRows, number_of, task_of
 from mtgrpo.tasks.scoring.drop_limit import most_dropped
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
@@ -78,7 +79,8 @@ class EvaluationTable:
     """Collects one evaluation's scores by prompt.
 
     Args:
-        tasks: Rows are told apart by the number of their task and of their row.
+        tasks: Rows are told apart by the number of their task, or the name of one that a dataset
+            brings, and by their own number.
         num_samples: Completions per prompt. More of a prompt are copies with which the last batch
             was padded.
         scale: Puts rewards of graded tasks on a scale from 0 to 1.
@@ -87,13 +89,13 @@ class EvaluationTable:
     def __init__(self, tasks: TaskSet, num_samples: int, scale: RewardScale | None = None) -> None:
         self.tasks, self.num_samples = tuple(tasks), num_samples
         self.scale = RewardScale() if scale is None else scale
-        self._scores: dict[tuple[int, int], list[tuple[float, float]]] = {}
+        self._scores: dict[tuple[Any, int], list[tuple[float, float]]] = {}
 
-    def add(self, rows: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> None:
+    def add(self, rows: Sequence[Sequence[Any]], scores: Sequence[Sequence[float]]) -> None:
         """Take in a batch of all processes.
 
         Args:
-            rows: Task number and row number of each completion.
+            rows: Task and row number of each completion.
             scores: Reward and accuracy of each completion.
         """
         for (task, row), (reward, accuracy) in zip(rows, scores, strict=True):
@@ -107,7 +109,7 @@ class EvaluationTable:
         Raises:
             RewardError: More of a task's prompts could not be scored than its policy allows.
         """
-        prompts: dict[int, list[tuple[float, float]]] = {}
+        prompts: dict[Any, list[tuple[float, float]]] = {}
         for (task, _), samples in sorted(self._scores.items()):
             reward, accuracy = (
                 math.fsum(column) / len(samples) for column in zip(*samples, strict=True)
@@ -115,13 +117,17 @@ class EvaluationTable:
             prompts.setdefault(task, []).append((reward, accuracy))
 
         results: dict[str, TaskResult] = {}
-        for number, values in prompts.items():
-            task = self.tasks[number]
+        for task, values in prompts.items():
+            name = task if isinstance(task, str) else self.tasks[task].name
             is_graded = any(math.isnan(a) and not math.isnan(r) for r, a in values)
             if is_graded:
-                values = self._on_scale(task.name, values)
-            result = _result(task, values)
-            results[task.name] = replace(result, measure="score" if is_graded else "accuracy")
+                values = self._on_scale(name, values)
+            if not isinstance(task, str):
+                _check_dropped(self.tasks[task], values)
+
+            if any(not math.isnan(reward) for reward, _ in values):
+                result = _result(values)
+                results[name] = replace(result, measure="score" if is_graded else "accuracy")
         return results
 
     def _on_scale(
@@ -137,10 +143,8 @@ class EvaluationTable:
         return [(r, r if math.isnan(r) else scale.level(task, r)) for r in rewards]
 
 
-def _result(task: Task, prompts: Sequence[tuple[float, float]]) -> TaskResult:
-    scored = [(reward, accuracy) for reward, accuracy in prompts if not math.isnan(reward)]
-    n, failed = len(scored), len(prompts) - len(scored)
-
+def _check_dropped(task: Task, prompts: Sequence[tuple[float, float]]) -> None:
+    failed = sum(math.isnan(reward) for reward, _ in prompts)
     rate = task.scoring.max_dropped_rate
     allowed = most_dropped(rate, len(prompts))
     if failed > allowed:
@@ -148,6 +152,11 @@ def _result(task: Task, prompts: Sequence[tuple[float, float]]) -> TaskResult:
             f"task {task.name!r}: {failed} of {len(prompts)} test prompts could not be scored; "
             f"max_dropped_rate {rate:g} allows {allowed}; correct the reward and resume"
         )
+
+
+def _result(prompts: Sequence[tuple[float, float]]) -> TaskResult:
+    scored = [(reward, accuracy) for reward, accuracy in prompts if not math.isnan(reward)]
+    n = len(scored)
 
     reward, accuracy = (math.fsum(column) / n for column in zip(*scored, strict=True))
     std_error = 0.0
@@ -161,6 +170,9 @@ def _result(task: Task, prompts: Sequence[tuple[float, float]]) -> TaskResult:
 def result_metrics(results: Mapping[str, TaskResult]) -> dict[str, float]:
     """Flat figures; TRL puts ``eval_`` before each name, loggers show ``eval/``."""
     metrics: dict[str, float] = {}
+    if not results:
+        return metrics
+
     for name, result in results.items():
         metrics[f"task/{name}/{result.measure}"] = result.accuracy
         metrics[f"task/{name}/reward"] = result.reward
@@ -188,6 +200,8 @@ class TaskEvaluation:
     Attributes:
         rows: The test rows for TRL; None where no task has any.
         results: Those of the last evaluation, by task; empty before the first.
+        part: Name of the dataset that is evaluated, where there are several: the task of its rows,
+            unless a column names theirs.
     """
 
     def __init__(
@@ -200,19 +214,32 @@ class TaskEvaluation:
         self.scale = RewardScale(rows.tasks.reward_ranges) if scale is None else scale
         self._numbers = {name: k for k, name in enumerate(rows.tasks.names)}
         self._table: EvaluationTable | None = None
+        self.part: str | None = None
+        self._num_rows = 0  # of a dataset, in the evaluation that is running
+        self._num_prompts: int | None = None
 
     @property
     def is_running(self) -> bool:
         """Whether an evaluation is going on."""
         return self._table is not None
 
+    def begin(self) -> None:
+        """Forget the last evaluation: a new one begins, perhaps of several datasets."""
+        self.results, self.part = {}, None
+
     @contextmanager
-    def running(self, accelerator: Any) -> Iterator[None]:
-        """While TRL's loop runs: scores are collected, and become `results` at the end.
+    def running(self, accelerator: Any, dataset: Any = None) -> Iterator[None]:
+        """While TRL's loop runs: scores are collected, and join `results` at the end.
+
+        Args:
+            accelerator: accelerate's.
+            dataset: What is evaluated, where that is not the tasks' test rows.
 
         Raises:
             RewardError: As `EvaluationTable.results`.
         """
+        self._num_rows = 0
+        self._num_prompts = len(dataset) if hasattr(dataset, "__len__") else None
         table = self._table = EvaluationTable(self.tasks, self.num_samples, self.scale)
         try:
             with separate_randomness(self.seed + accelerator.process_index, accelerator.device):
@@ -220,24 +247,62 @@ class TaskEvaluation:
         finally:
             self._table = None
 
-        self.results = table.results()
+        self.results = {**self.results, **table.results()}
+
+    def numbered(
+        self, rows: Sequence[Mapping[str, Any]], column: str, accelerator: Any
+    ) -> list[dict[str, Any]]:
+        """A dataset's rows with task and number, in place of what TRL's loader yields.
+
+        Args:
+            rows: This process's; each prompt as often as it has samples.
+            column: Names the task of a row that has it.
+            accelerator: accelerate's.
+        """
+        first = self._num_rows + accelerator.process_index * len(rows)
+        self._num_rows += accelerator.num_processes * len(rows)
+        name = self.tasks.names[0] if self.part is None else self.part
+
+        numbered: list[dict[str, Any]] = []
+        for place, row in enumerate(rows, first):
+            number = place // self.num_samples
+            if self._num_prompts:  # the last batch is filled up with copies of the first rows
+                number %= self._num_prompts
+            numbered.append(DatasetRow(row, row.get(column, name), number))
+        return numbered
 
     def add(
-        self, inputs: Sequence[Mapping[str, Any]], rewards: torch.Tensor, accelerator: Any
+        self,
+        inputs: Sequence[Mapping[str, Any]],
+        rewards: torch.Tensor,
+        accelerator: Any,
+        measure: Callable[[torch.Tensor, Sequence[str]], torch.Tensor] | None = None,
     ) -> None:
         """Take in a batch while an evaluation is running; at other times nothing happens.
 
         Args:
             inputs: This process's rows.
-            rewards: Reward and accuracy of all processes' rows, shape (rows, columns).
+            rewards: TRL's of all processes' rows, shape (rows, columns).
             accelerator: accelerate's.
+            measure: Gives reward and accuracy, shape (rows, 2), of these and each row's task; by
+                default they are the first two columns.
         """
         if self._table is None:
             return
 
-        own = [(self._numbers[row[TASK_KEY]], row[ROW_KEY]) for row in inputs]
-        places = accelerator.gather(torch.tensor(own, device=rewards.device))  # (rows, 2)
-        self._table.add(places.tolist(), rewards[:, :2].tolist())
+        places: list[Any] = [(task_of(row), number_of(row)) for row in inputs]
+        if not all(isinstance(row, DatasetRow) for row in inputs):
+            own = [(self._numbers[task], number) for task, number in places]
+            gathered = accelerator.gather(torch.tensor(own, device=rewards.device))  # (rows, 2)
+            places = gathered.tolist()
+        elif accelerator.num_processes > 1:
+            places = gather_object(places)
+
+        names = [
+            task if isinstance(task, str) else self._table.tasks[task].name for task, _ in places
+        ]
+        scores = rewards[:, :2] if measure is None else measure(rewards, names)
+        self._table.add(places, scores.tolist())
 
     def metrics(self) -> dict[str, float]:
         """Flat figures of the last evaluation."""

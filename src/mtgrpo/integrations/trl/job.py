@@ -45,8 +45,10 @@ def grpo_arguments(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
             raise ConfigError(
                 f"trl.{key}: derived from this configuration's own keys; change those instead"
             )
+
         if key not in known:
             raise ConfigError(unknown("trl", "GRPOConfig field", key, known))
+
         if known[key] in NUMBERS:  # TRL would only find out in the middle of a step
             check_type(value, known[key], f"trl.{key}")
 
@@ -81,6 +83,7 @@ def _defaults(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
     # Whole groups per process, and about as many rows as a training forward pass takes.
     samples = run.evaluation.samples_per_prompt
     groups = max(1, max(plan.micro_batch_size, EVALUATION_ROWS) // samples)
+
     return {
         "per_device_eval_batch_size": groups * samples,
         "lr_scheduler_type": "constant",
@@ -130,7 +133,7 @@ def make_trainer(
     try:
         trainer = MultiTaskGRPOTrainer(
             model,
-            tasks,
+            tasks=tasks,
             args=args,
             method=run.method,
             share_prompts=share_prompts,
@@ -142,6 +145,7 @@ def make_trainer(
     except Exception as error:
         if isinstance(error, MtgrpoError) or not _was_loading(error):
             raise
+
         reason = " ".join(str(error).split())[:SHOWN_OF_AN_ERROR]
         raise ConfigError(
             f"model: {model!r} cannot be loaded ({reason}); give a directory with the model and "
@@ -150,6 +154,7 @@ def make_trainer(
 
     trainer.remove_callback(PrinterCallback)  # it prints every metric of every step
     trainer.add_callback(StatedIntervals)
+
     return trainer
 
 
@@ -188,4 +193,5 @@ def model_shape(model: str) -> ModelShape | None:
 
     text = config.get_text_config()
     num_parameters = float(sum(p.numel() for p in skeleton.parameters()))
+
     return ModelShape(num_parameters, text.hidden_size, text.num_hidden_layers, text.vocab_size)

@@ -47,6 +47,7 @@ class TaskLossShares:
             Figures of the step.
         """
         num_rows, masses = self._sums(parts, accelerator)
+
         wanted = [name for name in self.names if name in targets]
         shares = balance_loss(
             targets,
@@ -58,6 +59,7 @@ class TaskLossShares:
             factors = torch.tensor(
                 [shares.factors.get(name, 1.0) for name in self.names], device=accelerator.device
             )  # (tasks,)
+
             for part in parts:  # a row that fills up has task -1 and factor 0
                 part[LOSS_FACTORS] = part[LOSS_FACTORS] * factors[part[TASK_NUMBERS]]
         else:
@@ -74,6 +76,7 @@ class TaskLossShares:
         sums = torch.zeros(
             (2, len(self.names)), dtype=torch.float64, device=accelerator.device
         )  # (rows and masses, tasks)
+
         for part in parts:
             counted = (part[LOSS_FACTORS] > 0) & (part[TASK_NUMBERS] >= 0)  # (rows,)
             numbers = part[TASK_NUMBERS][counted]  # (counted rows,)

@@ -63,6 +63,7 @@ def completion_log_probs(rows: Sequence[RecordedRow], trainer: Any) -> list[torc
     ids, mask = _padded(completions, "right", device)  # (rows, completion tokens)
 
     model, args = trainer.model, trainer.args
+
     with (
         torch.no_grad(),
         disable_gradient_checkpointing(model, args.gradient_checkpointing_kwargs),

@@ -48,6 +48,7 @@ class PromptSharing:
             settings: transformers' ``GenerationConfig``, as TRL makes it.
         """
         ends = settings.eos_token_id
+
         tokens, _ = sample(
             model,
             prompt_ids,
@@ -56,6 +57,7 @@ class PromptSharing:
             pad_id=settings.pad_token_id,
             temperature=settings.temperature,
         )
+
         return tokens
 
     def prefix(
@@ -70,6 +72,7 @@ class PromptSharing:
 def why_not_shared(trainer: Any) -> str:
     """What keeps a trainer from sharing prompts; empty if nothing does."""
     args = trainer.args
+
     switches = {
         "vLLM generates": trainer.use_vllm,
         "continuous batching generates": trainer.use_transformers_continuous_batching,

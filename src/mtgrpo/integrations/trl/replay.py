@@ -11,14 +11,21 @@ from typing import Any
 import torch
 
 from mtgrpo.core.types import Group
+from mtgrpo.errors import RewardError
+from mtgrpo.integrations.trl.reward_columns import weighted_sum
 from mtgrpo.integrations.trl.rollouts import (
+    IMAGES,
+    DatasetInputRows,
+    DatasetRow,
     InputRows,
     RecordedRow,
     RolledOut,
+    copied,
     join_generation,
     split_generation,
+    with_all_images,
 )
-from mtgrpo.tasks.own_copy import own_copy
+from mtgrpo.tasks.numeric import LARGEST_REWARD
 
 
 class _RoundDone(Exception):
@@ -53,10 +60,18 @@ class RolloutReplay:
     Args:
         rows: Training rows are rolled out.
         group_size: Completions per prompt.
+        measure: Gives reward and accuracy, shape (rows, 2), of TRL's rewards, shape (rows,
+            columns), and each row's task; by default the weighted sum and the second column.
     """
 
-    def __init__(self, rows: InputRows, group_size: int) -> None:
+    def __init__(
+        self,
+        rows: InputRows,
+        group_size: int,
+        measure: Callable[[torch.Tensor, Sequence[str]], torch.Tensor] | None = None,
+    ) -> None:
         self.rows, self.group_size = rows, group_size
+        self.measure = measure
         self._collected: _Collected | None = None
         self._playback: _Playback | None = None
 
@@ -71,8 +86,7 @@ class RolloutReplay:
         plan: Sequence[tuple[str, int]],
         first_uid: int,
         method: Callable[[list[dict[str, Any]]], Any],
-        accelerator: Any,
-        observed: bool = False,
+        trainer: Any,
     ) -> RolledOut:
         """One group per (task, training row), in order.
 
@@ -80,37 +94,43 @@ class RolloutReplay:
             plan: As long as a multiple of the number of processes, and the same on each.
             first_uid: Number of the first group; the others follow.
             method: TRL's `_generate_and_score_completions`.
-            accelerator: accelerate's.
-            observed: Whether an environment's observations are part of the prompts.
+            trainer: TRL's; weighs reward columns and may have environments.
+
+        Raises:
+            RewardError: An environment gave a reward that cannot be trained on.
         """
+        accelerator = trainer.accelerator
         share = len(plan) // accelerator.num_processes
         first = accelerator.process_index * share  # place of this process's first group
         inputs = self._inputs(plan[first : first + share])
 
         collected = self._collect(inputs, method)
         assert collected.rewards is not None  # set just before _RoundDone
-        rewards = collected.rewards  # (rows of all processes, reward and accuracy)
+        # Reward, accuracy and what environments give: (rows of all processes, columns)
+        rewards = self._without_unusable(collected.rewards, plan)
 
-        if observed:
+        if trainer.environment_factories is not None:
             inputs = _with_observations(inputs, collected.prompts)
+
         size = self.group_size
         own = rewards[first * size : (first + share) * size].tolist()
         generations = split_generation(collected.generation, len(inputs))
-        rows = [
-            RecordedRow(row, generation, tuple(values))
-            for row, generation, values in zip(inputs, generations, own, strict=True)
-        ]
+        pending = getattr(trainer, "_pending_extra_logs", {})
+        logged = {k: list(v) for k, v in pending.items() if len(v) == len(inputs)}
+        rows: list[RecordedRow] = []
+        for i, row in enumerate(inputs):
+            columns = {name: values[i] for name, values in logged.items()}
+            rows.append(RecordedRow(row, generations[i], tuple(own[i]), extra=columns))
 
-        by_group = rewards.view(len(plan), size, -1).tolist()
+        names = [task for task, _ in plan for _ in range(size)]
+        totals, accuracies = self._measured(rewards, names, trainer)
         groups: list[Group] = []
-        for g, ((task, _), scores) in enumerate(zip(plan, by_group, strict=True)):
+        for g, (task, _) in enumerate(plan):
             place = (g - first) * size
             payload = rows[place : place + size] if first <= g < first + share else None
-            group_rewards, accuracies = zip(*scores, strict=True)
-            if is_graded(group_rewards, accuracies):
-                accuracies = ()
+            right = () if is_graded(totals[g], accuracies[g]) else tuple(accuracies[g])
             uid = first_uid + g
-            groups.append(Group(task, group_rewards, accuracies, uid=uid, payload=payload))
+            groups.append(Group(task, tuple(totals[g]), right, uid=uid, payload=payload))
 
         return RolledOut(groups, collected.prompts, collected.completions)
 
@@ -118,8 +138,46 @@ class RolloutReplay:
         inputs: list[dict[str, Any]] = []
         for task, index in plan:
             row = self.rows.train(task, index)
-            inputs += [row, *(own_copy(row) for _ in range(self.group_size - 1))]
-        return inputs
+            inputs += [row, *(copied(row) for _ in range(self.group_size - 1))]
+        return with_all_images(inputs)
+
+    def _measured(
+        self, rewards: torch.Tensor, names: Sequence[str], trainer: Any
+    ) -> tuple[list[list[float]], list[list[float]]]:
+        """Rewards and accuracies group by group, of TRL's columns and each row's task."""
+        if self.measure is not None:
+            both = self.measure(rewards, names)  # (rows, 2)
+        else:
+            total = weighted_sum(rewards, trainer.reward_weights)
+            both = torch.stack(
+                [total.masked_fill(rewards[:, 0].isnan(), math.nan), rewards[:, 1]], 1
+            )
+
+        totals, accuracies = both.view(-1, self.group_size, 2).unbind(2)  # (groups, rows of it)
+        return totals.tolist(), accuracies.tolist()
+
+    def _without_unusable(
+        self, rewards: torch.Tensor, plan: Sequence[tuple[str, int]]
+    ) -> torch.Tensor:
+        """The rewards, all NaN in groups whose environment gave more than engines compute with."""
+        if isinstance(self.rows, DatasetInputRows):
+            return rewards  # all columns are TRL's reward functions
+
+        size, usable = self.group_size, rewards.clone()
+        bad = rewards[:, 2:].abs() > LARGEST_REWARD  # (rows, environments), without NaN: no reward
+
+        for i, column in bad.nonzero().tolist():
+            task, row = plan[i // size]
+            if self.rows.tasks[task].scoring.on_error == "fail":
+                raise RewardError(
+                    f"task {task!r}, prompt {row}: get_reward of its environment returned "
+                    f"{rewards[i, 2 + column]:g}; a number within {LARGEST_REWARD:g} is needed"
+                )
+
+            start = i - i % size
+            usable[start : start + size] = math.nan
+
+        return usable
 
     def _collect(
         self, inputs: list[dict[str, Any]], method: Callable[[list[dict[str, Any]]], Any]
@@ -185,7 +243,10 @@ def _with_observations(
     """The rows with the prompts that environments added to; images are in the generation."""
     rows: list[dict[str, Any]] = []
     for row, prompt in zip(inputs, prompts, strict=True):
-        others = {name: value for name, value in row.items() if name not in ("image", "images")}
+        if isinstance(row, DatasetRow):
+            rows.append(row.with_prompt(prompt))
+            continue
+        others = {name: value for name, value in row.items() if name not in IMAGES}
         rows.append({**others, "prompt": prompt})
     return rows
 
@@ -194,11 +255,11 @@ def _with_observations(
 def environments_done(trainer: Any) -> Iterator[None]:
     """Inside, the trainer has no environments: they ran already, and are not reset again."""
     factories, trainer.environment_factories = trainer.environment_factories, None
-    trainer.environments = None
+    environments, trainer.environments = trainer.environments, None
     try:
         yield
     finally:
-        trainer.environment_factories = factories
+        trainer.environment_factories, trainer.environments = factories, environments
 
 
 def no_log_probs(input_ids: torch.Tensor, num_completion: int) -> tuple[Any, ...]:

@@ -32,6 +32,7 @@ class RecordedRow:
         trains: False for a row that only fills up the batch.
         old_log_probs: Log-probabilities of the completion's tokens under the policy that generated
             it, a tensor of shape (tokens,); None while that is the current policy.
+        extra: What reward functions logged of it, by column.
     """
 
     inputs: dict[str, Any]
@@ -39,6 +40,7 @@ class RecordedRow:
     rewards: tuple[float, ...]
     trains: bool = True
     old_log_probs: Any = field(default=None, compare=False, repr=False)
+    extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 class RolledOut(NamedTuple):
@@ -100,6 +102,85 @@ class InputRows:
         row = self.tasks[task].test[index]
         self.prompts.check(self.tasks[task], "test", index, row)
         return input_row(task, index, row)
+
+
+class DatasetRow(dict[str, Any]):
+    """A dataset's row as it travels through TRL: its columns and nothing else, as TRL has them.
+
+    Attributes:
+        task: Name of its task.
+        index: Its number among the task's.
+    """
+
+    __slots__ = ("index", "task")
+
+    def __init__(self, row: Mapping[str, Any], task: str, index: int) -> None:
+        super().__init__(row)
+        self.task, self.index = task, index
+
+    def with_prompt(self, prompt: Any) -> DatasetRow:
+        """The row with another prompt, and without images: those are in the generation."""
+        others = {name: value for name, value in self.items() if name not in IMAGES}
+        return DatasetRow({**others, "prompt": prompt}, self.task, self.index)
+
+
+IMAGES = ("image", "images")
+
+
+class DatasetInputRows(InputRows):
+    """A dataset's rows as they travel through TRL, which checks them itself.
+
+    Args:
+        tasks: Those of the dataset.
+    """
+
+    def __init__(self, tasks: TaskSet) -> None:
+        self.tasks = tasks
+
+    def train(self, task: str, index: int) -> dict[str, Any]:
+        return DatasetRow(own_copy(dict(self.tasks[task].train[index])), task, index)
+
+
+def copied(row: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a row for another completion of its prompt."""
+    if isinstance(row, DatasetRow):
+        return DatasetRow(own_copy(dict(row)), row.task, row.index)
+    return own_copy(row)
+
+
+def task_of(row: Mapping[str, Any]) -> str:
+    """The name of a row's task."""
+    return row.task if isinstance(row, DatasetRow) else row[TASK_KEY]
+
+
+def number_of(row: Mapping[str, Any]) -> int:
+    """The number of a row among its task's."""
+    return row.index if isinstance(row, DatasetRow) else row[ROW_KEY]
+
+
+def with_all_images(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows in a form from which TRL takes all their images.
+
+    TRL asks the first row alone whether there are images, and in which column. Where only some
+    rows have some, or tasks have them in different columns, all get the column ``"images"``.
+    """
+    columns = {tuple(name for name in IMAGES if name in row) for row in rows}
+    if len(columns) < 2:
+        return rows
+
+    lists = [_images(row) for row in rows]
+    for row, images in zip(rows, lists, strict=True):
+        for name in IMAGES:
+            row.pop(name, None)
+        if any(lists):
+            row["images"] = images
+    return rows
+
+
+def _images(row: Mapping[str, Any]) -> list[Any]:
+    if row.get("images") is not None:
+        return list(row["images"])
+    return [] if row.get("image") is None else [row["image"]]
 
 
 # ---- generations -------------------------------------------------------------------------------

@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save_file
 from mtgrpo.core.types import Group
 from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl.rollouts import (
-    ROW_KEY,
-    TASK_KEY,
     RecordedRow,
     generation_as_json,
     generation_from_json,
     input_row,
+    number_of,
+    task_of,
 )
 from mtgrpo.tasks.task_set import TaskSet
 
@@ -91,8 +91,8 @@ def save_groups(path: Path, groups: Sequence[Group]) -> None:
             records.append(
                 {
                     "uid": group.uid,
-                    "task": row.inputs[TASK_KEY],
-                    "row": row.inputs[ROW_KEY],
+                    "task": task_of(row.inputs),
+                    "row": number_of(row.inputs),
                     "generation": generation_as_json(row.generation),
                     "rewards": row.rewards,
                     "tokens": len(row.old_log_probs),

@@ -84,3 +84,21 @@ def warn_about_shares(schedule: Schedule) -> None:
             WHERE,
             schedule.slices / schedule.accumulation,
         )
+
+
+def warn_about_batch(schedule: Schedule, num_tasks: int) -> None:
+    """Log where a batch has fewer groups than there are tasks."""
+    if schedule.batch_size < num_tasks:
+        rows = schedule.batch_size * schedule.group_size
+        logger.warning(
+            "%s: a generation batch of %d completions holds %d group%s of %d, fewer than there are "
+            "tasks (%d): not every task is in every step; make per_device_train_batch_size x "
+            "processes x steps_per_generation at least %d, or num_generations smaller",
+            WHERE,
+            rows,
+            schedule.batch_size,
+            "" if schedule.batch_size == 1 else "s",
+            schedule.group_size,
+            num_tasks,
+            num_tasks * schedule.group_size,
+        )

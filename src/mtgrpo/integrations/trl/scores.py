@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from mtgrpo.errors import StateError
-from mtgrpo.integrations.trl.rollouts import ROW_KEY, TASK_KEY
+from mtgrpo.integrations.trl.reward_columns import weighted_sum
+from mtgrpo.integrations.trl.rollouts import ROW_KEY, TASK_KEY, number_of, task_of
 from mtgrpo.tasks.scores import Completion, Score
 from mtgrpo.tasks.scoring.scorer import Item, Scorer
 from mtgrpo.tasks.task_set import TaskSet
@@ -30,6 +31,16 @@ class TaskScores:
         self.functions: list[Any] = [self.reward, self.accuracy]
         self._names: list[str] = []
         self._scores: list[Score] = []
+        self._weights = torch.tensor([1.0, 0.0])
+
+    def bind(self, names: Sequence[str], weights: torch.Tensor) -> None:
+        """Take TRL's weights of the columns: ours, and those of environments with a reward."""
+        weights[1] = 0.0  # accuracy is measured, not trained on
+        self._weights = weights
+
+    def measure(self, rewards: torch.Tensor, tasks: Sequence[str]) -> torch.Tensor:
+        """Reward and accuracy, shape (rows, 2), of TRL's table, shape (rows, columns)."""
+        return torch.stack([weighted_sum(rewards, self._weights), rewards[:, 1]], 1)
 
     def compute(
         self,
@@ -60,10 +71,12 @@ class TaskScores:
         items: list[Item] = []
         for i, (row, completion) in enumerate(zip(inputs, completions, strict=True)):
             columns = {k: v for k, v in row.items() if k not in (TASK_KEY, ROW_KEY)}
+
             if environments is not None:  # the column that TRL's own reward functions get
                 columns["environments"] = environments[i]
+
             group = (first + i) // group_size
-            items.append(Item(row[TASK_KEY], columns, row[ROW_KEY], completion, group))
+            items.append(Item(task_of(row), columns, number_of(row), completion, group))
         self._names = [item.task for item in items]
         self._scores = self.scorer.score(items, timed=timed)
 

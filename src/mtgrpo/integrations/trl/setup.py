@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from datasets import Dataset
@@ -26,18 +27,23 @@ def default_args(model: Any) -> GRPOConfig:
     return GRPOConfig(f"{name.rstrip('/').rpartition('/')[2] or 'model'}-GRPO")
 
 
-def find_method(method: Method | str | None) -> Method:
+def find_method(method: Method | str | None, *, is_plain: bool = False) -> Method:
     """The method itself, the preset of that name, or the default.
+
+    Args:
+        method: What was asked for.
+        is_plain: Whether there is one task of a dataset, for which nothing is to be balanced.
 
     Raises:
         ConfigError: Something else, or an unknown name.
     """
     if method is None:
-        return Method()
+        return replace(presets.get("grpo"), clip=None) if is_plain else Method()
     if isinstance(method, str):
         return presets.get(method)
     if isinstance(method, Method):
         return method
+
     raise ConfigError(
         f"{WHERE}: method is {method!r}; a Method is needed, or the name of a preset; "
         "write method=Method(weighting, sampler)"
@@ -66,10 +72,14 @@ def families(tasks: TaskSet) -> dict[str, str]:
     return {name: family for name, family in pairs if family}
 
 
-def make_streams(tasks: TaskSet, seed: int, *, remember: bool) -> dict[str, PromptStream]:
+def make_streams(
+    tasks: TaskSet, seed: int, *, remember: bool, shuffle: bool = True
+) -> dict[str, PromptStream]:
     """The prompts of each task that has rows to train on."""
     return {
-        task.name: PromptStream(task.name, len(task.train), seed, remember=remember)
+        task.name: PromptStream(
+            task.name, len(task.train), seed, remember=remember, shuffle=shuffle
+        )
         for task in tasks
         if len(task.train)
     }
@@ -87,9 +97,13 @@ def make_meter(tasks: TaskSet, args: GRPOConfig, method: Method) -> SurrogateMet
     )
 
 
-def placeholder_dataset(
-    streams: Iterable[PromptStream], batch_size: int, most: int = 2**20
-) -> Dataset:
-    """A dataset without content for TRL's loader: an epoch has a group for each training row."""
-    size = min(sum(stream.size for stream in streams), most)
+def placeholder_dataset(sizes: Iterable[int], batch_size: int, most: int = 2**20) -> Dataset:
+    """A dataset without content for TRL's loader: an epoch has a group for each training row.
+
+    Args:
+        sizes: Number of training rows of each task.
+        batch_size: Groups per generation batch.
+        most: Largest number of rows of an epoch.
+    """
+    size = min(sum(sizes), most)
     return Dataset.from_dict({"prompt": [""] * (max(1, -(-size // batch_size)) * batch_size)})

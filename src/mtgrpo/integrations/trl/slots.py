@@ -12,7 +12,7 @@ from accelerate.utils import gather_object
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.types import Group
 from mtgrpo.errors import StateError
-from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_KEY, TASK_NUMBERS, RecordedRow
+from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_NUMBERS, RecordedRow, task_of
 
 
 class Slot(NamedTuple):
@@ -102,7 +102,7 @@ def mark_rows(
         group_size: Rows per group.
     """
     places = {name: k for k, name in enumerate(names)}
-    numbers = [places[row.inputs[TASK_KEY]] if row.trains else -1 for row in rows]
+    numbers = [places[task_of(row.inputs)] if row.trains else -1 for row in rows]
 
     advantages = output["advantages"]  # (rows,) or (rows, tokens)
     output[TASK_NUMBERS] = torch.tensor(numbers, device=advantages.device)  # (rows,)

@@ -19,6 +19,7 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.agreement import check_agreement
 from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.evaluation import TaskEvaluation
+from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
@@ -71,6 +72,8 @@ class TrainingStep:
         engine: Generates and scores.
         scorer: Says why a group could not be scored.
         seed: Seed of the mixer's and the prompts' randomness.
+        streams: Prompts of each trained task; by default those of its rows.
+        shuffle: Whether these are permuted in each epoch.
         writer: Writes to the run directory; on the main process only.
         on_mixer_step: Called as ``on_mixer_step(step, report)`` when a step is closed.
 
@@ -92,6 +95,8 @@ class TrainingStep:
         scorer: Scorer,
         *,
         seed: int,
+        streams: Mapping[str, Any] | None = None,
+        shuffle: bool = True,
         writer: RunLogWriter | None = None,
         on_mixer_step: Callable[[int, StepReport], None] | None = None,
     ) -> None:
@@ -104,7 +109,9 @@ class TrainingStep:
             reward_ranges=tasks.reward_ranges,
             seed=seed,
         )
-        self.streams = make_streams(tasks, seed, remember=method.prompt_memory)
+        self.streams: Mapping[str, Any] = streams or make_streams(
+            tasks, seed, remember=method.prompt_memory, shuffle=shuffle
+        )
         self.banked = BankedGroups(self.mixer, tasks)
         self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
 
@@ -176,6 +183,7 @@ class TrainingStep:
         # TRL generates a whole generation batch at once, so that much fits; vLLM schedules by
         # itself, and shared prompts are meant for models for which memory is no concern.
         at_once = len(plan) if self.engine.generates_whole_rounds else self.mixer.batch_size
+
         groups: list[Group] = []
         for start in range(0, len(plan), at_once):
             groups += self._roll_out(plan[start : start + at_once])
@@ -193,6 +201,7 @@ class TrainingStep:
 
         accelerator = self.engine.accelerator
         share = len(plan) // accelerator.num_processes
+
         for place, group in enumerate(groups):
             self.banked.owners[group.uid] = place // share
 
@@ -213,6 +222,16 @@ class TrainingStep:
         step, weights = self.mixer.step, self.mixer.weighting.weight_array()
         decision = {"step": step, "weights": weights, **decision}
         check_agreement(self.engine.accelerator, what, decision)
+
+    def settle_shares(self, shares: TaskLossShares, parts: Sequence[dict[str, Any]]) -> None:
+        """Set the loss shares of the batch just chosen, and note them.
+
+        Args:
+            shares: The trainer's.
+            parts: The inputs of the batch's forward passes.
+        """
+        targets = self.loss_targets()
+        self.figures |= shares.settle(parts, targets, self.engine.accelerator)
 
     def loss_targets(self) -> Mapping[str, float]:
         """The shares that the batch just chosen should have of the loss, of any sum."""
@@ -248,7 +267,11 @@ class TrainingStep:
 
         self.mixer.update(self.improvements)
         self.improvements = []
-        self.engine.log_step(self.mixer.metrics() | self.figures | self.scorer.take_metrics())
+
+        # TRL averages over the steps that have a figure: no time spent is a figure, too.
+        times = {f"task/{name}/reward_time_s": 0.0 for name in self.streams}
+        times |= self.scorer.take_metrics()
+        self.engine.log_step(self.mixer.metrics() | self.figures | times)
 
         if self.on_mixer_step is not None and self.mixer.report is not None:
             self.on_mixer_step(self.mixer.step, self.mixer.report)

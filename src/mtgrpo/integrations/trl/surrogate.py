@@ -60,6 +60,7 @@ class SurrogateMeter:
     ) -> None:
         if form not in FORMS:
             raise ConfigError(unknown("MultiTaskGRPOTrainer: surrogate", "form", form, FORMS))
+
         self.names, self.form, self.level, self.on = tuple(names), form, level, on
         self.epsilon_low, self.epsilon_high = epsilon_low, epsilon_high
         self._inputs: Mapping[str, Any] | None = None
@@ -80,8 +81,8 @@ class SurrogateMeter:
         """Keep a forward pass of the loss; those at other times are passed over.
 
         Args:
-            args: Of TRL's method.
-            kwargs: Of TRL's method.
+            args: What TRL's method was called with.
+            kwargs: The same, by name.
             log_probs: What it returned, shape (rows, tokens).
         """
         if self._inputs is not None:
@@ -105,6 +106,7 @@ class SurrogateMeter:
         """
         if not self.on:
             return {}
+
         if not self._forwards:
             raise StateError(
                 "surrogate improvement: the loss computed no log-probabilities that could be "
@@ -117,6 +119,7 @@ class SurrogateMeter:
         sums = torch.zeros(
             (2, len(self.names)), dtype=torch.float64, device=device
         )  # (changes and rows, tasks)
+
         for part in kept:
             change = self._change(part, forward)  # (rows,)
             numbers = part.inputs[TASK_NUMBERS]  # (rows,)
@@ -125,10 +128,12 @@ class SurrogateMeter:
             sums[1].index_add_(0, numbers[known], torch.ones_like(change[known]).double())
 
         total, count = reduce(sums, reduction="sum").tolist()
+
         improvements: dict[str, float] = {}
         for k, name in enumerate(self.names):
             if count[k] > 0:
                 improvements[name] = total[k] / count[k] if self.form == "mean" else total[k]
+
         return improvements
 
     def _change(

@@ -1,97 +1,101 @@
-"""Multi-task GRPO with TRL: `MultiTaskGRPOTrainer` in place of ``trl.GRPOTrainer``.
-
-"Rollout replay": what TRL's data loader yields is ignored. The mixer asks for prompts, TRL's own
-`_generate_and_score_completions` rolls them out and is left with the rewards, until the mixer has
-its groups. Then it runs on exactly those, with completions and rewards played back: padding, masks,
-advantages, losses and metrics are TRL's own. The trainer has parts, which own their state; here
-stands only which part TRL meets at which hook.
-"""
+"""Multi-task GRPO with TRL: `MultiTaskGRPOTrainer` in place of ``trl.GRPOTrainer``."""
 
 # TRL exports lazily, which pyright cannot see.
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-from transformers import TrainerCallback, TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
-from trl import GRPOConfig, GRPOTrainer
+from transformers import TrainerCallback
+from trl import GRPOConfig
 
 from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
 from mtgrpo.integrations.trl import setup as trl_setup
 from mtgrpo.integrations.trl.callback import StepCallback
-from mtgrpo.integrations.trl.checkpoints import BatchInUse, TrainerCheckpoints, check_resume
-from mtgrpo.integrations.trl.checks import check_arguments, check_evaluation, check_trainer
-from mtgrpo.integrations.trl.evaluation import RepeatedInOrder, TaskEvaluation
+from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
+from mtgrpo.integrations.trl.checks import check_arguments, check_sources, check_trainer
+from mtgrpo.integrations.trl.datasets import data_of_datasets, data_of_tasks
+from mtgrpo.integrations.trl.evaluation import TaskEvaluation
+from mtgrpo.integrations.trl.hooks import TrainerHooks
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
-from mtgrpo.integrations.trl.old_log_probs import completion_log_probs, with_recorded
 from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
-from mtgrpo.integrations.trl.replay import RolloutReplay, environments_done, no_log_probs
-from mtgrpo.integrations.trl.rollouts import TASK_KEY, InputRows, RecordedRow, RolledOut
+from mtgrpo.integrations.trl.replay import RolloutReplay
+from mtgrpo.integrations.trl.reward_columns import AccuracyRule, RewardColumns
+from mtgrpo.integrations.trl.rollouts import DatasetInputRows, InputRows
 from mtgrpo.integrations.trl.run_log import RunLogWriter
-from mtgrpo.integrations.trl.schedule import make_schedule
-from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
-from mtgrpo.integrations.trl.slots import mark_rows, own_rows
+from mtgrpo.integrations.trl.schedule import make_schedule, warn_about_batch
+from mtgrpo.integrations.trl.scores import TaskScores
 from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.runlog import RunLog
+from mtgrpo.tasks.scoring.scorer import Scorer
 from mtgrpo.tasks.task_set import TaskSet
 
 
-class MultiTaskGRPOTrainer(GRPOTrainer):
+class MultiTaskGRPOTrainer(TrainerHooks):
     """TRL's `GRPOTrainer` over several tasks, with adaptive task weights and exact task shares.
 
+    The arguments are TRL's, and mean what they mean there; those after the star are ours. A script
+    with a `GRPOTrainer` needs another class and the name of the column that names each row's task.
+
     Args:
-        model: As TRL takes it: a name, a directory, a model or a PEFT model.
-        tasks: Rows and rewards. Tasks without training rows are only evaluated.
-        args: TRL's own `GRPOConfig`, with TRL's meaning. A generation batch holds
+        model: A name, a directory, a model or a PEFT model.
+        reward_funcs: Functions, reward models and their names, one or a list of them; or a mapping
+            from each task to its own.
+        args: TRL's own `GRPOConfig`. A generation batch holds
             ``generation_batch_size / num_generations`` groups: the mixer's batch size B.
-        method: What is trained on, and how the task weights move: a `Method`, or the name of a
-            preset, such as ``"balanced"``. Default: `ImprovementAware` weights and a
-            `RatioPreservingSampler`. Its clip is used where `args` leaves ``epsilon`` and
-            ``epsilon_high`` at TRL's defaults.
-        share_prompts: Compute each prompt once for all its completions: faster for small models,
-            the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
-        eval_seed: Seed of the evaluation's own randomness: evaluating never changes training, and
-            runs are compared on the same draws.
-        run_log: Where metrics, evaluations and completions go, besides TRL's ``report_to``.
-        on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is
-            closed.
-        processing_class: Tokenizer; by default the model's own.
-        callbacks: Passed to TRL, as are the following.
+        train_dataset: A dataset, with or without a length, whose `task_column` names the task of
+            each row; or a mapping with a dataset for each task. Without the column it is one task,
+            "default": with no `method`, that is plain GRPO, in TRL's own order.
+        eval_dataset: As TRL takes it; results are by task.
+        processing_class: Tokenizer or processor; by default the model's own.
+        reward_processing_classes: Tokenizers of the reward models.
+        callbacks: Callbacks of the trainer.
         optimizers: Optimizer and scheduler of the policy; by default what `args` says.
         quantization_config: How the model is quantized.
         peft_config: Adapter to train.
         tools: Functions the model may call.
         rollout_func: Custom generation.
-        environment_factory: Environments; a task's reward gets them as the column ``environments``.
-        reward_funcs: Refused: rewards come from the tasks. So are the following two.
-        train_dataset: Refused.
-        eval_dataset: Refused.
+        environment_factory: Environments; rewards get them as ``environments``, and those with a
+            ``get_reward`` are a reward of their own.
+        tasks: Instead of rewards and datasets: a task set, each task of which has its own rows and
+            reward. Tasks without training rows are only evaluated.
+        task_column: Column that names a row's task.
+        accuracy: What says how right a completion is: the name of a reward function whose values
+            are in [0, 1], or a function of a completion's rewards by name; for all tasks or a
+            mapping from some of them. Tasks without it, and without `correct_at`, are graded by
+            their rewards alone.
+        correct_at: A completion is right from this value on, of what `accuracy` says or else of
+            its rewards' weighted sum; for all tasks or by task.
+        reward_range: Lowest and highest reward of graded tasks, for all of them or by task; by
+            default it is learnt. See `Task`.
+        method: What is trained on, and how the task weights move: a `Method`, or the name of a
+            preset, such as ``"balanced"``. Default: `ImprovementAware` weights and a
+            `RatioPreservingSampler`; for a dataset that is one task, the preset ``"grpo"``. Its
+            clip is used where `args` leaves ``epsilon`` and ``epsilon_high`` at TRL's defaults.
+        share_prompts: Compute each prompt once for all its completions, in generation and in the
+            loss: faster for small models, the same distribution, but other draws than TRL's for a
+            seed. See docs/trl.md.
+        eval_seed: Seed of the evaluation's own randomness: evaluating never changes training, and
+            runs are compared on the same draws.
+        run_log: Where metrics, evaluations and completions go, besides TRL's ``report_to``.
+        on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is
+            closed.
 
     Raises:
         ConfigError: Arguments that cannot work, before a model is loaded.
     """
 
-    accelerator: Any
-    model: Any
-    _buffered_inputs: Any
-
     def __init__(
         self,
         model: Any,
-        tasks: TaskSet,
-        *,
+        reward_funcs: Any = None,
         args: GRPOConfig | None = None,
-        method: Method | str | None = None,
-        share_prompts: bool = False,
-        eval_seed: int = 1234,
-        run_log: RunLog | None = None,
-        on_mixer_step: Callable[[int, StepReport], None] | None = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
         processing_class: Any = None,
+        reward_processing_classes: Any = None,
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[Any, Any] = (None, None),
         quantization_config: Any = None,
@@ -99,47 +103,60 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         tools: list[Callable[..., Any]] | None = None,
         rollout_func: Any = None,
         environment_factory: Any = None,
-        reward_funcs: None = None,
-        train_dataset: None = None,
-        eval_dataset: None = None,
+        *,
+        tasks: TaskSet | None = None,
+        task_column: str = "task",
+        accuracy: AccuracyRule | Mapping[str, AccuracyRule] | None = None,
+        correct_at: float | Mapping[str, float] | None = None,
+        reward_range: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
+        method: Method | str | None = None,
+        share_prompts: bool = False,
+        eval_seed: int = 1234,
+        run_log: RunLog | None = None,
+        on_mixer_step: Callable[[int, StepReport], None] | None = None,
     ) -> None:
         args = trl_setup.default_args(model) if args is None else args
-        self.method = method = trl_setup.find_method(method)
-        args = trl_setup.with_clip(args, method)
+        rows = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
+        said = {"accuracy": accuracy, "correct_at": correct_at, "reward_range": reward_range}
+        check_sources(tasks, args, reward_funcs, rows, said)
+
         self.schedule = schedule = make_schedule(args)
-        check_arguments(
-            tasks, args, schedule, method.weighting, reward_funcs, train_dataset, eval_dataset
-        )
+        if tasks is not None:
+            self.data = data_of_tasks(tasks)
+            self.scores = TaskScores(self.data.tasks)
+        else:
+            self.data = data_of_datasets(
+                train_dataset,
+                args,
+                schedule,
+                column=task_column,
+                reward_ranges=reward_range,
+                is_plain=method is None,
+            )
+            names = self.data.tasks.names
+            self.scores = RewardColumns(
+                reward_funcs, names, accuracy=accuracy, correct_at=correct_at
+            )
 
-        is_main = args.process_index == 0
-        self.tasks, self.rows = tasks, InputRows(tasks)
-        self.scores = TaskScores(tasks)
-        self.step = TrainingStep(
-            tasks,
-            method,
-            schedule,
-            engine=self,
-            scorer=self.scores.scorer,
-            seed=args.seed,
-            writer=RunLogWriter(run_log) if run_log is not None and is_main else None,
-            on_mixer_step=on_mixer_step if is_main else None,
-        )
-        self.mixer, self.streams, self.banked = self.step.mixer, self.step.streams, self.step.banked
-        self.replay = RolloutReplay(self.rows, schedule.group_size)
-        self.sharing = PromptSharing()
-        self.shares = TaskLossShares(tasks.names, args.loss_type, exact=method.loss_shares)
-        self.meter = trl_setup.make_meter(tasks, args, method)
-        scale = self.mixer.reward_scale
-        self.evaluation = TaskEvaluation(self.rows, schedule.eval_group_size, eval_seed, scale)
-        self.checkpoints = TrainerCheckpoints(self.step, tasks)
+        self.tasks = self.data.tasks
+        is_plain = self.data.loader is not None
+        self.method = method = trl_setup.find_method(method, is_plain=is_plain)
+        args = trl_setup.with_clip(args, method)
+        check_arguments(tasks, args, schedule, method.weighting)
+        self._make_parts(args, method, eval_seed, run_log, on_mixer_step)
 
+        if tasks is not None:
+            sizes = [stream.size for stream in self.streams.values()]
+            train_dataset = trl_setup.placeholder_dataset(sizes, schedule.batch_size)
+            eval_dataset = self.evaluation.rows
         super().__init__(
             model,
             reward_funcs=self.scores.functions,
             args=args,
-            train_dataset=trl_setup.placeholder_dataset(self.streams.values(), schedule.batch_size),
-            eval_dataset=self.evaluation.rows,
+            train_dataset=self.data.train_dataset if tasks is None else train_dataset,
+            eval_dataset=eval_dataset,
             processing_class=processing_class,
+            reward_processing_classes=reward_processing_classes,
             callbacks=[StepCallback(self.step), *(callbacks or [])],
             optimizers=optimizers,
             quantization_config=quantization_config,
@@ -148,202 +165,46 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             rollout_func=rollout_func,
             environment_factory=environment_factory,
         )
+        self.scores.bind(self.reward_func_names, self.reward_weights)
         check_trainer(self)
         if share_prompts:
             self.sharing.switch_on(self)
-        self.reward_weights[1] = 0.0  # accuracy is measured, not trained on
+
+    def _make_parts(
+        self,
+        args: GRPOConfig,
+        method: Method,
+        eval_seed: int,
+        run_log: RunLog | None,
+        on_mixer_step: Callable[[int, StepReport], None] | None,
+    ) -> None:
+        data, tasks, schedule = self.data, self.tasks, self.schedule
+        self.rows = DatasetInputRows(tasks) if data.of_datasets else InputRows(tasks)
+        scores, is_main = self.scores, args.process_index == 0
+        self.step = TrainingStep(
+            tasks,
+            method,
+            schedule,
+            engine=self,
+            scorer=scores.scorer if isinstance(scores, TaskScores) else Scorer(tasks),
+            seed=args.seed,
+            streams=data.streams,
+            shuffle=data.shuffle,
+            writer=RunLogWriter(run_log) if run_log is not None and is_main else None,
+            on_mixer_step=on_mixer_step if is_main else None,
+        )
+        self.mixer, self.streams, self.banked = self.step.mixer, self.step.streams, self.step.banked
+        warn_about_batch(schedule, len(self.mixer.tasks))
+
+        self.replay = RolloutReplay(self.rows, schedule.group_size, scores.measure)
+        self.sharing = PromptSharing()
+        self.shares = TaskLossShares(tasks.names, args.loss_type, exact=method.loss_shares)
+        self.meter = trl_setup.make_meter(tasks, args, method)
+        scale = self.mixer.reward_scale
+        self.evaluation = TaskEvaluation(self.rows, schedule.eval_group_size, eval_seed, scale)
+        self.checkpoints = TrainerCheckpoints(self.step, tasks)
 
     @property
     def num_rollouts(self) -> int:
         """Completions generated for training so far."""
         return self.step.num_rollouts
-
-    # ---- TRL's methods, in its order -----------------------------------------------------------
-    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        return RepeatedInOrder(len(eval_dataset), self.schedule.eval_group_size)
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: Any,
-        attention_mask: Any,
-        logits_to_keep: Any,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Any:
-        # While collecting, most rows will not be trained on; an evaluation has no loss. With vLLM,
-        # TRL's metrics of an evaluation compare these numbers with vLLM's, so they must be real.
-        if self.replay.collects or (self.evaluation.is_running and not self.use_vllm):
-            return no_log_probs(input_ids, logits_to_keep)
-
-        given = (model, input_ids, attention_mask, logits_to_keep, *args)
-        with self.sharing.prefix(model, logits_to_keep, self.accelerator):
-            log_probs, *others = super()._get_per_token_logps_and_entropies(*given, **kwargs)
-
-        if self.use_vllm and self.vllm_importance_sampling_correction:
-            log_probs = self.banked.of_the_sampler(log_probs)
-        self.banked.fill(log_probs)
-        self.meter.record(given, kwargs, log_probs)
-        return (log_probs, *others)
-
-    def _prepare_inputs(self, generation_batch: Any) -> Any:
-        before = self._buffered_inputs
-        inputs = super()._prepare_inputs(generation_batch)
-
-        if self.model.training and self._buffered_inputs is not before:
-            targets = self.step.loss_targets()
-            figures = self.shares.settle(self._buffered_inputs, targets, self.accelerator)
-            self.step.figures |= figures
-        return inputs  # one of those buffered
-
-    def _calculate_rewards(
-        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
-    ) -> Any:
-        if self.replay.rewards is not None:
-            return self.replay.rewards
-
-        collects, schedule = self.replay.collects, self.schedule
-        size = schedule.group_size if collects else schedule.eval_group_size
-        first = self.accelerator.process_index * len(inputs)
-        self.scores.compute(
-            inputs, completions, self.environments, group_size=size, first=first, timed=collects
-        )
-        # TRL reads the columns' names from the first row; ours differ from task to task.
-        bare = [{"prompt": row.get("prompt")} for row in inputs]
-        rewards = super()._calculate_rewards(bare, prompts, completions, completion_ids_list)
-        rewards = mark_unscored(rewards)
-
-        self.replay.record_rewards(rewards, completions)  # leaves here if it collects
-        self.evaluation.add(inputs, rewards, self.accelerator)
-        return rewards
-
-    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self.sharing.on:
-            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
-
-        model = self.accelerator.unwrap_model(self.model)
-        return self.sharing.generate(model, prompt_ids, self.generation_config), None
-
-    def _generate(self, prompts: Any) -> Any:
-        if self.replay.generation is not None:
-            return self.replay.generation
-
-        generation = super()._generate(prompts)
-        self.replay.record_generation(generation, prompts)
-        return generation
-
-    def _generate_and_score_completions(self, inputs: Any) -> Any:
-        if not self.model.training:
-            return super()._generate_and_score_completions(inputs)
-
-        slots = self.step.choose_groups()
-        return self._replay(own_rows(slots, self.accelerator))
-
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        with self.meter.recording(inputs):  # before scaling: I_k is the paper's
-            inputs = self.shares.scaled(inputs)
-
-            with self.banked.ratios(inputs) as inputs:
-                return super().compute_loss(model, inputs, *args, **kwargs)
-
-    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        # TRL would compute a loss as well: one more pass for a number that says nothing of a task.
-        self._prepare_inputs(inputs)
-        return None, None, None
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        batch = BatchInUse(self._step, self._buffered_inputs)
-        folder = self._get_output_dir(trial)
-        with self.checkpoints.writing(folder, self.args, self.state, self.accelerator, batch):
-            super()._save_checkpoint(model, trial)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            self._step, self._buffered_inputs = self.checkpoints.restore(
-                checkpoint, self.accelerator
-            )
-
-    # ---- transformers' methods, in its order ---------------------------------------------------
-    def evaluate(
-        self,
-        eval_dataset: Any = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> dict[str, float]:
-        """Accuracy on all test rows of all tasks, `num_generations_eval` samples each.
-
-        Returns:
-            TRL's figures and those of `result_metrics`; `evaluation.results` has them as objects.
-
-        Raises:
-            ConfigError: A dataset was given, test rows are missing, or batches cut prompts apart.
-        """
-        check_evaluation(self.args, self.schedule, eval_dataset, self.eval_dataset)
-        return super().evaluate(None, ignore_keys, metric_key_prefix)
-
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        with self.evaluation.running(self.accelerator):
-            output = super().evaluation_loop(*args, **kwargs)
-
-        for name, value in self.evaluation.metrics().items():
-            self._metrics["eval"][name].append(value)  # TRL's `log` puts "eval_" before it
-        self.step.write_evaluation(self.state.global_step, self.evaluation)
-        return output
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        check_resume(resume_from_checkpoint, self.tasks)  # before anything of it is loaded
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    # ---- what a step needs, see `step.Engine` --------------------------------------------------
-    @property
-    def generates_whole_rounds(self) -> bool:
-        """Whether a round of any size may be generated at once."""
-        return self.use_vllm or self.use_transformers_continuous_batching or self.sharing.on
-
-    @property
-    def batch_is_used_up(self) -> bool:
-        """Whether the next forward pass takes a new generation batch."""
-        return self._step % self.schedule.cycle == 0
-
-    def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
-        """One group per (task, training row), in order, by TRL's own method."""
-        method = super()._generate_and_score_completions
-        observed = self.environment_factories is not None
-        rolled_out = self.replay.roll_out(plan, first_uid, method, self.accelerator, observed)
-        self._pending_extra_logs.clear()  # logged again on replay, for the rows that are trained on
-        return rolled_out
-
-    def _replay(self, rows: Sequence[RecordedRow]) -> Any:
-        """TRL's own method on rows that were rolled out."""
-        if self.log_completions:
-            self._pending_extra_logs["task"].extend(row.inputs[TASK_KEY] for row in rows)
-
-        with (
-            self.banked.recorded(rows) as recorded,
-            self.replay.playing(rows, self.accelerator),
-            environments_done(self),
-        ):
-            output = super()._generate_and_score_completions([row.inputs for row in rows])
-
-        mark_rows(output, rows, self.tasks.names, self.schedule.group_size)
-        return with_recorded(output, recorded)
-
-    def log_probs(self, rows: Sequence[RecordedRow]) -> list[torch.Tensor]:
-        """Those of the rows' completions under the current policy, tensors of shape (tokens,)."""
-        return completion_log_probs(rows, self)
-
-    def measure_improvements(self) -> dict[str, float]:
-        """I_k of the optimizer step just done; empty when it is not measured."""
-        return self.meter.measure(self._get_per_token_logps_and_entropies, self.accelerator.reduce)
-
-    def log_step(self, metrics: Mapping[str, float]) -> None:
-        """Hand a closed step's figures to TRL's log."""
-        for name, value in metrics.items():
-            self._metrics["train"][name].append(value)
-
-    # ---- resuming ------------------------------------------------------------------------------
-    def restore_finished(self, checkpoint: str | Path) -> None:
-        """Take up the counts of a run's last checkpoint; the model was loaded from it."""
-        self._step, self._buffered_inputs = self.checkpoints.restore(checkpoint, self.accelerator)
-        self.state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))

@@ -1,1 +1,1 @@
-"""Answers in model output: found, parsed and compared. Model output is hostile: nothing is evaluated."""
+"""Answers in model output: found, parsed, compared. It is hostile: nothing of it is evaluated."""

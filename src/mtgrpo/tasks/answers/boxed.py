@@ -43,6 +43,11 @@ def last_boxed(text: str, most: int = MAX_ANSWER) -> str | None:
     return None
 
 
+def has_box(text: str) -> bool:
+    r"""Whether a box is opened in `text`; the bare word ``\boxed`` opens none."""
+    return _BOX.search(text) is not None
+
+
 def box(answer: str) -> str:
     r"""`answer` as a completion: ``\boxed{answer}``."""
     return rf"\boxed{{{answer}}}"

@@ -29,7 +29,7 @@ class Judge:
 
     Args:
         name: Begins error messages.
-        code: What the process runs. It sends ``"ready"``, and true or false for each question; the
+        code: What the process runs. It sends ``"ready"``, and a verdict for each question; the
             kernel ends it with SIGPROF when a question takes too much processor time.
     """
 
@@ -42,8 +42,8 @@ class Judge:
     def __repr__(self) -> str:
         return f"Judge({self._name!r})"
 
-    def ask(self, question: Any) -> bool:
-        """The verdict.
+    def ask(self, question: Any) -> Any:
+        """The verdict as the process sends it; False where the question ends every process.
 
         Args:
             question: What JSON can hold.
@@ -60,7 +60,7 @@ class Judge:
                 child.send(frame(question))
                 verdict = _next_message(child)
                 if verdict is not None:
-                    return bool(verdict)
+                    return verdict
 
                 ending, ended_by = self._end(child)
                 endings.append(ending)

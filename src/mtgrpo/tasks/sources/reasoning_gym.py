@@ -13,14 +13,12 @@ from typing import Any, cast, final
 
 import numpy as np
 
+from mtgrpo.core.types import at_least
 from mtgrpo.errors import TaskError, require, unknown
-from mtgrpo.tasks.answers.reference import (
-    NO_REFERENCE,
-    as_completion,
-    extract_answer,
-    reference_answer,
-    vetted,
-)
+from mtgrpo.tasks.answers.extract import as_completion, extract_answer
+from mtgrpo.tasks.answers.reference import NO_REFERENCE, reference_answer
+from mtgrpo.tasks.answers.vets.gates import shown
+from mtgrpo.tasks.answers.vets.table import is_right
 from mtgrpo.tasks.scores import Row, each
 from mtgrpo.tasks.sources.generated import Cached, GeneratedRows, check_count
 from mtgrpo.tasks.task import Task
@@ -32,7 +30,7 @@ PAPER_TEMPLATE = (
     "provides the user with the answer.\n"
     "User: {question}\nAssistant: Let me solve this step by step."
 )
-"""The paper's prompt for a base model, without chat template. (SPEC: arXiv 2602.05547, appendix on tasks.)"""
+"""The paper's prompt for a base model, without chat template (arXiv 2602.05547, on tasks)."""
 
 TAGS_TEMPLATE = (
     "{question}\n\n"
@@ -175,10 +173,13 @@ class Source:
         self.train = GeneratedRows(num_train, self._train_row)
 
     def score(self, text: str, index: int) -> float:
-        """The dataset's own score of a completion for the entry of that index; 0 without a readable answer.
+        """The dataset's own score of a completion for the entry of that index.
 
-        An answer that the dataset's scorer fails on is worth 0, provided it can score the entry's own answer;
-        otherwise the scorer is at fault, and its exception is raised.
+        It is 0 without a readable answer, and for an answer that the dataset's scorer takes for
+        right and our vet does not (`mtgrpo.tasks.answers.vets`).
+
+        An answer that the dataset's scorer fails on is worth 0, provided that it can score the
+        entry's own answer; otherwise the scorer is at fault, and its exception is raised.
         """
         answer = extract_answer(text)
         if answer is None:
@@ -186,17 +187,24 @@ class Source:
 
         entry = copy.deepcopy(self.entry(index))  # some scorers write into it
         name = self._name_of(entry)
-        answer = vetted(name, answer, entry)
+        if not answer:
+            return float(entry["answer"] == "")
+
+        answer = shown(name, answer, entry)
         if answer is None:
             return 0.0
 
         with _own_randomness(self._seed + index):
             try:
-                return float(self._dataset.score_answer(answer, entry))
+                value = float(self._dataset.score_answer(answer, entry))
             except Exception:
                 if (reference := reference_answer(name, entry)) is not None:
                     self._dataset.score_answer(reference, entry)
                 return 0.0
+
+        if at_least(value, 1.0) and not is_right(name, answer, self.entry(index)):
+            return 0.0
+        return value
 
     def oracle(self, index: int) -> str:
         """A right completion for the entry of that index; empty when the dataset brings none."""
@@ -216,25 +224,21 @@ class Source:
         return self._row_of(self.entry(index), index)
 
     def _train_row(self, i: int) -> Row:
-        """Row i to train on: its own entry, or the first of the reserve's that is not in the test split."""
+        """Row i to train on: its own entry, or one of the reserve when the test split has that."""
         if self._test_prompts is None:
             self._test_prompts = frozenset(prompt_key(row["prompt"]) for row in self.test)
 
         reserve = self._num_test + self._num_train
         for attempt in range(_RESERVE + 1):
-            if attempt == 0:
-                index = self._num_test + i
-            else:
-                index = reserve + (i + attempt) % _RESERVE
-
+            index = reserve + (i + attempt) % _RESERVE if attempt else self._num_test + i
             row = self._row(index)
             if prompt_key(row["prompt"]) not in self._test_prompts:
                 return row
 
         raise TaskError(
             f"{self._where}: {_RESERVE + 1:,} draws for train row {i} all gave prompts of the test "
-            f"split ({len(self._test_prompts)} different ones); the dataset is too small; use fewer "
-            "test prompts (num_test) or parameters with more variety"
+            f"split ({len(self._test_prompts)} different ones); the dataset is too small; use "
+            "fewer test prompts (num_test) or parameters with more variety"
         )
 
 
@@ -279,11 +283,11 @@ def _create(where: str, dataset: str, seed: int, size: int, parameters: Mapping[
             raise TaskError(unknown(where, "parameter", key, allowed, most=40) + hint)
 
     values = dict(parameters)
-    if dataset == "composite":
-        values["datasets"] = _specifications(values.get("datasets") or [])
-
     dataset_class = require("reasoning_gym.factory", "reasoning-gym").DATASETS[dataset][0]
     try:
+        if dataset == "composite":
+            values["datasets"] = _specifications(values.get("datasets") or [])
+
         with _own_randomness(seed):
             config = config_class(seed=seed, size=size, **values)
             if hasattr(config, "validate"):  # two of them have none

@@ -12,7 +12,8 @@ from typing import Any
 from mtgrpo.errors import TaskError, require
 from mtgrpo.tasks.answers.boxed import last_boxed
 from mtgrpo.tasks.answers.latex import unwrap
-from mtgrpo.tasks.answers.math_equal import math_equal
+from mtgrpo.tasks.answers.math_equal import comparisons
+from mtgrpo.tasks.answers.math_form import same_answer
 from mtgrpo.tasks.columns import answer_text
 from mtgrpo.tasks.scores import Completion, completion_text
 from mtgrpo.tasks.sources.hub import load_split
@@ -84,7 +85,7 @@ def math_reward(
             return 0.0
 
         same_text = unwrap(given) == unwrap(reference)
-        return 1.0 if same_text or math_equal(reference, given) else 0.1
+        return 1.0 if same_text or same_answer(reference, given, comparisons()) else 0.1
 
     return [
         score(completion, reference)
@@ -148,7 +149,7 @@ def sciknoweval_task(
 def choice_reward(
     completions: Sequence[Completion], answer: Sequence[str], **columns: object
 ) -> list[float]:
-    """1 for the letter of the right choice in a box, 0.1 for anything else in a box, 0 otherwise."""
+    """1 for the letter of the right choice in a box, 0.1 for another boxed text, 0 otherwise."""
 
     def score(completion: Completion, letter: str) -> float:
         given = last_boxed(completion_text(completion))

@@ -1,0 +1,267 @@
+"""TRL's reward functions over several tasks, and what their columns say of a completion.
+
+The functions go to TRL as they are, and TRL calls them: `trainer_state`, `log_metric`, async
+functions, reward models, None and weights are its own code. Of its table, one row a completion and
+one column a function, the mixer needs two numbers: what is trained on, and what is right.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+
+from mtgrpo.core.types import as_accuracy, at_least
+from mtgrpo.errors import ConfigError, RewardError, StateError, unknown
+from mtgrpo.integrations.trl.schedule import WHERE
+
+AccuracyRule: TypeAlias = "str | Callable[[Mapping[str, float]], float]"
+"""The name of a reward function, or a function of all rewards of a completion by name."""
+
+PROTOCOL = frozenset(
+    {"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric"}
+)
+"""Keyword arguments of a reward function that are no columns of the data."""
+
+
+class RewardColumns:
+    """The reward functions of a run on datasets.
+
+    Args:
+        reward_funcs: As TRL takes them, or a mapping from each task to its own.
+        tasks: Names of the tasks.
+        accuracy: What says how right a completion is, for all tasks or by task; None where nothing
+            does.
+        correct_at: A completion is right from this value on, of what `accuracy` names or else of
+            the weighted sum of its rewards; for all tasks or by task.
+
+    Attributes:
+        functions: What TRL gets.
+
+    Raises:
+        ConfigError: A task without a reward, or a name that is no task's.
+    """
+
+    def __init__(
+        self,
+        reward_funcs: Any,
+        tasks: Sequence[str],
+        *,
+        accuracy: AccuracyRule | Mapping[str, AccuracyRule] | None = None,
+        correct_at: float | Mapping[str, float] | None = None,
+    ) -> None:
+        self.tasks = tuple(tasks)
+        self.accuracy = by_task(accuracy, self.tasks, "accuracy")
+        self.correct_at = by_task(correct_at, self.tasks, "correct_at")
+        self.batch = _Batch()
+        self.functions = reward_funcs
+        if isinstance(reward_funcs, Mapping):
+            self.functions = _one_column_each(reward_funcs, self.tasks, self.batch)
+
+        self.names: tuple[str, ...] = ()
+        self._weights = torch.ones(0)
+
+    def bind(self, names: Sequence[str], weights: torch.Tensor) -> None:
+        """Take TRL's names and weights of the columns, once it has made them.
+
+        Raises:
+            ConfigError: No column has the name that `accuracy` gives.
+        """
+        self.names, self._weights = tuple(names), weights
+        for rule in self.accuracy.values():
+            if isinstance(rule, str) and rule not in self.names:
+                raise ConfigError(unknown(f"{WHERE}: accuracy", "reward function", rule, names))
+
+    def as_columns(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """The rows with the columns of all of them, as TRL reads the names from the first."""
+        self.batch.rows = rows
+        names = dict.fromkeys(name for row in rows for name in row)
+        if all(len(row) == len(names) for row in rows):
+            return list(rows)
+        return [{name: row.get(name) for name in names} for row in rows]
+
+    def measure(self, rewards: torch.Tensor, tasks: Sequence[str]) -> torch.Tensor:
+        """Reward and accuracy of completions.
+
+        Args:
+            rewards: TRL's table, shape (rows, columns).
+            tasks: The task of each row.
+
+        Returns:
+            Shape (rows, 2). The reward is NaN where no function applied, the accuracy where nothing
+            says what is right.
+
+        Raises:
+            RewardError: An accuracy outside [0, 1].
+        """
+        total = weighted_sum(rewards, self._weights)  # (rows,)
+        if not self.accuracy and not self.correct_at:
+            return torch.stack([total, torch.full_like(total, math.nan)], 1)
+
+        values = zip(rewards.tolist(), total.tolist(), tasks, strict=True)
+        accuracies = [self._accuracy(row, reward, task) for row, reward, task in values]
+        return torch.stack([total, total.new_tensor(accuracies)], 1)
+
+    def _accuracy(self, row: Sequence[float], reward: float, task: str) -> float:
+        rule, threshold = self.accuracy.get(task), self.correct_at.get(task)
+        if rule is None and threshold is None:
+            return math.nan
+
+        value = reward
+        if rule is not None:
+            by_name = dict(zip(self.names, row, strict=True))
+            value = by_name[rule] if isinstance(rule, str) else float(rule(by_name))
+        if math.isnan(value):
+            return math.nan
+        if threshold is not None:
+            return float(at_least(value, threshold))
+
+        accuracy = as_accuracy(value)
+        if accuracy is None:
+            raise RewardError(
+                f"task {task!r}: accuracy={rule!r} gives {value:g}; a number in [0, 1] is needed; "
+                "set correct_at to say from which value on a completion is right"
+            )
+        return accuracy
+
+
+def weighted_sum(rewards: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """What TRL trains on: of shape (rows, columns) the sum over columns; NaN if all are."""
+    total = (rewards * weights.to(rewards.device)).nansum(1)  # (rows,)
+    return total.masked_fill(rewards.isnan().all(1), math.nan)
+
+
+def by_task(value: Any, tasks: Sequence[str], name: str) -> dict[str, Any]:
+    """An argument that is given for all tasks, or as a mapping from some of them.
+
+    Raises:
+        ConfigError: It names something that is no task.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(tasks, value)
+
+    for task in value:
+        if task not in tasks:
+            raise ConfigError(unknown(f"{WHERE}: {name}", "task", task, tasks))
+    return {task: one for task, one in value.items() if one is not None}
+
+
+# ---- functions of some of the tasks ------------------------------------------------------------
+class _Batch:
+    """The rows that reward functions are being asked about."""
+
+    rows: Sequence[Any] = ()
+
+
+def _one_column_each(
+    reward_funcs: Mapping[str, Any], tasks: Sequence[str], batch: _Batch
+) -> list[Any]:
+    """The distinct functions of all tasks, each of which is only asked about rows of its own."""
+    users: dict[int, tuple[Any, list[str]]] = {}
+    given = by_task(reward_funcs, tasks, "reward_funcs")
+    for task in tasks:
+        if task not in given:
+            raise ConfigError(
+                f"{WHERE}: reward_funcs has no entry for task {task!r}; give it a function, or a "
+                "list of them"
+            )
+        functions = given[task] if isinstance(given[task], (list, tuple)) else [given[task]]
+        for function in functions:
+            users.setdefault(id(function), (function, []))[1].append(task)
+
+    columns: list[Any] = []
+    for function, own in users.values():
+        if set(own) == set(tasks):
+            columns.append(function)
+        elif isinstance(function, (str, torch.nn.Module)):
+            raise ConfigError(
+                f"{WHERE}: the reward model {_name(function)!r} is given for "
+                f"{', '.join(map(repr, own))} alone; a model scores all tasks; call it in a "
+                "reward function to use it for some of them"
+            )
+        elif callable(function):
+            columns.append(_for_some_tasks(function, frozenset(own), batch))
+        else:
+            raise ConfigError(
+                f"{WHERE}: reward_funcs[{own[0]!r}] is a {type(function).__name__}; a function, or "
+                "a list of them, is needed"
+            )
+
+    return columns
+
+
+def _name(function: Any) -> str:
+    if isinstance(function, str):
+        return function
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _for_some_tasks(function: Any, tasks: frozenset[str], batch: _Batch) -> Any:
+    """`function` for rows of these tasks, and None for the others."""
+
+    def chosen(arguments: Mapping[str, Any]) -> tuple[list[int], dict[str, Any]]:
+        rows = batch.rows
+        num_rows = len(arguments["completions"])
+        if len(rows) != num_rows:
+            raise StateError(
+                f"rewards: {num_rows} completions, but {len(rows)} rows are being scored; this "
+                "function only works inside MultiTaskGRPOTrainer"
+            )
+        places = [i for i, row in enumerate(rows) if row.task in tasks]
+        own = {name for i in places for name in rows[i]}
+
+        given: dict[str, Any] = {}
+        for name, value in arguments.items():
+            if name == "log_extra":
+                given[name] = _spread(value, places, num_rows)
+            elif name in ("trainer_state", "log_metric"):
+                given[name] = value
+            elif name in own or name in PROTOCOL or name == "environments":
+                given[name] = [value[i] for i in places]
+        return places, given
+
+    def spread_out(values: Any, places: Sequence[int], num_rows: int) -> list[Any]:
+        values = list(values)
+        if len(values) != len(places):
+            raise RewardError(
+                f"reward function {_name(function)!r}: {len(values)} values for {len(places)} "
+                "completions; one per completion is needed"
+            )
+        rewards: list[Any] = [None] * num_rows
+        for place, value in zip(places, values, strict=True):
+            rewards[place] = value
+        return rewards
+
+    def reward(**arguments: Any) -> list[Any]:
+        places, given = chosen(arguments)
+        values = function(**given) if places else []
+        return spread_out(values, places, len(arguments["completions"]))
+
+    async def async_reward(**arguments: Any) -> list[Any]:
+        places, given = chosen(arguments)
+        values = await function(**given) if places else []
+        return spread_out(values, places, len(arguments["completions"]))
+
+    call: Any = getattr(function, "__call__", None)  # noqa: B004 - the method of an object
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+    wrapper = async_reward if is_async else reward
+    wrapper.__name__ = _name(function)
+    wrapper.__doc__ = function.__doc__
+    return wrapper
+
+
+def _spread(log_extra: Any, places: Sequence[int], num_rows: int) -> Any:
+    """`log_extra` for the rows of some tasks: the others' places are empty."""
+
+    def log(column: str, values: Sequence[Any]) -> None:
+        spread: list[Any] = [None] * num_rows
+        for place, value in zip(places, values, strict=True):
+            spread[place] = value
+        log_extra(column, spread)
+
+    return log
