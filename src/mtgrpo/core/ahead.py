@@ -10,7 +10,7 @@ from mtgrpo.errors import ConfigError
 
 # Below it an acceptance rate says how little is known, not how many prompts are needed.
 LEAST_RATE = 1 / 32
-AWAITED = 16
+AWAITED = 4
 
 
 class DealAhead(Described):
@@ -26,7 +26,7 @@ class DealAhead(Described):
         max_ahead: Batches' worth of prompts that a task may be ahead.
     """
 
-    def __init__(self, max_ahead: float = 8.0) -> None:
+    def __init__(self, max_ahead: float = 16.0) -> None:
         if not 0 <= max_ahead < np.inf:
             raise ConfigError(
                 f"ledger: max_ahead={max_ahead}; a finite number of batches, 0 or more, is needed"

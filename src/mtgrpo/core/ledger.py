@@ -56,7 +56,7 @@ class RolloutLedger:
     """
 
     def __init__(
-        self, mixer: TaskMixer, streams: Mapping[str, PromptStream], *, max_ahead: float = 8.0
+        self, mixer: TaskMixer, streams: Mapping[str, PromptStream], *, max_ahead: float = 16.0
     ) -> None:
         if list(mixer.tasks) != list(streams):
             raise StateError(
