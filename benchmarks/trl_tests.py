@@ -9,8 +9,11 @@ python benchmarks/trl_tests.py --trl ~/trl                      # ours
 python benchmarks/trl_tests.py --trl ~/trl -k "tools or vlm"    # some of them
 python benchmarks/trl_tests.py --trl ~/trl/.git --revision v1.9.0
 
-Without jmespath the tests with tools and environments are skipped, without torchvision those with images fail:
-pip install jmespath torchvision.
+Without jmespath the tests with tools and environments are skipped, without torchvision those with images are. Beside a
+CPU build of torch, torchvision from PyPI stops transformers from being imported anywhere but here, so keep it apart:
+
+pip install --no-deps --target ~/beside jmespath "torchvision==0.28.*"      # 0.28 goes with torch 2.13
+PYTHONPATH=~/beside python benchmarks/trl_tests.py --trl ~/trl
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def _gemma3(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
         "eoi_token_index": tokenizer.convert_tokens_to_ids("<end_of_image>"),
         "image_token_index": tokenizer.convert_tokens_to_ids("<image_soft_token>"),
         "mm_tokens_per_image": 256,
-        "vision_config": {"image_size": 896, "patch_size": 14},
+        "vision_config": {"image_size": 896, "patch_size": 14, "vision_use_head": False},
     }
 
 
@@ -82,6 +82,9 @@ def _gemma4(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     }
     named |= {"video_token_id": "<|video|>"}
     text = _text(tokenizer) | {"vocab_size_per_layer_input": len(tokenizer)}
+    # TRL's script sets these afterwards, when what a layer has of its own is already written by its number.
+    text |= {"num_hidden_layers": 2, "layer_types": ["sliding_attention", "full_attention"]}
+    text |= {"global_head_dim": 8}
 
     return {"text_config": text, "audio_config": None, "vision_config": {}} | {
         name: tokenizer.convert_tokens_to_ids(token) for name, token in named.items()

@@ -87,18 +87,18 @@ class TrainingDisplay:
         before = summary.get("accuracy_before") or {}
         after = summary.get("accuracy_after") or {}
         if before and after:
-            _console.print(_changes_table(before, after))
+            _console.print(_changes_table(before, after, summary.get("measure", "accuracy")))
 
         for line in summary.get("lines", ()):
             self.message(line)
 
 
-def _changes_table(before: Mapping[str, float], after: Mapping[str, float]) -> Table:
+def _changes_table(before: Mapping[str, float], after: Mapping[str, float], measure: str) -> Table:
     rows = [(name, before[name], after[name]) for name in after]
     rows.append(("worst task", worst_accuracy(before), worst_accuracy(after)))
     rows.append(("mean", mean_accuracy(before), mean_accuracy(after)))
 
-    table = _table("test accuracy in %", "task", "before", "after", "change")
+    table = _table(f"test {measure} in %", "task", "before", "after", "change")
     for name, old, new in rows:
         change = f"{100 * (new - old):+.1f}"
         table.add_row(_text(name), _percent(old), _percent(new), change)

@@ -25,7 +25,7 @@ KNOWS: dict[str, tuple[str, ...]] = {
     "values": ("errors",),
     "tasks": ("core.types", "errors", "values"),
     "tiny": ("tasks", "core.types", "errors", "values"),
-    "runlog": ("core.metrics", "errors", "values"),
+    "runlog": ("core.metrics", "core.reward_scale", "errors", "values"),
     "evidence": ("runlog", "core.metrics", "errors", "values"),
     "reports": ("evidence", "runlog", "simulation", "core.metrics", "errors", "values"),
     "integrations": ("core", "tasks", "runlog", "errors", "values"),

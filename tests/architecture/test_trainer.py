@@ -1,4 +1,4 @@
-"""One class stands between TRL's trainer and the user, and overrides each of TRL's hooks once."""
+"""One class overrides each of TRL's hooks once; the one users see adds the constructor, nothing else."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from .source import NAMES, tree
 
 TRL = [name for name in NAMES if name.startswith("integrations/trl/")]
+HOOKS = "integrations/trl/hooks.py"
 TRAINER = "integrations/trl/trainer.py"
 
 
@@ -40,19 +41,24 @@ def hooks() -> set[str]:
     """Methods of TRL's and transformers' trainer that ours overrides."""
     from trl import GRPOTrainer
 
-    from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+    from mtgrpo.integrations.trl.hooks import TrainerHooks
 
-    own = {name for name, value in vars(MultiTaskGRPOTrainer).items() if callable(value)}
+    own = {name for name, value in vars(TrainerHooks).items() if callable(value)}
     return {name for name in own if hasattr(GRPOTrainer, name) and not hasattr(object, name)}
 
 
-def test_exactly_one_class_of_ours_stands_between_trl_and_the_user():
+def test_hooks_stand_on_trl_and_the_constructor_on_the_hooks():
     from trl import GRPOTrainer
 
     from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+    from mtgrpo.integrations.trl.hooks import TrainerHooks
 
-    assert trainers() == {"MultiTaskGRPOTrainer": TRAINER}
-    assert MultiTaskGRPOTrainer.__bases__ == (GRPOTrainer,)
+    assert trainers() == {"TrainerHooks": HOOKS, "MultiTaskGRPOTrainer": TRAINER}
+    assert TrainerHooks.__bases__ == (GRPOTrainer,)
+    assert MultiTaskGRPOTrainer.__bases__ == (TrainerHooks,)
+
+    added = {name for name, value in vars(MultiTaskGRPOTrainer).items() if callable(value)}
+    assert not {name for name in added if hasattr(GRPOTrainer, name)} - {"__init__"}
 
 
 def test_each_hook_is_overridden_in_one_place():
@@ -67,14 +73,14 @@ def test_each_hook_is_overridden_in_one_place():
                 if isinstance(target, ast.Attribute):
                     assert target.attr not in overridden, f"{name}:{node.lineno}: {target.attr}"
 
-    trainer = next(node for _, node in classes() if node.name == "MultiTaskGRPOTrainer")
+    trainer = next(node for _, node in classes() if node.name == "TrainerHooks")
     methods = [node.name for node in trainer.body if isinstance(node, ast.FunctionDef)]
     assert len(methods) == len(set(methods))
 
 
 def test_a_hook_names_the_parts_it_calls_and_does_no_work_of_its_own():
     overridden = hooks()
-    trainer = next(node for _, node in classes() if node.name == "MultiTaskGRPOTrainer")
+    trainer = next(node for _, node in classes() if node.name == "TrainerHooks")
 
     for node in trainer.body:
         if isinstance(node, ast.FunctionDef) and node.name in overridden:

@@ -133,7 +133,7 @@ def test_rewards_that_never_count_as_right_are_noticed_at_once():
 
     notice = mixer.report.notices["essay"]
     assert "trains on nothing" in notice
-    assert "highest reward 0.85" in notice
+    assert "highest reward so far 0.85" in notice
     assert "correct_at" in notice
 
 
@@ -161,3 +161,19 @@ def test_a_hard_task_whose_rewards_are_all_zero_is_no_fault_of_its_settings():
         mixer.update()
 
     assert mixer.report.notices == {}
+
+
+def test_the_notice_is_the_same_at_every_step_and_comes_where_most_groups_are_constant():
+    mixer = TaskMixer(["essay"], batch_size=8)
+    notices = []
+    for _ in range(12):
+        batch = mixer.new_batch()
+        while request := batch.ask():
+            count = request["essay"]
+            groups = [Group.verified("essay", (0.2, 0.4))] * (count // 3)
+            batch.tell(groups + [Group.verified("essay", (0.2, 0.2))] * (count - len(groups)))
+        mixer.update()
+        notices.append(mixer.report.notices["essay"])
+
+    assert "trains on nothing" in notices[-1]
+    assert len(set(notices[-6:])) == 1

@@ -50,6 +50,7 @@ def test_a_run_that_has_just_begun(log: RunLog) -> None:
         "shares_met_rate": None,
         "accuracy_before": {},
         "accuracy_after": {},
+        "measure": "accuracy",
     }
     assert logged_evaluation(log.path, 0) == {}
 

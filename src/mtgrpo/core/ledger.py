@@ -65,7 +65,7 @@ class RolloutLedger:
             )
         if staleness := mixer.sampler.bank.max_staleness:
             raise ConfigError(
-                f"ledger: the sampler's max_staleness={staleness} keeps surplus groups for later "
+                f"ledger: the sampler's max_staleness={staleness} keeps surplus for later "
                 "steps, but an engine behind a ledger does not keep the log-probabilities they "
                 "were generated with; set max_staleness=0"
             )

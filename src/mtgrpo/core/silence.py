@@ -51,13 +51,14 @@ class SilentTasks:
         notices: dict[str, str] = {}
         for task, count in self._num_dropped.items():
             num_varied = self._num_varied[task]
-            if count >= MIN_GROUPS and 2 * num_varied >= count:
+            is_clear = 2 * num_varied >= count or num_varied >= 4 * MIN_GROUPS
+            if count >= MIN_GROUPS and num_varied and is_clear:
+                # Without counts, so that it is told once and not at every step.
                 notices[task] = (
-                    f"trains on nothing: the rewards vary in {num_varied} of its last {count} "
-                    "groups, but all were dropped, as in none of them one answer counts as right "
-                    f"and another as wrong (highest reward {self._highest[task]:g}); set "
-                    "correct_at to the reward of a right answer, or leave correctness undeclared "
-                    "to train on the rewards as they are"
+                    "trains on nothing: its rewards vary, but every group was dropped, as none "
+                    "has both a right and a wrong answer (highest reward so far "
+                    f"{self._highest[task]:g}); set correct_at to the reward of a right answer, "
+                    "or leave correctness undeclared to train on the rewards as they are"
                 )
         return notices
 

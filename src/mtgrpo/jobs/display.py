@@ -46,24 +46,27 @@ class StepNews:
 
     Args:
         display: Where to show it.
+
+    Attributes:
+        notices: What there is to say of tasks after the last step.
     """
 
     def __init__(self, display: Display) -> None:
         self._display = display
         self._accuracy: dict[str, float] = {}
-        self._notices: dict[str, str] = {}
+        self.notices: dict[str, str] = {}
 
     def __call__(self, step: int, report: StepReport) -> None:
         """Called by the trainer at the end of each step."""
         self._smooth(report)
         self._display.step(step, report.metrics(), self._accuracy)
 
-        for name in sorted(report.notices.keys() | self._notices.keys()):
+        for name in sorted(report.notices.keys() | self.notices.keys()):
             notice = report.notices.get(name)
-            if notice != self._notices.get(name):
+            if notice != self.notices.get(name):
                 text = "can be trained again" if notice is None else notice
                 self._display.message(f"step {step}: task {name!r} {text}")
-        self._notices = dict(report.notices)
+        self.notices = dict(report.notices)
 
     def _smooth(self, report: StepReport) -> None:
         for name in report.totals.num_scored:

@@ -50,7 +50,7 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         arguments = {**job.trl, "output_dir": scratch}
         trainer = make_trainer(job.run, model, job.tasks, arguments)
-        with contextlib.closing(trainer.scores.scorer):
+        with contextlib.closing(trainer.step.scorer):
             trainer.evaluate()
 
     return {
@@ -115,6 +115,7 @@ class _Training:
     def __init__(self, job: Job, log: RunLog | None, stop: Stop, display: Display) -> None:
         self.job, self.log, self.stop, self.display = job, log, stop, display
         self.out = Path(job.run.output)
+        self.news = StepNews(display)
 
     def carry_out(self, resumes: bool) -> dict[str, Any]:
         """All phases; returns the summary."""
@@ -155,7 +156,7 @@ class _Training:
         """Load the model, evaluate, train, evaluate again, save the model."""
         trainer = self.load(checkpoint)
 
-        with contextlib.closing(trainer.scores.scorer):
+        with contextlib.closing(trainer.step.scorer):
             if checkpoint is None:
                 self.evaluate_before(trainer)
             self.optimize(trainer, checkpoint)
@@ -178,7 +179,7 @@ class _Training:
             self.job.tasks,
             self.job.trl,
             run_log=self.log,
-            on_mixer_step=StepNews(self.display),
+            on_mixer_step=self.news,
         )
 
     def is_trained(self, checkpoint: Path) -> bool:
@@ -223,7 +224,9 @@ class _Training:
         if self.log is not None:
             summary = summarize(self.out, status)
             self.log.write_summary(summary)
-        return {**summary, "lines": closing_lines(self.out, status)}
+        # Again at the end, as nobody reads all of a long log: a task that trained on nothing, say.
+        notices = [f"task {name!r} {text}" for name, text in self.news.notices.items()]
+        return {**summary, "lines": notices + closing_lines(self.out, status)}
 
     def close_failed(self, error: MtgrpoError) -> None:
         """Write the summary of a run that an error ended, if it can still be written."""

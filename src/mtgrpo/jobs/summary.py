@@ -73,6 +73,7 @@ def summarize(out: Path, status: str) -> dict[str, Any]:
         "shares_met_rate": _shares_met_rate(run),
         "accuracy_before": before,
         "accuracy_after": after,
+        "measure": run.evaluations[-1].measure if run.evaluations else "accuracy",
     }
 
     for when, accuracy in (("before", before), ("after", after)):

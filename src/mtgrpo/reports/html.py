@@ -131,8 +131,9 @@ def _headline(run: Run) -> str:
             since = f"; since evaluation settings changed before step {curves.changes[-1].step:,}"
 
         worst, mean = _before_and_after(curves.worst[rows]), _before_and_after(curves.mean[rows])
-        cards.append(("Worst-task accuracy", worst, _worst_names(curves) + since))
-        cards.append(("Mean accuracy over tasks", mean, "every task counts the same" + since))
+        measure = run.evaluations[-1].measure
+        cards.append((f"Worst-task {measure}", worst, _worst_names(curves) + since))
+        cards.append((f"Mean {measure} over tasks", mean, "every task counts the same" + since))
 
     if run.metrics:
         last = run.metrics[-1]
@@ -176,7 +177,8 @@ def _figures(run: Run) -> list[tuple[str, fig.Figure, str]]:
 
     if len(accuracy.steps):
         caption = (
-            "Test accuracy. The task that is worst at an evaluation is drawn thick; "
+            f"Test {run.evaluations[-1].measure}. The task that is worst at an evaluation is drawn "
+            "thick; "
             "dashed: the worst-task line."
         )
         figures.append(("accuracy", fig.accuracy_figure(accuracy), caption))

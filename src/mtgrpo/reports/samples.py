@@ -71,8 +71,10 @@ def _step(when: str, samples: Sequence[Completion]) -> str:
 
 
 def _sample(sample: Completion) -> str:
-    if sample.accuracy != sample.accuracy:
+    if sample.reward != sample.reward:
         mark = '<span class="tag soft">not scored</span>'
+    elif sample.accuracy != sample.accuracy:
+        mark = '<span class="tag soft">graded</span>'
     elif sample.accuracy >= 1:
         mark = '<span class="tag good">✓ right</span>'
     else:

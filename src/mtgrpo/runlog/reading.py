@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mtgrpo.core.reward_scale import RewardScale
 from mtgrpo.errors import RunError, require
 from mtgrpo.runlog.files import os_errors_as, read_json, read_lines
 from mtgrpo.runlog.lock import locked_by_live_process
@@ -77,7 +78,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         what = "not a run directory" if directory.is_dir() else "no such directory"
         raise RunError(f"{directory}: {what}; a directory that `mtgrpo train` wrote is needed")
 
-    evaluations = _records(directory / "evaluations.jsonl", _evaluation)
+    evaluations = on_one_scale(_records(directory / "evaluations.jsonl", _evaluation))
     evaluated = dict.fromkeys(name for evaluation in evaluations for name in evaluation.tasks)
 
     return Run(
@@ -91,6 +92,44 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         summary=_mapping(directory / "summary.json"),
         in_use=locked_by_live_process(directory / ".lock"),
     )
+
+
+def on_one_scale(evaluations: Sequence[Evaluation]) -> tuple[Evaluation, ...]:
+    """The evaluations with the scores of graded tasks on one scale for all of them.
+
+    A learnt range grows while a run goes on, so scores as they were when they were logged cannot
+    be compared. The range here is that of all rewards in all evaluations.
+    """
+    scale = RewardScale()
+    for evaluation in evaluations:
+        for name, task in evaluation.tasks.items():
+            scale.observe(name, task.prompt_rewards)
+
+    return tuple(
+        replace(
+            evaluation,
+            tasks={name: _on_scale(scale, name, task) for name, task in evaluation.tasks.items()},
+        )
+        for evaluation in evaluations
+    )
+
+
+def _on_scale(scale: RewardScale, name: str, task: TaskEvaluation) -> TaskEvaluation:
+    if not task.prompt_rewards:
+        return task
+
+    levels = [
+        reward if math.isnan(reward) else scale.level(name, reward)
+        for reward in task.prompt_rewards
+    ]
+    known = [level for level in levels if not math.isnan(level)]
+    mean = math.fsum(known) / len(known) if known else math.nan
+
+    std_error = 0.0
+    if len(known) > 1:
+        spread = math.fsum((level - mean) ** 2 for level in known)
+        std_error = math.sqrt(spread / (len(known) - 1) / len(known))
+    return replace(task, accuracy=mean, std_error=std_error, prompt_accuracies=tuple(levels))
 
 
 def _records(path: Path, make: Any) -> tuple[Any, ...]:
@@ -135,6 +174,7 @@ def _task_evaluation(task: Mapping[str, Any]) -> TaskEvaluation:
         std_error=_number(task.get("std_error")),
         prompt_accuracies=tuple(_number(v) for v in task.get("prompt_accuracies") or ()),
         measure=str(task.get("measure") or "accuracy"),
+        prompt_rewards=tuple(_number(v) for v in task.get("prompt_rewards") or ()),
     )
 
 

@@ -21,6 +21,7 @@ class TaskEvaluation:
         std_error: Standard error of `accuracy`.
         prompt_accuracies: Mean accuracy of each test prompt, in order; empty where not written.
         measure: What `accuracy` is: ``"accuracy"``, or ``"score"`` for a graded task.
+        prompt_rewards: Mean reward of each test prompt of a graded task whose range is learnt.
     """
 
     accuracy: float
@@ -29,6 +30,7 @@ class TaskEvaluation:
     std_error: float
     prompt_accuracies: tuple[float, ...] = ()
     measure: str = "accuracy"
+    prompt_rewards: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ class Evaluation:
     elapsed_s: float
     num_samples: int
     tasks: Mapping[str, TaskEvaluation]
+
+    @property
+    def measure(self) -> str:
+        """``"score"`` if one of the tasks is graded, else ``"accuracy"``."""
+        graded = any(task.measure == "score" for task in self.tasks.values())
+        return "score" if graded else "accuracy"
 
     @property
     def accuracies(self) -> dict[str, float]:

@@ -234,9 +234,7 @@ def test_what_the_datasets_own_scorers_take_for_right_is_refused(
         return {"prompt": entry["question"]}
 
     source = Source(dataset, 3, 0, 10, row_of, {})
-    texts = [
-        f"<answer>{wrong.format(right=source.entry(i)['answer'])}</answer>" for i in range(10)
-    ]
+    texts = [f"<answer>{wrong.format(right=source.entry(i)['answer'])}</answer>" for i in range(10)]
     assert [source.score(text, i) for i, text in enumerate(texts)] == [0.0] * 10
 
     monkeypatch.setattr("mtgrpo.tasks.sources.reasoning_gym.is_right", lambda *arguments: True)

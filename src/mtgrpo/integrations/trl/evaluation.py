@@ -65,6 +65,8 @@ class TaskResult:
         prompt_accuracies: Mean over samples for each prompt, in the order of the test rows: for
             paired comparisons; NaN for one that could not be scored.
         measure: ``"accuracy"``, or ``"score"`` for a graded task.
+        prompt_rewards: Of a graded task without a stated range: mean reward of each prompt, from
+            which a reader of the log puts all evaluations of a run on one scale.
     """
 
     accuracy: float
@@ -73,6 +75,7 @@ class TaskResult:
     std_error: float
     prompt_accuracies: tuple[float, ...] = ()
     measure: str = "accuracy"
+    prompt_rewards: tuple[float, ...] = ()
 
 
 class EvaluationTable:
@@ -127,7 +130,11 @@ class EvaluationTable:
 
             if any(not math.isnan(reward) for reward, _ in values):
                 result = _result(values)
-                results[name] = replace(result, measure="score" if is_graded else "accuracy")
+                if is_graded:
+                    has_range = not isinstance(task, str) and self.tasks[task].reward_range
+                    rewards = () if has_range else tuple(reward for reward, _ in values)
+                    result = replace(result, measure="score", prompt_rewards=rewards)
+                results[name] = result
         return results
 
     def _on_scale(

@@ -223,17 +223,23 @@ class TrainerHooks(GRPOTrainer):
 
         self.evaluation.begin()
         parts = self.eval_dataset if eval_dataset is None else eval_dataset
-        metrics: dict[str, float] = {}
         if isinstance(parts, Mapping):
-            for name, part in parts.items():
-                self.evaluation.part = name
-                given: Any = name if eval_dataset is None else part
-                prefix = f"{metric_key_prefix}_{name}"
-                metrics |= super().evaluate(given, ignore_keys, prefix)
+            by_name = eval_dataset is None  # TRL knows its own by their names
+            metrics = self._evaluate_parts(parts, by_name, ignore_keys, metric_key_prefix)
         else:
             metrics = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
         self.step.write_evaluation(self.state.global_step, self.evaluation)
+        return metrics
+
+    def _evaluate_parts(
+        self, parts: Mapping[str, Any], by_name: bool, ignore_keys: list[str] | None, prefix: str
+    ) -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        for name, part in parts.items():
+            self.evaluation.part = name
+            given: Any = name if by_name else part
+            metrics |= super().evaluate(given, ignore_keys, f"{prefix}_{name}")
         return metrics
 
     def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> Any:

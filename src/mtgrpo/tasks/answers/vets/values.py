@@ -92,6 +92,8 @@ def three_digits(answer: str, entry: Entry) -> bool:
     given = written(answer)
     if given is None:
         return False
+    if given.value == Fraction(str(entry["answer"])):
+        return True  # the reference, with all the digits of a floating-point number
 
     unit = given.unit
     if unit == 1:  # a whole number: its zeros may be places that were rounded away
