@@ -136,10 +136,10 @@ class Trainer:
     ) -> None:
         self.queue, self.outcome, self.newest_first = Queue(), outcome, newest_first
         install(monkeypatch, self.queue)
-        monkeypatch.delitem(sys.modules, "mtgrpo.integrations.verl.buffer", raising=False)
+        sys.modules.pop("mtgrpo.integrations.verl.buffer", None)
         from mtgrpo.integrations.verl.buffer import MultiTaskReplayBuffer
 
-        monkeypatch.delitem(sys.modules, "mtgrpo.integrations.verl.buffer")
+        del sys.modules["mtgrpo.integrations.verl.buffer"]  # the next one imports it anew
 
         weights = {"copy": 0.5, "digit": 0.25, "rare": 0.25}
         fixed = {"weighting": {"rule": "fixed", "weights": weights}, "accuracy_key": "acc"}
