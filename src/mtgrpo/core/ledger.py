@@ -17,7 +17,7 @@ from mtgrpo.core.batch import Batch
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.types import Group, State
-from mtgrpo.errors import ConfigError, RewardError, StateError
+from mtgrpo.errors import ConfigError, RewardError, StateError, counted
 
 VERSION = 2
 
@@ -175,7 +175,7 @@ class RolloutLedger:
         num_failed = self._counts["failed"]
         if num_failed > self.mixer.batch_size:
             raise RewardError(
-                f"step {self.mixer.step}: {num_failed} groups failed, a batch has "
+                f"step {self.mixer.step}: {counted(num_failed, 'group')} failed, a batch has "
                 f"{self.mixer.batch_size}; the engine logged the reason of each (verl: 'Error in "
                 "_run_prompt'); remove the cause and resume"
             )
