@@ -209,7 +209,7 @@ def make_foreign(run: Path) -> None:
     [
         (
             lose_lines,
-            "checkpoint-6: metrics.jsonl lacks 1 of the 6 lines it had when this was saved: step 6; "
+            "checkpoint-6: metrics.jsonl lacks 1 of 6 lines it had when this was saved: step 6; "
             "going back to checkpoint-4",
         ),
         (
@@ -247,7 +247,7 @@ def test_a_log_that_reaches_no_checkpoint_is_refused(
     assert train(folder, "lost log", "--resume") == 2
     refusal = capsys.readouterr().err
     assert (
-        "metrics.jsonl lacks 6 of the 6 lines it had when this was saved: steps 1 to 6" in refusal
+        "metrics.jsonl lacks 6 of 6 lines it had when this was saved: steps 1 to 6" in refusal
     )
     assert "restore what is missing, or start again with another --output" in refusal
 
