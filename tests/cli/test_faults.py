@@ -246,9 +246,7 @@ def test_a_log_that_reaches_no_checkpoint_is_refused(
     (run / "metrics.jsonl").write_text("")
     assert train(folder, "lost log", "--resume") == 2
     refusal = capsys.readouterr().err
-    assert (
-        "metrics.jsonl lacks 6 of 6 lines it had when this was saved: steps 1 to 6" in refusal
-    )
+    assert "metrics.jsonl lacks 6 of 6 lines it had when this was saved: steps 1 to 6" in refusal
     assert "restore what is missing, or start again with another --output" in refusal
 
 
