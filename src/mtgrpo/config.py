@@ -310,7 +310,7 @@ def _check_sizes(run: RunSettings) -> None:
     if run.batch_size % run.updates_per_step:
         nearest = math.ceil(run.batch_size / run.updates_per_step) * run.updates_per_step
         raise ConfigError(
-            f"batch_size: {run.batch_size} groups do not divide into updates_per_step: "
+            f"batch_size: {run.batch_size} does not divide into updates_per_step: "
             f"{run.updates_per_step}; try batch_size: {nearest}"
         )
 

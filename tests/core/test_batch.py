@@ -133,13 +133,13 @@ def test_refused_groups_leave_the_batch_as_it_was():
 
     batch = new_batch(group_filter=grumpy)
     good = Group.verified(A, MIXED)
-    with pytest.raises(StateError, match=f"1 groups of task {A!r}, but 0 are outstanding"):
+    with pytest.raises(StateError, match=f"1 group of task {A!r}, outstanding: 0"):
         batch.tell([good])  # before the first ask
     batch.ask()
     batch.tell([good])
     before = json.dumps(batch.state_dict())
     for groups, error, message in (
-        ([good] * 5, StateError, f"5 groups of task {A!r}, but 4 are outstanding"),
+        ([good] * 5, StateError, f"5 groups of task {A!r}, outstanding: 4"),
         (
             [good, Group.verified("arc/1", MIXED)],
             ConfigError,
@@ -166,7 +166,7 @@ def test_groups_wait_for_the_end():
 def test_no_more_groups_after_the_end():
     batch = new_batch()
     fill(batch, Dice(RATES))
-    with pytest.raises(StateError, match="0 are outstanding"):
+    with pytest.raises(StateError, match="outstanding: 0"):
         batch.tell([Group.verified(A, MIXED)])
 
 

@@ -14,7 +14,7 @@ from mtgrpo.core.kept_groups import KeptGroups
 from mtgrpo.core.planners import RoundView
 from mtgrpo.core.step_counts import StepCounts
 from mtgrpo.core.types import Floats, Group, Ints, State
-from mtgrpo.errors import ConfigError, ShortfallError, StateError, unknown
+from mtgrpo.errors import ConfigError, ShortfallError, StateError, counted, unknown
 
 
 class Batch:
@@ -134,7 +134,8 @@ class Batch:
 
         each = self._by_name(view.deficits)
         raise ShortfallError(
-            f"batch: {missing} of {view.batch_size} groups missing after {view.number} rounds"
+            f"batch: {missing} of {counted(view.batch_size, 'group')} missing after "
+            + counted(view.number, "round")
             + (f" {each}; " if each else "; ")
             + "allow more with max_resamples, or choose shortfall='surplus' or 'smaller'"
         )
@@ -145,10 +146,10 @@ class Batch:
 
         Args:
             groups: What was generated.
-            copies: For engines of which many groups are alike: `groups` holds each of
-                them once, and this says for every group that was generated, in order,
-                which one it is, by its place in `groups`. Left out, each was generated
-                once.
+            copies: For engines with many equal groups, which are built once: one entry per
+                generated group, in the order of generation, that is the place of its
+                equal in `groups`. ``tell([a, b], copies=[0, 1, 0])`` tells a, b and
+                a again. None tells each of `groups` once.
 
         Raises:
             ConfigError: A group of an unknown task.
@@ -185,7 +186,7 @@ class Batch:
             asked = int(self._pending[self._index[task]])
             if count > asked:
                 raise StateError(
-                    f"tell: {count} groups of task {task!r}, but {asked} are outstanding; "
+                    f"tell: {counted(count, 'group')} of task {task!r}, outstanding: {asked}; "
                     "tell what ask() returned"
                 )
 

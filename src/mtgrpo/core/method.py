@@ -127,9 +127,9 @@ class Method:
         for key, value in self.as_dict().items():
             if key in ("weighting", "sampler"):
                 lines.append(f"  {key}:")
-                lines += [f"    {inner}: {_show(part)}" for inner, part in value.items()]
+                lines += [f"    {inner}: {show_value(part)}" for inner, part in value.items()]
             else:
-                lines.append(f"  {key}: {_show(value)}")
+                lines.append(f"  {key}: {show_value(value)}")
         return "\n".join(lines)
 
     def _check_parts(self) -> None:
@@ -148,14 +148,14 @@ class Method:
                 )
 
 
-def _show(value: object) -> str:
+def show_value(value: object) -> str:
     """A plain value as YAML writes it on one line."""
     if isinstance(value, dict):
         pairs = cast("dict[str, object]", value).items()
-        return "{" + ", ".join(f"{key}: {_show(inner)}" for key, inner in pairs) + "}"
+        return "{" + ", ".join(f"{key}: {show_value(inner)}" for key, inner in pairs) + "}"
     if isinstance(value, list | tuple):
         items = cast("Sequence[object]", value)
-        return "[" + ", ".join(_show(item) for item in items) + "]"
+        return "[" + ", ".join(show_value(item) for item in items) + "]"
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -21,7 +21,7 @@ import zlib
 from dataclasses import dataclass
 
 from mtgrpo.core.types import Draw, State
-from mtgrpo.errors import StateError
+from mtgrpo.errors import StateError, counted
 
 # 4 MB a task. Of more prompts than this a run will not see one twice.
 MOST_PROMPTS = 2**22
@@ -175,7 +175,8 @@ class PromptMemory:
 
         if len(codes) != len(self._codes):
             raise StateError(
-                f"prompt memory: saved for {len(codes)} prompts, now {len(self._codes)}; "
+                f"prompt memory: saved for {counted(len(codes), 'prompt')}, now "
+                f"{len(self._codes)}; "
                 "resume with the same rows"
             )
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mtgrpo.errors import ConfigError, StateError
+from mtgrpo.errors import ConfigError, StateError, counted
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -132,7 +132,7 @@ class Group:
         accuracies = tuple(float(a) for a in self.accuracies)
         if not rewards or len(accuracies) not in (0, len(rewards)):
             raise ConfigError(
-                f"group of task {self.task!r}: {len(rewards)} rewards and "
+                f"group of task {self.task!r}: {counted(len(rewards), 'reward')} and "
                 f"{len(accuracies)} accuracies; both need one number per completion, "
                 "and at least one completion"
             )
