@@ -80,8 +80,7 @@ def test_programs_that_a_reward_starts_have_the_signals_as_usual():
 def test_handlers_are_put_back_and_the_run_itself_still_stops():
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_signals(silent) as stop, pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(1)
+        signal.raise_signal(signal.SIGTERM)
     assert stop.requested
     assert signal.getsignal(signal.SIGTERM) == before
 
