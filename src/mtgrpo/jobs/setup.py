@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from mtgrpo import tiny
@@ -47,7 +48,8 @@ def prepare(run: ResolvedRun) -> Job:
         ConfigError: Tasks, batch arithmetic or TRL's fields cannot work.
         MissingExtra: TRL is not installed.
     """
-    from mtgrpo.integrations.trl.job import grpo_arguments
+    _keep_reports_with_the_run(run)
+    from mtgrpo.integrations.trl.job import grpo_arguments, trainer_parts
     from mtgrpo.integrations.trl.setup import families, trained_names
 
     tasks = _with_few_test_rows(build_tasks(run.tasks, "tasks"), run.evaluation.prompts_per_task)
@@ -62,8 +64,15 @@ def prepare(run: ResolvedRun) -> Job:
         world_size=int(os.environ.get("WORLD_SIZE", "1")),
         num_test_prompts=sum(len(task.test) for task in tasks),
     )
+    trainer_parts(run, tasks)  # refuses adapters, environments and tools that cannot be used
 
     return Job(run, tasks, plan, model_place(run.model), grpo_arguments(run, plan))
+
+
+def _keep_reports_with_the_run(run: ResolvedRun) -> None:
+    """Trackio looks for its place once, when TRL imports it."""
+    if "trackio" in run.report_to:
+        os.environ.setdefault("TRACKIO_DIR", str(Path(run.output).resolve() / "trackio"))
 
 
 def model_place(name: str) -> str:
@@ -78,7 +87,7 @@ def describe_job(run: ResolvedRun) -> Sections:
         ConfigError: As `prepare`.
     """
     job = prepare(run)
-    method = job.run.method.as_dict()
+    method = job.run.as_dict()
 
     return {
         "run": [

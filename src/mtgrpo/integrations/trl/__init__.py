@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from mtgrpo.errors import require
 
-require("torch", "trl")
-require("trl", "trl")
+for module in ("torch", "transformers", "datasets", "accelerate", "safetensors", "trl"):
+    require(module, "trl")
 
 from mtgrpo.integrations.trl.checkpoints import check_resume
 from mtgrpo.integrations.trl.trainer import MultiTaskGRPOTrainer

@@ -17,10 +17,14 @@ from trl.trainer.grpo_config import GRPOConfig
 from mtgrpo.config import ModelShape, ResolvedRun
 from mtgrpo.core.report import StepReport
 from mtgrpo.errors import ConfigError, MtgrpoError, unknown
+from mtgrpo.integrations.trl.adapters import lora_config, with_adapter
+from mtgrpo.integrations.trl.own_code import environment_factory, tools
+from mtgrpo.integrations.trl.reporting import trackers
 from mtgrpo.integrations.trl.trainer import MultiTaskGRPOTrainer
 from mtgrpo.plan import Plan
 from mtgrpo.runlog import RunLog
 from mtgrpo.tasks import TaskSet
+from mtgrpo.tasks.prompts import PromptCheck
 from mtgrpo.values import check_type
 
 NUMBERS = (int, float, int | None, float | None)
@@ -68,6 +72,7 @@ def _derived(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
         "learning_rate": run.learning_rate,
         "max_completion_length": run.max_completion_length,
         "seed": run.seed,
+        "report_to": trackers(run.report_to),
         "save_strategy": "steps",
         "save_steps": (run.checkpoint.every or run.steps) * updates,
         "save_total_limit": run.checkpoint.keep,
@@ -87,7 +92,7 @@ def _defaults(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
     return {
         "per_device_eval_batch_size": groups * samples,
         "lr_scheduler_type": "constant",
-        "report_to": "none",
+        "run_name": Path(run.output).name,
         "disable_tqdm": True,
         "use_cpu": on_cpu,
         "bf16": not on_cpu,
@@ -101,6 +106,7 @@ def make_trainer(
     tasks: TaskSet,
     arguments: Mapping[str, Any],
     *,
+    adapter: str | None = None,
     run_log: RunLog | None = None,
     on_mixer_step: Callable[[int, StepReport], None] | None = None,
 ) -> MultiTaskGRPOTrainer:
@@ -111,6 +117,7 @@ def make_trainer(
         model: Directory or hub name.
         tasks: Its tasks.
         arguments: From `grpo_arguments`.
+        adapter: Directory of one that was trained, for a trainer that only evaluates and saves.
         run_log: Where steps and evaluations are logged.
         on_mixer_step: Called with each step's number and report.
 
@@ -126,13 +133,18 @@ def make_trainer(
     except (ValueError, TypeError) as error:
         raise ConfigError(f"trl: {' '.join(str(error).split())}") from error
 
+    parts = trainer_parts(run, tasks)
     share_prompts = run.share_prompts
     if share_prompts is None:
         share_prompts = not torch.cuda.is_available()
 
     try:
+        if adapter is not None:
+            parts["peft_config"] = None
+            args.beta = 0.0  # no step is taken: TRL would keep a copy, and save it too
+
         trainer = MultiTaskGRPOTrainer(
-            model,
+            model if adapter is None else with_adapter(model, adapter, args),
             tasks=tasks,
             args=args,
             method=run.method,
@@ -140,13 +152,17 @@ def make_trainer(
             eval_seed=run.evaluation.seed,
             run_log=run_log,
             on_mixer_step=on_mixer_step,
+            **parts,
         )
     # transformers, tokenizers and safetensors have no common class for what they cannot load.
     except Exception as error:
+        reason = " ".join(str(error).split())[:SHOWN_OF_AN_ERROR]
+        if not isinstance(error, MtgrpoError) and _is_refusal(error):
+            raise ConfigError(f"{'peft' if run.peft else 'trl'}: refused: {reason}") from error
+
         if isinstance(error, MtgrpoError) or not _was_loading(error):
             raise
 
-        reason = " ".join(str(error).split())[:SHOWN_OF_AN_ERROR]
         raise ConfigError(
             f"model: {model!r} cannot be loaded ({reason}); give a directory with the model and "
             "its tokenizer, or a hub name"
@@ -156,6 +172,28 @@ def make_trainer(
     trainer.add_callback(StatedIntervals)
 
     return trainer
+
+
+def trainer_parts(run: ResolvedRun, tasks: TaskSet) -> dict[str, Any]:
+    """The trainer's further arguments: what a configuration has by name and takes from elsewhere.
+
+    Raises:
+        ConfigError: One of them cannot be used; names the key.
+        MissingExtra: peft is needed and not installed.
+    """
+    return {
+        "peft_config": None if run.peft is None else lora_config(run.peft),
+        "environment_factory": environment_factory(run.environment, tasks),
+        "tools": tools(run.tools, PromptCheck(tasks).kind) or None,
+    }
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether TRL or peft raised it of their own accord, of what they were given."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = ("trl/trainer/grpo_trainer.py", "/peft/")
+    is_theirs = any(place in Path(frames[-1].filename).as_posix() for place in places)
+    return is_theirs and isinstance(error, ValueError | TypeError | ImportError)
 
 
 def _was_loading(error: Exception) -> bool:
