@@ -24,6 +24,11 @@ class Batch:
     in any order, and ``ask`` repeats what is still outstanding. Every generated group
     must be told, informative or not.
 
+    The order decides nothing: when all groups of a round are there, they are sorted by
+    ``uid`` before any is chosen. *Which* groups are told must not depend on their answers
+    either. An engine that starts more prompts than were asked for and tells the first
+    ones to finish prefers short answers; it must tell the groups of the first prompts.
+
     Attributes:
         counts: What was told so far.
         num_predicted: Groups that filling the batch was expected to take, when it was
@@ -194,6 +199,10 @@ class Batch:
             self._num_accepted[i] += kept[task]
 
         if told and not self._pending.any():
+            num_generated = int(self._round_generated.sum())
+            num_accepted = int(self._round_accepted.sum())
+            self._kept.end_round(num_accepted, num_generated - num_accepted)
+
             self._rules.acceptance.observe(self._round_generated, self._round_accepted)
             self._round_generated = np.zeros_like(self._pending)
             self._round_accepted = np.zeros_like(self._pending)

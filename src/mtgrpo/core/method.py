@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from mtgrpo.core.mixer import TASK_REWARDS, TaskMixer
+from mtgrpo.core.mixer import OBSERVATIONS, TASK_REWARDS, TaskMixer
 from mtgrpo.core.parts import describe_sampler, describe_weighting
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
 from mtgrpo.errors import ConfigError, StateError, unknown
 
-OBSERVE = ("step", "round")
 SURROGATES = ("mean", "sum")
 
 
@@ -32,7 +31,8 @@ class Method:
         name: What logs call the method.
         task_reward: What J_k is: the mean ``"accuracy"`` of all generated groups, or their mean
             ``"reward"``.
-        observe: Whether J_k is observed once a ``"step"`` or once a generation ``"round"``.
+        observe: Over what J_k is observed: the ``"first_round"`` of a step, the whole ``"step"``
+            (paper) or each generation ``"round"`` (released code). See `TaskMixer`.
         surrogate: How the engine measures I_k when the weighting asks for it: ``"mean"`` (paper)
             or ``"sum"`` (released code).
         loss_shares: Whether advantages are scaled so that each task's share of the loss is its
@@ -52,7 +52,7 @@ class Method:
     sampler: RatioPreservingSampler = field(default_factory=RatioPreservingSampler)
     name: str = "custom"
     task_reward: str = "accuracy"
-    observe: str = "step"
+    observe: str = "first_round"
     surrogate: str = "mean"
     loss_shares: bool = False
     prompt_memory: bool = False
@@ -64,7 +64,7 @@ class Method:
 
         for key, allowed in (
             ("task_reward", TASK_REWARDS),
-            ("observe", OBSERVE),
+            ("observe", OBSERVATIONS),
             ("surrogate", SURROGATES),
         ):
             if getattr(self, key) not in allowed:

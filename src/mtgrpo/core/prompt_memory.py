@@ -33,7 +33,7 @@ MOST_IN_A_ROW = 3
 WINDOW = 256
 
 
-def fair_mean(asked_sum: float, num_asked: int, num_skipped: int, num_right: int) -> float:
+def fair_mean(asked_sum: float, num_asked: float, num_skipped: float, num_right: float) -> float:
     """The mean over all prompts that the stream came to, asked or passed over; unbiased.
 
     How many are asked is fixed and how many are passed over on the way is not, so n of

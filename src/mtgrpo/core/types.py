@@ -112,8 +112,9 @@ class Group:
             is said about right and wrong: the group is graded, and its rewards alone count. See
             `verified` for rewards that do say it.
         uid: The engine's identifier of the group. It is kept in the mixer's state, so that a
-            resumed engine can hand the payloads back (`Batch.attach`). Must be unique within a
-            batch for that.
+            resumed engine can hand the payloads back (`Batch.attach`), and groups of a round
+            are sorted by it. It must be unique within a batch for that, and given when the
+            prompt is asked, not when its answers are there.
         payload: Whatever the engine needs to train on the group. Never looked at, never saved.
         draw: How its prompt was drawn, where prompts may be passed over: the task's statistics
             need it.
