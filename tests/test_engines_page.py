@@ -67,6 +67,40 @@ def exact(groups: Counter[str], mixer: Any) -> bool:
     return groups == {task: n for task, n in mixer.report.quotas.items() if n}
 
 
+def test_an_engine_that_fetches_by_itself(engine):
+    class Workers:
+        def __init__(self) -> None:
+            self.running: list[tuple[int, str]] = []
+            self.dice, self.trained = random.Random(1), Counter[str]()
+
+        @property
+        def is_idle(self) -> bool:
+            return len(self.running) < 40
+
+        def submit(self, number: int, row: str) -> None:
+            self.running.append((number, row))
+
+        def next_finished(self) -> tuple[int, str | None, list[float] | None]:
+            number, task = self.running.pop(self.dice.randrange(len(self.running)))
+            if self.dice.random() < 0.05:
+                return number, None, None
+            return number, task, rewards(task, self.dice)
+
+        def train(self, batch: list[str]) -> None:
+            self.trained = Counter(batch)
+
+    workers = Workers()
+    steps = engine.run("An engine that fetches by itself")["train"](
+        workers, {task: [task] * 5 for task in ACCEPTED}, BATCH
+    )
+    for _ in range(STEPS):
+        metrics = next(steps)
+        assert metrics["sampler/shares_met"] == 1.0
+        assert sum(workers.trained.values()) == BATCH
+        for task in ACCEPTED:
+            assert workers.trained[task] / BATCH == metrics[f"task/{task}/realized_ratio"]
+
+
 def test_slime(engine, tmp_path):
     @dataclasses.dataclass
     class Sample:
@@ -241,21 +275,35 @@ def test_prime_rl(engine):
     )
     source = recipe["TaskTrainSource"](list(ACCEPTED))
     dice, in_flight, admitted, quotas, batches = random.Random(1), [], Counter(), None, 0
-    while batches < 4:  # forty groups in flight, finishing in any order
+    failed = 0.0
+    while batches < 30:  # forty groups in flight, finishing in any order
         while len(in_flight) < 40:
             in_flight.append(source.next_task(step=0).env_name)
             quotas = source.ledger.mixer.batch.quotas
         env = in_flight.pop(dice.randrange(len(in_flight)))
+        if dice.random() < 0.04:
+            continue  # cancelled without a word
+        broken = dice.random() < 0.03
         traces = [types.SimpleNamespace(reward=r, has_error=False) for r in rewards(env, dice)]
-        admitted[env] += source.on_result([types.SimpleNamespace(env_name=env, traces=traces)])
+        traces[0].has_error = broken
+        is_admitted = source.on_result([types.SimpleNamespace(env_name=env, traces=traces)])
+        assert not (is_admitted and broken), "all admitted groups are whole"
+        admitted[env] += is_admitted
         assert sum(admitted.values()) <= recipe["BATCH_SIZE"]
         if source.ledger.mixer.step > batches:
             assert admitted == quotas
             admitted, batches = Counter(), batches + 1
-            assert source.metrics()["sampler/shares_met"] == source.metrics()["theirs"] == 1.0
+            metrics = source.metrics()
+            assert metrics["sampler/shares_met"] == metrics["theirs"] == 1.0
+            failed += metrics["sampler/failed"]
+    assert failed > 10
+    # Tickets of cancelled groups are given up in time: nothing piles up.
+    assert len(source.ledger.missing) <= 40
+    assert len(source.ledger.arrived) < 40
     resumed = recipe["TaskTrainSource"](list(ACCEPTED))
     resumed.load_state_dict(source.state_dict())
-    assert resumed.ledger.mixer.step == 4
+    assert resumed.ledger.mixer.step == 30
+    assert not resumed.ledger.missing, "what was in flight is lost"
     assert resumed.ledger.mixer.weights() == source.ledger.mixer.weights()
 
 

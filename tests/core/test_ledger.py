@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
-from mtgrpo.core.ledger import RolloutLedger, Ticket
+from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.tickets import Ticket
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import Fixed, ImprovementAware
 from mtgrpo.errors import ConfigError, RewardError, StateError
@@ -106,46 +108,48 @@ def test_groups_are_told_in_the_order_of_handing_out_whatever_the_order_of_arriv
         assert one.close() == two.close()
 
 
+def drive(
+    ledger: RolloutLedger, steps: int, ahead: int, salt: int = 0
+) -> Iterator[tuple[list[object], dict[str, float]]]:
+    """An engine that fetches `ahead` prompts more than it is asked for; yields what each step trained on."""
+    waiting = [
+        Ticket(number, ledger.task(number) or "", 0) for number in sorted(ledger.missing)
+    ]  # those of a checkpoint
+    for _ in range(steps):
+        waiting += [ledger.next_prompt() for _ in range(ahead)]
+        while not ledger.done:
+            waiting += [ledger.next_prompt() for _ in range(ledger.num_queued)]
+            for ticket in waiting:
+                ledger.take(ticket.number, group(Ticket(ticket.number, ticket.task, 0), salt))
+            waiting = []
+            ledger.settle()
+        uids = [g.uid for g in ledger.batch.groups]
+        yield uids, ledger.close()
+
+
 def test_resumed_equals_uninterrupted_at_every_moment():
     steady = make()
-    history: list[str] = []
-    expected = []
-    for i in range(4):
-        for k in range(3):
-            history.append(json.dumps(steady.state_dict()))  # between steps, and with prompts out
-            if k < 2:
-                steady.next_prompt()
-        tickets = [
-            Ticket(n, steady.task(n) or "", 0)
-            for n in range(steady._num_tickets - 2, steady._num_tickets)
-        ]
-        arrived = {t.number: group(t, i) for t in tickets}
-        expected.append(_finish(steady, arrived, i))
-    for at, text in enumerate(history):
+    history, expected = [json.dumps(steady.state_dict())], []
+    for found in drive(steady, 4, ahead=5):
+        expected.append(found)
+        history.append(json.dumps(steady.state_dict()))
+    for step, text in enumerate(history[:-1]):
         resumed = make()
         resumed.load_state_dict(json.loads(text))
-        for _ in range(2 - at % 3):
-            resumed.next_prompt()
-        for i in range(at // 3, 4):
-            if i > at // 3:
-                resumed.next_prompt()
-                resumed.next_prompt()
-            n = resumed._num_tickets
-            arrived = {m: group(Ticket(m, resumed.task(m) or "", 0), i) for m in (n - 2, n - 1)}
-            assert _finish(resumed, arrived, i) == expected[i]
+        # The groups ahead that had arrived are taken in again by `drive`.
+        assert list(drive(resumed, 4 - step, ahead=5)) == expected[step:]
 
 
-def _finish(
-    ledger: RolloutLedger, arrived: dict[int, Group], salt: int
-) -> tuple[list[object], dict[str, float]]:
-    while not ledger.done:
-        for _ in range(ledger.num_queued):
-            ticket = ledger.next_prompt()
-            arrived[ticket.number] = group(Ticket(ticket.number, ticket.task, 0), salt)
-        ledger.settle(arrived)
-    batch = ledger.mixer.batch
-    assert batch is not None
-    return [g.uid for g in batch.groups], ledger.close()
+def test_a_state_in_the_middle_of_a_round_continues_with_the_same_tickets():
+    steady = make()
+    tickets = [steady.next_prompt() for _ in range(6)]
+    steady.take(tickets[0].number, group(tickets[0]))
+    resumed = make()
+    resumed.load_state_dict(json.loads(json.dumps(steady.state_dict())))
+    assert resumed.missing == {t.number for t in tickets}, "what had arrived is taken in again"
+    assert resumed.asked == steady.asked
+    assert resumed.num_queued == steady.num_queued
+    assert [resumed.next_prompt() for _ in range(9)] == [steady.next_prompt() for _ in range(9)]
 
 
 def test_prompts_ahead_follow_the_weights_and_serve_the_next_request_oldest_first():
@@ -202,27 +206,95 @@ def test_endless_failures_stop_the_run():
             ledger.settle({})
 
     with pytest.raises(
-        RewardError, match=r"step 0: 9 groups failed, a batch has 8; .*Error in _run_prompt"
+        RewardError, match=r"step 0: 9 of 9 groups failed, at most half may; .*Error in _run_prompt"
     ):
         fail_for_ever()
+    ledger = make()
+    for _ in range(8):
+        ledger.give_up([ledger.next_prompt().number], "failed")
+    with pytest.raises(RewardError, match=r"9 of 9 groups failed"):
+        ledger.give_up([ledger.next_prompt().number], "failed")
 
 
-def test_stale_groups_are_given_up_and_replaced():
-    ledger = make(group_filter="none", max_resamples=0)
-    tickets = [ledger.next_prompt() for _ in range(10)]
-    ledger.give_up([tickets[0].number, tickets[9].number, 999], "stale")
-    ledger.settle({t.number: group(t) for t in tickets[1:8]})
-    assert not ledger.done
-    replacement = ledger.next_prompt() if ledger.num_queued else None
-    if replacement is None:  # the prompt that is still ahead was of the same task
-        assert ledger.asked == {tickets[8].number}
-        ledger.settle({tickets[8].number: group(tickets[8])})
-    else:
-        assert replacement.task == tickets[0].task
-        ledger.settle({replacement.number: group(replacement)})
+def test_a_small_share_of_failures_stops_no_run_however_many_prompts_a_step_needs():
+    ledger = make(
+        weighting=Fixed({"easy": 0.0, "even": 0.0, "hard": 1.0}), batch_size=20, max_resamples=60
+    )
+    for _ in range(3):
+        while not ledger.done:
+            for _ in range(ledger.num_queued or 1):
+                ticket = ledger.next_prompt()
+                if ticket.number % 4 == 0:
+                    ledger.give_up([ticket.number], "failed")
+                else:
+                    ledger.take(ticket.number, group(ticket))
+            if ledger.is_complete:
+                ledger.settle()
+        metrics = ledger.close()
+        assert metrics["sampler/shares_met"] == 1.0
+        assert metrics["sampler/failed"] > 20  # more than a batch, a quarter of what was asked
+
+
+def test_stale_groups_are_given_up_and_replaced_at_once():
+    weighting = Fixed({"easy": 0.5, "even": 0.25, "hard": 0.25})
+    ledger = make(weighting=weighting, group_filter="none", max_resamples=0)
+    tickets = [ledger.next_prompt() for _ in range(8)]
+    lost = next(t for t in tickets if t.task == "easy")
+    ledger.give_up([lost.number, 999], "stale")
+    assert ledger.num_queued == 1
+    assert ledger.next_prompt().task == "easy"
+    # With a prompt of its task ahead, that one is asked for instead.
+    ahead = [ledger.next_prompt() for _ in range(8)]
+    spare = next(t for t in ahead if t.task == "hard")
+    ledger.give_up([next(t for t in tickets if t.task == "hard").number], "stale")
+    assert ledger.num_queued == 0
+    assert spare.number in ledger.asked
+    assert not ledger.take(lost.number, group(lost)), "too late"
+    ledger.settle({t.number: group(t) for t in [*tickets, *ahead, Ticket(8, "easy", 0)]})
     metrics = ledger.close()
     assert metrics["sampler/stale"] == 2
     assert metrics["sampler/failed"] == 0
+
+
+def test_a_round_is_told_only_when_all_of_it_is_here():
+    ledger = make(weighting=Fixed({"easy": 0.5, "even": 0.25, "hard": 0.25}))
+    assert not ledger.is_complete, "no batch is open"
+    tickets = [ledger.next_prompt()]
+    tickets += [ledger.next_prompt() for _ in range(ledger.num_queued)]
+    for ticket in reversed(tickets):
+        assert not ledger.is_complete
+        assert ledger.take(ticket.number, group(ticket))
+        assert ledger.take(ticket.number, group(ticket)), "twice is once"
+    assert ledger.is_complete
+    assert ledger.missing == frozenset()
+    assert list(ledger.arrived) == [t.number for t in reversed(tickets)]
+    with pytest.raises(StateError, match=r"ticket 0 is of task '.*', its group of 'other'"):
+        ledger.take(0, Group("other", (0.0, 1.0)))
+
+
+def test_tickets_of_cancelled_groups_are_cleared():
+    weighting = Fixed({"easy": 0.5, "even": 0.25, "hard": 0.25})
+    ledger = make(weighting=weighting, group_filter="none", max_resamples=0)
+    first = [ledger.next_prompt() for _ in range(12)]
+    in_flight = {t.number for t in first[:8]}
+    ledger.give_up(ledger.missing - in_flight, "stale")  # the engine dropped four without a word
+    ledger.settle({t.number: group(t) for t in first[:8]})
+    assert ledger.close()["sampler/stale"] == 4
+    assert ledger.missing == frozenset()
+
+    old = [ledger.next_prompt() for _ in range(8 + 20)][8:]
+    for age in range(3):
+        open_now = sorted(ledger.asked)
+        ledger.settle({n: Group(ledger.task(n) or "", (0.0, 1.0)) for n in open_now})
+        ledger.close()
+        assert ledger.expire(max_age=2) == frozenset() or age == 2
+        for _ in range(8):
+            ledger.next_prompt()
+    assert not ledger.missing & {t.number for t in old}
+    with pytest.raises(
+        ConfigError, match=r"unknown reason 'lost'.*allowed: discarded, failed, stale"
+    ):
+        ledger.give_up([1], "lost")
 
 
 def test_states_of_other_tasks_rows_and_versions_are_refused():

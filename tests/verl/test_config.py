@@ -61,14 +61,14 @@ def test_the_method_is_the_papers_with_the_improvement_from_rewards(name):
     names = build_tasks(OmegaConf.to_container(config.tasks), "tasks").names
     mixer = make_mixer(settings, names, batch_size=config.data.train_batch_size, seed=0)
     preset = presets.get("mt_grpo", variant="paper", setting=name)
-    want = preset.make_sampler()
+    want = preset.sampler
     for key in ("quota_rule", "max_resamples", "group_filter", "shares_from_step"):
         assert getattr(mixer.sampler, key) == getattr(want, key)
     assert vars(mixer.sampler.planner) == vars(want.planner)
-    assert mixer.weighting.lam == preset.weighting["lam"]
+    assert mixer.weighting.lam == preset.weighting.lam
     assert mixer.weighting.improvement == "rewards"
     actor = config.actor_rollout_ref.actor
-    assert (actor.clip_ratio_low, actor.clip_ratio_high) == (preset.epsilon, preset.epsilon_high)
+    assert (actor.clip_ratio_low, actor.clip_ratio_high) == preset.clip
     assert len(names) == {"three_tasks": 3, "nine_tasks": 9}[name]
 
 

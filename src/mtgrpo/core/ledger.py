@@ -7,33 +7,22 @@ engine fetches more than that, prompts ahead of the next request.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any
 
-import numpy as np
-
+from mtgrpo.core.ahead import DealAhead, batch_needs
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.prompts import PromptStream
-from mtgrpo.core.types import Group, State
-from mtgrpo.errors import ConfigError, RewardError, StateError
+from mtgrpo.core.tickets import Ticket, TicketBook
+from mtgrpo.core.types import Floats, Group, Ints, State
+from mtgrpo.errors import ConfigError, RewardError, StateError, unknown
 
-VERSION = 2
-
-
-class Ticket(NamedTuple):
-    """A prompt that was handed out.
-
-    Attributes:
-        number: Unique in the run, in the order of handing out.
-        task: Name of its task.
-        row: Index among the task's rows.
-    """
-
-    number: int
-    task: str
-    row: int
+VERSION = 3
+REASONS = ("failed", "stale", "discarded")
+MAX_FAILURE_RATE = 0.5
 
 
 class RolloutLedger:
@@ -41,23 +30,34 @@ class RolloutLedger:
 
     The first prompt that is handed out after a batch was closed opens the next one:
 
-        ticket = ledger.next_prompt()            # each time the engine fetches one
+        while ledger.wants_prompts:              # or whenever the engine fetches one
+            ticket = ledger.next_prompt()
         ...
-        ledger.settle({ticket.number: group})    # once all of `asked` have come back or are lost
-        ...                                      # until ledger.done
-        metrics = ledger.close()
+        ledger.take(ticket.number, group)        # each group as it comes back
+        ...
+        if ledger.is_complete:                   # all that was asked for is here
+            ledger.settle()                      # tell the round and ask again
+        if ledger.done:
+            train(ledger.batch.groups)
+            metrics = ledger.close()
+
+    Selection does not depend on what finishes first: a round is told as a whole, in the order its
+    prompts were handed out. Meanwhile workers are kept busy by prompts ahead, see `DealAhead`.
 
     Args:
         mixer: Its sampler decides how many prompts of which task a batch needs.
         streams: The rows of each task, by name.
+        max_ahead: Batches' worth of prompts that each task may be ahead of the batch.
 
     Raises:
         ConfigError: The sampler banks surplus groups, whose log-probabilities such an engine does
-            not keep.
+            not keep; or a `max_ahead` that cannot be.
         StateError: Mixer and streams have different tasks.
     """
 
-    def __init__(self, mixer: TaskMixer, streams: Mapping[str, PromptStream]) -> None:
+    def __init__(
+        self, mixer: TaskMixer, streams: Mapping[str, PromptStream], *, max_ahead: float = 16.0
+    ) -> None:
         if list(mixer.tasks) != list(streams):
             raise StateError(
                 f"ledger: streams of {list(streams)} for a mixer of {list(mixer.tasks)}; "
@@ -72,18 +72,13 @@ class RolloutLedger:
 
         self.mixer = mixer
         self.streams = streams
-        self._num_tickets = 0
-        self._queue: deque[str] = deque()  # tasks of prompts asked for and not handed out yet
-        self._asked: dict[int, str] = {}  # handed out, and the batch waits for them
-        self._ahead: dict[int, str] = {}  # handed out before a batch asked for them
-        self._credit = np.zeros(len(mixer.tasks))  # prompts ahead that each task is still owed
-        self._counts = {"failed": 0, "stale": 0, "discarded": 0}
+        self.deal = DealAhead(max_ahead)
+        self._book = TicketBook(mixer.tasks)
+        self._needs: Floats | None = None
+        self._counts: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(step={self.mixer.step}, queued={len(self._queue)}, "
-            f"asked={len(self._asked)}, ahead={len(self._ahead)})"
-        )
+        return f"{type(self).__name__}(step={self.mixer.step}, {self._book})"
 
     @property
     def batch(self) -> Batch:
@@ -105,113 +100,165 @@ class RolloutLedger:
 
     # ---- handing out ---------------------------------------------------------------------------
     def next_prompt(self) -> Ticket:
-        """The next prompt to roll out: one that was asked for, or else one ahead of any request.
-
-        Prompts ahead are dealt by the task weights.
-        """
+        """The next prompt to roll out: one that was asked for, or else one ahead of any request."""
         if self.mixer.batch is None:
             self.mixer.new_batch()
             self._ask()
 
-        number = self._num_tickets
-        self._num_tickets += 1
-
-        if self._queue:
-            task = self._queue.popleft()
-            self._asked[number] = task
+        asked = bool(self._book.queue)
+        if asked:
+            task = self._book.queue.popleft()
         else:
-            task = self._task_ahead()
-            self._ahead[number] = task
+            task = self.mixer.tasks[self.deal.next_task(*self._dealing())]
 
+        number = self._book.hand_out(task, self.mixer.step, asked=asked)
         (row,) = self.streams[task].draw_rows(1)
         return Ticket(number, task, row)
 
-    def _task_ahead(self) -> str:
-        self._credit += self.mixer.weighting.weight_array()
-        most = int(np.argmax(self._credit))  # the first of equals, so it is repeatable
-        self._credit[most] -= 1.0
-        return self.mixer.tasks[most]
+    @property
+    def wants_prompts(self) -> bool:
+        """Whether a prompt fetched now is of use; an engine that can wait fetches none else."""
+        if self.mixer.batch is None or self._book.queue:
+            return True
+        return bool(self.deal.wanted(*self._dealing()).any())
 
     @property
     def num_queued(self) -> int:
         """Prompts asked for that the engine has not fetched yet."""
-        return len(self._queue)
+        return len(self._book.queue)
+
+    def _dealing(self) -> tuple[Floats, Ints, Ints]:
+        """What a batch needs, what is ahead and what is awaited, each of shape (K,)."""
+        if self._needs is None:
+            self._needs = batch_needs(
+                self.mixer.weighting.weight_array(),
+                self.mixer.sampler.acceptance.rates(),
+                self.mixer.batch_size,
+                keeps_shares=self.batch.quotas is not None,
+            )
+        return self._needs, self._book.num_ahead, self._book.num_awaited
 
     # ---- what comes back -----------------------------------------------------------------------
-    @property
-    def asked(self) -> frozenset[int]:
-        """Numbers of the tickets the batch waits for."""
-        return frozenset(self._asked)
-
     def task(self, number: int) -> str | None:
-        """The task of a ticket that is out; None for one that is unknown or was given up."""
-        return self._asked.get(number, self._ahead.get(number))
+        """The task of a ticket that is out; None for one that is unknown, told or given up."""
+        out = self._book.out.get(number)
+        return None if out is None else out.task
 
-    def settle(self, groups: Mapping[int, Group]) -> None:
-        """Tell the mixer what came back of the prompts it asked for, and ask again.
+    def take(self, number: int, group: Group) -> bool:
+        """Keep a group that has come back until it is told.
 
-        A round is told as a whole, in the order its prompts were handed out: what a batch holds
-        must not depend on what finishes first. Tickets that were asked for and have no group count
-        as failed and are replaced.
-
-        Args:
-            groups: By ticket number. Groups ahead of a request are left alone.
+        Returns:
+            False when its ticket was given up or told before: the group is of no use.
 
         Raises:
-            RewardError: More groups failed in this step than the batch has groups.
+            StateError: The ticket is another task's.
+        """
+        is_new = number not in self._book.arrived
+        is_taken = self._book.take(number, group)
+        self._counts["arrived"] += is_taken and is_new
+        return is_taken
+
+    @property
+    def arrived(self) -> Mapping[int, Group]:
+        """Groups that are back and not told yet, by ticket number."""
+        return MappingProxyType(self._book.arrived)
+
+    @property
+    def asked(self) -> frozenset[int]:
+        """Numbers of the tickets the batch waits for, whether they have come back or not."""
+        return frozenset(self._book.asked)
+
+    @property
+    def missing(self) -> frozenset[int]:
+        """Numbers of the tickets that are out and have not come back."""
+        return frozenset(self._book.out.keys() - self._book.arrived.keys())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that the batch has asked for was fetched, and came back or was given up."""
+        if self.mixer.batch is None or self.done or self._book.queue:
+            return False
+        return not self._book.num_awaited.any()
+
+    def settle(self, groups: Mapping[int, Group] | None = None) -> None:
+        """Tell the mixer what came back of the prompts it asked for, and ask again.
+
+        Tickets that were asked for and have no group count as failed and are replaced.
+
+        Args:
+            groups: Further groups by ticket number, as for `take`.
+
+        Raises:
+            RewardError: Most groups of this step failed, and more than a batch has.
             ShortfallError: As `Batch.ask`.
             StateError: No batch is open.
         """
         batch = self.batch
-        self._counts["failed"] += sum(number not in groups for number in self._asked)
-        self._check_failures()
+        for number, group in (groups or {}).items():
+            self.take(number, group)
 
-        # Not in the order of arrival: short completions finish first.
-        arrived = [number for number in sorted(self._asked) if number in groups]
-        batch.tell(groups[number] for number in arrived)
+        self._drop(self._book.asked - self._book.arrived.keys(), "failed")
+        batch.tell(self._book.take_round())
         self._ask()
 
-    def _check_failures(self) -> None:
-        num_failed = self._counts["failed"]
-        if num_failed > self.mixer.batch_size:
-            raise RewardError(
-                f"step {self.mixer.step}: {num_failed} groups failed, a batch has "
-                f"{self.mixer.batch_size}; the engine logged the reason of each (verl: 'Error in "
-                "_run_prompt'); remove the cause and resume"
-            )
-
     def _ask(self) -> None:
-        self._asked.clear()
-        self._queue.clear()  # ask() repeats what is still outstanding
-
-        ahead = defaultdict[str, list[int]](list)
-        for number in sorted(self._ahead):  # oldest first
-            ahead[self._ahead[number]].append(number)
-
+        self._needs = None  # weights move with steps, acceptance rates with rounds
         for task, count in self.batch.ask().items():
-            claimed = ahead[task][:count]
-            for number in claimed:
-                self._asked[number] = self._ahead.pop(number)
+            self._book.request(task, count)
 
-            self._queue.extend([task] * (count - len(claimed)))
-
+    # ---- what does not come back ---------------------------------------------------------------
     def give_up(self, numbers: Iterable[int], reason: str) -> None:
-        """Give up groups that cannot be trained on; those asked for are replaced after the round.
+        """Give up groups that cannot be trained on; those asked for are replaced at once.
 
         Args:
-            numbers: Numbers of their tickets; unknown ones are passed over.
-            reason: ``"failed"`` or ``"stale"``: the counter they go to.
+            numbers: Numbers of their tickets; unknown ones are passed over. An engine that drops
+                groups without a word gives up what is in `missing` and not in flight any more.
+            reason: ``"failed"``, ``"stale"`` or ``"discarded"``: the counter they go to.
+
+        Raises:
+            ConfigError: Another reason.
+            RewardError: As `settle`.
         """
-        for number in numbers:
-            self._counts[reason] += self.task(number) is not None
-            self._ahead.pop(number, None)
-            self._asked.pop(number, None)
+        if reason not in REASONS:
+            raise ConfigError(unknown("ledger: give_up", "reason", reason, REASONS))
+
+        for task, count in self._drop(numbers, reason).items():
+            self._book.request(task, count)
+
+    def expire(self, max_age: int) -> frozenset[int]:
+        """Give up all tickets handed out more than `max_age` steps ago, as stale; their numbers."""
+        oldest = self.mixer.step - max_age
+        expired = frozenset(n for n, out in self._book.out.items() if out.step < oldest)
+        self.give_up(expired, "stale")
+        return expired
 
     def discard_ahead(self) -> None:
         """Give up all prompts ahead, for engines that may not carry them over to the next step."""
-        self._counts["discarded"] += len(self._ahead)
-        self._ahead.clear()
+        self.give_up(self._book.out.keys() - self._book.asked, "discarded")
 
+    def _drop(self, numbers: Iterable[int], reason: str) -> Counter[str]:
+        """Forget tickets; how many of them the batch had asked for, per task."""
+        asked = Counter[str]()
+        for number in sorted(numbers):
+            task = self.task(number)
+            if task is not None:
+                asked[task] += self._book.drop(number)
+                self._counts[reason] += 1
+
+        self._check_failures()
+        return asked
+
+    def _check_failures(self) -> None:
+        failed, arrived = self._counts["failed"], self._counts["arrived"]
+        if failed <= self.mixer.batch_size or failed <= MAX_FAILURE_RATE * (failed + arrived):
+            return
+        raise RewardError(
+            f"step {self.mixer.step}: {failed} of {failed + arrived} groups failed, at most half "
+            "may; the engine logged the reason of each (verl: 'Error in _run_prompt'); remove the "
+            "cause and resume"
+        )
+
+    # ---- the end of a step ---------------------------------------------------------------------
     def close(self) -> dict[str, float]:
         """Move the weights and close the batch.
 
@@ -228,21 +275,21 @@ class RolloutLedger:
             "sampler/discarded": self._counts["discarded"],
         }
 
-        self._counts = dict.fromkeys(self._counts, 0)
+        self._counts.clear()
         return metrics
 
     # ---- state ---------------------------------------------------------------------------------
     def state_dict(self) -> State:
-        """Everything that changes the next decision, JSON-able: mixer, streams, prompts out."""
+        """Everything that changes the next decision, JSON-able: mixer, streams, tickets out.
+
+        Groups that have arrived are not in it: after a resume the engine takes them in again, or
+        gives up what it has lost.
+        """
         return {
             "version": VERSION,
             "mixer": self.mixer.state_dict(),
             "streams": {name: stream.state_dict() for name, stream in self.streams.items()},
-            "num_tickets": self._num_tickets,
-            "queue": list(self._queue),
-            "asked": [[number, task] for number, task in self._asked.items()],
-            "ahead": [[number, task] for number, task in self._ahead.items()],
-            "credit": self._credit.tolist(),
+            "tickets": self._book.state_dict(),
             "counts": dict(self._counts),
         }
 
@@ -260,9 +307,6 @@ class RolloutLedger:
         for name, stream in self.streams.items():
             stream.load_state_dict(state["streams"][name])
 
-        self._num_tickets = int(state["num_tickets"])
-        self._queue = deque(state["queue"])
-        self._asked = {int(number): task for number, task in state["asked"]}
-        self._ahead = {int(number): task for number, task in state["ahead"]}
-        self._credit = np.array(state["credit"], dtype=np.float64)
-        self._counts = dict(state["counts"])
+        self._book.load_state_dict(state["tickets"])
+        self._needs = None
+        self._counts = Counter({name: int(count) for name, count in state["counts"].items()})

@@ -15,7 +15,7 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.types import Group
-from mtgrpo.errors import ConfigError, StateError
+from mtgrpo.errors import ConfigError, StateError, counted
 from mtgrpo.integrations.verl.groups import Rollouts, columns, read_groups, session_of, uid_of
 from mtgrpo.integrations.verl.settings import WHERE, VerlSettings
 
@@ -69,8 +69,6 @@ class MultiTaskReplayBuffer(ReplayBuffer):
             refill_fn=refill_fn,
         )
         self._settings = VerlSettings()
-        # Finished groups that were not told yet, by ticket; a group's uid is verl's.
-        self._arrived: dict[int, Group] = {}
         # uids of finished groups that were read and are still in the queue.
         self._seen: set[str] = set()
 
@@ -101,10 +99,9 @@ class MultiTaskReplayBuffer(ReplayBuffer):
 
         if self.trainer_mode == "sync":  # nothing is carried over
             self._drain()
-            self._arrived.clear()
             ledger.discard_ahead()
 
-        waiting = {str(group.uid) for group in self._arrived.values()}
+        waiting = {str(group.uid) for group in ledger.arrived.values()}
         self._clear(self._seen - set(selected) - waiting)
         self._seen &= waiting
         return self._materialize_batch(TRAIN, selected, self._in_order(selected)), metrics
@@ -127,7 +124,7 @@ class MultiTaskReplayBuffer(ReplayBuffer):
 
         if batch_size != ledger.mixer.batch_size:
             raise ConfigError(
-                f"verl asks for {batch_size} groups a step, data.train_batch_size is "
+                f"verl asks for {counted(batch_size, 'group')} a step, data.train_batch_size is "
                 f"{ledger.mixer.batch_size}; they must be equal"
             )
         if ledger.mixer.step != global_steps - 1:
@@ -146,23 +143,21 @@ class MultiTaskReplayBuffer(ReplayBuffer):
                 self.refill_fn(ledger.num_queued)
 
             self._wait_for_round(ledger, global_steps)
+            if ledger.num_queued:  # in place of groups that were given up
+                continue
 
-            asked = ledger.asked
-            ledger.settle(self._arrived)
-            for number in asked:
-                self._arrived.pop(number, None)
-
+            ledger.settle()
             self._clear(self._useless(ledger.batch))
 
     def _wait_for_round(self, ledger: RolloutLedger, global_steps: int) -> None:
-        """Until all asked groups are here, or nothing is on its way that could still bring them."""
+        """Until the round is complete, more prompts are needed, or nothing is on its way."""
         last_note = time.time()
         while True:
             self._sync_metadata_from_transfer_queue()
             self._take_in(ledger, global_steps)
 
             on_the_way = self.pending_keys[TRAIN] or self.running_keys[TRAIN]
-            if ledger.asked <= self._arrived.keys() or not on_the_way:
+            if ledger.is_complete or ledger.num_queued or not on_the_way:
                 return
             last_note = self._wait_for_next_poll(TRAIN, last_note)
 
@@ -185,7 +180,7 @@ class MultiTaskReplayBuffer(ReplayBuffer):
                 ledger.give_up([rollouts.ticket], "failed")
             else:
                 group = Group(task, rollouts.rewards, rollouts.accuracies, uid)
-                self._arrived[rollouts.ticket] = group
+                ledger.take(rollouts.ticket, group)
                 self._seen.add(uid)
 
         useless |= self._give_up_stale(ledger, global_steps)
@@ -204,11 +199,9 @@ class MultiTaskReplayBuffer(ReplayBuffer):
         """Give up groups that have become too old, those of earlier steps included; their uids."""
         stale = [
             (number, str(group.uid))
-            for number, group in self._arrived.items()
+            for number, group in ledger.arrived.items()
             if self._is_stale(str(group.uid), global_steps)
         ]
-        for number, _ in stale:
-            del self._arrived[number]
         ledger.give_up([number for number, _ in stale], "stale")
         return {uid for _, uid in stale}
 
