@@ -10,11 +10,11 @@ from typing import Any
 from trl import GRPOConfig
 
 from mtgrpo.core.method import Method
-from mtgrpo.integrations.trl.arguments import Arguments
 from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
 from mtgrpo.integrations.trl.checks import check_arguments, check_sources
 from mtgrpo.integrations.trl.datasets import Data, data_of_datasets, data_of_tasks
 from mtgrpo.integrations.trl.evaluation import TaskEvaluation
+from mtgrpo.integrations.trl.given import Given
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.reward_columns import RewardColumns
@@ -65,7 +65,7 @@ class Parts:
     eval_dataset: Any
 
 
-def make_parts(given: Arguments, engine: Engine) -> Parts:
+def make_parts(given: Given, engine: Engine) -> Parts:
     """Check the arguments, and make the parts of them.
 
     Args:
@@ -122,9 +122,7 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     )
 
 
-def _data_and_scores(
-    given: Arguments, schedule: Schedule
-) -> tuple[Data, TaskScores | RewardColumns]:
+def _data_and_scores(given: Given, schedule: Schedule) -> tuple[Data, TaskScores | RewardColumns]:
     if given.tasks is not None:
         data = data_of_tasks(given.tasks)
         return data, TaskScores(data.tasks)
@@ -147,7 +145,7 @@ def _data_and_scores(
 
 
 def _make_step(
-    given: Arguments,
+    given: Given,
     method: Method,
     schedule: Schedule,
     data: Data,
