@@ -77,13 +77,13 @@ def main() -> None:
     for seed in seeds:
         for scaled in (False, True):
             done = run(seed, scaled, steps)
-            capped = [m.values.get("sampler/loss_shares_capped", 0.0) for m in done.metrics]
+            limited = [m.values.get("sampler/loss_shares_limited", 0.0) for m in done.metrics]
             row = {
                 "seed": seed,
                 "loss_shares": scaled,
                 "num_steps": len(done.metrics),
                 "tasks": shares(done),
-                "steps_capped": int(np.count_nonzero(capped)),
+                "steps_limited": int(np.count_nonzero(limited)),
             }
             rows.append(row)
             print(json.dumps(row), flush=True)

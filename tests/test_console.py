@@ -54,6 +54,17 @@ def test_prompts_names_and_oracles(shown) -> None:  # type: ignore[no-untyped-de
     assert_harmless(shown())
 
 
+def test_an_oracle_may_do_with_its_row_what_it_likes(shown) -> None:  # type: ignore[no-untyped-def]
+    def oracle(row):  # type: ignore[no-untyped-def]
+        return str(row.pop("steps").pop())
+
+    rows = [{"prompt": "p", "steps": [1, 2]}]
+    task = Task("a", rows, [], each(lambda text, row: float(text == "2")), oracle=oracle)
+    console.show_tasks([task], 1)
+    assert "oracle: 2\nreward 1" in shown()
+    assert rows == [{"prompt": "p", "steps": [1, 2]}]
+
+
 def test_titles_and_heads_of_tables(shown) -> None:  # type: ignore[no-untyped-def]
     row = {"accuracy": 0.5, "std_error": 0.1, "reward": 0.5, "num_prompts": 4}
     console.evaluation_table({"title": f"model {HOSTILE}", "tasks": {"a": row}})

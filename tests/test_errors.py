@@ -5,7 +5,15 @@ import sys
 import pytest
 
 from mtgrpo import errors
-from mtgrpo.errors import ConfigError, MissingExtra, MtgrpoError, did_you_mean, require, unknown
+from mtgrpo.errors import (
+    ConfigError,
+    MissingExtra,
+    MtgrpoError,
+    counted,
+    did_you_mean,
+    require,
+    unknown,
+)
 
 
 def test_the_tree_is_as_drawn():
@@ -28,6 +36,17 @@ def test_did_you_mean():
     assert did_you_mean("zebre", ["arc", "zebra"]) == " (did you mean 'zebra'?)"
     assert did_you_mean("quux", ["arc", "zebra"]) == ""
     assert did_you_mean("x", []) == ""
+
+
+def test_counted():
+    assert [counted(n, "key") for n in (0, 1, 2, 1234)] == [
+        "0 keys",
+        "1 key",
+        "2 keys",
+        "1,234 keys",
+    ]
+    assert counted(1, "process", "processes") == "1 process"
+    assert counted(3, "process", "processes") == "3 processes"
 
 
 def test_unknown_names():

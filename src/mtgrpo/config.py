@@ -127,7 +127,8 @@ class RunConfig(RunSettings):
         sampler: Changes to the preset's sampler.
         task_reward: What J_k is, ``accuracy`` or ``reward``; null takes the preset's. So do the
             next four.
-        observe: J_k is observed once a ``step`` or once a ``round``.
+        observe: Over which groups J_k is observed: the ``first_round`` of a step, the whole
+            ``step`` or each ``round``.
         surrogate: Form of the measured improvement, ``mean`` or ``sum``.
         loss_shares: Whether advantages are scaled so that each task's share of the loss is its
             share of the quotas, whatever its lengths and shortfall.
@@ -309,7 +310,7 @@ def _check_sizes(run: RunSettings) -> None:
     if run.batch_size % run.updates_per_step:
         nearest = math.ceil(run.batch_size / run.updates_per_step) * run.updates_per_step
         raise ConfigError(
-            f"batch_size: {run.batch_size} groups do not divide into updates_per_step: "
+            f"batch_size: {run.batch_size} does not divide into updates_per_step: "
             f"{run.updates_per_step}; try batch_size: {nearest}"
         )
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
-from mtgrpo.errors import require
+from mtgrpo.errors import counted, require
+from mtgrpo.tasks.own_copy import own_copy
 from mtgrpo.values import printable
 
 if TYPE_CHECKING:
@@ -38,13 +39,11 @@ class TrainingDisplay:
     """A progress bar, a line per step, a table per evaluation; plain lines without a terminal."""
 
     def __init__(self, run: ResolvedRun) -> None:
-        self._run = run
         self._progress = _progress()
         self._bar = self._progress.add_task("training", total=run.steps)
 
     def __enter__(self) -> TrainingDisplay:
         self._progress.start()
-        self.message(f"run directory: {self._run.output}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -184,7 +183,7 @@ def show_tasks(tasks: Iterable[Task], num: int) -> None:
 
 
 def _show_oracle(task: Task, row: Row, index: int) -> None:
-    answer = None if task.oracle is None else task.oracle(row)
+    answer = None if task.oracle is None else task.oracle(own_copy(row))
     if answer is None:
         return
     score = task.score([row], [answer], [index])[0]
@@ -195,7 +194,7 @@ def _show_oracle(task: Task, row: Row, index: int) -> None:
 def problems_table(problems: Mapping[str, Sequence[str]]) -> None:
     """What `check_task` found, task by task."""
     for name, lines in problems.items():
-        _print_line(f"{name}: {f'{len(lines)} problems' if lines else 'ok'}")
+        _print_line(f"{name}: {counted(len(lines), 'problem') if lines else 'ok'}")
         for line in lines:
             _print_line(f"  {line}")
 

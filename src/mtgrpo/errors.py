@@ -64,6 +64,17 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)"
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: ``1 key``, ``1,234 keys``.
+
+    Args:
+        number: How many.
+        noun: In the singular.
+        plural: Where it is not the noun with an s.
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def unknown(where: str, kind: str, name: object, allowed: Iterable[str], most: int = 12) -> str:
     """The message for a name that is not among the allowed ones, with a suggestion and the list."""
     names = sorted(allowed)

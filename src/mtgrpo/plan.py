@@ -9,7 +9,7 @@ from mtgrpo.config import ResolvedRun
 from mtgrpo.core.filters import keep_all
 from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
-from mtgrpo.errors import ConfigError
+from mtgrpo.errors import ConfigError, counted
 
 GIB = 2**30
 MAX_ROLLOUTS = 1e9
@@ -61,14 +61,16 @@ def make_plan(run: ResolvedRun, *, world_size: int = 1, num_test_prompts: int = 
     first, most = _prompts_per_group(run.method.sampler)
     if groups * size * first > MAX_ROLLOUTS or not math.isfinite(groups * size * most):
         raise ConfigError(
-            f"batch_size: {groups} groups of {size} completions, oversampled {first:g} times and "
+            f"batch_size: {counted(groups, 'group')} of {size} completions, oversampled "
+            f"{first:g} times and "
             f"up to {most:g} times in all; a step's first round may have {MAX_ROLLOUTS:.0e}"
         )
 
     if (groups // run.updates_per_step) % world_size:
         raise ConfigError(
-            f"batch_size: {groups} groups in {run.updates_per_step} updates do not divide over "
-            f"{world_size} processes; make batch_size a multiple of "
+            f"batch_size: {counted(groups, 'group')} in {counted(run.updates_per_step, 'update')} "
+            f"do not divide over {counted(world_size, 'process', 'processes')}; make batch_size "
+            "a multiple of "
             f"{run.updates_per_step * world_size}"
         )
 

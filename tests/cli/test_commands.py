@@ -305,3 +305,30 @@ def test_a_result_that_cannot_be_written_is_one_line(
         assert error.count("\n") == 1
     assert main(["eval", "demo", "--json", str(tmp_path / "new" / "result.json")]) == 0
     assert json.loads((tmp_path / "new" / "result.json").read_text())["title"] == "t"
+
+
+@pytest.mark.usefixtures("no_model")
+def test_eval_of_a_run_measures_what_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mtgrpo.config import load_config
+    from mtgrpo.jobs import run
+    from mtgrpo.runlog import RunLog
+
+    with RunLog.create(tmp_path / "run", ["a"]) as log:
+        log.write_config(load_config("demo", ["learning_rate=0.5"]).as_dict())
+        log.write_summary({"status": "finished"})
+    (tmp_path / "run" / "model").mkdir()
+
+    measured: list[tuple[float, str | None]] = []
+
+    def evaluate(run, *, model):  # type: ignore[no-untyped-def]
+        measured.append((run.learning_rate, model))
+        return {"title": "t", "tasks": {}}
+
+    monkeypatch.setattr(run, "evaluate", evaluate)
+    assert main(["eval", str(tmp_path / "run")]) == 0
+    assert main(["eval", str(tmp_path / "run"), "--model", "tiny"]) == 0
+    assert main(["eval", "demo"]) == 0
+    assert [model for _, model in measured] == [str(tmp_path / "run" / "model"), "tiny", None]
+    assert measured[0][0] == 0.5

@@ -27,7 +27,7 @@ FAULTS = {
     "raises": ("raise KeyError('answer')", "raised KeyError"),
     "NaN": ("return [float('nan')] * len(right)", "returned nan"),
     "None": ("return [None] * len(right)", "returned None"),
-    "wrong length": ("return right[:1]", "1 values for 8 completions"),
+    "wrong length": ("return right[:1]", "1 value for 8 completions"),
 }
 
 
@@ -127,7 +127,7 @@ def test_a_run_goes_on_where_it_ended_and_refuses_to_become_another(
     line = error_line(capsys)
     for part in (
         "checkpoint-3: mixer.json has",
-        "none of the 2 checkpoints of this run can be used",
+        "no checkpoint of this run can be used (2 tried)",
     ):
         assert part in line, line
     assert steps(run) == [1, 2, 3]
@@ -148,3 +148,21 @@ def test_a_failing_reward_ends_the_run_in_one_line_and_keeps_the_checkpoint(
     assert summary["status"] == "failed"
     assert summary["error"] in line
     assert steps(run) == [1]
+
+
+def test_a_run_that_trained_on_nothing_does_not_end_well(
+    write: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(write("return [0.0] * len(right)", good=0, steps=1))
+    config = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**config, "tasks": config["tasks"][1:]}))
+
+    assert main(["train", str(path)]) == 1
+    shown = capsys.readouterr().out
+    assert f"run directory: {tmp_path / 'run'}" in shown
+    assert f"{tmp_path / 'run'}: trained on nothing: in no step" in shown
+
+    assert main(["train", str(path), "--resume"]) == 1
+    assert "trained on nothing" in capsys.readouterr().out
+    assert main(["train", str(path)]) == 2  # refused: nothing was opened
+    assert capsys.readouterr().out == ""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtgrpo.core.filters import FILTERS, get_filter
+from mtgrpo.core.filters import FILTERS, REASONS, get_filter
 from mtgrpo.core.types import Group, Verdict
 from mtgrpo.errors import ConfigError
 
@@ -97,3 +97,14 @@ def test_a_function_is_its_own_filter():
 def test_unknown_filters_are_refused():
     with pytest.raises(ConfigError, match="did you mean 'strict'"):
         get_filter("strikt")
+
+
+def test_every_filter_states_the_reasons_it_gives():
+    values = [0.0, 0.1, 1.0, N]
+    groups = [
+        Group("a", (r, s), accuracies) for r in values for s in values
+        for accuracies in ((), (0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (0.0, 1.0))
+    ]  # fmt: skip
+    for name, keep in FILTERS.items():
+        given = {keep(group).reason for group in groups} - {""}
+        assert given == set(REASONS[keep]), name

@@ -71,7 +71,7 @@ def test_a_task_is_judged_on_its_own_scale(make, worst, ranges):
     assert scores[best] - scores[worst] > 0.25
 
     metrics = mixer.metrics()
-    assert metrics["tasks/worst_score"] == metrics[f"task/{worst}/score"]
+    assert metrics["tasks/worst_score"] == metrics[f"task/{worst}/running_score"]
     assert "tasks/worst_accuracy" not in metrics
     assert not any(name.endswith("/accuracy") for name in metrics)
 

@@ -15,7 +15,7 @@ def test_unequal_lengths_by_hand():
     assert found.before == {"a": 0.25, "b": 0.75}
     assert found.after == {"a": 0.5, "b": 0.5}
     assert found.factors == {"a": 2.0, "b": pytest.approx(2 / 3)}
-    assert found.capped == ()
+    assert found.limited == ()
 
 
 def test_shortfall_by_hand():
@@ -35,21 +35,21 @@ def test_nothing_to_mend_is_exactly_one():
 def test_one_group_is_not_blown_up():
     quotas, groups = {"a": 8, "b": 8, "c": 16}, {"a": 1, "b": 8, "c": 23}
     found = balance_loss(quotas, groups, {"a": 1.0, "b": 80.0, "c": 230.0})
-    assert found.capped == ("a",)
+    assert found.limited == ("a",)
     assert found.after == {
         "a": 4 / 32,
         "b": pytest.approx(28 / 32 / 3),
         "c": pytest.approx(2 * 28 / 32 / 3),
     }
     free = balance_loss(quotas, groups, {"a": 1.0, "b": 80.0, "c": 230.0}, max_group_share=math.inf)
-    assert free.capped == ()
+    assert free.limited == ()
     assert free.after == {"a": 0.25, "b": 0.25, "c": 0.5}
 
 
-def test_length_alone_is_never_capped():
+def test_length_alone_is_never_limited():
     """The cap looks at groups: a full quota of answers a thousand times shorter still gets its share."""
     found = balance_loss(EQUAL, EQUAL, {"a": 1.0, "b": 1000.0})
-    assert found.capped == ()
+    assert found.limited == ()
     assert found.after == {"a": 0.5, "b": 0.5}
 
 
@@ -77,7 +77,7 @@ def test_filling_of_a_task_without_quota_takes_what_the_cap_leaves():
         {"a": 4, "b": 0}, {"a": 1, "b": 7}, {"a": 1.0, "b": 7.0}, max_group_share=4
     )
     assert found.after == {"a": 0.5, "b": 0.5}
-    assert found.capped == ("a",)
+    assert found.limited == ("a",)
     found = balance_loss({"a": 4, "b": 0}, {"a": 3, "b": 1}, {"a": 1.0, "b": 7.0})
     assert found.after == {"a": 1.0, "b": 0.0}
 
@@ -111,10 +111,10 @@ def test_shares_are_exact_within_the_cap_and_the_total_stays(rows, cap):
     for task in present:
         assert found.after[task] == pytest.approx(found.factors[task] * masses[task] / total)
         assert found.after[task] <= cap * groups[task] / sum(groups.values()) * (1 + 1e-6)
-    exact = [task for task in present if targets[task] and task not in found.capped]
+    exact = [task for task in present if targets[task] and task not in found.limited]
     ratios = [found.after[task] / targets[task] for task in exact]
     assert ratios == pytest.approx(ratios[:1] * len(ratios))
-    if not found.capped:
+    if not found.limited:
         wanted = sum(targets[task] for task in present)
         assert [found.after[task] for task in exact] == pytest.approx(
             [targets[task] / wanted for task in exact]

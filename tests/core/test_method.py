@@ -33,7 +33,11 @@ def test_the_default_is_the_librarys_own() -> None:
     method = Method()
     assert isinstance(method.weighting, ImprovementAware)
     assert isinstance(method.sampler, RatioPreservingSampler)
-    assert (method.task_reward, method.observe, method.surrogate) == ("accuracy", "step", "mean")
+    assert (method.task_reward, method.observe, method.surrogate) == (
+        "accuracy",
+        "first_round",
+        "mean",
+    )
     assert (method.loss_shares, method.prompt_memory, method.clip) == (False, False, None)
 
 
@@ -105,7 +109,7 @@ def test_a_method_is_written_out_in_plain_values() -> None:
             "max_prompts_per_group": None,
         },
         "task_reward": "accuracy",
-        "observe": "step",
+        "observe": "first_round",
         "surrogate": "mean",
         "loss_shares": False,
         "prompt_memory": False,
@@ -139,7 +143,7 @@ def test_parts_of_the_users_own_are_named_after_their_class() -> None:
         ({"weighting": Uniform}, "a TaskWeighting is needed"),
         ({"sampler": {"quota_rule": "paper"}}, "a RatioPreservingSampler is needed"),
         ({"task_reward": "acuracy"}, "unknown task_reward 'acuracy' (did you mean 'accuracy'?)"),
-        ({"observe": "epoch"}, "unknown observe 'epoch'; allowed: round, step"),
+        ({"observe": "epoch"}, "unknown observe 'epoch'; allowed: first_round, round, step"),
         ({"surrogate": "max"}, "unknown surrogate 'max'; allowed: mean, sum"),
         ({"clip": (-0.1, 0.2)}, "clip=(-0.1, 0.2); epsilon and epsilon_high must be at least 0"),
         ({"clip": (0.1, float("nan"))}, "must be at least 0"),

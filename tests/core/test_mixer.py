@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mtgrpo.core.acceptance import EmaAcceptance
+from mtgrpo.core.filters import REASONS, informative
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
-from mtgrpo.core.types import Group
+from mtgrpo.core.step_counts import StepCounts
+from mtgrpo.core.types import Group, Verdict
 from mtgrpo.core.weightings import SEC, ImprovementAware, Regularized, Uniform
 from mtgrpo.errors import ConfigError, ShortfallError, StateError
 from tests.core.driver import FORMAT, MIXED, RATES, SETUPS, TASKS, WRONG, Dice, fill
@@ -75,7 +77,7 @@ class Recorder(ImprovementAware):
 
 def test_rewards_are_measured_before_the_filter():
     weighting = Recorder()
-    mixer = step_by_hand(weighting=weighting)
+    mixer = step_by_hand(weighting=weighting, observe="step")
     batch = mixer.batch
     num_a, num_b = batch.counts.totals().num_groups[A], batch.counts.totals().num_groups[B]
     mixer.update()
@@ -83,6 +85,30 @@ def test_rewards_are_measured_before_the_filter():
     assert observed == pytest.approx({A: 0.25, B: 0.25 * (num_b - 3) / num_b})
     assert num_a >= 1
     assert weighting.signals["mean_abs_advantages"].keys() == {A, B}  # of the groups trained on
+
+
+def test_by_default_the_first_round_is_what_is_observed():
+    # a had two groups of .25; b one of 0, and later rounds because of that.
+    weighting = Recorder()
+    mixer = step_by_hand(weighting=weighting)
+    total = mixer.batch.counts.totals()
+    mixer.update()
+    assert weighting.signals["task_rewards"] == [{A: 0.25, B: 0.0}]
+    counts = weighting.signals["counts"]
+    assert counts.observed == mixer.report.totals.num_scored | {B: 1}
+    assert counts.generated == total.num_scored
+    assert total.num_scored[B] > 1
+
+
+def test_a_task_that_is_asked_later_is_observed_in_its_own_first_round():
+    counts = StepCounts()
+    for task, accuracy in (("a", 0.5), ("b", 0.25), ("a", 0.0)):
+        counts.begin_round()
+        group = Group(task, (1.0, 0.0), (accuracy, accuracy))
+        counts.add(group, 2, Verdict(True), True)
+    first = counts.first_rounds()
+    assert first.mean_accuracies() == {"a": 0.5, "b": 0.25}
+    assert first.num_scored == {"a": 2, "b": 2}
 
 
 def test_task_reward_and_observe():
@@ -144,12 +170,10 @@ def test_metrics_by_hand():
         f"task/{B}/accuracy": 0.0,
         f"task/{B}/acceptance_rate": 0.0,
         f"task/{B}/realized_ratio": 0.0,
-        f"task/{B}/dropped/all_wrong": quotas[B],
         f"task/{C}/reward": 0.0,
         f"task/{C}/accuracy": 0.0,
         f"task/{C}/acceptance_rate": 0.0,
         f"task/{C}/realized_ratio": 0.0,
-        f"task/{C}/dropped/all_wrong": quotas[C],
         "tasks/worst_accuracy": 0.0,
         "tasks/mean_accuracy": 0.25 / 3,
         "sampler/rounds": 1,
@@ -166,6 +190,12 @@ def test_metrics_by_hand():
         expected[f"task/{task}/weight"] = 1 / 3
         expected[f"task/{task}/target_ratio"] = quotas[task] / 4
         expected[f"task/{task}/num_generated"] = quotas[task]
+        expected[f"task/{task}/num_informative"] = quotas[task] * (task == A)
+        expected[f"task/{task}/running_accuracy"] = expected[f"task/{task}/accuracy"]
+        # Counts are there when they are 0: a logger's mean over steps is right.
+        for reason in REASONS[informative]:
+            is_dropped = task != A and reason == "all_wrong"
+            expected[f"task/{task}/dropped/{reason}"] = quotas[task] * is_dropped
     assert mixer.metrics() == pytest.approx(expected)
 
 
@@ -303,7 +333,7 @@ def test_states_that_do_not_fit_are_refused():
     ):
         with pytest.raises(StateError, match=message):
             other.load_state_dict(state)
-    with pytest.raises(StateError, match="state version 0; this mtgrpo reads 4"):
+    with pytest.raises(StateError, match="state version 0; this mtgrpo reads 5"):
         mixer().load_state_dict({**state, "version": 0})
 
 
@@ -378,7 +408,7 @@ def test_one_weighting_for_one_mixer():
 def test_refuses():
     for arguments, message in (
         ({"task_reward": "acuracy"}, "did you mean 'accuracy'"),
-        ({"observe": "minibatch"}, "allowed: round, step"),
+        ({"observe": "minibatch"}, "allowed: first_round, round, step"),
         ({"batch_size": 0}, "at least 1"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -395,3 +395,25 @@ def test_refuses():
         RatioPreservingSampler().bind(TASKS, 0)
     with pytest.raises(StateError, match="already in use"):
         RatioPreservingSampler().bind(TASKS, 8).bind(TASKS, 8)
+
+
+@pytest.mark.parametrize("shortfall", ["surplus", "smaller", "fail"])
+def test_released_quotas_that_all_round_to_0_are_none(shortfall):
+    """Far more tasks than groups: each is drawn once at most, and a third of a group is none."""
+    tasks = tuple(f"task {i}" for i in range(2000))
+    sampler = RatioPreservingSampler(quota_rule="released", shortfall=shortfall)
+    sampler.bind(tasks, 4)
+    rng, dice = np.random.default_rng(0), Dice(dict.fromkeys(tasks, 0.5))
+
+    kinds = set()
+    for step in range(20):
+        batch = sampler.new_batch(np.full(2000, 1 / 2000), step, rng)
+        fill(batch, dice)
+        kinds.add(batch.quotas is None)
+        if batch.quotas is None:
+            assert len(batch.groups) == 4
+            assert batch.shortfall == 0
+        else:
+            assert sum(batch.quotas.values()) > 0
+        sampler.close(batch, step)
+    assert True in kinds

@@ -175,7 +175,7 @@ def test_without_a_checkpoint_of_its_own_a_run_is_refused_and_left_as_it_is(
     line = error_line()
     assert str(ended / "checkpoints" / "checkpoint-4") in line
     assert "seed" in line
-    assert "none of the 2 checkpoints of this run can be used" in line
+    assert "no checkpoint of this run can be used (2 tried)" in line
     assert contents(ended) == before, "no stray summary, no other trace"
 
 

@@ -68,7 +68,7 @@ def test_the_plan_in_words() -> None:
     batch = dict(sections["batch"])
     assert batch["steps"] == "5 (10 policy updates)"
     assert batch["groups per step"] == "4 of 4 completions = 16 rows"
-    assert batch["rows per update"] == "8 = 1 processes x 1 accumulation steps x 8 rows"
+    assert batch["rows per update"] == "8 = 1 process x 1 accumulation step x 8 rows"
     assert dict(sections["weighting"])["rule"] == "improvement_aware"
     assert dict(sections["sampler"])["quota_rule"] == "systematic"
     assert dict(sections["GRPOConfig"])["num_generations"] == "4"

@@ -48,6 +48,7 @@ def test_a_run_that_has_just_begun(log: RunLog) -> None:
         "rollouts": 0,
         "elapsed_s": 0.0,
         "shares_met_rate": None,
+        "trained_on_nothing": False,
         "accuracy_before": {},
         "accuracy_after": {},
         "measure": "accuracy",
@@ -96,15 +97,42 @@ def test_a_run_is_complete_with_all_its_policy_updates(
 
 
 def test_the_last_lines_say_where_things_are_or_how_to_go_on(tmp_path: Path) -> None:
-    assert closing_lines(tmp_path, "finished")[0] == f"model: {tmp_path / 'model'}"
-    (line,) = closing_lines(tmp_path, "interrupted")
+    assert closing_lines(tmp_path, {"status": "finished"})[0] == f"model: {tmp_path / 'model'}"
+    (line,) = closing_lines(tmp_path, {"status": "interrupted"})
     assert "continue with the same command and --resume (from the start: no step was saved" in line
     checkpoint = tmp_path / "checkpoints" / "checkpoint-6"
     checkpoint.mkdir(parents=True)
     (checkpoint / "x").write_text("x")
     checkpoints.seal(checkpoint)
-    (line,) = closing_lines(tmp_path, "interrupted")
+    (line,) = closing_lines(tmp_path, {"status": "interrupted"})
     assert "--resume (from step 6; " in line
+
+
+@pytest.mark.parametrize(
+    ("values", "nothing"),
+    [
+        ({"task/a/realized_ratio": 0.0, "task/b/realized_ratio": 0.0}, True),
+        ({"task/a/realized_ratio": 0.0, "task/b/realized_ratio": 0.5}, False),
+        # Without a filter, groups are trained on though all their rewards are equal.
+        ({"task/a/realized_ratio": 1.0, "frac_reward_zero_std": 1.0}, True),
+        ({"task/a/realized_ratio": 1.0, "frac_reward_zero_std": 0.75}, False),
+        ({"loss": 0.0}, False),
+    ],
+)
+def test_a_run_that_trained_on_nothing_says_so_at_its_end(
+    log: RunLog, values: dict[str, float], nothing: bool
+) -> None:
+    assert summarize(log.path, "finished")["trained_on_nothing"] is False  # it took no step
+
+    log.log_metrics(1, 10, values)
+    summary = summarize(log.path, "finished")
+    assert summary["trained_on_nothing"] is nothing
+
+    lines = closing_lines(log.path, summary)
+    assert lines[0].startswith(f"{log.path}: trained on nothing: ") is nothing
+
+    log.log_metrics(2, 20, {"task/a/realized_ratio": 0.25})
+    assert summarize(log.path, "finished")["trained_on_nothing"] is False
 
 
 def test_accuracies_under_other_settings_are_not_compared(log: RunLog) -> None:

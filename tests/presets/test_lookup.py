@@ -16,6 +16,8 @@ from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import ImprovementAware
 from mtgrpo.errors import ConfigError
 
+from .bound import bound
+
 Config = dict[str, Any]
 
 ALL = [(n, v, s) for n in presets.NAMES for v in presets.VARIANTS for s in presets.SETTINGS]
@@ -217,7 +219,7 @@ def test_planners_follow_the_variant() -> None:
 
 def test_weighting_is_bound_and_takes_overrides() -> None:
     tasks = ["a", "b", "c"]
-    weighting = presets.weighting("mt_grpo", tasks, variant="released", lam=0.25, weight_lr=0.1)
+    weighting = bound("mt_grpo", tasks, lam=0.25, weight_lr=0.1)
     assert weighting.weights() == pytest.approx(dict.fromkeys(tasks, 1 / 3))
     minibatches = [{"a": 0.05, "b": -0.3, "c": 0.0}] * 4
     weighting.update(task_rewards={"a": 0.3, "b": 0.1, "c": 0.9}, improvements=minibatches)
@@ -226,11 +228,11 @@ def test_weighting_is_bound_and_takes_overrides() -> None:
 
 
 def test_setting_follows_the_number_of_tasks() -> None:
-    nine = presets.weighting("mt_grpo", [f"t{i}" for i in range(9)], variant="released", lam=1.2)
+    nine = bound("mt_grpo", [f"t{i}" for i in range(9)], lam=1.2)
     assert nine.improvement_clip == 0.2  # type: ignore[attr-defined]
-    paired = presets.weighting("mt_grpo", [f"t{i}" for i in range(9)], variant="released", lam=0.3)
+    paired = bound("mt_grpo", [f"t{i}" for i in range(9)], lam=0.3)
     assert paired.improvement_clip == 0.1  # type: ignore[attr-defined]
-    explicit = presets.weighting("mt_grpo", ["a", "b"], variant="released", improvement_clip=0.5)
+    explicit = bound("mt_grpo", ["a", "b"], improvement_clip=0.5)
     assert explicit.improvement_clip == 0.5  # type: ignore[attr-defined]
 
 
@@ -240,9 +242,9 @@ def test_setting_follows_the_number_of_tasks() -> None:
         (lambda: presets.get("mtgrpo"), "did you mean 'mt_grpo'"),
         (lambda: presets.get("mt_grpo", variant="papr"), "did you mean 'paper'"),
         (lambda: presets.get("mt_grpo", setting="two_tasks"), "allowed: nine_tasks, three_tasks"),
-        (lambda: presets.weighting("mt_grpo", ["a"], lamb=1.0), "did you mean 'lam'"),
-        (lambda: presets.weighting("mt_grpo_reg", ["a"], lam=1.0), "unknown key 'lam'"),
-        (lambda: presets.weighting("mt_grpo", ["a"], lam=-1.0), "lam"),
+        (lambda: bound("mt_grpo", ["a"], lamb=1.0), "did you mean 'lam'"),
+        (lambda: bound("mt_grpo_reg", ["a"], lam=1.0), "unknown key 'lam'"),
+        (lambda: bound("mt_grpo", ["a"], lam=-1.0), "lam"),
     ],
 )
 def test_bad_names_and_overrides_are_refused_with_a_way_out(call, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtgrpo import presets
+from .bound import bound
 
 Values = Mapping[str, Any]
 Step = tuple[Sequence[Values], Sequence[Values]]
@@ -123,7 +123,7 @@ def test_weights_are_the_released_codes_over_60_steps(
     tasks = [f"task {i}" for i in range(number)]
     steps = random_steps(tasks, seed)
     expected = released(tasks, steps, **{"lr": LR, "clip": CLIP, "ema": EMA, **meaning})
-    weighting = presets.weighting(name, tasks, variant="released", **overrides)
+    weighting = bound(name, tasks, **overrides)
     for (rounds, minibatches), weights in zip(steps, expected, strict=True):
         # One round may be given as it is, as a mapping.
         weighting.update(
@@ -135,7 +135,7 @@ def test_weights_are_the_released_codes_over_60_steps(
 
 def test_no_minibatch_leaves_the_weights_but_not_the_rewards() -> None:
     for name in ("mt_grpo", "mt_grpo_reg"):
-        weighting = presets.weighting(name, ["a", "b"], variant="released")
+        weighting = bound(name, ["a", "b"])
         weighting.update(task_rewards={"a": 0.2, "b": 0.8}, improvements=[])
         assert weighting.weights() == {"a": 0.5, "b": 0.5}
         assert weighting.state_dict()["reward"]["values"] == pytest.approx([0.1, 0.4])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,8 +13,12 @@ pytest.importorskip("matplotlib")
 
 from mtgrpo.errors import ConfigError, MissingExtra, RunError
 from mtgrpo.reports import page
+from mtgrpo.reports.compare import spread_over_seeds
+from mtgrpo.reports.curves import accuracy_curves
+from mtgrpo.reports.figures import accuracy_figure
 from mtgrpo.reports.html import write_comparison, write_report
-from mtgrpo.runlog import RunLog
+from mtgrpo.reports.spread_figure import spread_figure
+from mtgrpo.runlog import RunLog, read_run
 from tests.synthetic_run import HOSTILE, HOSTILE_TEXT, write_synthetic_run
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
@@ -146,7 +151,7 @@ def test_report_says_what_happened(run_dir: Path, tmp_path: Path) -> None:
         "not trained on",
     ):
         assert part in text
-    assert f"mtgrpo eval {run_dir} --model {run_dir / 'checkpoints' / 'checkpoint-60'}" in text
+    assert f"mtgrpo eval {run_dir}\n" in text
     assert "--resume" not in text
     assert sum(tag == "svg" for tag, _ in parsed.elements) == 6
     names = {p.name for p in (run_dir / "figures").iterdir()}
@@ -308,3 +313,26 @@ def test_building_blocks() -> None:
     )
     assert page.duration(3725) == "1 h 02 min"
     assert page.duration(59.6) == "1 min 00 s"
+
+
+def test_a_run_with_a_graded_task_speaks_of_scores(run_dir: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "graded"
+    shutil.copytree(run_dir, copy)
+    lines = [json.loads(line) for line in (copy / "evaluations.jsonl").read_text().splitlines()]
+    for line in lines:
+        next(iter(line["tasks"].values()))["measure"] = "score"
+    (copy / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    text = write_report(copy, tmp_path / "report.html", baselines=[run_dir]).read_text()
+    assert "<th>score before, %</th>" in text
+    assert "Score on test prompts at the first" in text
+    assert "Worst-task score" in text
+    assert "steps to its final worst-task score" in text
+    for accuracy in ("accuracy before", "Worst-task accuracy"):
+        assert accuracy not in text
+
+    figure = accuracy_figure(accuracy_curves(read_run(copy)))
+    assert figure.axes[0].get_title(loc="left").startswith("Test score per task")
+    assert figure.axes[0].get_ylabel() == "score (%)"
+    spread = spread_over_seeds("a", [read_run(copy)])
+    assert spread_figure([spread]).axes[0].get_ylabel() == "score (%)"

@@ -137,7 +137,7 @@ def test_a_checkpoint_beyond_its_log_is_passed_over(tmp_path):
     assert last.path == folder / "checkpoint-6"
     assert last.unusable == {
         folder
-        / "checkpoint-9": "metrics.jsonl lacks 2 of the 9 lines it had when this was saved: steps 8 to 9"
+        / "checkpoint-9": "metrics.jsonl lacks 2 of 9 lines it had when this was saved: steps 8 to 9"
     }
 
     log.unlink()

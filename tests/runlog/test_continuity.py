@@ -20,12 +20,12 @@ def log_of(metrics: list[int], evaluations: list[int] | None = None) -> LoggedSt
 @pytest.mark.parametrize(
     ("then", "now", "missing"),
     [
-        ([1, 2, 3, 4], [1, 2], "lacks 2 of the 4 lines it had when this was saved: steps 3 to 4"),
-        ([1, 2, 3], [1, 3], "lacks 1 of the 3 lines it had when this was saved: step 2"),
-        ([1, 2, 3], [2, 3], "lacks 1 of the 3 lines it had when this was saved: step 1"),
-        ([1, 2, 3], [], "lacks 3 of the 3 lines it had when this was saved: steps 1 to 3"),
-        ([5, 10, 15, 20], [5, 10], "lacks 2 of the 4 lines it had when this was saved: steps 15 to 20"),
-        ([1, 2, 3, 4, 5, 6], [1, 2, 4], "lacks 3 of the 6 lines it had when this was saved: step 3, steps 5 to 6"),
+        ([1, 2, 3, 4], [1, 2], "lacks 2 of 4 lines it had when this was saved: steps 3 to 4"),
+        ([1, 2, 3], [1, 3], "lacks 1 of 3 lines it had when this was saved: step 2"),
+        ([1, 2, 3], [2, 3], "lacks 1 of 3 lines it had when this was saved: step 1"),
+        ([1, 2, 3], [], "lacks 3 of 3 lines it had when this was saved: steps 1 to 3"),
+        ([5, 10, 15, 20], [5, 10], "lacks 2 of 4 lines it had when this was saved: steps 15 to 20"),
+        ([1, 2, 3, 4, 5, 6], [1, 2, 4], "lacks 3 of 6 lines it had when this was saved: step 3, steps 5 to 6"),
     ],
 )  # fmt: skip
 def test_missing_steps_are_named(then, now, missing):
@@ -45,7 +45,7 @@ def test_nothing_is_missing():
 
 def test_evaluations_are_needed_too():
     gap = log_of([1, 2, 3], [0]).gap(log_of([1, 2, 3], [0, 3]).end)
-    assert gap.startswith("evaluations.jsonl lacks 1 of the 2 lines")
+    assert gap.startswith("evaluations.jsonl lacks 1 of 2 lines")
 
 
 def test_samples_may_be_deleted(tmp_path):

@@ -28,7 +28,7 @@ def evaluation(step: int, num_samples: int = 4, **num_prompts: int) -> Evaluatio
         (
             evaluation(0, a=50),
             evaluation(9, 1, a=20),
-            "4 → 1 samples per prompt; 50 → 20 prompts of 'a'",
+            "4 → 1 sample per prompt; 50 → 20 prompts of 'a'",
         ),
         (evaluation(0, a=50), evaluation(9, a=50, other=7), ""),  # not a task of the run
         (evaluation(0, a=0), evaluation(9, a=50), ""),  # how many was not written

@@ -122,7 +122,7 @@ def test_a_missing_package_is_not_the_prompts_fault():
 
 
 def test_score_wants_one_row_per_completion():
-    with pytest.raises(TaskError, match="2 rows, 1 completions"):
+    with pytest.raises(TaskError, match="2 rows, 1 completion and"):
         make().score(ROWS, [""])
     with pytest.raises(
         TaskError, match="prompt 3: no column 'prompt'; columns there are: question"

@@ -35,7 +35,9 @@ def train(arguments: argparse.Namespace) -> int:
 
     display.finish(summary)
 
-    return EXIT_INTERRUPTED if summary["status"] == "interrupted" else 0
+    if summary["status"] == "interrupted":
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if summary.get("trained_on_nothing") else 0
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -43,9 +45,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     require("rich", "cli")
     from mtgrpo.console import evaluation_table
     from mtgrpo.jobs.run import evaluate
+    from mtgrpo.jobs.trained import trained_model
     from mtgrpo.runlog.files import write_text
 
-    result = evaluate(_load(arguments), model=arguments.model)
+    trained = trained_model(arguments.config)
+    model = arguments.model or (None if trained is None else str(trained))
+
+    result = evaluate(_load(arguments), model=model)
     evaluation_table(result)
     if arguments.json:
         write_text(Path(arguments.json), json.dumps(result, indent=2) + "\n")

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0, 1 (a run failed), 2 (bad input), 130 (interrupted).
+        The exit code: 0, 1 (a run failed, or trained on nothing), 2 (bad input), 130 (interrupted).
     """
     arguments = make_parser().parse_args(argv)
 

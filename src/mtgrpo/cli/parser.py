@@ -43,7 +43,9 @@ def _add_eval(commands: Any) -> None:
     )
     _add_config(evaluate)
     evaluate.add_argument(
-        "--model", help="directory or hub name to evaluate instead of the configuration's"
+        "--model",
+        help="directory or hub name to evaluate; by default a run directory's final model or "
+        "newest checkpoint, else the configuration's model",
     )
     evaluate.add_argument("--json", metavar="FILE", help="also write the result here")
 

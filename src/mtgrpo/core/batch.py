@@ -14,7 +14,7 @@ from mtgrpo.core.kept_groups import KeptGroups
 from mtgrpo.core.planners import RoundView
 from mtgrpo.core.step_counts import StepCounts
 from mtgrpo.core.types import Floats, Group, Ints, State
-from mtgrpo.errors import ConfigError, ShortfallError, StateError, unknown
+from mtgrpo.errors import ConfigError, ShortfallError, StateError, counted, unknown
 
 
 class Batch:
@@ -23,6 +23,11 @@ class Batch:
     ``ask`` and ``tell`` may be called in any rhythm: groups can be told in pieces and
     in any order, and ``ask`` repeats what is still outstanding. Every generated group
     must be told, informative or not.
+
+    The order decides nothing: when all groups of a round are there, they are sorted by
+    ``uid`` before any is chosen. *Which* groups are told must not depend on their answers
+    either. An engine that starts more prompts than were asked for and tells the first
+    ones to finish prefers short answers; it must tell the groups of the first prompts.
 
     Attributes:
         counts: What was told so far.
@@ -129,7 +134,8 @@ class Batch:
 
         each = self._by_name(view.deficits)
         raise ShortfallError(
-            f"batch: {missing} of {view.batch_size} groups missing after {view.number} rounds"
+            f"batch: {missing} of {counted(view.batch_size, 'group')} missing after "
+            + counted(view.number, "round")
             + (f" {each}; " if each else "; ")
             + "allow more with max_resamples, or choose shortfall='surplus' or 'smaller'"
         )
@@ -140,10 +146,10 @@ class Batch:
 
         Args:
             groups: What was generated.
-            copies: For engines of which many groups are alike: `groups` holds each of
-                them once, and this says for every group that was generated, in order,
-                which one it is, by its place in `groups`. Left out, each was generated
-                once.
+            copies: For engines with many equal groups, which are built once: one entry per
+                generated group, in the order of generation, that is the place of its
+                equal in `groups`. ``tell([a, b], copies=[0, 1, 0])`` tells a, b and
+                a again. None tells each of `groups` once.
 
         Raises:
             ConfigError: A group of an unknown task.
@@ -180,7 +186,7 @@ class Batch:
             asked = int(self._pending[self._index[task]])
             if count > asked:
                 raise StateError(
-                    f"tell: {count} groups of task {task!r}, but {asked} are outstanding; "
+                    f"tell: {counted(count, 'group')} of task {task!r}, outstanding: {asked}; "
                     "tell what ask() returned"
                 )
 
@@ -193,6 +199,10 @@ class Batch:
             self._num_accepted[i] += kept[task]
 
         if told and not self._pending.any():
+            num_generated = int(self._round_generated.sum())
+            num_accepted = int(self._round_accepted.sum())
+            self._kept.end_round(num_accepted, num_generated - num_accepted)
+
             self._rules.acceptance.observe(self._round_generated, self._round_accepted)
             self._round_generated = np.zeros_like(self._pending)
             self._round_accepted = np.zeros_like(self._pending)

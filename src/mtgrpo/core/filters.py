@@ -106,6 +106,18 @@ FILTERS: Mapping[str, GroupFilter] = {
 }
 
 
+# What each of them says of a group that it drops.
+REASONS: Mapping[GroupFilter, tuple[str, ...]] = {
+    informative: (
+        *("all_correct", "all_wrong", "constant_accuracy", "constant_reward", "unscorable"),
+    ),
+    strict: ("all_correct", "all_wrong", "constant_reward", "unscorable"),
+    lenient: ("constant_reward", "unscorable"),
+    released_lenient: ("all_correct", "all_wrong", "unscorable"),
+    keep_all: ("unscorable",),
+}
+
+
 def get_filter(group_filter: str | GroupFilter) -> GroupFilter:
     """The filter of that name, or the function itself.
 

@@ -37,6 +37,16 @@ class KeptGroups:
         """Take in groups of the round under way."""
         self.accepted += accepted
         self.dropped += dropped
+
+    def end_round(self, num_accepted: int, num_dropped: int) -> None:
+        """Bring the groups of a round into an order that does not depend on when they came.
+
+        Args:
+            num_accepted: How many of the accepted groups, the last ones, are of this round.
+            num_dropped: How many of the dropped ones.
+        """
+        _sort_last(self.accepted, num_accepted)
+        _sort_last(self.dropped, num_dropped)
         del self.dropped[self._batch_size :]
 
     def select(
@@ -72,3 +82,15 @@ class KeptGroups:
         self.selected = None
         if state["selected"] is not None:
             self.selected = [Group.from_state(g) for g in state["selected"]]
+
+
+def _sort_last(groups: list[Group], count: int) -> None:
+    # Groups of the same uid stay as they were told.
+    start = len(groups) - count
+    groups[start:] = sorted(groups[start:], key=_uid_key)
+
+
+def _uid_key(group: Group) -> tuple[bool, int, str]:
+    # Numbers before texts, which cannot be compared with them.
+    uid = group.uid
+    return (True, 0, uid) if isinstance(uid, str) else (False, uid, "")

@@ -32,14 +32,14 @@ class LossShares:
         before: Shares of the loss as the groups and their lengths have it; all 0 when
             nothing carries a gradient.
         after: Shares of the loss with the factors.
-        capped: Tasks whose share stays below its target, because they have too few
+        limited: Tasks whose share stays below its target, because they have too few
             groups to carry it.
     """
 
     factors: Mapping[str, float]
     before: Mapping[str, float]
     after: Mapping[str, float]
-    capped: tuple[str, ...]
+    limited: tuple[str, ...]
 
 
 def balance_loss(
@@ -64,13 +64,13 @@ def balance_loss(
         masses: Their sum of loss coefficients per task, in the units of the engine's
             loss and of any scale: tokens where each token counts the same, completions
             where each completion does.
-        max_group_share: Cap on a task's share, in multiples of its share of the groups:
+        max_group_share: Limit of a task's share, in multiples of its share of the groups:
             with 4, a task with one group of 32 has at most 4/32, whatever its quota.
             What that leaves goes to the others by their targets.
 
     Raises:
         ConfigError: A negative or non-finite number, a mass for an unknown task, or a
-            cap below 1.
+            limit below 1.
     """
     _check(targets, num_groups, masses, max_group_share)
 
@@ -82,10 +82,10 @@ def balance_loss(
     if not any(targets[task] > 0 for task in present):  # nothing to go by
         return LossShares(dict.fromkeys(targets, 1.0), before, before, ())
 
-    shares, capped = _fill(targets, present, max_group_share)
+    shares, limited = _fill(targets, present, max_group_share)
     after = {task: shares.get(task, 0.0) for task in targets}
     factors = {task: after[task] / before[task] if before[task] else 1.0 for task in targets}
-    return LossShares(factors, before, after, capped)
+    return LossShares(factors, before, after, limited)
 
 
 def _check(

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from mtgrpo.core.mixer import TASK_REWARDS, TaskMixer
+from mtgrpo.core.mixer import OBSERVATIONS, TASK_REWARDS, TaskMixer
 from mtgrpo.core.parts import describe_sampler, describe_weighting
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
 from mtgrpo.errors import ConfigError, StateError, unknown
 
-OBSERVE = ("step", "round")
 SURROGATES = ("mean", "sum")
 
 
@@ -32,7 +31,8 @@ class Method:
         name: What logs call the method.
         task_reward: What J_k is: the mean ``"accuracy"`` of all generated groups, or their mean
             ``"reward"``.
-        observe: Whether J_k is observed once a ``"step"`` or once a generation ``"round"``.
+        observe: Over what J_k is observed: the ``"first_round"`` of a step, the whole ``"step"``
+            (paper) or each generation ``"round"`` (released code). See `TaskMixer`.
         surrogate: How the engine measures I_k when the weighting asks for it: ``"mean"`` (paper)
             or ``"sum"`` (released code).
         loss_shares: Whether advantages are scaled so that each task's share of the loss is its
@@ -52,7 +52,7 @@ class Method:
     sampler: RatioPreservingSampler = field(default_factory=RatioPreservingSampler)
     name: str = "custom"
     task_reward: str = "accuracy"
-    observe: str = "step"
+    observe: str = "first_round"
     surrogate: str = "mean"
     loss_shares: bool = False
     prompt_memory: bool = False
@@ -64,7 +64,7 @@ class Method:
 
         for key, allowed in (
             ("task_reward", TASK_REWARDS),
-            ("observe", OBSERVE),
+            ("observe", OBSERVATIONS),
             ("surrogate", SURROGATES),
         ):
             if getattr(self, key) not in allowed:
@@ -127,9 +127,9 @@ class Method:
         for key, value in self.as_dict().items():
             if key in ("weighting", "sampler"):
                 lines.append(f"  {key}:")
-                lines += [f"    {inner}: {_show(part)}" for inner, part in value.items()]
+                lines += [f"    {inner}: {show_value(part)}" for inner, part in value.items()]
             else:
-                lines.append(f"  {key}: {_show(value)}")
+                lines.append(f"  {key}: {show_value(value)}")
         return "\n".join(lines)
 
     def _check_parts(self) -> None:
@@ -148,14 +148,14 @@ class Method:
                 )
 
 
-def _show(value: object) -> str:
+def show_value(value: object) -> str:
     """A plain value as YAML writes it on one line."""
     if isinstance(value, dict):
         pairs = cast("dict[str, object]", value).items()
-        return "{" + ", ".join(f"{key}: {_show(inner)}" for key, inner in pairs) + "}"
+        return "{" + ", ".join(f"{key}: {show_value(inner)}" for key, inner in pairs) + "}"
     if isinstance(value, list | tuple):
         items = cast("Sequence[object]", value)
-        return "[" + ", ".join(_show(item) for item in items) + "]"
+        return "[" + ", ".join(show_value(item) for item in items) + "]"
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -10,9 +10,11 @@ import numpy as np
 
 from mtgrpo.core.advantages import mean_abs_advantage
 from mtgrpo.core.batch import Batch
+from mtgrpo.core.filters import REASONS
 from mtgrpo.core.report import StepReport
 from mtgrpo.core.reward_scale import RewardScale
 from mtgrpo.core.round_stats import RoundStats
+from mtgrpo.core.running_stats import RunningStats
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.silence import SilentTasks
 from mtgrpo.core.types import Group, State, check_same_tasks, check_task_names
@@ -21,8 +23,8 @@ from mtgrpo.core.weightings.improvement_aware import ImprovementAware
 from mtgrpo.errors import ConfigError, StateError, unknown
 
 TASK_REWARDS = ("accuracy", "reward")
-OBSERVATIONS = ("step", "round")
-STATE_VERSION = 4
+OBSERVATIONS = ("first_round", "step", "round")
+STATE_VERSION = 5
 
 
 class TaskMixer:
@@ -44,10 +46,14 @@ class TaskMixer:
         batch_size: Groups per training batch (the paper's B, in prompts).
         weighting: Rule for the task weights; default `ImprovementAware()`.
         sampler: Rule for filling a batch; default `RatioPreservingSampler()`.
-        task_reward: What J_k is: the mean ``"accuracy"`` of all generated groups, or
-            their mean ``"reward"``.
-        observe: ``"step"``: J_k is observed once a step, over all its groups;
-            ``"round"``: once per generation round, as in the released code.
+        task_reward: What J_k is: the mean ``"accuracy"`` of generated groups, before the
+            filter, or their mean ``"reward"``.
+        observe: Over which groups. ``"first_round"``: over those of the round in which
+            the step asked the task first, see `StepCounts.first_rounds`; unbiased.
+            ``"step"``: over all of the step, as in the paper. A step ends when the quotas
+            are met, so lucky ones are short, and J_k is too high on average where few
+            groups are informative. ``"round"``: over each generation round, one
+            observation after the other, as in the released code; biased likewise.
         families: Family of each task that has one; estimates are shared within it.
         reward_ranges: Lowest and highest reward of each task of which only rewards are known, for
             those where that is known; the others' are learnt, see `RewardScale`.
@@ -69,7 +75,7 @@ class TaskMixer:
         weighting: TaskWeighting | None = None,
         sampler: RatioPreservingSampler | None = None,
         task_reward: str = "accuracy",
-        observe: str = "step",
+        observe: str = "first_round",
         families: Mapping[str, str] | None = None,
         reward_ranges: Mapping[str, tuple[float, float]] | None = None,
         seed: int = 0,
@@ -91,8 +97,9 @@ class TaskMixer:
 
         self._rng = np.random.default_rng(seed)
         self._batch: Batch | None = None
-        self._scores: dict[str, float] = {}  # the last one observed, per task
-        self._graded: set[str] = set()
+        # For the figures: what is known of tasks, and the reasons for which groups may be dropped.
+        self._running = RunningStats()
+        self._reasons = set(REASONS.get(self.sampler.group_filter, ()))
         self.reward_scale = RewardScale(reward_ranges)
         self._silent = SilentTasks()
 
@@ -152,8 +159,8 @@ class TaskMixer:
         total = batch.counts.totals()
         for task, rewards in batch.counts.graded_rewards.items():
             self.reward_scale.observe(task, rewards)
-        self._graded |= total.num_graded.keys()
-        self._scores.update(self._mean_scores(total))
+        self._running.observe(total)
+        self._reasons.update(*batch.counts.dropped.values())
         self._silent.observe(
             total.num_scored,
             batch.counts.num_informative,
@@ -167,8 +174,10 @@ class TaskMixer:
         self.report = StepReport.of(
             batch,
             weights,
-            self._scores,
-            graded=self._graded,
+            scores=self._mean_scores(total),
+            running_scores=self._mean_scores(self._running),
+            graded=self._running.graded(),
+            reasons=self._reasons,
             num_expired=self.sampler.bank.num_expired,
             notices=self.weighting.notices() | self._notices(batch),
         )
@@ -186,7 +195,10 @@ class TaskMixer:
         if not batch.groups and improvements is None:
             improvements = {}  # nothing was trained on: no improvement, rather than a missing one
 
-        rounds = batch.counts.rounds if self.observe == "round" else [total]
+        observed = total
+        if self.observe == "first_round":
+            observed = batch.counts.first_rounds()
+        rounds = batch.counts.rounds if self.observe == "round" else [observed]
         trained = Counter(group.task for group in batch.groups)
 
         advantages = None
@@ -197,7 +209,12 @@ class TaskMixer:
             task_rewards=[self._task_rewards(stats) for stats in rounds],
             improvements=improvements,
             mean_abs_advantages=advantages,
-            counts=GroupCounts(total.num_scored, batch.counts.num_informative, trained),
+            counts=GroupCounts(
+                observed=observed.num_scored,
+                generated=total.num_scored,
+                informative=batch.counts.num_informative,
+                trained=trained,
+            ),
         )
 
     def _notices(self, batch: Batch) -> dict[str, str]:
@@ -219,10 +236,10 @@ class TaskMixer:
         graded = {task: score for task, score in scores.items() if task in stats.num_graded}
         return stats.mean_rewards() | graded
 
-    def _mean_scores(self, stats: RoundStats) -> dict[str, float]:
+    def _mean_scores(self, stats: RoundStats | RunningStats) -> dict[str, float]:
         """Per task, in [0, 1]: the mean accuracy, or the mean reward on its scale if graded."""
         rewards = stats.mean_rewards()
-        graded = {task: self.reward_scale.level(task, rewards[task]) for task in stats.num_graded}
+        graded = {task: self.reward_scale.level(task, rewards[task]) for task in stats.graded()}
         return stats.mean_accuracies() | graded
 
     def metrics(self) -> dict[str, float]:
@@ -241,8 +258,8 @@ class TaskMixer:
             "rng": self._rng.bit_generator.state,
             "weighting": self.weighting.state_dict(),
             "sampler": self.sampler.state_dict(),
-            "scores": dict(self._scores),
-            "graded": sorted(self._graded),
+            "running": self._running.state_dict(),
+            "reasons": sorted(self._reasons),
             "scale": self.reward_scale.state_dict(),
             "silent": self._silent.state_dict(),
             "batch": None if self._batch is None else self._batch.state_dict(),
@@ -257,7 +274,8 @@ class TaskMixer:
         """
         if state.get("version") != STATE_VERSION:
             raise StateError(
-                f"mixer: state version {state.get('version')!r}; this mtgrpo reads {STATE_VERSION}"
+                f"mixer: state version {state.get('version')!r}; this mtgrpo reads "
+                f"{STATE_VERSION}; resume with the version that saved it"
             )
 
         check_same_tasks("mixer", state["tasks"], self.tasks)
@@ -274,8 +292,8 @@ class TaskMixer:
         self.step = int(state["step"])
         self.num_rollouts, self.num_groups = int(state["num_rollouts"]), int(state["num_groups"])
         self.report = None
-        self._scores = dict(state["scores"])
-        self._graded = set(state["graded"])
+        self._running.load_state_dict(state["running"])
+        self._reasons = set(state["reasons"])
         self.reward_scale.load_state_dict(state["scale"])
         self._silent.load_state_dict(state["silent"])
 

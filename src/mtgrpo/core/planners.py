@@ -73,7 +73,7 @@ class NeededRounds(RoundPlanner):
     Args:
         confidence: That probability, in [0.5, 1). One half asks for the mean need:
             fewest groups, more rounds.
-        max_inflation: Cap of ``1/a`` (the paper's M_acc).
+        max_inflation: Upper limit of ``1/a`` (the paper's M_acc).
 
     Source: own; the posterior is that of a Bernoulli rate under a beta prior.
     """

@@ -21,7 +21,7 @@ import zlib
 from dataclasses import dataclass
 
 from mtgrpo.core.types import Draw, State
-from mtgrpo.errors import StateError
+from mtgrpo.errors import StateError, counted
 
 # 4 MB a task. Of more prompts than this a run will not see one twice.
 MOST_PROMPTS = 2**22
@@ -33,7 +33,7 @@ MOST_IN_A_ROW = 3
 WINDOW = 256
 
 
-def fair_mean(asked_sum: float, num_asked: int, num_skipped: int, num_right: int) -> float:
+def fair_mean(asked_sum: float, num_asked: float, num_skipped: float, num_right: float) -> float:
     """The mean over all prompts that the stream came to, asked or passed over; unbiased.
 
     How many are asked is fixed and how many are passed over on the way is not, so n of
@@ -175,7 +175,8 @@ class PromptMemory:
 
         if len(codes) != len(self._codes):
             raise StateError(
-                f"prompt memory: saved for {len(codes)} prompts, now {len(self._codes)}; "
+                f"prompt memory: saved for {counted(len(codes), 'prompt')}, now "
+                f"{len(self._codes)}; "
                 "resume with the same rows"
             )
 

@@ -27,6 +27,8 @@ def released(
 ) -> Ints:
     """``round(B * frequency)`` over ``3 B`` draws. The sum may miss ``batch_size``.
 
+    Of many tasks each may be drawn once at most, and then all counts are 0.
+
     Source: the released code.
     """
     draws = rng.multinomial(oversampling * batch_size, weights / weights.sum())

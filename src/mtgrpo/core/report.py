@@ -23,8 +23,9 @@ class StepReport:
         num_informative: Groups that passed the filter (without a filter: that would
             have).
         dropped: Groups dropped per task and reason.
-        last_score: The latest score seen of each task, in this step or an earlier one: its
-            accuracy, or the mean reward on the task's scale if it is graded.
+        scores: Mean accuracy in this step, over all generated groups; of graded tasks the mean
+            reward on the task's scale.
+        running_scores: The same over recent steps, see `RunningStats`.
         graded: Tasks of which only rewards are known, no accuracies.
         num_rounds: Generation rounds.
         num_rollouts: Completions generated.
@@ -45,7 +46,8 @@ class StepReport:
     totals: RoundStats
     num_informative: Mapping[str, int]
     dropped: Mapping[str, Mapping[str, int]]
-    last_score: Mapping[str, float]
+    scores: Mapping[str, float]
+    running_scores: Mapping[str, float]
     graded: frozenset[str]
     num_rounds: int
     num_rollouts: int
@@ -62,21 +64,39 @@ class StepReport:
         cls,
         batch: Batch,
         weights: Mapping[str, float],
-        last_score: Mapping[str, float],
         *,
+        scores: Mapping[str, float],
+        running_scores: Mapping[str, float],
         graded: Collection[str] = (),
+        reasons: Collection[str] = (),
         num_expired: int = 0,
         notices: Mapping[str, str] | None = None,
     ) -> StepReport:
-        """The report of a finished batch."""
+        """The report of a finished batch.
+
+        Args:
+            batch: The batch.
+            weights: As the attribute.
+            scores: As the attribute.
+            running_scores: As the attribute.
+            graded: As the attribute.
+            reasons: Reasons that are counted for every task, with 0 where there was no group.
+            num_expired: As the attribute.
+            notices: As the attribute.
+        """
+        dropped: dict[str, Counter[str]] = {}
+        for task in weights:
+            dropped[task] = Counter(dict.fromkeys(sorted(reasons), 0))
+            dropped[task].update(batch.counts.dropped.get(task, ()))
         return cls(
             weights=weights,
             quotas=batch.quotas,
             realized=Counter(group.task for group in batch.groups),
             totals=batch.counts.totals(),
             num_informative=batch.counts.num_informative,
-            dropped=batch.counts.dropped,
-            last_score=dict(last_score),
+            dropped=dropped,
+            scores=scores,
+            running_scores=running_scores,
             graded=frozenset(graded),
             num_rounds=len(batch.counts.rounds),
             num_rollouts=batch.counts.num_rollouts,
@@ -98,7 +118,7 @@ class StepReport:
 
     def metrics(self) -> dict[str, float]:
         """Flat figures for a logger; docs/metrics.md has a line for each."""
-        rewards, accuracies = self.totals.mean_rewards(), self.totals.mean_accuracies()
+        rewards = self.totals.mean_rewards()
         targets, num_trained = self._target_ratios(), max(1, sum(self.realized.values()))
 
         metrics: dict[str, float] = {}
@@ -108,13 +128,14 @@ class StepReport:
             metrics[prefix + "target_ratio"] = targets[task]
             metrics[prefix + "realized_ratio"] = self.realized.get(task, 0) / num_trained
             metrics[prefix + "num_generated"] = num_generated
+            metrics[prefix + "num_informative"] = self.num_informative.get(task, 0)
 
+            kind = "score" if task in self.graded else "accuracy"
             if task in rewards:
                 metrics[prefix + "reward"] = rewards[task]
-            if task in accuracies:
-                metrics[prefix + "accuracy"] = accuracies[task]
-            elif task in rewards:
-                metrics[prefix + "score"] = self.last_score[task]
+                metrics[prefix + kind] = self.scores[task]
+            if task in self.running_scores:
+                metrics[f"{prefix}running_{kind}"] = self.running_scores[task]
             if num_generated:
                 accepted = self.num_informative.get(task, 0)
                 metrics[prefix + "acceptance_rate"] = accepted / num_generated
@@ -122,10 +143,10 @@ class StepReport:
             for reason, count in self.dropped.get(task, {}).items():
                 metrics[f"{prefix}dropped/{reason}"] = count
 
-        if self.last_score:
+        if self.running_scores:
             kind = "score" if self.graded else "accuracy"
-            metrics[f"tasks/worst_{kind}"] = worst_accuracy(self.last_score)
-            metrics[f"tasks/mean_{kind}"] = mean_accuracy(self.last_score)
+            metrics[f"tasks/worst_{kind}"] = worst_accuracy(self.running_scores)
+            metrics[f"tasks/mean_{kind}"] = mean_accuracy(self.running_scores)
         return metrics | self._sampler_metrics()
 
     def _target_ratios(self) -> Mapping[str, float]:

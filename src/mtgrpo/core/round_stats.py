@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
@@ -63,16 +63,17 @@ class RoundStats:
         else:
             _add(self.accuracy_sum, task, count * accuracy)
 
-    def merge(self, other: RoundStats) -> None:
-        """Add another round's sums to these."""
+    def merge(self, other: RoundStats, tasks: Collection[str] | None = None) -> None:
+        """Add another round's sums to these, of all tasks or of some."""
         for name in _NAMES:
             sums = getattr(self, name)
             for task, value in getattr(other, name).items():
-                _add(sums, task, value)
+                if tasks is None or task in tasks:
+                    _add(sums, task, value)
 
     def mean_rewards(self) -> dict[str, float]:
         """Mean reward of the tasks that had any groups; see `mean_accuracies`."""
-        return self._means(self.reward_sum, self.num_scored)
+        return self._means(self.reward_sum)
 
     def mean_accuracies(self) -> dict[str, float]:
         """Mean accuracy of the tasks that had any groups, over all their prompts.
@@ -82,17 +83,15 @@ class RoundStats:
         Where prompts were passed over, the mean is an unbiased estimate from those asked, see
         `fair_mean`; with few groups it may lie outside the range of the values.
         """
-        tasks = [task for task in self.num_scored if not self.num_graded.get(task)]
-        return self._means(self.accuracy_sum, tasks)
+        means = self._means(self.accuracy_sum)
+        return {task: mean for task, mean in means.items() if not self.num_graded.get(task)}
 
-    def _means(self, sums: Mapping[str, float], tasks: Iterable[str]) -> dict[str, float]:
-        means: dict[str, float] = {}
-        for task in tasks:
-            count = self.num_scored[task]
-            num_skipped = self.num_skipped.get(task, 0)
-            num_right = self.num_skipped_right.get(task, 0)
-            means[task] = fair_mean(sums[task], count, num_skipped, num_right)
-        return means
+    def graded(self) -> list[str]:
+        """Tasks with graded groups."""
+        return list(self.num_graded)
+
+    def _means(self, sums: Mapping[str, float]) -> dict[str, float]:
+        return fair_means(sums, self.num_scored, self.num_skipped, self.num_skipped_right)
 
     def state_dict(self) -> State:
         """JSON-able state."""
@@ -102,6 +101,21 @@ class RoundStats:
         """Restore what `state_dict` returned."""
         for name in _NAMES:
             setattr(self, name, dict(state[name]))
+
+
+def fair_means(
+    sums: Mapping[str, float],
+    num_scored: Mapping[str, float],
+    num_skipped: Mapping[str, float],
+    num_right: Mapping[str, float],
+) -> dict[str, float]:
+    """`fair_mean` of every task with scored groups; missing numbers are 0."""
+    return {
+        task: fair_mean(
+            sums.get(task, 0.0), count, num_skipped.get(task, 0), num_right.get(task, 0)
+        )
+        for task, count in num_scored.items()
+    }
 
 
 def _add(sums: dict[str, Number], task: str, value: Number) -> None:

@@ -30,7 +30,9 @@ class RatioPreservingSampler(Described):
 
     Args:
         quota_rule: ``"systematic"`` (sum-exact, unbiased, least variance; the default),
-            ``"multinomial"`` (paper) or ``"released"``.
+            ``"multinomial"`` (paper) or ``"released"``. Where the released rule rounds
+            all quotas to 0, as it may with more tasks than groups, the step has none and
+            is filled from any task, which is what the released code comes to.
         planner: Sizes the rounds; default `NeededRounds()`.
         group_filter: Name in `mtgrpo.core.filters.FILTERS`, or a function ``Group ->
             Verdict``.
@@ -156,7 +158,8 @@ class RatioPreservingSampler(Described):
         rules = self._bound()
         quotas = None
         if self.keep_shares and step >= self.shares_from_step:
-            quotas = self._draw_quotas(weights, rng)
+            drawn = self._draw_quotas(weights, rng)
+            quotas = drawn if drawn.any() else None
 
         self.bank.expire(step)
         banked = self.bank.withdraw(rules.tasks, quotas, rules.batch_size)

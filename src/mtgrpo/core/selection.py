@@ -46,7 +46,7 @@ def select(
         fresh, surplus = split(accepted, batch_size - len(banked), rng)
         return Selection(banked + fresh, surplus)
 
-    # Within a task the order does not depend on what is in the groups: the first n_k
+    # Within a task the order, by uid, does not depend on what is in the groups: the first n_k
     # are as random as any.
     wanted, surplus = list[Group](), list[Group]()
     room = dict(quotas)

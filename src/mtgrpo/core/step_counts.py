@@ -73,6 +73,19 @@ class StepCounts:
             total.merge(stats)
         return total
 
+    def first_rounds(self) -> RoundStats:
+        """Of each task the round in which it was asked first: a fair sample of its prompts.
+
+        How many prompts that round asks is settled before any result of the step is known.
+        Later rounds are asked because earlier ones fell short: where many groups were
+        informative by chance there are none, so that means over all rounds, averaged over
+        steps, are too high for tasks of which few groups are informative.
+        """
+        first = RoundStats()
+        for stats in self.rounds:
+            first.merge(stats, [task for task in stats.num_groups if task not in first.num_groups])
+        return first
+
     def state_dict(self) -> State:
         """JSON-able state."""
         return {

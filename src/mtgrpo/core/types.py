@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mtgrpo.errors import ConfigError, StateError
+from mtgrpo.errors import ConfigError, StateError, counted
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -112,8 +112,9 @@ class Group:
             is said about right and wrong: the group is graded, and its rewards alone count. See
             `verified` for rewards that do say it.
         uid: The engine's identifier of the group. It is kept in the mixer's state, so that a
-            resumed engine can hand the payloads back (`Batch.attach`). Must be unique within a
-            batch for that.
+            resumed engine can hand the payloads back (`Batch.attach`), and groups of a round
+            are sorted by it. It must be unique within a batch for that, and given when the
+            prompt is asked, not when its answers are there.
         payload: Whatever the engine needs to train on the group. Never looked at, never saved.
         draw: How its prompt was drawn, where prompts may be passed over: the task's statistics
             need it.
@@ -131,7 +132,7 @@ class Group:
         accuracies = tuple(float(a) for a in self.accuracies)
         if not rewards or len(accuracies) not in (0, len(rewards)):
             raise ConfigError(
-                f"group of task {self.task!r}: {len(rewards)} rewards and "
+                f"group of task {self.task!r}: {counted(len(rewards), 'reward')} and "
                 f"{len(accuracies)} accuracies; both need one number per completion, "
                 "and at least one completion"
             )

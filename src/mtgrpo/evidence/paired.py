@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mtgrpo.errors import RunError
+from mtgrpo.errors import RunError, counted
 from mtgrpo.evidence.results import Floats, RunResult
 
 NUM_RESAMPLES = 2000
@@ -103,7 +103,8 @@ def compare(
         sizes = sorted({values.size for values in (*of_a, *of_b)})
         if len(sizes) > 1:
             raise RunError(
-                f"comparison: {task!r} was evaluated on {sizes[0]} prompts here and {sizes[-1]} "
+                f"comparison: {task!r} was evaluated on {counted(sizes[0], 'prompt')} here and "
+                f"{sizes[-1]} "
                 "there; evaluate the runs alike"
             )
 

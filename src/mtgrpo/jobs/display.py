@@ -70,7 +70,7 @@ class StepNews:
 
     def _smooth(self, report: StepReport) -> None:
         for name in report.totals.num_scored:
-            accuracy = report.last_score[name]
+            accuracy = report.scores[name]
             num_groups = report.totals.num_scored[name]
             share = num_groups / (num_groups + SMOOTHING)
             before = self._accuracy.get(name, accuracy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mtgrpo.config import ModelShape, ResolvedRun
+from mtgrpo.errors import counted
 from mtgrpo.plan import GIB, Plan, estimate_memory
 
 PROMPT_TOKENS = 512
@@ -43,8 +44,11 @@ def describe_memory(
         ("parameters", f"{shape.num_parameters / 1e6:,.1f} M"),
         ("weights and gradients", _size(memory.weights)),
         ("AdamW moments", _size(memory.optimizer)),
-        ("activations", f"{_size(memory.activations)} for {rows} sequences at full length"),
-        ("logits", f"{_size(memory.logits)} for {rows} completions at full length"),
+        (
+            "activations",
+            f"{_size(memory.activations)} for {counted(rows, 'sequence')} at full length",
+        ),
+        ("logits", f"{_size(memory.logits)} for {counted(rows, 'completion')} at full length"),
         ("total per process", total),
     ]
 

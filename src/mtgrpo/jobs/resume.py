@@ -36,9 +36,10 @@ def check_same_run(out: Path, run: ResolvedRun) -> None:
         return
 
     key = differing[0]
+    differ = "1 key differs" if len(differing) == 1 else f"{len(differing)} keys differ"
     raise RunError(
         f"{out}: started with {key}={shorten(saved.get(key))}, now {shorten(now[key])} "
-        f"({len(differing)} keys differ: {', '.join(differing)}); "
+        f"({differ}: {', '.join(differing)}); "
         f"resume with the same configuration, or choose another --output{_way_out(key, out)}"
     )
 
@@ -61,7 +62,7 @@ def _way_out(key: str, out: Path) -> str:
         return ""
     return (
         "; accuracies before and after would not be comparable: to measure otherwise as well, use "
-        f"mtgrpo eval {out} --model {out / 'model'} --set {key}=..."
+        f"mtgrpo eval {out} --set {key}=..."
     )
 
 
@@ -115,6 +116,6 @@ def _check_none_was_whole(unusable: Mapping[Path, str]) -> None:
     if sealed:
         path, reason = next(iter(sealed.items()))
         raise StateError(
-            f"{path}: {reason}; none of the {len(sealed)} checkpoints of this run can be used; "
+            f"{path}: {reason}; no checkpoint of this run can be used ({len(sealed)} tried); "
             "restore what is missing, or start again with another --output"
         )

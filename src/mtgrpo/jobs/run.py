@@ -13,7 +13,7 @@ from mtgrpo.config import ResolvedRun
 from mtgrpo.errors import MtgrpoError
 from mtgrpo.jobs.display import Display, Silent, StepNews
 from mtgrpo.jobs.resume import check_same_run, checkpoint_to_resume, describe_move
-from mtgrpo.jobs.setup import Job, prepare
+from mtgrpo.jobs.setup import Job, model_place, prepare
 from mtgrpo.jobs.stopping import Stop, stop_on_signals
 from mtgrpo.jobs.summary import (
     closing_lines,
@@ -34,7 +34,7 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
 
     Args:
         run: Its tasks and ``evaluation`` say what is measured.
-        model: Directory or hub name; by default the run's model.
+        model: ``tiny``, a directory or a hub name; by default the run's model, untrained.
 
     Returns:
         ``{"title", "tasks": {name: {"accuracy", "reward", "std_error", "num_prompts"}}}``.
@@ -43,7 +43,7 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
         ConfigError: As `prepare`, or the model cannot be loaded.
     """
     job = prepare(run)
-    model = model or job.model
+    model = job.model if model is None else model_place(model)
 
     from mtgrpo.integrations.trl.job import make_trainer
 
@@ -149,6 +149,7 @@ class _Training:
             self.log.write_config(self.job.run.as_dict())
             self.log.write_environment(seed=self.job.run.seed)
 
+        self.display.message(f"run directory: {self.out}")
         if checkpoint is not None:
             self.display.message(f"resuming from {checkpoint}")
 
@@ -158,11 +159,11 @@ class _Training:
 
         with contextlib.closing(trainer.step.scorer):
             if checkpoint is None:
-                self.evaluate_before(trainer)
+                self.evaluate(trainer, "before")
             self.optimize(trainer, checkpoint)
             if self.stop.requested:
                 return
-            self.evaluate_after(trainer)
+            self.evaluate(trainer, "after")
             trainer.save_model(str(self.out / "model"))
 
     def load(self, checkpoint: Path | None) -> MultiTaskGRPOTrainer:
@@ -195,28 +196,19 @@ class _Training:
         with self.stop.after_the_step(trainer):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
-    def evaluate_before(self, trainer: MultiTaskGRPOTrainer) -> None:
-        """The accuracies to compare with."""
-        from mtgrpo.integrations.trl.job import has_evaluation
-
-        if trainer.eval_dataset is None or has_evaluation(trainer, self.log, 0):
-            return
-        trainer.evaluate()
-        self.display.evaluation(
-            "test accuracy in %, before training", score_rows(trainer.evaluation.results)
-        )
-
-    def evaluate_after(self, trainer: MultiTaskGRPOTrainer) -> None:
-        """The accuracies at the end, unless the last step was evaluated already."""
+    def evaluate(self, trainer: MultiTaskGRPOTrainer, when: str) -> None:
+        """The accuracies now, measured unless they are in the log already."""
         from mtgrpo.integrations.trl.job import has_evaluation
 
         if trainer.eval_dataset is None:
             return
+
         step = trainer.state.global_step
         if not has_evaluation(trainer, self.log, step):
             trainer.evaluate()
+
         rows = score_rows(trainer.evaluation.results) or logged_evaluation(self.out, step)
-        self.display.evaluation("test accuracy in %, after training", rows)
+        self.display.evaluation(f"test accuracy in %, {when} training", rows)
 
     def close(self, status: str) -> dict[str, Any]:
         """Write the summary."""
@@ -226,7 +218,7 @@ class _Training:
             self.log.write_summary(summary)
         # Again at the end, as nobody reads all of a long log: a task that trained on nothing, say.
         notices = [f"task {name!r} {text}" for name, text in self.news.notices.items()]
-        return {**summary, "lines": notices + closing_lines(self.out, status)}
+        return {**summary, "lines": notices + closing_lines(self.out, summary)}
 
     def close_failed(self, error: MtgrpoError) -> None:
         """Write the summary of a run that an error ended, if it can still be written."""

@@ -10,7 +10,9 @@ from typing import Any
 
 from mtgrpo import tiny
 from mtgrpo.config import ResolvedRun
+from mtgrpo.core.method import show_value
 from mtgrpo.core.weightings import Sequential
+from mtgrpo.errors import counted
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
@@ -61,9 +63,12 @@ def prepare(run: ResolvedRun) -> Job:
         num_test_prompts=sum(len(task.test) for task in tasks),
     )
 
-    model = str(tiny.model_path()) if run.model == "tiny" else run.model
+    return Job(run, tasks, plan, model_place(run.model), grpo_arguments(run, plan))
 
-    return Job(run, tasks, plan, model, grpo_arguments(run, plan))
+
+def model_place(name: str) -> str:
+    """Directory or hub name of a model as a configuration names it."""
+    return str(tiny.model_path()) if name == "tiny" else name
 
 
 def describe_job(run: ResolvedRun) -> Sections:
@@ -82,14 +87,14 @@ def describe_job(run: ResolvedRun) -> Sections:
             ("output", run.output),
         ],
         "tasks": [
-            (task.name, f"{len(task.train):,} train, {len(task.test):,} test rows")
+            (task.name, f"{len(task.train):,} train, {counted(len(task.test), 'test row')}")
             for task in job.tasks
         ],
-        "weighting": [(key, str(value)) for key, value in method["weighting"].items()],
-        "sampler": [(key, str(value)) for key, value in method["sampler"].items()],
+        "weighting": [(key, show_value(value)) for key, value in method["weighting"].items()],
+        "sampler": [(key, show_value(value)) for key, value in method["sampler"].items()],
         "batch": _describe_batch(job),
         "memory": _describe_memory(job),
-        "GRPOConfig": [(key, str(value)) for key, value in sorted(job.trl.items())],
+        "GRPOConfig": [(key, show_value(value)) for key, value in sorted(job.trl.items())],
     }
 
 
@@ -126,14 +131,15 @@ def _describe_batch(job: Job) -> list[tuple[str, str]]:
     run, plan = job.run, job.plan
     completions = f"{run.batch_size} of {run.group_size} completions"
     rows = (
-        f"{plan.world_size} processes x {plan.gradient_accumulation_steps} accumulation steps "
-        f"x {plan.micro_batch_size} rows"
+        f"{counted(plan.world_size, 'process', 'processes')} x "
+        f"{counted(plan.gradient_accumulation_steps, 'accumulation step')} x "
+        f"{counted(plan.micro_batch_size, 'row')}"
     )
 
     rollouts = f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)"
 
     return [
-        ("steps", f"{run.steps:,} ({plan.optimizer_steps:,} policy updates)"),
+        ("steps", f"{run.steps:,} ({counted(plan.optimizer_steps, 'policy update')})"),
         ("groups per step", f"{completions} = {plan.rows_per_step:,} rows"),
         ("rows per update", f"{plan.rows_per_update:,} = {rows}"),
         ("rollouts per step", rollouts),

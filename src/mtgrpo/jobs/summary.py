@@ -8,10 +8,15 @@ from typing import Any, Protocol
 
 from mtgrpo.config import ResolvedRun
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
-from mtgrpo.runlog import Evaluation, Run, read_run
+from mtgrpo.runlog import Evaluation, Metrics, Run, read_run
 from mtgrpo.runlog.checkpoints import checkpoint_step, newest
 from mtgrpo.runlog.evaluation_settings import settings_changes
 from mtgrpo.runlog.files import os_errors_as
+
+NOTHING = (
+    "trained on nothing: in no step did the completions of a prompt differ in what they earned, so "
+    "the model is as it was; mtgrpo tasks check says whether a task's rewards can be earned"
+)
 
 
 class TaskScore(Protocol):
@@ -71,6 +76,7 @@ def summarize(out: Path, status: str) -> dict[str, Any]:
         "rollouts": run.metrics[-1].rollouts if run.metrics else 0,
         "elapsed_s": run.metrics[-1].elapsed_s if run.metrics else 0.0,
         "shares_met_rate": _shares_met_rate(run),
+        "trained_on_nothing": bool(run.metrics) and not any(map(_has_gradient, run.metrics)),
         "accuracy_before": before,
         "accuracy_after": after,
         "measure": run.evaluations[-1].measure if run.evaluations else "accuracy",
@@ -94,7 +100,7 @@ def finished_summary(out: Path, run: ResolvedRun) -> dict[str, Any] | None:
     if not is_complete(summary, run):
         return None
     line = f"already finished: {out}; remove it or choose another --output to train again"
-    return {**summary, "lines": [line]}
+    return {**summary, "lines": [*_warnings(out, summary), line]}
 
 
 def is_complete(summary: Mapping[str, Any], run: ResolvedRun) -> bool:
@@ -105,10 +111,11 @@ def is_complete(summary: Mapping[str, Any], run: ResolvedRun) -> bool:
     return num_steps >= run.steps * run.updates_per_step
 
 
-def closing_lines(out: Path, status: str) -> list[str]:
+def closing_lines(out: Path, summary: Mapping[str, Any]) -> list[str]:
     """Where everything is, or how to go on."""
-    if status != "interrupted":
+    if summary["status"] != "interrupted":
         return [
+            *_warnings(out, summary),
             f"model: {out / 'model'}",
             f"log: {out / 'metrics.jsonl'}",
             f"report: mtgrpo report {out}",
@@ -123,6 +130,10 @@ def closing_lines(out: Path, status: str) -> list[str]:
     return [f"interrupted; continue with the same command and --resume ({start}; {checkpoints})"]
 
 
+def _warnings(out: Path, summary: Mapping[str, Any]) -> list[str]:
+    return [f"{out}: {NOTHING}"] if summary.get("trained_on_nothing") else []
+
+
 def _first_and_last(run: Run) -> tuple[dict[str, float], dict[str, float]]:
     """Accuracies of the first evaluation and of the last, if that is another; {} where missing.
 
@@ -135,6 +146,15 @@ def _first_and_last(run: Run) -> tuple[dict[str, float], dict[str, float]]:
     before = _accuracies(evaluations[0]) if evaluations else {}
     after = _accuracies(evaluations[-1]) if len(evaluations) > 1 else {}
     return before, after
+
+
+def _has_gradient(line: Metrics) -> bool:
+    """Whether a step, or one of several that a line stands for, trained on anything."""
+    if line.values.get("frac_reward_zero_std") == 1.0:
+        return False
+
+    ratios = [v for name, v in line.values.items() if name.endswith("/realized_ratio")]
+    return not ratios or any(ratio > 0 for ratio in ratios)
 
 
 def _accuracies(evaluation: Evaluation) -> dict[str, float]:

@@ -11,7 +11,7 @@ A preset is looked up by (name, variant, setting):
 setting. docs/paper-map.md lists every difference between the variants and where it is implemented.
 """
 
-from mtgrpo.presets.lookup import NAMES, VARIANTS, get, nearest_setting, weighting
+from mtgrpo.presets.lookup import NAMES, VARIANTS, get, nearest_setting
 from mtgrpo.presets.tables import SETTINGS
 
-__all__ = ["NAMES", "SETTINGS", "VARIANTS", "get", "nearest_setting", "weighting"]
+__all__ = ["NAMES", "SETTINGS", "VARIANTS", "get", "nearest_setting"]

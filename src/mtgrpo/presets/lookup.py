@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.core.method import Method
-from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.presets.tables import (
     BALANCED_SAMPLER,
@@ -136,33 +135,6 @@ def get(
         clip=recipe.clip,
         summary=recipe.summary,
     )
-
-
-def weighting(
-    name: str,
-    tasks: Sequence[str],
-    *,
-    variant: str = "default",
-    setting: str | None = None,
-    **overrides: float,
-) -> TaskWeighting:
-    """The weighting of a preset, bound to `tasks` and ready for ``update`` and ``weights``.
-
-    Args:
-        name: Preset name.
-        tasks: Task names.
-        variant: ``default``, ``paper`` or ``released``.
-        setting: Whose hyper-parameters to start from; by default the published setting nearer in
-            number of tasks.
-        overrides: Arguments of the rule by name: ``lam``, ``weight_lr``, ``weight_decay``,
-            ``improvement_clip``, ``reward_ema`` for improvement-aware rules, ``eta``,
-            ``weight_lr``, ``reward_ema`` for regularised ones.
-
-    Raises:
-        ConfigError: Unknown name, or an override the rule does not have.
-    """
-    setting = setting or nearest_setting(len(tasks))
-    return get(name, variant=variant, setting=setting, weighting=overrides).weighting.bind(tasks)
 
 
 def nearest_setting(num_tasks: int) -> str:

@@ -76,7 +76,7 @@ _DEFAULT_SAMPLERS: Mapping[str, Spec] = {
 }
 
 _DEFAULT = Variant(
-    signals={"task_reward": "accuracy", "observe": "step", "surrogate": "mean"},
+    signals={"task_reward": "accuracy", "observe": "first_round", "surrogate": "mean"},
     weightings=_weightings(
         estimate={"reward_ema": 0.5, "reward_start": None},
         improvement_aware={"improvement": "rewards", "optimizer": "adamw"},

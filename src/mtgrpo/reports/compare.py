@@ -34,6 +34,7 @@ class Spread:
         mean: Mean over runs of the worst-task or mean accuracy, shape (T,).
         low: Minimum over runs, shape (T,).
         high: Maximum over runs, shape (T,).
+        measure: What the values are called: ``"score"`` if a task is graded.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Spread:
     mean: Floats
     low: Floats
     high: Floats
+    measure: str = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def spread_over_seeds(label: str, runs: Sequence[Run], *, of: str = "worst") -> 
         mean=values.mean(axis=0),
         low=values.min(axis=0),
         high=values.max(axis=0),
+        measure="score" if any(c.measure == "score" for c in curves) else "accuracy",
     )
 
 

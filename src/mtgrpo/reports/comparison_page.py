@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.errors import ConfigError, counted, unknown
 from mtgrpo.reports import page
 from mtgrpo.reports.compare import (
     MethodRow,
@@ -18,7 +18,7 @@ from mtgrpo.reports.compare import (
 )
 from mtgrpo.reports.grouping import default_baseline, group_by_label
 from mtgrpo.reports.run_tables import NOT_COMPARABLE
-from mtgrpo.reports.spread_figure import Figure, spread_figure
+from mtgrpo.reports.spread_figure import TITLES, Figure, spread_figure
 from mtgrpo.runlog import Run, read_run
 from mtgrpo.runlog.evaluation_settings import settings_changes
 from mtgrpo.runlog.files import write_text
@@ -71,7 +71,10 @@ def write_comparison(
     rows = method_table(groups, baseline=baseline, thresholds=levels)
     odd = odd_evaluations(runs)
 
-    about = f"{len(groups)} methods, {len(runs)} runs. Accuracy is measured on test prompts."
+    is_score = any(e.measure == "score" for run in runs for e in run.evaluations)
+    measure = "score" if is_score else "accuracy"
+    num_methods, num_runs = counted(len(groups), "method"), counted(len(runs), "run")
+    about = f"{num_methods}, {num_runs}. {measure.capitalize()} is measured on test prompts."
     parts = [
         f"<h1>{page.text(title)}</h1>",
         page.paragraph(about),
@@ -91,15 +94,18 @@ def comparison_figures(groups: Mapping[str, Sequence[Run]]) -> list[tuple[str, F
     """Identifier, figure and caption of four curves: worst and mean, over steps and rollouts."""
     figures: list[tuple[str, Figure, str]] = []
 
-    for of, what in (("worst", "Worst-task accuracy"), ("mean", "Mean accuracy over tasks")):
+    for of, what in TITLES.items():
+        if of == "change":
+            continue
+
         spreads = [spread_over_seeds(label, runs, of=of) for label, runs in groups.items()]
         if not any(len(spread.steps) for spread in spreads):
             continue
 
         for x, cost in COSTS.items():
             caption = (
-                f"{what} over {cost}, at the evaluations that all runs of a method have, without "
-                "those under other settings than a run's last."
+                f"{what.format(measure=spreads[0].measure)} over {cost}, at the evaluations that "
+                "all runs of a method have, without those under other settings than a run's last."
             )
             figures.append((f"{of}-{x}", spread_figure(spreads, x=x, of=of), caption))
 
@@ -225,6 +231,6 @@ def _reached(row: MethodRow, level: float) -> str:
     shown = f"{page.number(steps)} / {page.number(rollouts)}"
 
     if len(costs) < row.num_evaluated:
-        shown += f" ({len(costs)} of {row.num_evaluated} runs)"
+        shown += f" ({len(costs)} of {counted(row.num_evaluated, 'run')})"
 
     return shown

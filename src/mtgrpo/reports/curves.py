@@ -28,6 +28,7 @@ class AccuracyCurves:
         seconds: Seconds of training by then, shape (T,).
         accuracy: Shape (T, K).
         std_error: Standard errors of `accuracy`, shape (T, K).
+        measure: What `accuracy` is called: ``"score"`` if a task is graded.
         changes: Where the evaluation settings changed; what is before and after such a place is
             not comparable.
     """
@@ -38,6 +39,7 @@ class AccuracyCurves:
     seconds: Floats
     accuracy: Floats
     std_error: Floats
+    measure: str = "accuracy"
     changes: Sequence[SettingsChange] = ()
 
     @property
@@ -147,6 +149,7 @@ def accuracy_curves(run: Run) -> AccuracyCurves:
         seconds=_array([e.elapsed_s for e in run.evaluations]),
         accuracy=accuracy,
         std_error=std_error,
+        measure=run.evaluations[-1].measure if run.evaluations else "accuracy",
         changes=settings_changes(run.evaluations, run.tasks),
     )
 

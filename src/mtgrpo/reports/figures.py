@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtgrpo.errors import require
+from mtgrpo.errors import counted, require
 from mtgrpo.reports.curves import AccuracyCurves, Floats, StepCurves, broken
 
 require("matplotlib", "report")
@@ -44,8 +44,8 @@ def accuracy_figure(curves: AccuracyCurves, *, x: str = "steps") -> Figure:
         x: ``"steps"``, ``"rollouts"`` or ``"seconds"``.
     """
     with drawing():
-        title = "Test accuracy per task (thick: the worst at the time)"
-        figure, axes = new_axes(title, X_LABELS[x], "accuracy (%)")
+        title = f"Test {curves.measure} per task (thick: the worst at the time)"
+        figure, axes = new_axes(title, X_LABELS[x], f"{curves.measure} (%)")
         cost = getattr(curves, x)  # (evaluations,)
         percent = 100 * curves.accuracy  # (evaluations, tasks)
 
@@ -103,7 +103,7 @@ def shares_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None) ->
     with drawing():
         window = _window(curves)
         title = "Share of the training batch: realised (line) and target (dashed)"
-        label = f"share of groups (%, mean of {window} steps)"
+        label = f"share of groups (%, mean of {counted(window, 'step')})"
         figure, axes = new_axes(title, X_LABELS["steps"], label)
 
         realized = 100 * curves.share_over(curves.realized, window)  # (steps, tasks)
@@ -126,7 +126,7 @@ def acceptance_figure(curves: StepCurves, accuracy: AccuracyCurves | None = None
     with drawing():
         window = _window(curves)
         title = "Acceptance rate: informative / generated groups"
-        label = f"acceptance rate (%, over {window} steps)"
+        label = f"acceptance rate (%, over {counted(window, 'step')})"
         figure, axes = new_axes(title, X_LABELS["steps"], label)
 
         rates = 100 * curves.acceptance_over(window)  # (steps, tasks)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtgrpo.errors import ConfigError
+from mtgrpo.errors import ConfigError, counted
 from mtgrpo.runlog import Run
 
 INCIDENTAL = frozenset({"seed", "output", "threads", "num_parameters", "checkpoint"})
@@ -46,7 +46,8 @@ def group_by_label(
     names = method_labels(runs) if labels is None else list(labels)
     if len(names) != len(runs):
         raise ConfigError(
-            f"comparison: {len(names)} labels for {len(runs)} runs; one label per run is needed"
+            f"comparison: {counted(len(names), 'label')} for {counted(len(runs), 'run')}; one "
+            "label per run is needed"
         )
 
     groups: dict[str, list[Run]] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mtgrpo.errors import counted
 from mtgrpo.reports import figures as fig
 from mtgrpo.reports import page
 from mtgrpo.reports.comparison_page import write_comparison
@@ -79,7 +80,11 @@ def write_report(
 
 
 def _head(run: Run) -> str:
-    about = [f"{len(run.tasks)} tasks", f"{run.last_step:,} steps", f"status: {run.status}"]
+    about = [
+        counted(len(run.tasks), "task"),
+        counted(run.last_step, "step"),
+        f"status: {run.status}",
+    ]
     if (preset := run.config.get("preset")) is not None:
         about.append(f"method: {preset}")
     if (seed := run.config.get("seed")) is not None:
@@ -139,7 +144,7 @@ def _headline(run: Run) -> str:
         last = run.metrics[-1]
         rollouts, time = page.number(last.rollouts), page.duration(last.elapsed_s)
         cards.append(("Rollouts", rollouts, "completions generated for training"))
-        cards.append(("Training time", time, f"{run.last_step:,} steps"))
+        cards.append(("Training time", time, counted(run.last_step, "step")))
 
         met = shares_met_rate(run)
         if met == met:
@@ -226,9 +231,8 @@ def _commands(run: Run) -> str:
         lines.append(f"mtgrpo train {directory} --output {directory} --resume")
 
     if checkpoints:
-        newest = shlex.quote(os.fspath(list(checkpoints.values())[-1]))
-        lines.append("# test accuracy of the newest checkpoint")
-        lines.append(f"mtgrpo eval {directory} --model {newest}")
+        lines.append("# test accuracy of the trained model, or of the newest checkpoint")
+        lines.append(f"mtgrpo eval {directory}")
 
     lines.append("# this report again")
     lines.append(f"mtgrpo report {directory}")

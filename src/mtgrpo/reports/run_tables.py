@@ -15,7 +15,7 @@ from mtgrpo.runlog import Run
 
 TASK_HEADS = (
     "task",
-    "accuracy before, %",
+    "{measure} before, %",
     "after, %",
     "change, points",
     "acceptance rate, %",
@@ -25,7 +25,7 @@ TASK_HEADS = (
     "groups generated",
 )
 TASK_NOTE = (
-    "Accuracy on test prompts at the first and the last evaluation, ± one standard error; the "
+    "{measure} on test prompts at the first and the last evaluation, ± one standard error; the "
     "error of a change treats the two evaluations as independent. Acceptance is over the whole "
     "run, shares are means over steps."
 )
@@ -39,7 +39,7 @@ BASELINE_HEADS = (
     "its worst task, %",
     "its mean, %",
     "this run: relative change per task, %",
-    "steps to its final worst-task accuracy, this / that",
+    "steps to its final worst-task {measure}, this / that",
     "rollouts to it, this / that",
 )
 
@@ -61,11 +61,12 @@ def task_rows_table(run: Run) -> str:
         shown = page.percent(before) + _mark(not curves.changes)
         cells.append([label, shown, page.percent(after), page.signed(change), *[""] * 5])
 
-    notes = page.paragraph(TASK_NOTE)
+    notes = page.paragraph(TASK_NOTE.format(measure=curves.measure.capitalize()))
     if curves.changes:
         notes += page.paragraph(CHANGED_NOTE)
 
-    return page.table(TASK_HEADS, cells, totals=2) + notes
+    heads = [head.format(measure=curves.measure) for head in TASK_HEADS]
+    return page.table(heads, cells, totals=2) + notes
 
 
 def baseline_table(run: Run, others: Sequence[Run]) -> str:
@@ -105,7 +106,9 @@ def baseline_table(run: Run, others: Sequence[Run]) -> str:
             ]
         )
 
-    return page.table(BASELINE_HEADS, rows) + "".join(notes)
+    measure = accuracy_curves(run).measure
+    heads = [head.format(measure=measure) for head in BASELINE_HEADS]
+    return page.table(heads, rows) + "".join(notes)
 
 
 def _task_cells(row: TaskRow) -> list[str]:

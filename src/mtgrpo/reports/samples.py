@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mtgrpo.errors import counted
 from mtgrpo.reports import page
 from mtgrpo.reports.task_rows import task_table
 from mtgrpo.runlog import Completion, Run
@@ -38,7 +39,7 @@ def samples_section(run: Run) -> str:
 
     num_more = len(by_task) - len(tasks)
     if num_more:
-        parts.append(page.paragraph(f"{num_more} more tasks in completions.jsonl."))
+        parts.append(page.paragraph(f"{counted(num_more, 'more task')} in completions.jsonl."))
 
     return page.section("Sample completions", *parts)
 

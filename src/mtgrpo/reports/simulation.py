@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtgrpo.errors import ConfigError, require
+from mtgrpo.errors import ConfigError, counted, require
 from mtgrpo.reports.curves import Floats, running_mean
 
 require("matplotlib", "report")
@@ -48,7 +48,7 @@ def curves_figure(result: SimulationResult) -> Figure:
 
         handles += accuracy.plot(steps, result.mean_accuracy, color=INK, lw=2)
 
-        mean = f"(mean of {window} steps)"
+        mean = f"(mean of {counted(window, 'step')})"
         _title(accuracy, "True accuracy", "training steps", "accuracy")
         _title(weights, "Task weights", "training steps", "weight")
         _title(shares, f"Share of the batch {mean}", "training steps", "share")
@@ -111,7 +111,7 @@ def tradeoff_figure(sweep: Sweep) -> Figure:
         seeds = {"s": 10, "color": GREY, "lw": 0, "label": "one seed"}
         axes.scatter(sweep.mean_accuracy, sweep.worst_accuracy, **seeds)
 
-        label = f"mean of {len(sweep.seeds)} seeds ± 1 std. error"
+        label = f"mean of {counted(len(sweep.seeds), 'seed')} ± 1 std. error"
         means = {"color": BRIGHT[0], "marker": "o", "ms": 5, "capsize": 2, "label": label}
         axes.errorbar(mean, worst, worst_error, mean_error, **means)
 

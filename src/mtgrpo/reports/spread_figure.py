@@ -23,8 +23,8 @@ from mtgrpo.reports.style import (  # noqa: E402
 )
 
 TITLES = {
-    "worst": "Worst-task accuracy",
-    "mean": "Mean accuracy over tasks",
+    "worst": "Worst-task {measure}",
+    "mean": "Mean {measure} over tasks",
     "change": "Relative change",
 }
 STYLES = ("-", (0, (4, 2)), (0, (1, 1.2)))
@@ -40,11 +40,14 @@ def spread_figure(spreads: Sequence[Spread], *, x: str = "steps", of: str = "wor
         of: What `spreads` holds, for title and axis: ``"worst"`` or ``"mean"`` accuracy, or
             ``"change"``, the relative change as a fraction.
     """
-    title = TITLES[of]
+    is_score = any(spread.measure == "score" for spread in spreads)
+    measure = "score" if is_score else "accuracy"
+
+    title = TITLES[of].format(measure=measure)
     if any(spread.num_runs > 1 for spread in spreads):
         title += " (line: mean over seeds, band: min to max)"
 
-    unit = "change (%)" if of == "change" else "accuracy (%)"
+    unit = "change (%)" if of == "change" else f"{measure} (%)"
 
     with drawing():
         figure, axes = new_axes(title, X_LABELS[x], unit)

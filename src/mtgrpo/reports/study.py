@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mtgrpo.errors import counted
 from mtgrpo.evidence import StudyResults
 from mtgrpo.evidence.table import Table, as_markdown
 from mtgrpo.evidence.tables import all_tables
@@ -35,8 +36,9 @@ def write_study_report(results: StudyResults, folder: str | os.PathLike[str]) ->
     seeds = ", ".join(map(str, sorted({run.seed for run in results.runs})))
     title = f"Study: {results.name}"
     intro = (
-        f"{len(results.finished_methods)} methods, {len(results.runs)} runs, seeds {seeds}. Every "
-        "method with the same seed sees the same base model, prompts and test prompts."
+        f"{counted(len(results.finished_methods), 'method')}, {counted(len(results.runs), 'run')}, "
+        f"seeds {seeds}. Every method with the same seed sees the same base model, prompts and "
+        "test prompts."
     )
 
     save({name: figure for name, figure, _ in figures}, out / "figures")

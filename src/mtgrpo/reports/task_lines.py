@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtgrpo.errors import require
+from mtgrpo.errors import counted, require
 from mtgrpo.reports.curves import Floats
 
 require("matplotlib", "report")
@@ -73,7 +73,7 @@ def draw_task_lines(
     label_ends(axes, ends)
 
     if not few:
-        axes.plot([], [], color=GREY, lw=1, label=f"{len(tasks) - len(names)} other tasks")
+        axes.plot([], [], color=GREY, lw=1, label=counted(len(tasks) - len(names), "other task"))
         legend(axes)
 
     return shades

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtgrpo.errors import MtgrpoError, StateError
+from mtgrpo.errors import MtgrpoError, StateError, counted
 from mtgrpo.runlog.continuity import LogEnd, LoggedSteps
 from mtgrpo.runlog.files import os_errors_as
 from mtgrpo.runlog.state import load_state, save_state
@@ -245,7 +245,7 @@ def _spoiled(checkpoint: Path, listed: Mapping[str, Any]) -> str:
 
             size = path.stat().st_size
             if size != entry["bytes"]:
-                return f"{name} has {size} bytes instead of {entry['bytes']}"
+                return f"{name} has {counted(size, 'byte')} instead of {entry['bytes']}"
             if "sha256" in entry and _digest(path) != entry["sha256"]:
                 return f"{name} was changed or damaged"
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from mtgrpo.errors import counted
 from mtgrpo.runlog.files import read_lines
 from mtgrpo.runlog.reading import read_mark
 
@@ -81,7 +82,8 @@ class LoggedSteps:
                 stride = max(1, last_step // num_then)  # of lines that are evenly spaced
                 missing = _missing_steps(kept, last_step, stride)
                 return (
-                    f"{name} lacks {num_then - len(kept)} of the {num_then} lines it had when "
+                    f"{name} lacks {num_then - len(kept)} of {counted(num_then, 'line')} it had "
+                    "when "
                     f"this was saved: {missing}"
                 )
 

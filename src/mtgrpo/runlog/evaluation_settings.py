@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mtgrpo.errors import counted
 from mtgrpo.runlog.records import Evaluation
 
 
@@ -49,7 +50,7 @@ def settings_difference(one: Evaluation, other: Evaluation, tasks: Sequence[str]
     """In what two evaluations were made differently, in words; empty when they were made alike."""
     parts: list[str] = []
     if one.num_samples != other.num_samples:
-        parts.append(f"{one.num_samples} → {other.num_samples} samples per prompt")
+        parts.append(f"{one.num_samples} → {counted(other.num_samples, 'sample')} per prompt")
 
     prompts: dict[tuple[int, int], list[str]] = {}
     for task in tasks:
@@ -58,7 +59,7 @@ def settings_difference(one: Evaluation, other: Evaluation, tasks: Sequence[str]
             prompts.setdefault((before or 0, after or 0), []).append(task)
 
     for (before, after), names in prompts.items():
-        parts.append(f"{before:,} → {after:,} prompts of {_listed(names)}")
+        parts.append(f"{before:,} → {counted(after, 'prompt')} of {_listed(names)}")
 
     return "; ".join(parts)
 

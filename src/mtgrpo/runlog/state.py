@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtgrpo.errors import RunError, StateError
+from mtgrpo.errors import RunError, StateError, counted
 from mtgrpo.runlog.files import os_errors_as, plain, write_text
 
 FORMAT, VERSION = "mtgrpo-state", 1
@@ -52,7 +52,7 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, Any]:
         record = json.loads(raw)
     except (ValueError, RecursionError):
         raise StateError(
-            f"{file}: not valid JSON ({len(raw)} bytes); it is torn or foreign; {fix}"
+            f"{file}: not valid JSON ({counted(len(raw), 'byte')}); it is torn or foreign; {fix}"
         ) from None
 
     if not isinstance(record, dict) or record.get("format") != FORMAT:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
-from mtgrpo.errors import RunError, require
+from mtgrpo.errors import RunError, counted, require
 from mtgrpo.runlog.checkpoints import log_gap
 from mtgrpo.runlog.continuity import LogEnd, read_logged_steps
 from mtgrpo.runlog.environment import describe_environment
@@ -316,7 +316,7 @@ def _refuse_progress(directory: Path) -> None:
 
     if steps or has_checkpoint:
         raise RunError(
-            f"{directory}: already holds a run of {steps} logged steps; "
+            f"{directory}: already holds a run of {counted(steps, 'logged step')}; "
             "resume it (--resume), or choose another output directory"
         )
 

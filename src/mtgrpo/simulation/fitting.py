@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from mtgrpo.core.types import Floats
-from mtgrpo.errors import ConfigError, RunError, unknown
+from mtgrpo.errors import ConfigError, RunError, counted, unknown
 from mtgrpo.runlog import Run
 from mtgrpo.simulation.observations import Observations
 from mtgrpo.simulation.policy import group_signals, outcome_table
@@ -111,7 +111,8 @@ class _Curve:
         num_seen = int(self.seen.sum())
         if num_seen < 5:
             raise RunError(
-                f"fit: task {observations.tasks[k]!r} has {num_seen} logged steps with groups; "
+                f"fit: task {observations.tasks[k]!r} has {counted(num_seen, 'logged step')} "
+                "with groups; "
                 "at least 5 are needed"
             )
 

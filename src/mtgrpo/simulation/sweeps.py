@@ -12,7 +12,7 @@ import numpy as np
 
 from mtgrpo import presets
 from mtgrpo.core.types import Floats
-from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.errors import ConfigError, counted, unknown
 from mtgrpo.simulation.loop import simulate
 from mtgrpo.simulation.world import World
 
@@ -136,7 +136,8 @@ def sweep(
     """
     if not values or not seeds:
         raise ConfigError(
-            f"sweep: {len(values)} values, {len(seeds)} seeds; at least one of each is needed"
+            f"sweep: {counted(len(values), 'value')}, {counted(len(seeds), 'seed')}; at least "
+            "one of each is needed"
         )
 
     common: dict[str, Any] = {

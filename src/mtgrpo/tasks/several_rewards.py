@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from mtgrpo.core.types import at_least
-from mtgrpo.errors import TaskError, unknown
+from mtgrpo.errors import TaskError, counted, unknown
 from mtgrpo.tasks.scores import RewardFunction, Score
 
 AccuracyRule: TypeAlias = "str | Callable[[Mapping[str, float]], float]"
@@ -47,8 +47,9 @@ class SeveralRewards:
 
         if not len(self.functions) == len(functions) == len(self.weights):
             raise TaskError(
-                f"{where}: {len(functions)} reward functions with {len(self.functions)} names and "
-                f"{len(self.weights)} weights; give each a name and a weight of its own"
+                f"{where}: {counted(len(functions), 'reward function')} with "
+                f"{counted(len(self.functions), 'name')} and "
+                f"{counted(len(self.weights), 'weight')}; give each a name and a weight of its own"
             )
         if isinstance(accuracy, str) and accuracy not in self.functions:
             raise TaskError(
@@ -67,7 +68,8 @@ class SeveralRewards:
             of_one = list(function(prompts=prompts, completions=completions, **columns))
             if len(of_one) != len(completions):
                 raise ValueError(
-                    f"{name} returned {len(of_one)} values for {len(completions)} completions"
+                    f"{name} returned {counted(len(of_one), 'value')} for "
+                    + counted(len(completions), "completion")
                 )
             values.append([_reward(value) for value in of_one])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast, final
 
 from mtgrpo.core.types import as_accuracy, at_least
-from mtgrpo.errors import MissingExtra, RewardError, TaskError
+from mtgrpo.errors import MissingExtra, RewardError, TaskError, counted
 from mtgrpo.tasks.numeric import as_number, as_reward
 from mtgrpo.tasks.policy import IN_PROCESS, Scoring
 from mtgrpo.tasks.scores import (
@@ -96,7 +96,10 @@ class Task:
             raise TaskError(f"{where}: scoring is a {kind}; a Scoring is needed")
 
     def __repr__(self) -> str:
-        return f"Task({self.name!r}, {len(self.train)} train rows, {len(self.test)} test rows)"
+        return (
+            f"Task({self.name!r}, {counted(len(self.train), 'train row')}, "
+            f"{counted(len(self.test), 'test row')})"
+        )
 
     def score(
         self,
@@ -123,8 +126,10 @@ class Task:
         numbers = list(range(len(rows))) if indices is None else list(indices)
         if not len(rows) == len(completions) == len(numbers):
             raise TaskError(
-                f"task {self.name!r}: {len(rows)} rows, {len(completions)} completions and "
-                f"{len(numbers)} indices; one row and one index per completion are needed"
+                f"task {self.name!r}: {counted(len(rows), 'row')}, "
+                f"{counted(len(completions), 'completion')} and "
+                f"{counted(len(numbers), 'index', 'indices')}; one row and one index per "
+                "completion are needed"
             )
 
         for row, number in zip(rows, numbers, strict=True):
@@ -144,7 +149,7 @@ class Task:
         if values is None or len(values) != len(rows):
             returned = "no sequence"
             if values is not None:
-                returned = f"{len(values)} values for {len(rows)} completions"
+                returned = f"{counted(len(values), 'value')} for {counted(len(rows), 'completion')}"
             raise RewardError(
                 f"task {self.name!r}, prompts {numbers[0]} to {numbers[-1]}: reward function "
                 f"{label(self.reward)} returned {returned}; a sequence with one number per "

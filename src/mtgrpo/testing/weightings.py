@@ -149,7 +149,8 @@ class WeightingContract(ABC):
                 _check_close(
                     plain.weights(),
                     moved.weights(),
-                    f"{name}, step {number}: rewards shifted by 0.7",
+                    f"{name}, step {number}: rewards shifted by 0.7 (if the rule knows an "
+                    "absolute level of reward, state shift_invariant = False in the test class)",
                 )
 
     # ---- state -------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ def told(
     weighting: Balanced, rewards: dict[str, float], steps: int = 1, groups: float = 1000.0
 ) -> dict[str, float]:
     """The weights after some steps of these rewards, each measured over that many groups."""
-    counts = GroupCounts(*[dict.fromkeys(rewards, groups)] * 3)
+    counts = GroupCounts(*[dict.fromkeys(rewards, groups)] * 4)
     for _ in range(steps):
         weighting.update(task_rewards=rewards, counts=counts)
     return weighting.weights()
@@ -94,9 +94,8 @@ def test_a_task_nobody_has_seen_is_taken_for_average():
 def barren(weighting: Balanced, steps: int, informative: float) -> dict[str, float]:
     """Steps in which task a, of accuracy 0, has that many informative groups of 20."""
     for _ in range(steps):
-        counts = GroupCounts(
-            {"a": 20.0, "b": 20.0}, {"a": informative, "b": 10.0}, {"a": informative, "b": 10.0}
-        )
+        generated, kept = {"a": 20.0, "b": 20.0}, {"a": informative, "b": 10.0}
+        counts = GroupCounts(generated, generated, kept, kept)
         weighting.update(task_rewards={"a": 0.0, "b": 0.6}, counts=counts)
     return weighting.weights()
 
@@ -117,11 +116,8 @@ def test_the_others_share_what_a_task_out_of_reach_leaves_by_their_own_levels():
     rewards = {"b": 0.5, "c": 0.8}
     for _ in range(12):
         told(alone, rewards, groups=20.0)
-        counts = GroupCounts(
-            dict.fromkeys("abc", 20.0),
-            {"a": 0.0, "b": 10.0, "c": 10.0},
-            {"a": 0.0, "b": 10.0, "c": 10.0},
-        )
+        generated, kept = dict.fromkeys("abc", 20.0), {"a": 0.0, "b": 10.0, "c": 10.0}
+        counts = GroupCounts(generated, generated, kept, kept)
         weighting.update(task_rewards={"a": 0.0, **rewards}, counts=counts)
     weights = weighting.weights()
     assert weights["a"] == pytest.approx(PROBE_SHARE / 3)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 
+from mtgrpo.core.weightings.base import CountArrays
 from mtgrpo.core.weightings.learnability import (
     LEAST_GAIN,
     PROBE_SHARE,
@@ -24,13 +25,9 @@ def told(
     """Steps in which the accuracies go from one value to another in a straight line."""
     for step in range(steps):
         level = np.array([start + (end - start) * (step + 1) / steps for start, end in levels])
-        learnability.observe(
-            np.array(generated, dtype=float),
-            np.array(informative, dtype=float),
-            np.array(shares),
-            level,
-            np.full(len(level), variance),
-        )
+        groups = np.array(generated, dtype=float)
+        counts = CountArrays(groups, groups, np.array(informative, dtype=float), groups)
+        learnability.observe(counts, np.array(shares), level, np.full(len(level), variance))
     return learnability.caps()
 
 

@@ -133,7 +133,7 @@ def test_shares_are_the_quotas_whatever_lengths_and_shortfall(lab, loss_type):
     trainer, _ = measured(lab, True, loss_type=loss_type, importance_sampling_level=level)
     assert trainer.mixer.report.shortfall > 0, "no shortfall was tested"
     figures, wanted = logged(trainer), wanted_shares(trainer)
-    assert figures["sampler/loss_shares_capped"] == 0
+    assert figures["sampler/loss_shares_limited"] == 0
     assert trainer.measured_shares() == pytest.approx(wanted, abs=1e-4)
     for name, share in wanted.items():
         assert figures[f"task/{name}/loss_share"] == pytest.approx(share)
@@ -149,7 +149,7 @@ def test_switched_off_the_shares_are_measured(lab, loss_type):
     figures = logged(trainer)
     for name, share in trainer.measured_shares().items():
         assert figures[f"task/{name}/loss_share"] == pytest.approx(share, abs=1e-4)
-    assert "sampler/loss_shares_capped" not in figures
+    assert "sampler/loss_shares_limited" not in figures
     assert all(LOSS_FACTORS not in part for part in trainer.parts)
 
 
@@ -331,7 +331,7 @@ def test_factors_without_a_model():
     figures = shares.settle(parts, {"a": 1, "b": 3}, Processes(2))
     assert figures["task/a/loss_share"] == pytest.approx(0.25)
     assert figures["task/a/loss_share_unscaled"] == pytest.approx(0.5)
-    assert figures["sampler/loss_shares_capped"] == 0
+    assert figures["sampler/loss_shares_limited"] == 0
     for part in parts:
         assert part[LOSS_FACTORS].tolist() == pytest.approx([0.5, 0.5, 1.5, 0.0])
         scaled = shares.scaled(part)

@@ -187,5 +187,5 @@ def test_mixed_batches_are_scored_by_their_tasks_in_one_call_each():
     assert rewards == [0.5, 1.0, 0.0, 1.0]
     assert scores.accuracy([""] * 4, [""] * 4) == [1.0, 1.0, 0.0, 1.0]
     assert logged == {"task": ["easy", "hard", "easy", "medium"]}
-    with pytest.raises(StateError, match="3 completions, but 4 were scored"):
+    with pytest.raises(StateError, match="3 completions, scored: 4"):
         scores.reward([""] * 3, [""] * 3)

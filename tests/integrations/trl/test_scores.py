@@ -24,7 +24,7 @@ FAULTS = {
     "raises": (raises, "raised KeyError"),
     "nan": (lambda prompts, completions, **c: [float("nan")] * len(completions), "returned nan"),
     "none": (lambda prompts, completions, **c: [None] * len(completions), "returned None"),
-    "too-few": (lambda prompts, completions, **c: [1.0], r"1 values for \d+ completions"),
+    "too-few": (lambda prompts, completions, **c: [1.0], r"1 value for \d+ completions"),
     "beyond-float32": (
         lambda prompts, completions, **c: [1e39] * len(completions),
         r"returned 1e\+39",

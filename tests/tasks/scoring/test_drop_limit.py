@@ -26,7 +26,7 @@ def test_the_share_of_dropped_groups_is_limited_over_the_last_hundred():
 
 
 def test_no_failure_is_allowed_at_rate_zero():
-    with pytest.raises(RewardError, match="1 of its last 1 groups"):
+    with pytest.raises(RewardError, match="1 of its last 1 group could"):
         DropLimit({"a": Scoring(on_error="drop", max_dropped_rate=0.0)}).observe([("a", True)], str)
 
 

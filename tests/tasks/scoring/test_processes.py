@@ -51,7 +51,7 @@ def test_scores_are_those_of_this_process(reward):
         ("raise", r"reward function .*naughty raised KeyError: 'answer'"),
         ("NaN", "returned nan"),
         ("None", "returned None"),
-        ("too few", "1 values for 2 completions"),
+        ("too few", "1 value for 2 completions"),
         ("exit", "raised SystemExit"),
         ("die", r"its process ended in the middle of the call \(exit code 3\)"),
         ("crash", r"its process ended in the middle of the call \(signal 11\)"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mtgrpo.core.types import Floats, State
-from mtgrpo.core.weightings.base import TaskWeighting
+from mtgrpo.core.weightings.base import CountArrays, TaskWeighting
 from mtgrpo.core.weightings.learnability import Flags, Learnability
 from mtgrpo.core.weightings.progress import TaskProgress
 from mtgrpo.core.weightings.simplex import cap_weights, softmax
@@ -94,8 +94,8 @@ class Balanced(TaskWeighting):
         self._multiplier = 1.0
         self._z = np.full(num_tasks, 1.0 / num_tasks)
 
-    def _count(self, generated: Floats, informative: Floats, trained: Floats) -> None:
-        self._generated, self._informative, self._trained = generated, informative, trained
+    def _count(self, counts: CountArrays) -> None:
+        self._counts = counts
 
     def _update(
         self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats
@@ -114,14 +114,12 @@ class Balanced(TaskWeighting):
         self._z = self._shared(level, limited)
 
     def _observe(self, means: Floats) -> None:
-        progress = self._progress
-        progress.observe(means, self._generated)
+        progress, counts = self._progress, self._counts
+        progress.observe(means, counts.observed)
 
-        shares = self._trained / max(1.0, float(self._trained.sum()))
+        shares = counts.trained / max(1.0, float(counts.trained.sum()))
         if self.learnability:
-            self._learnability.observe(
-                self._generated, self._informative, shares, means, progress.group_variance
-            )
+            self._learnability.observe(counts, shares, means, progress.group_variance)
 
         progress.advance(shares)
         self._was_seen |= ~np.isnan(means)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,14 +21,25 @@ class GroupCounts:
     """How many groups are behind a step's signals, per task; absent tasks had none.
 
     Attributes:
-        generated: Groups that J_k was measured over.
-        informative: Of those, the ones that pass the filter.
+        observed: Groups that J_k was measured over.
+        generated: All groups of the step.
+        informative: Of all, the ones that pass the filter.
         trained: Groups trained on.
     """
 
+    observed: TaskValues = field(default_factory=dict[str, float])
     generated: TaskValues = field(default_factory=dict[str, float])
     informative: TaskValues = field(default_factory=dict[str, float])
     trained: TaskValues = field(default_factory=dict[str, float])
+
+
+class CountArrays(NamedTuple):
+    """`GroupCounts` in task order, each of shape (K,)."""
+
+    observed: Floats
+    generated: Floats
+    informative: Floats
+    trained: Floats
 
 
 class TaskWeighting(Described, ABC):
@@ -147,12 +158,15 @@ class TaskWeighting(Described, ABC):
             seen = np.zeros(len(self._tasks))
             for observed in rewards:
                 seen[~np.isnan(observed)] = 1.0
-            self._count(seen, seen, seen)
+            self._count(CountArrays(seen, seen, seen, seen))
         else:
             self._count(
-                self._array("counts.generated", counts.generated, 0.0),
-                self._array("counts.informative", counts.informative, 0.0),
-                self._array("counts.trained", counts.trained, 0.0),
+                CountArrays(
+                    observed=self._array("counts.observed", counts.observed, 0.0),
+                    generated=self._array("counts.generated", counts.generated, 0.0),
+                    informative=self._array("counts.informative", counts.informative, 0.0),
+                    trained=self._array("counts.trained", counts.trained, 0.0),
+                )
             )
 
         self._update(rewards, changes, advantages)
@@ -224,8 +238,8 @@ class TaskWeighting(Described, ABC):
     def _start(self, num_tasks: int) -> None:
         """Set up the state for that many tasks."""
 
-    def _count(self, generated: Floats, informative: Floats, trained: Floats) -> None:
-        """The groups behind the signals of the `_update` that follows; each of shape (K,)."""
+    def _count(self, counts: CountArrays) -> None:
+        """Take in the groups behind the signals of the `_update` that follows."""
 
     @abstractmethod
     def _update(

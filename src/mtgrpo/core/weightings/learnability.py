@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtgrpo.core.types import Floats, State
+from mtgrpo.core.weightings.base import CountArrays
 
 Flags = NDArray[np.bool_]
 
@@ -65,31 +66,25 @@ class Learnability:
         return self._wait > 0
 
     def observe(
-        self,
-        generated: Floats,
-        informative: Floats,
-        shares: Floats,
-        accuracy: Floats,
-        variance: Floats,
+        self, counts: CountArrays, shares: Floats, accuracy: Floats, variance: Floats
     ) -> None:
         """Take in a step.
 
         Args:
-            generated: Groups generated.
-            informative: Of those, the informative ones.
+            counts: Groups of the step.
             shares: Share of the batch trained on.
-            accuracy: Mean accuracy of the generated groups; NaN where there are none.
+            accuracy: Mean accuracy of the observed groups; NaN where there are none.
             variance: Variance of one group's mean accuracy.
         """
-        self._observe_reach(generated, informative)
+        self._observe_reach(counts.generated, counts.informative)
         self._wait = np.maximum(self._wait - 1, 0.0)
 
         # What happens while a task is capped says nothing of what training brings it.
         self._spent = np.where(self.stalled, 0.0, self._spent + shares)
-        counts = ~np.isnan(accuracy) & ~self.stalled
+        is_news = ~np.isnan(accuracy) & ~self.stalled
         for i, third in enumerate((self._spent < WINDOW / 3, self._spent >= 2 * WINDOW / 3)):
-            self._groups[i] += np.where(counts & third, generated, 0.0)
-            self._sums[i] += np.where(counts & third, generated * accuracy, 0.0)
+            self._groups[i] += np.where(is_news & third, counts.observed, 0.0)
+            self._sums[i] += np.where(is_news & third, counts.observed * accuracy, 0.0)
 
         self._judge(self._spent >= WINDOW, variance)
 

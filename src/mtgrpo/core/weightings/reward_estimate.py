@@ -12,6 +12,12 @@ from mtgrpo.errors import ConfigError
 class TaskRewardEstimate(Described):
     """Moving average of J_k: ``J <- ema J + (1 - ema) observed``; tasks not observed keep theirs.
 
+    It is unbiased if the observations are: over first rounds (``observe="first_round"``), whose
+    sizes do not depend on what is in them. Over whole steps or rounds, as the paper and the
+    released code have it, lucky observations are of few groups and count as much as others, which
+    makes J too high where few groups are informative: by half to three quarters of itself with
+    nine tasks and 9 groups, of which 8 % are informative.
+
     Args:
         ema: 0 keeps the latest observation alone (paper); 0.5 in the released code.
         start: Value before the first observation, without bias correction (released:

@@ -10,7 +10,7 @@ from typing import Any
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mtgrpo.core.types import check_same_tasks
-from mtgrpo.errors import StateError
+from mtgrpo.errors import StateError, counted
 from mtgrpo.integrations.trl.saved_rollouts import buffer_file, load_buffer, save_buffer
 from mtgrpo.integrations.trl.setup import trained_names
 from mtgrpo.integrations.trl.step import TrainingStep
@@ -112,8 +112,9 @@ class TrainerCheckpoints:
 
         if state["cycle"] != self.cycle:
             raise StateError(
-                f"{folder}: written in the middle of a generation batch used {state['cycle']} "
-                f"times, now {self.cycle}; resume with the same steps_per_generation and "
+                f"{folder}: written in the middle of a generation batch used "
+                f"{counted(state['cycle'], 'time')}, now {self.cycle}; resume with the same "
+                "steps_per_generation and "
                 "num_iterations"
             )
 
@@ -173,6 +174,6 @@ def check_resume(path: str | Path, tasks: TaskSet) -> None:
         size = len(tasks[name].train)
         if stream["size"] != size:
             raise StateError(
-                f"{path}: task {name!r} had {stream['size']} training rows, now {size}; "
+                f"{path}: task {name!r} had {counted(stream['size'], 'training row')}, now {size}; "
                 "resume with the same rows"
             )

@@ -13,7 +13,7 @@ from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig
 
 from mtgrpo.core.weightings.base import TaskWeighting
-from mtgrpo.errors import ConfigError
+from mtgrpo.errors import ConfigError, counted
 from mtgrpo.integrations.trl.banked import check_bank
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule
 from mtgrpo.runlog import RunLog
@@ -192,6 +192,7 @@ def check_eval_batches(args: TrainingArguments, schedule: Schedule) -> None:
     if args.per_device_eval_batch_size * args.world_size % num_samples:
         raise ConfigError(
             f"evaluate: args.per_device_eval_batch_size={args.per_device_eval_batch_size} on "
-            f"{args.world_size} processes cannot hold whole groups of {num_samples} samples; "
+            f"{counted(args.world_size, 'process', 'processes')} cannot hold whole groups of "
+            f"{counted(num_samples, 'sample')}; "
             f"make their product a multiple of {num_samples}"
         )

@@ -15,7 +15,7 @@ from accelerate.utils import gather_object
 
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.core.reward_scale import RewardScale
-from mtgrpo.errors import RewardError
+from mtgrpo.errors import RewardError, counted
 from mtgrpo.integrations.trl.rollouts import DatasetRow, InputRows, number_of, task_of
 from mtgrpo.tasks.scoring.drop_limit import most_dropped
 from mtgrpo.tasks.task import Task
@@ -156,7 +156,8 @@ def _check_dropped(task: Task, prompts: Sequence[tuple[float, float]]) -> None:
     allowed = most_dropped(rate, len(prompts))
     if failed > allowed:
         raise RewardError(
-            f"task {task.name!r}: {failed} of {len(prompts)} test prompts could not be scored; "
+            f"task {task.name!r}: {failed} of {counted(len(prompts), 'test prompt')} could not "
+            "be scored; "
             f"max_dropped_rate {rate:g} allows {allowed}; correct the reward and resume"
         )
 

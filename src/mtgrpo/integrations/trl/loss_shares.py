@@ -96,7 +96,7 @@ class TaskLossShares:
         if self.exact:
             for name, share in shares.before.items():
                 metrics[f"task/{name}/loss_share_unscaled"] = share
-            metrics["sampler/loss_shares_capped"] = len(shares.capped)
+            metrics["sampler/loss_shares_limited"] = len(shares.limited)
 
         return metrics
 

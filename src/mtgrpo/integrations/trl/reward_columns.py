@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import torch
 
 from mtgrpo.core.types import as_accuracy, at_least
-from mtgrpo.errors import ConfigError, RewardError, StateError, unknown
+from mtgrpo.errors import ConfigError, RewardError, StateError, counted, unknown
 from mtgrpo.integrations.trl.schedule import WHERE
 
 AccuracyRule: TypeAlias = "str | Callable[[Mapping[str, float]], float]"
@@ -241,8 +241,9 @@ def _for_some_tasks(function: Any, tasks: frozenset[str], batch: _Batch) -> Any:
         num_rows = len(arguments["completions"])
         if len(rows) != num_rows:
             raise StateError(
-                f"rewards: {num_rows} completions, but {len(rows)} rows are being scored; this "
-                "function only works inside MultiTaskGRPOTrainer"
+                f"rewards: {counted(num_rows, 'completion')}, but {counted(len(rows), 'row')} "
+                "to score; "
+                "this function only works inside MultiTaskGRPOTrainer"
             )
         places = [i for i, row in enumerate(rows) if row.task in tasks]
         own = {name for i in places for name in rows[i]}
@@ -261,8 +262,8 @@ def _for_some_tasks(function: Any, tasks: frozenset[str], batch: _Batch) -> Any:
         values = list(values)
         if len(values) != len(places):
             raise RewardError(
-                f"reward function {_name(function)!r}: {len(values)} values for {len(places)} "
-                "completions; one per completion is needed"
+                f"reward function {_name(function)!r}: {counted(len(values), 'value')} for "
+                f"{counted(len(places), 'completion')}; one per completion is needed"
             )
         rewards: list[Any] = [None] * num_rows
         for place, value in zip(places, values, strict=True):

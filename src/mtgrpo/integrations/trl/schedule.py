@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from trl import GRPOConfig
 
-from mtgrpo.errors import ConfigError
+from mtgrpo.errors import ConfigError, counted
 
 WHERE = "MultiTaskGRPOTrainer"
 
@@ -60,7 +60,7 @@ def make_schedule(args: GRPOConfig) -> Schedule:
     if rest or groups % args.world_size:
         raise ConfigError(
             f"{WHERE}: args.generation_batch_size={rows} completions do not divide into whole "
-            f"groups of {size} on each of {args.world_size} processes; make "
+            f"groups of {size} on each of {counted(args.world_size, 'process', 'processes')}; make "
             "per_device_train_batch_size x processes x steps_per_generation a multiple of "
             f"{size * args.world_size}"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mtgrpo.errors import StateError
+from mtgrpo.errors import StateError, counted
 from mtgrpo.integrations.trl.reward_columns import weighted_sum
 from mtgrpo.integrations.trl.rollouts import ROW_KEY, TASK_KEY, number_of, task_of
 from mtgrpo.tasks.scores import Completion, Score
@@ -101,7 +101,7 @@ class TaskScores:
     def _of(self, completions: Sequence[Completion]) -> list[Score]:
         if len(completions) != len(self._scores):
             raise StateError(
-                f"rewards: {len(completions)} completions, but {len(self._scores)} were scored; "
+                f"rewards: {counted(len(completions), 'completion')}, scored: {len(self._scores)}; "
                 "these functions only work inside MultiTaskGRPOTrainer"
             )
         return self._scores

@@ -13,7 +13,7 @@ from safetensors.torch import load_model, save_model
 from transformers import PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from mtgrpo.errors import StateError
+from mtgrpo.errors import StateError, counted
 
 # In a folder of its own: engines load whatever weights lie beside the model's.
 REFERENCE_FILE = Path("reference", SAFE_WEIGHTS_NAME)
@@ -54,7 +54,8 @@ def load_renamed(trainer: Any, checkpoint: Any) -> bool:
     missing = sorted(info["missing_keys"])
     if missing:
         raise StateError(
-            f"{checkpoint}: no weights for {missing[0]} and {len(missing) - 1} others; resuming "
+            f"{checkpoint}: {counted(len(missing), 'tensor')} missing, such as {missing[0]}; "
+            "resuming "
             "would go on with other weights; start a new run from a whole model with model="
         )
 

@@ -15,7 +15,7 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.types import Group
-from mtgrpo.errors import ConfigError, StateError
+from mtgrpo.errors import ConfigError, StateError, counted
 from mtgrpo.integrations.verl.groups import Rollouts, columns, read_groups, session_of, uid_of
 from mtgrpo.integrations.verl.settings import WHERE, VerlSettings
 
@@ -124,7 +124,7 @@ class MultiTaskReplayBuffer(ReplayBuffer):
 
         if batch_size != ledger.mixer.batch_size:
             raise ConfigError(
-                f"verl asks for {batch_size} groups a step, data.train_batch_size is "
+                f"verl asks for {counted(batch_size, 'group')} a step, data.train_batch_size is "
                 f"{ledger.mixer.batch_size}; they must be equal"
             )
         if ledger.mixer.step != global_steps - 1:

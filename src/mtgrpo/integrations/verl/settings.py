@@ -30,7 +30,8 @@ class VerlSettings:
         weighting: Changes to the preset's weighting.
         sampler: Changes to the preset's sampler.
         task_reward: What J_k is, ``accuracy`` or ``reward``; null takes the preset's.
-        observe: When J_k is observed, once a ``step`` or once a ``round``; null takes the preset's.
+        observe: Over which groups J_k is observed, the ``first_round`` of a step, the whole
+            ``step`` or each ``round``; null takes the preset's.
         task_key: Column with the task's name; null takes verl's ``data.reward_fn_key``.
         accuracy_key: Key under which the reward function returns the accuracy, in [0, 1]; null
             counts a completion as correct from a reward of `correct_at` on.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast, final
 
 from mtgrpo.core.types import TOLERANCE
-from mtgrpo.errors import RewardError, StateError
+from mtgrpo.errors import RewardError, StateError, counted
 from mtgrpo.tasks.policy import Scoring
 
 WINDOW = 100
@@ -62,8 +62,9 @@ class DropLimit:
             allowed = most_dropped(self._rates[name], WINDOW)
             if sum(last) > allowed:
                 raise RewardError(
-                    f"task {name!r}: {sum(last)} of its last {len(last)} groups could not be "
-                    f"scored; max_dropped_rate {self._rates[name]:g} allows {allowed} of {WINDOW}; "
+                    f"task {name!r}: {sum(last)} of its last {counted(len(last), 'group')} could "
+                    f"not be scored; max_dropped_rate {self._rates[name]:g} allows {allowed} of "
+                    f"{WINDOW}; "
                     f"correct the reward and resume; last: {reason(name)}"
                 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast, overload
 
-from mtgrpo.errors import TaskError
+from mtgrpo.errors import TaskError, counted
 from mtgrpo.tasks.scores import Row
 
 DEFAULT = "default"
@@ -115,7 +115,7 @@ def _column(dataset: Any, column: str, where: str) -> Sequence[Any] | None:
     having = sum(column in row for row in rows)
     if having not in (0, len(rows)):
         raise TaskError(
-            f"{where}: {having} of {len(rows)} rows have the column {column!r}; give it to all of "
-            "them, or to none"
+            f"{where}: the column {column!r} is in {having} of {counted(len(rows), 'row')}; "
+            "give it to all of them, or to none"
         )
     return [row[column] for row in rows] if having else None

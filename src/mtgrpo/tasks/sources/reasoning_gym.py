@@ -14,7 +14,7 @@ from typing import Any, cast, final
 import numpy as np
 
 from mtgrpo.core.types import at_least
-from mtgrpo.errors import TaskError, require, unknown
+from mtgrpo.errors import TaskError, counted, require, unknown
 from mtgrpo.tasks.answers.extract import as_completion, extract_answer
 from mtgrpo.tasks.answers.reference import NO_REFERENCE, reference_answer
 from mtgrpo.tasks.answers.vets.gates import shown
@@ -237,7 +237,7 @@ class Source:
 
         raise TaskError(
             f"{self._where}: {_RESERVE + 1:,} draws for train row {i} all gave prompts of the test "
-            f"split ({len(self._test_prompts)} different ones); the dataset is too small; use "
+            f"split ({counted(len(self._test_prompts), 'prompt')}); the dataset is too small; use "
             "fewer test prompts (num_test) or parameters with more variety"
         )
 

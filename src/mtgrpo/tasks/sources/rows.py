@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from mtgrpo.errors import TaskError
+from mtgrpo.errors import TaskError, counted
 from mtgrpo.tasks.imports import import_function
 from mtgrpo.tasks.scores import RewardFunction
 from mtgrpo.tasks.sources.read_rows import RowSource, read_rows, require_column
@@ -129,7 +129,8 @@ def _split(
 
     if not train or not test:
         raise TaskError(
-            f"{where}: test_fraction {test_fraction} leaves {len(train)} rows to train on and "
+            f"{where}: test_fraction {test_fraction} leaves {counted(len(train), 'row')} to "
+            "train on and "
             f"{len(test)} to test on; both need some; change it or give test"
         )
 
