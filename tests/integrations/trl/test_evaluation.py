@@ -9,12 +9,10 @@ import pytest
 import torch
 
 from mtgrpo.errors import ConfigError, RewardError
-from mtgrpo.integrations.trl.evaluation import (
-    EvaluationTable,
-    RepeatedInOrder,
-    TaskEvaluation,
-    separate_randomness,
-)
+from mtgrpo.integrations.trl.eval_rows import RepeatedInOrder
+from mtgrpo.integrations.trl.evaluation import TaskEvaluation
+from mtgrpo.integrations.trl.randomness import separate_randomness
+from mtgrpo.integrations.trl.results import EvaluationTable
 from mtgrpo.integrations.trl.rollouts import InputRows
 from mtgrpo.runlog import RunLog, read_run
 from mtgrpo.tasks import Scoring, Task, TaskSet

@@ -167,6 +167,21 @@ def _check_chat_template(tokenizer: Any) -> None:
         )
 
 
+def check_evaluation(trainer: Any, eval_dataset: Any) -> None:
+    """Refuse an evaluation that cannot work.
+
+    Args:
+        trainer: Ours.
+        eval_dataset: What to evaluate, in place of the trainer's own.
+
+    Raises:
+        ConfigError: Test rows are missing, or batches cut prompts apart; with the way out.
+    """
+    if not trainer.data.of_datasets:
+        check_test_rows(eval_dataset, trainer.eval_dataset)
+    check_eval_batches(trainer.args, trainer.schedule)
+
+
 def check_test_rows(eval_dataset: Any, test_rows: Any) -> None:
     """Refuse an evaluation of tasks on other rows than theirs, or on none.
 
