@@ -30,6 +30,8 @@ class Arguments:
     correct_at: Any
     reward_range: Any
     method: Method | str | None
+    has_environments: bool
+    share_prompts: bool
     eval_seed: int
     run_log: RunLog | None
     on_mixer_step: Callable[[int, StepReport], None] | None

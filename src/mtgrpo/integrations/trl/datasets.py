@@ -97,6 +97,12 @@ def data_of_datasets(
 
     rows: dict[str, Any]
     rows, is_stream = _rows_by_task(train_dataset, column)
+    if is_stream and args.max_steps <= 0:
+        raise ConfigError(
+            f"{WHERE}: args.max_steps={args.max_steps}, and datasets without a length have no "
+            "epochs; set max_steps"
+        )
+
     ranges = by_task(reward_ranges, tuple(rows), "reward_range")
     if not is_plain and tuple(rows) == (DEFAULT,) and train_dataset is not None:
         logger.warning(
@@ -115,7 +121,7 @@ def data_of_datasets(
         streams = {name: LoaderStream(name, schedule.batch_size)}
     elif is_stream:
         streams = {name: StreamedPrompts(part) for name, part in rows.items()}
-        _say_of_streams(args)
+        _say_of_streams()
 
     tasks = TaskSet(
         *(
@@ -158,12 +164,7 @@ def _rows_by_task(train_dataset: Any, column: str) -> tuple[dict[str, Sequence[A
     return rows_by_task(train_dataset, column, f"{WHERE}: train_dataset"), False
 
 
-def _say_of_streams(args: GRPOConfig) -> None:
-    if args.max_steps <= 0:
-        raise ConfigError(
-            f"{WHERE}: args.max_steps={args.max_steps}, and datasets without a length have no "
-            "epochs; set max_steps"
-        )
+def _say_of_streams() -> None:
     logger.warning(
         "%s: rows of datasets without a length are read in their order, %d of each task are kept; "
         "resuming reads them from the start again, and is exact where no task's buffer ran over",

@@ -86,7 +86,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             runs are compared on the same draws.
         run_log: Where metrics, evaluations and completions go, besides TRL's ``report_to``.
         on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is
-            closed.
+            closed. What there is to say of a task is logged besides (``mtgrpo.notices``).
 
     Raises:
         ConfigError: Arguments that cannot work, before a model is loaded.
@@ -137,6 +137,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             correct_at=correct_at,
             reward_range=reward_range,
             method=method,
+            has_environments=environment_factory is not None,
+            share_prompts=share_prompts,
             eval_seed=eval_seed,
             run_log=run_log,
             on_mixer_step=on_mixer_step,
