@@ -12,13 +12,13 @@ from trl import GRPOConfig
 
 from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
-from mtgrpo.integrations.trl.arguments import Arguments
 from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
 from mtgrpo.integrations.trl.checks import check_arguments, check_own, check_sources
 from mtgrpo.integrations.trl.datasets import Data, data_of_datasets, data_of_tasks
 from mtgrpo.integrations.trl.evaluation import TaskEvaluation
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.notices import NoticeLog
+from mtgrpo.integrations.trl.own_arguments import Arguments
 from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.reward_columns import RewardColumns
 from mtgrpo.integrations.trl.rollouts import DatasetInputRows, InputRows

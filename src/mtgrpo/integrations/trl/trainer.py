@@ -19,12 +19,12 @@ from trl import GRPOConfig, GRPOTrainer
 
 from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
-from mtgrpo.integrations.trl.arguments import Arguments
 from mtgrpo.integrations.trl.callback import StepCallback
 from mtgrpo.integrations.trl.checkpoints import check_resume
 from mtgrpo.integrations.trl.checks import check_evaluation, check_trainer
 from mtgrpo.integrations.trl.engine import TRLEngine
 from mtgrpo.integrations.trl.eval_rows import RepeatedInOrder
+from mtgrpo.integrations.trl.own_arguments import Arguments
 from mtgrpo.integrations.trl.parts import make_parts
 from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
 from mtgrpo.integrations.trl.replay import no_log_probs
