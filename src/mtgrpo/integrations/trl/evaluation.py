@@ -14,6 +14,7 @@ from mtgrpo.integrations.trl.eval_rows import TestRows
 from mtgrpo.integrations.trl.randomness import separate_randomness
 from mtgrpo.integrations.trl.results import EvaluationTable, TaskResult, result_metrics
 from mtgrpo.integrations.trl.rollouts import DatasetRow, InputRows, number_of, task_of
+from mtgrpo.tasks.sources.dataset import task_name
 
 
 class TaskEvaluation:
@@ -123,7 +124,10 @@ class TaskEvaluation:
             number = place // self.num_samples
             if self._num_prompts:  # the last batch is filled up with copies of the first rows
                 number %= self._num_prompts
-            numbered.append(DatasetRow(row, row.get(column, name), number))
+            task = name
+            if column in row:
+                task = task_name(row[column], f"evaluate: row {place}", column)
+            numbered.append(DatasetRow(row, task, number))
         return numbered
 
     def add(

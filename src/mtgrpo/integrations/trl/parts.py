@@ -4,18 +4,21 @@
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from trl import GRPOConfig
 
 from mtgrpo.core.method import Method
+from mtgrpo.core.report import StepReport
 from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
-from mtgrpo.integrations.trl.checks import check_arguments, check_sources
+from mtgrpo.integrations.trl.checks import check_arguments, check_own, check_sources
 from mtgrpo.integrations.trl.datasets import Data, data_of_datasets, data_of_tasks
 from mtgrpo.integrations.trl.evaluation import TaskEvaluation
-from mtgrpo.integrations.trl.given import Given
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
+from mtgrpo.integrations.trl.notices import NoticeLog
+from mtgrpo.integrations.trl.own_arguments import Arguments
 from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.reward_columns import RewardColumns
 from mtgrpo.integrations.trl.rollouts import DatasetInputRows, InputRows
@@ -65,7 +68,7 @@ class Parts:
     eval_dataset: Any
 
 
-def make_parts(given: Given, engine: Engine) -> Parts:
+def make_parts(given: Arguments, engine: Engine) -> Parts:
     """Check the arguments, and make the parts of them.
 
     Args:
@@ -83,6 +86,12 @@ def make_parts(given: Given, engine: Engine) -> Parts:
         "reward_range": given.reward_range,
     }
     check_sources(given.tasks, args, given.reward_funcs, rows, said)
+    check_own(
+        share_prompts=given.share_prompts,
+        eval_seed=given.eval_seed,
+        run_log=given.run_log,
+        on_mixer_step=given.on_mixer_step,
+    )
 
     schedule = make_schedule(args)
     data, scores = _data_and_scores(given, schedule)
@@ -122,7 +131,9 @@ def make_parts(given: Given, engine: Engine) -> Parts:
     )
 
 
-def _data_and_scores(given: Given, schedule: Schedule) -> tuple[Data, TaskScores | RewardColumns]:
+def _data_and_scores(
+    given: Arguments, schedule: Schedule
+) -> tuple[Data, TaskScores | RewardColumns]:
     if given.tasks is not None:
         data = data_of_tasks(given.tasks)
         return data, TaskScores(data.tasks)
@@ -134,6 +145,7 @@ def _data_and_scores(given: Given, schedule: Schedule) -> tuple[Data, TaskScores
         column=given.task_column,
         reward_ranges=given.reward_range,
         is_plain=given.method is None,
+        needs_prompts=not given.has_environments,
     )
     scores = RewardColumns(
         given.reward_funcs,
@@ -145,7 +157,7 @@ def _data_and_scores(given: Given, schedule: Schedule) -> tuple[Data, TaskScores
 
 
 def _make_step(
-    given: Given,
+    given: Arguments,
     method: Method,
     schedule: Schedule,
     data: Data,
@@ -153,6 +165,11 @@ def _make_step(
     engine: Engine,
 ) -> TrainingStep:
     is_main, run_log = given.args.process_index == 0, given.run_log
+    listeners: list[Callable[[int, StepReport], None]] = []
+    if is_main and given.on_mixer_step is not None:
+        listeners.append(given.on_mixer_step)
+    if is_main and not getattr(given.on_mixer_step, "shows_notices", False):
+        listeners.append(NoticeLog())
 
     return TrainingStep(
         data.tasks,
@@ -164,5 +181,5 @@ def _make_step(
         streams=data.streams,
         shuffle=data.shuffle,
         writer=RunLogWriter(run_log) if run_log is not None and is_main else None,
-        on_mixer_step=given.on_mixer_step if is_main else None,
+        listeners=listeners,
     )

@@ -24,7 +24,7 @@ from mtgrpo.integrations.trl.checkpoints import check_resume
 from mtgrpo.integrations.trl.checks import check_evaluation, check_trainer
 from mtgrpo.integrations.trl.engine import TRLEngine
 from mtgrpo.integrations.trl.eval_rows import RepeatedInOrder
-from mtgrpo.integrations.trl.given import Given
+from mtgrpo.integrations.trl.own_arguments import Arguments
 from mtgrpo.integrations.trl.parts import make_parts
 from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
 from mtgrpo.integrations.trl.replay import no_log_probs
@@ -86,7 +86,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             runs are compared on the same draws.
         run_log: Where metrics, evaluations and completions go, besides TRL's ``report_to``.
         on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is
-            closed.
+            closed. What there is to say of a task is logged besides (``mtgrpo.notices``).
 
     Raises:
         ConfigError: Arguments that cannot work, before a model is loaded.
@@ -126,7 +126,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         on_mixer_step: Callable[[int, StepReport], None] | None = None,
     ) -> None:
         self.engine = TRLEngine(self, super()._generate_and_score_completions)
-        given = Given(
+        given = Arguments(
             args=default_args(model) if args is None else args,
             reward_funcs=reward_funcs,
             train_dataset=train_dataset,
@@ -137,6 +137,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             correct_at=correct_at,
             reward_range=reward_range,
             method=method,
+            has_environments=environment_factory is not None,
+            share_prompts=share_prompts,
             eval_seed=eval_seed,
             run_log=run_log,
             on_mixer_step=on_mixer_step,

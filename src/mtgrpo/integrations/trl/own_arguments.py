@@ -17,7 +17,7 @@ from mtgrpo.tasks.task_set import TaskSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Arguments:
     """The trainer's arguments that parts are made of, as they were given; see the trainer."""
 
     args: GRPOConfig
@@ -30,6 +30,8 @@ class Given:
     correct_at: Any
     reward_range: Any
     method: Method | str | None
+    has_environments: bool
+    share_prompts: bool
     eval_seed: int
     run_log: RunLog | None
     on_mixer_step: Callable[[int, StepReport], None] | None
