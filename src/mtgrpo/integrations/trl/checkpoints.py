@@ -12,7 +12,6 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from mtgrpo.core.types import check_same_tasks
 from mtgrpo.errors import StateError, counted
 from mtgrpo.integrations.trl.saved_rollouts import buffer_file, load_buffer, save_buffer
-from mtgrpo.integrations.trl.setup import trained_names
 from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.integrations.trl.weights import load_reference, save_reference
 from mtgrpo.runlog import checkpoints, load_state, save_state
@@ -168,7 +167,7 @@ def check_resume(path: str | Path, tasks: TaskSet) -> None:
         StateError: No state of ours, a damaged one, or one of other tasks, rows or order.
     """
     state = read_state(path)
-    check_same_tasks(str(path), state["mixer"]["tasks"], trained_names(tasks))
+    check_same_tasks(str(path), state["mixer"]["tasks"], tasks.trained)
 
     for name, stream in state["streams"].items():
         size = len(tasks[name].train)

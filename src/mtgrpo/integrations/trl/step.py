@@ -23,7 +23,7 @@ from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
-from mtgrpo.integrations.trl.setup import families, make_streams, trained_names
+from mtgrpo.integrations.trl.setup import make_streams
 from mtgrpo.integrations.trl.slots import Slot, training_slots
 from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.scoring.scorer import Scorer
@@ -103,9 +103,9 @@ class TrainingStep:
         self.schedule, self.engine, self.scorer = schedule, engine, scorer
         self.writer, self.on_mixer_step = writer, on_mixer_step
         self.mixer = method.make_mixer(
-            trained_names(tasks),
+            tasks.trained,
             batch_size=schedule.batch_size,
-            families=families(tasks),
+            families=tasks.families,
             reward_ranges=tasks.reward_ranges,
             seed=seed,
         )
