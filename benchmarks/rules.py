@@ -45,8 +45,8 @@ def one_method(world: str, name: str, sampler: str) -> dict[str, Any]:
     budget = STEPS * WORLDS[world][1] * GROUP_SIZE
 
     at = [int(np.searchsorted(run.rollouts, budget, side="right")) - 1 for run in runs]
-    weights = [float(run.weights.max(axis=1).mean()) for run in runs]
     pairs = list(zip(runs, at, strict=True))
+    weights = [float(run.weights[:i].max(axis=1).mean()) for run, i in pairs]
     return {
         "worst": [round(100 * float(run.worst_accuracy[i]), 2) for run, i in pairs],
         "mean": [round(100 * float(run.mean_accuracy[i]), 2) for run, i in pairs],
