@@ -170,7 +170,9 @@ def test_a_task_gets_no_more_prompts_than_a_step_may_spend_on_it():
         assert batch.shortfall == 8
         assert len(batch.counts.rounds) < 11  # it does not use up the rounds either
     sampler = RatioPreservingSampler(max_prompts_per_group=6.0)
-    assert all(batch.exhausted == [] for batch in fill_steps(sampler, {"alive": 0.9, "slow": 0.4}, 10))
+    assert all(
+        batch.exhausted == [] for batch in fill_steps(sampler, {"alive": 0.9, "slow": 0.4}, 10)
+    )
 
 
 def test_the_bank_serves_the_next_steps_and_nothing_is_lost():

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mtgrpo.core.types import check_same_tasks
@@ -120,6 +122,11 @@ class TrainerCheckpoints:
         file = buffer_file(folder, accelerator.process_index)
         trainer._buffered_inputs = load_buffer(file, accelerator.device)
         trainer._step = int(state["forward_passes"])
+
+    def restore_finished(self, trainer: Any, checkpoint: str | Path) -> None:
+        """Take up the counts of a run's last checkpoint; the model was loaded from it."""
+        self.restore(trainer, checkpoint)
+        trainer.state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
 
     def _check_group_size(self, folder: Path) -> None:
         """Groups of another size could not be shared out and compared as TRL does it."""
