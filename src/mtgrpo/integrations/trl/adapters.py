@@ -8,9 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForCausalLM
-from trl.trainer.grpo_config import GRPOConfig
-
 from mtgrpo.errors import ConfigError, require, unknown
 from mtgrpo.values import check_type, shorten
 
@@ -54,14 +51,16 @@ def lora_config(arguments: Mapping[str, Any]) -> Any:
         raise ConfigError(f"peft: {shorten(dict(arguments))} is refused: {reason}") from error
 
 
-def with_adapter(model: str, adapter: str, args: GRPOConfig) -> Any:
+def with_adapter(model: str, adapter: str, args: Any) -> Any:
     """A model with an adapter that was trained, loaded as TRL loads models.
 
     Args:
         model: Directory or hub name of the model without it.
         adapter: Its directory.
-        args: TRL's arguments.
+        args: TRL's ``GRPOConfig``.
     """
+    from transformers import AutoModelForCausalLM
+
     options: dict[str, Any] = {"dtype": "float32"}
     if isinstance(args.model_init_kwargs, dict):
         options |= args.model_init_kwargs

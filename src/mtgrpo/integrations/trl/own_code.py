@@ -1,20 +1,37 @@
-"""A configuration's ``environment`` and ``tools``: the user's own code, by its import path."""
+"""The trainer's arguments that a configuration has by name. No torch, unless they need it.
+
+``environment`` and ``tools`` are the user's own code, by its import path.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from transformers.utils.chat_template_utils import get_json_schema
-
+from mtgrpo.config import ResolvedRun
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.imports import import_function
+from mtgrpo.integrations.trl.adapters import lora_config
 from mtgrpo.tasks import Task, TaskSet
-from mtgrpo.tasks.prompts import PromptKind
+from mtgrpo.tasks.prompts import PromptCheck, PromptKind
 
 Factory = Callable[[], Any]
 COLUMN = "environment"
 """Column of a row that names its environment, where there are several."""
+
+
+def trainer_parts(run: ResolvedRun, tasks: TaskSet) -> dict[str, Any]:
+    """``peft_config``, ``environment_factory`` and ``tools`` of a run's trainer.
+
+    Raises:
+        ConfigError: One of them cannot be used; names the key.
+        MissingExtra: peft is needed and not installed.
+    """
+    return {
+        "peft_config": None if run.peft is None else lora_config(run.peft),
+        "environment_factory": environment_factory(run.environment, tasks),
+        "tools": tools(run.tools, PromptCheck(tasks).kind) or None,
+    }
 
 
 def environment_factory(
@@ -95,6 +112,8 @@ def _check_column(task: Task, given: Mapping[str, str]) -> None:
 
 
 def _check_description(function: Callable[..., Any], path: str, where: str) -> None:
+    from transformers.utils.chat_template_utils import get_json_schema
+
     try:
         get_json_schema(function)
     # transformers has two classes for it in some versions, and ValueError in others.

@@ -7,51 +7,12 @@ would write into the current directory.
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers.integrations.integration_utils import (
-    INTEGRATION_TO_CALLBACK,
-    TensorBoardCallback,
-    TrackioCallback,
-)
-
-from mtgrpo.errors import ConfigError, MissingExtra, unknown
-
-# Modules of which one is needed, where a tracker is not called like its module.
-_MODULES = {
-    "azure_ml": ("azureml",),
-    "flyte": ("flytekit",),
-    "kubeflow": (),
-    "tensorboard": ("tensorboard", "tensorboardX"),
-}
-
-
-def trackers(report_to: str | Sequence[str]) -> list[str]:
-    """The trackers of a configuration's ``report_to``.
-
-    Raises:
-        ConfigError: An unknown name.
-        MissingExtra: The package of one is not installed.
-    """
-    names = [report_to] if isinstance(report_to, str) else list(report_to)
-    names = [name for name in names if name != "none"]
-
-    for name in names:
-        if name not in INTEGRATION_TO_CALLBACK:
-            allowed = [*INTEGRATION_TO_CALLBACK, "none"]
-            raise ConfigError(unknown("report_to", "tracker", name, allowed, most=20))
-
-        modules = _MODULES.get(name, (name,))
-        if modules and not any(importlib.util.find_spec(module) for module in modules):
-            raise MissingExtra(
-                f"report_to: {name} is not installed; install it with: pip install {modules[0]}; "
-                "or leave it out: the run directory has all metrics"
-            )
-    return names
+from transformers.integrations.integration_utils import TensorBoardCallback, TrackioCallback
 
 
 @contextmanager
