@@ -388,7 +388,7 @@ def test_a_failed_batch_is_restored_as_it_is():
 def test_task_blind_batches_can_fail_too():
     sampler = RatioPreservingSampler(shortfall="fail", max_resamples=0, keep_shares=False)
     mixer = TaskMixer(TASKS, batch_size=4, sampler=sampler)
-    with pytest.raises(ShortfallError, match="4 of 4 groups missing after 1 rounds; allow more"):
+    with pytest.raises(ShortfallError, match="4 of 4 groups missing after 1 round; allow more"):
         fill(mixer.new_batch(), Dice(dict.fromkeys(TASKS, 0.0)))
 
 

@@ -91,6 +91,7 @@ def test_ratio_preserving_sampler_as_published(name: str, variant: str, setting:
     if variant == "released" and name in ("mt_grpo_reg", "worst_task"):
         start = 10  # all regularised runs
     assert sampler_of(name, variant, setting) == {
+        "rounds": "refill",
         "quota_rule": quota_rule,
         "planner": {
             "kind": "oversampled",
