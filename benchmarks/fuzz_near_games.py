@@ -423,9 +423,9 @@ def boxnet(text: str, entry: Entry) -> bool:
         before = {k: list(v) for k, v in state.items()}
         used: set[str] = set()
         for agent, action in step.items():
-            here = re.fullmatch(r"Agent\[(\d+\.5), ?(\d+\.5)\]", agent)
+            here = re.fullmatch(r"Agent\[ *(\d+\.5) *, *(\d+\.5) *\]", agent)
             what = re.fullmatch(
-                r"move\((box_\w+), ?(target_\w+|square\[(\d+\.5), ?(\d+\.5)\])\)", action
+                r"move\((box_\w+), *(target_\w+|square\[ *(\d+\.5) *, *(\d+\.5) *\])\)", action
             )
             if here is None or what is None:
                 return False

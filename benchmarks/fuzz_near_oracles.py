@@ -64,7 +64,8 @@ def value(text: str) -> Fraction:
 
 
 def last_place(text: str) -> Fraction:
-    """The unit in the last place of a number as it is written."""
+    """The unit in the last place of a number as it is written; ValueError for anything else."""
+    value(text)
     mantissa, _, exponent = text.strip().lower().partition("e")
     decimals = mantissa.partition(".")[2]
     return Fraction(10) ** (int(exponent or 0) - len(decimals))
@@ -318,13 +319,18 @@ def pooled(answer: str, entry: Entry) -> bool:
 
 
 def power(answer: str, entry: Entry) -> bool:
-    """The power worked out exactly, rounded to three digits or more."""
+    """The power worked out exactly, rounded to three digits or more; or the entry's number."""
+    if value(answer) == value(entry["answer"]):
+        return True
     metadata = entry["metadata"]
     exact = Fraction(str(metadata["base"])) ** metadata["exponent"]
     place = math.floor(math.log10(abs(exact))) if exact else 0
     text = answer.strip()
-    zeros = len(text) - len(text.rstrip("0")) if text.lstrip("+-").isdecimal() else 0
-    unit = min(last_place(text) * 10**zeros, Fraction(10) ** (place - 2))
+    unit = last_place(text)
+    if text.lstrip("+-").replace(",", "").isdecimal():
+        digits = str(abs(value(text)))
+        unit *= 10 ** (len(digits) - len(digits.rstrip("0")))
+    unit = min(unit, Fraction(10) ** (place - 2))
     return abs(value(text) - exact) * 2 <= unit
 
 

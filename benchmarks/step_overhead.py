@@ -56,9 +56,14 @@ class Clock(TrainerCallback):
 class Recording(MultiTaskGRPOTrainer):
     """Keeps the prompts of every round, for the other trainer to roll out."""
 
-    def roll_out(self, plan, first_uid):
-        self.__dict__.setdefault("plans", []).extend(plan)
-        return super().roll_out(plan, first_uid)
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.plans: list[tuple[str, int]] = []
+        self.rolls_out, self.engine.roll_out = self.engine.roll_out, self.roll_out
+
+    def roll_out(self, plan: Any, first_uid: int) -> Any:
+        self.plans.extend(plan)
+        return self.rolls_out(plan, first_uid)
 
 
 def config(folder: str, **changes: Any) -> GRPOConfig:

@@ -38,7 +38,8 @@ KNOWS: dict[str, tuple[str, ...]] = {
 ALSO_KNOWS: dict[str, tuple[str, ...]] = {
     "integrations/verl/settings.py": ("presets",),
     "integrations/trl/setup.py": ("presets",),
-    "integrations/trl/job.py": ("config", "plan"),
+    "integrations/trl/arguments.py": ("config", "plan"),
+    "integrations/trl/job.py": ("config",),
 }
 
 # Files of the recipe that makes the embedded model; only they and integrations/ may know torch.

@@ -1,4 +1,4 @@
-"""One class overrides each of TRL's hooks once; the one users see adds the constructor, nothing else."""
+"""Exactly one class of ours stands between TRL's trainer and the user, and overrides each hook once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from .source import NAMES, tree
 
 TRL = [name for name in NAMES if name.startswith("integrations/trl/")]
-HOOKS = "integrations/trl/hooks.py"
 TRAINER = "integrations/trl/trainer.py"
 
 
@@ -41,24 +40,19 @@ def hooks() -> set[str]:
     """Methods of TRL's and transformers' trainer that ours overrides."""
     from trl import GRPOTrainer
 
-    from mtgrpo.integrations.trl.hooks import TrainerHooks
+    from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 
-    own = {name for name, value in vars(TrainerHooks).items() if callable(value)}
+    own = {name for name, value in vars(MultiTaskGRPOTrainer).items() if callable(value)}
     return {name for name in own if hasattr(GRPOTrainer, name) and not hasattr(object, name)}
 
 
-def test_hooks_stand_on_trl_and_the_constructor_on_the_hooks():
+def test_one_class_of_ours_stands_directly_on_trls():
     from trl import GRPOTrainer
 
     from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
-    from mtgrpo.integrations.trl.hooks import TrainerHooks
 
-    assert trainers() == {"TrainerHooks": HOOKS, "MultiTaskGRPOTrainer": TRAINER}
-    assert TrainerHooks.__bases__ == (GRPOTrainer,)
-    assert MultiTaskGRPOTrainer.__bases__ == (TrainerHooks,)
-
-    added = {name for name, value in vars(MultiTaskGRPOTrainer).items() if callable(value)}
-    assert not {name for name in added if hasattr(GRPOTrainer, name)} - {"__init__"}
+    assert trainers() == {"MultiTaskGRPOTrainer": TRAINER}
+    assert MultiTaskGRPOTrainer.__bases__ == (GRPOTrainer,)
 
 
 def test_each_hook_is_overridden_in_one_place():
@@ -73,14 +67,14 @@ def test_each_hook_is_overridden_in_one_place():
                 if isinstance(target, ast.Attribute):
                     assert target.attr not in overridden, f"{name}:{node.lineno}: {target.attr}"
 
-    trainer = next(node for _, node in classes() if node.name == "TrainerHooks")
+    trainer = next(node for _, node in classes() if node.name == "MultiTaskGRPOTrainer")
     methods = [node.name for node in trainer.body if isinstance(node, ast.FunctionDef)]
     assert len(methods) == len(set(methods))
 
 
 def test_a_hook_names_the_parts_it_calls_and_does_no_work_of_its_own():
-    overridden = hooks()
-    trainer = next(node for _, node in classes() if node.name == "TrainerHooks")
+    overridden = hooks()  # the constructor is none of them
+    trainer = next(node for _, node in classes() if node.name == "MultiTaskGRPOTrainer")
 
     for node in trainer.body:
         if isinstance(node, ast.FunctionDef) and node.name in overridden:

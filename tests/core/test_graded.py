@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.silence import MIN_GROUPS
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import Balanced, ImprovementAware
@@ -177,3 +178,21 @@ def test_the_notice_is_the_same_at_every_step_and_comes_where_most_groups_are_co
 
     assert "trains on nothing" in notices[-1]
     assert len(set(notices[-6:])) == 1
+
+
+def test_plain_grpo_without_any_gradient_says_so_and_takes_it_back():
+    mixer = TaskMixer(
+        ["a", "b"], batch_size=16, sampler=RatioPreservingSampler(group_filter="none")
+    )
+    notices = []
+    for step in range(6):
+        batch = mixer.new_batch()
+        while request := batch.ask():
+            for task, count in request.items():
+                rewards = (0.0, 1.0) if step == 5 and task == "a" else (1.0, 1.0)
+                batch.tell([Group.verified(task, rewards)] * count)
+        mixer.update()
+        notices.append(mixer.report.notices)
+
+    assert [sorted(said) for said in notices] == [[], [], [], ["a", "b"], ["a", "b"], []]
+    assert "the completions of each prompt all earn the same" in notices[3]["b"]

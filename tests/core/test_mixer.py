@@ -183,7 +183,7 @@ def test_metrics_by_hand():
         "sampler/groups_predicted": 4.0,
         "sampler/groups_banked": 0,
         "sampler/groups_expired": 0,
-        "sampler/tasks_capped": 0,
+        "sampler/tasks_exhausted": 0,
         "sampler/shares_met": 0.0,
     }
     for task in TASKS:

@@ -50,7 +50,7 @@ def test_one_round_of_b_groups_of_which_all_informative_ones_are_trained_on():
         mixed = {group.uid for group in groups if sorted(group.rewards) == sorted(MIXED)}
         assert {group.uid for group in batch.groups} == mixed
         assert len(batch.padding(16)) == 16 - len(mixed)
-        assert (batch.surplus, batch.shortfall, batch.capped) == ([], 0, [])
+        assert (batch.surplus, batch.shortfall, batch.exhausted) == ([], 0, [])
         mixer.update()
 
 

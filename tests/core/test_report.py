@@ -27,7 +27,7 @@ REPORT = StepReport(
     num_predicted=13.5,
     num_banked=2,
     num_expired=3,
-    capped=("a",),
+    exhausted=("a",),
     notices={},
 )
 
@@ -67,7 +67,7 @@ def test_metrics_by_hand():
                 "sampler/groups_predicted": 13.5,
                 "sampler/groups_banked": 2,
                 "sampler/groups_expired": 3,
-                "sampler/tasks_capped": 1,
+                "sampler/tasks_exhausted": 1,
                 "sampler/shares_met": 0.0,
             }
         )

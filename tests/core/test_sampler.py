@@ -166,11 +166,13 @@ def test_a_task_gets_no_more_prompts_than_a_step_may_spend_on_it():
     sampler = RatioPreservingSampler(max_prompts_per_group=6.0)
     for batch in fill_steps(sampler, {"alive": 0.9, "dead": 0.0}, 10):
         assert batch.counts.totals().num_groups["dead"] == 6 * 8
-        assert batch.capped == ["dead"]
+        assert batch.exhausted == ["dead"]
         assert batch.shortfall == 8
         assert len(batch.counts.rounds) < 11  # it does not use up the rounds either
     sampler = RatioPreservingSampler(max_prompts_per_group=6.0)
-    assert all(batch.capped == [] for batch in fill_steps(sampler, {"alive": 0.9, "slow": 0.4}, 10))
+    assert all(
+        batch.exhausted == [] for batch in fill_steps(sampler, {"alive": 0.9, "slow": 0.4}, 10)
+    )
 
 
 def test_the_bank_serves_the_next_steps_and_nothing_is_lost():

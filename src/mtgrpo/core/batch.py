@@ -232,7 +232,7 @@ class Batch:
         return list(self._kept.banked)
 
     @property
-    def capped(self) -> list[str]:
+    def exhausted(self) -> list[str]:
         """Tasks whose quota is unmet although they had all the prompts a step may spend on them."""
         is_spent = self._rules.affordable(self._quotas, self._asked) == 0
         is_short = self._view().deficits > 0

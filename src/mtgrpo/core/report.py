@@ -35,7 +35,7 @@ class StepReport:
             began.
         num_banked: Groups trained on that an earlier step generated.
         num_expired: Banked groups that grew too old in this step.
-        capped: Tasks that had all the prompts a step may spend on them, and stayed below
+        exhausted: Tasks that had all the prompts a step may spend on them, and stayed below
             their quota.
         notices: What a user should be told of a task at present.
         loss_shares: Each task's share of the loss, where shares are made there; else None.
@@ -58,7 +58,7 @@ class StepReport:
     num_predicted: float
     num_banked: int
     num_expired: int
-    capped: tuple[str, ...]
+    exhausted: tuple[str, ...]
     notices: Mapping[str, str]
     loss_shares: Mapping[str, float] | None = None
     owed: Mapping[str, float] | None = None
@@ -111,7 +111,7 @@ class StepReport:
             num_predicted=batch.num_predicted,
             num_banked=len(batch.banked),
             num_expired=num_expired,
-            capped=tuple(batch.capped),
+            exhausted=tuple(batch.exhausted),
             notices=dict(notices or {}),
             loss_shares=batch.loss_shares,
             owed=owed,
@@ -187,6 +187,6 @@ class StepReport:
             "sampler/groups_predicted": self.num_predicted,
             "sampler/groups_banked": self.num_banked,
             "sampler/groups_expired": self.num_expired,
-            "sampler/tasks_capped": len(self.capped),
+            "sampler/tasks_exhausted": len(self.exhausted),
             "sampler/shares_met": float(self.shares_met),
         }

@@ -9,6 +9,10 @@ from mtgrpo.core.types import State
 MIN_GROUPS = 8
 """Groups in a row of which none was accepted, before anything is said."""
 
+MIN_GROUPS_OF_ALL = 64
+MIN_STEPS = 3
+"""Groups of all tasks, and steps, in a row without any gradient, before anything is said."""
+
 
 class SilentTasks:
     """Counts, per task, the groups since the last accepted one, and those whose rewards varied.
@@ -21,6 +25,8 @@ class SilentTasks:
         self._num_dropped: dict[str, int] = {}
         self._num_varied: dict[str, int] = {}
         self._highest: dict[str, float] = {}
+        self._num_groups_flat = 0  # of all tasks, since the last one with a gradient
+        self._num_steps_flat = 0
 
     def observe(
         self,
@@ -37,6 +43,12 @@ class SilentTasks:
             varied: Of the others, the ones whose rewards vary.
             highest: Highest reward of the step.
         """
+        if any(accepted.values()):
+            self._num_groups_flat = self._num_steps_flat = 0
+        else:
+            self._num_groups_flat += sum(generated.values())
+            self._num_steps_flat += 1
+
         for task, count in generated.items():
             self._highest[task] = max(self._highest.get(task, highest[task]), highest[task])
             if accepted.get(task, 0):
@@ -60,6 +72,14 @@ class SilentTasks:
                     f"{self._highest[task]:g}); set correct_at to the reward of a right answer, "
                     "or leave correctness undeclared to train on the rewards as they are"
                 )
+
+        is_flat = self._num_groups_flat >= MIN_GROUPS_OF_ALL and self._num_steps_flat >= MIN_STEPS
+        for task in self._num_dropped if is_flat else ():
+            notices.setdefault(
+                task,
+                "trains on nothing, nor does any other task: the completions of each prompt all "
+                "earn the same; look at some of them, and at the reward",
+            )
         return notices
 
     def state_dict(self) -> State:
@@ -68,6 +88,7 @@ class SilentTasks:
             "dropped": dict(self._num_dropped),
             "varied": dict(self._num_varied),
             "highest": dict(self._highest),
+            "flat": [self._num_groups_flat, self._num_steps_flat],
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -75,3 +96,4 @@ class SilentTasks:
         self._num_dropped = dict(state["dropped"])
         self._num_varied = dict(state["varied"])
         self._highest = dict(state["highest"])
+        self._num_groups_flat, self._num_steps_flat = state["flat"]

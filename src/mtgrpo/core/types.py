@@ -211,11 +211,15 @@ def _checked_accuracy(task: str, reward: float, accuracy: float) -> float:
     if math.isnan(reward):
         return math.nan
 
-    if math.isinf(reward) or not math.isfinite(accuracy):
+    if math.isinf(reward):
         raise ConfigError(
-            f"group of task {task!r}: a completion of reward {reward} and accuracy {accuracy}; "
-            "both must be finite numbers; give the reward as NaN when a completion could not be "
-            "scored"
+            f"group of task {task!r}: a completion of reward {reward}; rewards must be finite "
+            "numbers; give NaN for a completion that could not be scored"
+        )
+    if not math.isfinite(accuracy):
+        raise ConfigError(
+            f"group of task {task!r}: a completion of accuracy {accuracy}; accuracies must be "
+            "finite numbers; give the reward as NaN for a completion that could not be scored"
         )
 
     checked = as_accuracy(accuracy)

@@ -49,7 +49,10 @@ class StepNews:
 
     Attributes:
         notices: What there is to say of tasks after the last step.
+        shows_notices: Tells the trainer that they need not be logged.
     """
+
+    shows_notices = True
 
     def __init__(self, display: Display) -> None:
         self._display = display

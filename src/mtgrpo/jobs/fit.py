@@ -44,13 +44,11 @@ def misfit(checkpoint: Path, job: Job) -> str:
 
 
 def _load(state: dict[str, Any], job: Job) -> TaskMixer:
-    from mtgrpo.integrations.trl.setup import families, trained_names
-
-    names = trained_names(job.tasks)
+    names = job.tasks.trained
     mixer = job.run.method.make_mixer(
         names,
         batch_size=job.run.batch_size,
-        families=families(job.tasks),
+        families=job.tasks.families,
         seed=job.run.seed,
     )
 

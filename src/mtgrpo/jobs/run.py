@@ -190,7 +190,9 @@ class _Training:
     def optimize(self, trainer: MultiTaskGRPOTrainer, checkpoint: Path | None) -> None:
         """The steps that are left."""
         if checkpoint is not None and self.is_trained(checkpoint):
-            trainer.restore_finished(checkpoint)  # TRL would train one step more
+            trainer.checkpoints.restore_finished(
+                trainer, checkpoint
+            )  # TRL would train one step more
             return
 
         with self.stop.after_the_step(trainer):

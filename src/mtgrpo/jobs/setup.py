@@ -13,7 +13,9 @@ from mtgrpo.config import ResolvedRun
 from mtgrpo.core.method import show_value
 from mtgrpo.core.weightings import Sequential
 from mtgrpo.errors import counted
+from mtgrpo.integrations.trl.arguments import grpo_arguments
 from mtgrpo.jobs.memory import describe_memory
+from mtgrpo.jobs.model_files import model_shape
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
 from mtgrpo.tasks.prompts import PromptCheck
@@ -47,14 +49,11 @@ def prepare(run: ResolvedRun) -> Job:
         ConfigError: Tasks, batch arithmetic or TRL's fields cannot work.
         MissingExtra: TRL is not installed.
     """
-    from mtgrpo.integrations.trl.job import grpo_arguments
-    from mtgrpo.integrations.trl.setup import families, trained_names
-
     tasks = _with_few_test_rows(build_tasks(run.tasks, "tasks"), run.evaluation.prompts_per_task)
     PromptCheck(tasks)  # refuses prompts that no engine can take
     run = _with_phases(run, tasks)
     run.method.make_mixer(  # refuses a method that does not fit the tasks
-        trained_names(tasks), batch_size=run.batch_size, families=families(tasks)
+        tasks.trained, batch_size=run.batch_size, families=tasks.families
     )
 
     plan = make_plan(
@@ -111,14 +110,12 @@ def _with_few_test_rows(tasks: TaskSet, limit: int | None) -> TaskSet:
 
 def _with_phases(run: ResolvedRun, tasks: TaskSet) -> ResolvedRun:
     """One family after the other, in equal parts of the run, where phases are not stated."""
-    from mtgrpo.integrations.trl.setup import trained_names
-
     weighting = run.method.weighting
     if not isinstance(weighting, Sequential) or weighting.phases:
         return run
 
     phases: dict[str, list[str]] = {}
-    for name in trained_names(tasks):
+    for name in tasks.trained:
         phases.setdefault(tasks[name].family or name, []).append(name)
 
     steps_per_phase = math.ceil(run.steps / len(phases))
@@ -148,7 +145,5 @@ def _describe_batch(job: Job) -> list[tuple[str, str]]:
 
 
 def _describe_memory(job: Job) -> list[tuple[str, str]]:
-    from mtgrpo.integrations.trl.job import model_shape
-
     shape = model_shape(job.model) or job.run.model_shape
     return describe_memory(job.run, job.plan, job.model, shape)

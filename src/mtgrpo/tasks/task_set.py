@@ -41,6 +41,17 @@ class TaskSet:
                 )
             self._tasks[task.name] = task
 
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of the tasks with rows to train on; all of them when none has, for evaluation."""
+        return tuple(task.name for task in self if len(task.train)) or self.names
+
+    @property
+    def families(self) -> dict[str, str]:
+        """The family of each task to train on that has one."""
+        pairs = ((name, self[name].family) for name in self.trained)
+        return {name: family for name, family in pairs if family}
+
     @classmethod
     def from_dataset(
         cls,

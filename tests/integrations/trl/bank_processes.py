@@ -39,6 +39,7 @@ class Recorder(MultiTaskGRPOTrainer):
         self.decisions, self.wrong, self.num_moved = [], 0, 0
         super().__init__(*args, **kwargs)
         around(self.step, "choose_groups", self._choose_groups)
+        around(self.engine, "replay", self._replay)
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         _, *rest = super()._generate_single_turn(prompt_ids, *args, **kwargs)
@@ -68,8 +69,8 @@ class Recorder(MultiTaskGRPOTrainer):
             self.wrong += not right
         return slots
 
-    def _replay(self, rows):
-        output = super()._replay(rows)
+    def _replay(self, replay, rows):
+        output = replay(rows)
         for i, row in enumerate(rows):
             if row.old_log_probs is not None:
                 self.wrong += not torch.equal(output[OLD][i], row.old_log_probs)

@@ -37,6 +37,7 @@ class Recorder(MultiTaskGRPOTrainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         around(self.step, "choose_groups", self._choose_groups)
+        around(self.engine, "roll_out", self._roll_out)
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         _, *rest = super()._generate_single_turn(prompt_ids, *args, **kwargs)
@@ -47,8 +48,8 @@ class Recorder(MultiTaskGRPOTrainer):
         seed = f"{self.state.global_step} {list(prompt)} {place}".encode()
         return [5 + byte % 40 for byte in hashlib.blake2b(seed, digest_size=6).digest()]
 
-    def roll_out(self, plan, first_uid):
-        rolled_out = super().roll_out(plan, first_uid)
+    def _roll_out(self, roll_out, plan, first_uid):
+        rolled_out = roll_out(plan, first_uid)
         self.__dict__.setdefault("rows", {}).update(
             {g.uid: row for g, (_, row) in zip(rolled_out.groups, plan, strict=True)}
         )

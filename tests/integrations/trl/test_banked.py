@@ -48,6 +48,8 @@ class Watched(MultiTaskGRPOTrainer):
         self.uids, self.born, self.replays, self.losses = [], {}, [], []
         super().__init__(*args, **kwargs)
         around(self.banked, "record_surplus", self._record_surplus)
+        around(self.engine, "replay", self._replay)
+        around(self.engine, "roll_out", self._roll_out)
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         tokens, *rest = super()._generate_single_turn(prompt_ids, *args, **kwargs)
@@ -58,8 +60,8 @@ class Watched(MultiTaskGRPOTrainer):
             *rest,
         )  # lengths differ, so rows are padded
 
-    def roll_out(self, plan, first_uid):
-        rolled_out = super().roll_out(plan, first_uid)
+    def _roll_out(self, roll_out, plan, first_uid):
+        rolled_out = roll_out(plan, first_uid)
         self.uids += [group.uid for group in rolled_out.groups]
         return rolled_out
 
@@ -68,8 +70,8 @@ class Watched(MultiTaskGRPOTrainer):
         for group in batch.surplus:
             self.born[group.uid] = [row.old_log_probs for row in group.payload]
 
-    def _replay(self, rows):
-        output = super()._replay(rows)
+    def _replay(self, replay, rows):
+        output = replay(rows)
         size, batch = self.schedule.group_size, self.mixer.batch
         uids = [group.uid for group in sorted(batch.groups, key=lambda group: group.uid)]
         banked = {group.uid for group in batch.banked}
@@ -79,7 +81,7 @@ class Watched(MultiTaskGRPOTrainer):
                 "banked": [uid in banked for uid in uids for _ in range(size)],
                 "rows": list(rows),
                 # Under the policy as it is when the batch is put together.
-                "now": self.log_probs(rows),
+                "now": self.engine.log_probs(rows),
                 "output": dict(output),
             }
         )

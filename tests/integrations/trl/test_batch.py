@@ -12,15 +12,19 @@ from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl.rollouts import TASK_NUMBERS
 from mtgrpo.tasks import Score, Task, TaskSet
 
-from .conftest import history
+from .conftest import around, history
 from .toy import hopeless_tasks, make_tasks, rows
 
 
 class Checked(MultiTaskGRPOTrainer):
     """Checks each generation batch against the texts it holds."""
 
-    def _replay(self, rows):
-        output = super()._replay(rows)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        around(self.engine, "replay", self._replay)
+
+    def _replay(self, replay, rows):
+        output = replay(rows)
         size, batch = self.schedule.group_size, self.mixer.batch
         prompts = output["prompt_ids"].view(-1, size, output["prompt_ids"].size(1))
         assert (prompts == prompts[:, :1]).all(), "a group mixes prompts"
@@ -128,9 +132,13 @@ def test_large_rounds_are_generated_in_pieces(lab):
     sizes = []
 
     class Sizes(Checked):
-        def roll_out(self, plan, first_uid):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            around(self.engine, "roll_out", self._roll_out)
+
+        def _roll_out(self, roll_out, plan, first_uid):
             sizes.append(len(plan))
-            return super().roll_out(plan, first_uid)
+            return roll_out(plan, first_uid)
 
     sampler = RatioPreservingSampler(planner=OversampledRounds(oversampling=2.5))
     trainer = lab.trainer(easy_tasks(), Sizes, {"sampler": sampler}, max_steps=1)

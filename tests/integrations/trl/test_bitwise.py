@@ -6,14 +6,19 @@ from trl import GRPOTrainer
 
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 
-from .conftest import history, same_parameters, uniform
+from .conftest import around, history, same_parameters, uniform
 from .toy import make_tasks
 
 
 class Recording(MultiTaskGRPOTrainer):
-    def roll_out(self, plan, first_uid):
-        self.__dict__.setdefault("plans", []).extend(plan)
-        return super().roll_out(plan, first_uid)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.plans = []
+        around(self.engine, "roll_out", self._roll_out)
+
+    def _roll_out(self, roll_out, plan, first_uid):
+        self.plans.extend(plan)
+        return roll_out(plan, first_uid)
 
 
 def plain_rewards(tasks):

@@ -2,19 +2,13 @@
 
 import contextlib
 import math
-import random
 
 import numpy as np
 import pytest
 import torch
 
-from mtgrpo.errors import ConfigError, RewardError
-from mtgrpo.integrations.trl.evaluation import (
-    EvaluationTable,
-    RepeatedInOrder,
-    TaskEvaluation,
-    separate_randomness,
-)
+from mtgrpo.errors import ConfigError
+from mtgrpo.integrations.trl.evaluation import TaskEvaluation
 from mtgrpo.integrations.trl.rollouts import InputRows
 from mtgrpo.runlog import RunLog, read_run
 from mtgrpo.tasks import Scoring, Task, TaskSet
@@ -140,69 +134,6 @@ def task(name, **scoring):
 
 
 TWO = TaskSet(task("a"), task("b"))
-
-
-def test_table_leaves_out_copies_that_pad_the_last_batch():
-    table = EvaluationTable(TWO, num_samples=2)
-    table.add([(0, 0), (0, 0), (1, 0), (1, 0)], [(1.0, 1.0), (0.0, 0.0), (0.5, 0.0), (0.5, 1.0)])
-    table.add([(0, 1), (0, 1), (0, 0), (0, 0)], [(1.0, 1.0), (1.0, 1.0), (9.0, 1.0), (9.0, 1.0)])
-    results = table.results()
-    assert (results["a"].accuracy, results["a"].reward, results["a"].num_prompts) == (0.75, 0.75, 2)
-    assert results["a"].std_error == pytest.approx(0.25)
-    assert (results["b"].accuracy, results["b"].std_error) == (0.5, 0.0)
-
-
-def test_order_repeats_each_prompt():
-    sampler = RepeatedInOrder(3, 2)
-    assert list(sampler) == [0, 0, 1, 1, 2, 2]
-    assert len(sampler) == 6
-
-
-def test_randomness_is_put_back():
-    def draws():
-        return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
-
-    random.seed(3), np.random.seed(3), torch.manual_seed(3)  # noqa: NPY002
-    expected = draws(), draws()
-    random.seed(3), np.random.seed(3), torch.manual_seed(3)  # noqa: NPY002
-    first = draws()
-    inside = []
-    for _ in range(2):
-        with separate_randomness(11, torch.device("cpu")):
-            inside.append(draws())
-    with pytest.raises(KeyError), separate_randomness(11, torch.device("cpu")):
-        raise KeyError
-    assert (first, draws()) == expected
-    assert inside[0] == inside[1]
-
-
-def test_accuracies_prompt_by_prompt_are_in_the_order_of_the_rows():
-    table = EvaluationTable(TWO, num_samples=2)
-    table.add([(1, 0), (0, 1), (0, 1), (0, 0)], [(1.0, 1.0), (0.1, 0.0), (1.0, 1.0), (1.0, 1.0)])
-    table.add(
-        [(0, 0), (1, 0), (1, 0)], [(1.0, 1.0), (0.0, 0.0), (1.0, 1.0)]
-    )  # the last one is padding
-    results = table.results()
-    assert results["a"].prompt_accuracies == (1.0, 0.5)
-    assert results["b"].prompt_accuracies == (0.5,)
-
-
-def test_prompts_that_could_not_be_scored_are_left_out_up_to_the_limit():
-    nan = math.nan
-    table = EvaluationTable(
-        TaskSet(task("a", on_error="drop", max_dropped_rate=0.4)), num_samples=2
-    )
-    scores = [(1.0, 1.0), (1.0, 1.0), (nan, nan), (nan, nan), (0.0, 0.0), (0.0, 0.0)]
-    table.add([(0, 0), (0, 0), (0, 1), (0, 1), (0, 2), (0, 2)], scores)
-    result = table.results()["a"]
-    assert (result.accuracy, result.reward, result.num_prompts) == (0.5, 0.5, 2)
-    assert result.prompt_accuracies[::2] == (1.0, 0.0)
-    assert math.isnan(result.prompt_accuracies[1])
-    table.add([(0, 3), (0, 3)], [(nan, nan), (nan, nan)])
-    with pytest.raises(
-        RewardError, match=r"task 'a': 2 of 4 test prompts could not be scored.*allows 1"
-    ):
-        table.results()
 
 
 def test_scores_are_collected_only_while_an_evaluation_runs():

@@ -92,8 +92,12 @@ def test_environments_run_once_per_rollout_and_their_observations_are_trained_on
     prompts = []
 
     class Spy(MultiTaskGRPOTrainer):
-        def _replay(self, rows):
-            output = super()._replay(rows)
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            around(self.engine, "replay", self._replay)
+
+        def _replay(self, replay, rows):
+            output = replay(rows)
             ids = output["prompt_ids"][output["prompt_mask"].bool()]
             prompts.append(self.processing_class.decode(ids))
             return output

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from mtgrpo import tiny
-from mtgrpo.config import ModelShape, parse_config
+from mtgrpo.config import parse_config
 from mtgrpo.errors import ConfigError
-from mtgrpo.integrations.trl.job import grpo_arguments, has_evaluation, make_trainer, model_shape
+from mtgrpo.integrations.trl.arguments import grpo_arguments
+from mtgrpo.integrations.trl.job import has_evaluation, machine_arguments, make_trainer
 from mtgrpo.plan import make_plan
 from mtgrpo.runlog import RunLog
 from mtgrpo.tasks import build_tasks
@@ -143,13 +144,11 @@ def test_arguments_that_trl_refuses_are_one_line(tmp_path):
         trainer_of(resolved(tmp_path, trl={"generation_batch_size": 5}), tiny.model_path())
 
 
-def test_the_shape_of_a_model_on_this_machine(tmp_path):
-    shape = model_shape(str(tiny.model_path()))
-    config = json.loads((tiny.model_path() / "config.json").read_text())
-    assert isinstance(shape, ModelShape)
-    assert shape.hidden_size == config["hidden_size"]
-    assert shape.vocab_size == config["vocab_size"]
-    assert 4e5 < shape.num_parameters < 7e5
-    assert model_shape("no/such-model") is None
-    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
-    assert model_shape(str(tmp_path)) is None
+def test_what_depends_on_the_machine_is_the_users_where_it_is_stated(tmp_path):
+    assert machine_arguments()["use_cpu"] is not torch.cuda.is_available()
+    stated = {key: machine_arguments()[key] for key in machine_arguments()}
+    trainer = trainer_of(
+        resolved(tmp_path, trl={"gradient_checkpointing": True}), tiny.model_path()
+    )
+    assert trainer.args.gradient_checkpointing is True
+    assert trainer.args.use_cpu is stated["use_cpu"]

@@ -81,7 +81,7 @@ def test_groups_carry_their_draws_and_the_memory_knows_them(lab):
 def test_the_accuracy_that_is_logged_is_that_of_all_prompts(lab):
     trainer = trainer_of(lab)
     steps = []
-    trainer.step.on_mixer_step = lambda step, report: steps.append(report)
+    trainer.step.listeners = [lambda step, report: steps.append(report)]
     trainer.train()
     last, corrected = trainer.told[-steps[-1].num_rounds :], RoundStats()
     for group in (group for groups in last for group in groups):

@@ -99,7 +99,7 @@ def test_functions_of_some_tasks_are_asked_about_their_rows_alone():
             {},
             "the reward model 'some/model' is given for 'b' alone",
         ),
-        ({"a": exact, "b": 3}, {}, r"reward_funcs\['b'\] is a int; a function"),
+        ({"a": exact, "b": 3}, {}, r"reward_funcs\['b'\] has a int; a function"),
         ([exact], {"correct_at": {"c": 1.0}}, "correct_at: unknown task 'c'"),
         ([exact, short], {"accuracy": "exakt"}, "unknown reward function 'exakt' .did you mean"),
     ],

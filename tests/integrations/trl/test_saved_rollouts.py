@@ -17,7 +17,6 @@ from mtgrpo.integrations.trl.rollouts import (
     split_generation,
 )
 from mtgrpo.integrations.trl.saved_rollouts import bank_file, load_groups, save_groups
-from mtgrpo.integrations.trl.setup import families
 from mtgrpo.integrations.trl.slots import Slot, share_out
 from mtgrpo.tasks import Task, TaskSet
 
@@ -170,7 +169,7 @@ def test_tasks_of_a_family_share_what_is_known_of_their_acceptance(lab):
         Task("c", rows, [], reward, family="x"),
         Task("d", [], list(make_tasks()["easy"].test), reward, family="y"),
     )
-    assert families(tasks) == {"a": "x", "c": "x"}
+    assert tasks.families == {"a": "x", "c": "x"}
     sampler = lab.trainer(tasks).mixer.sampler
     sampler.acceptance.observe(np.array([9, 0, 0]), np.array([0, 0, 0]))
     a, b, c = sampler.acceptance.rates()

@@ -93,7 +93,7 @@ def test_owners_follow_the_places_of_a_plan():
 def test_a_step_closes_when_its_batch_is_used_up():
     engine = Dice(make_tasks())
     reports = []
-    step = make_step(engine, on_mixer_step=lambda number, report: reports.append((number, report)))
+    step = make_step(engine, listeners=[lambda number, report: reports.append((number, report))])
     engine.batch_is_used_up = False
     step.choose_groups()
     step.end_policy_update()

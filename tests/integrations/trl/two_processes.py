@@ -85,6 +85,7 @@ class Shares(MultiTaskGRPOTrainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         around(self.shares, "settle", self._settle)
+        around(self.engine, "replay", self._replay)
 
     def _settle(self, settle, parts, *args):
         figures = settle(parts, *args)
@@ -101,8 +102,8 @@ class Shares(MultiTaskGRPOTrainer):
         self.__dict__.setdefault("loss", []).append((exact, scaled))
         return figures
 
-    def _replay(self, rows):
-        output = super()._replay(rows)
+    def _replay(self, replay, rows):
+        output = replay(rows)
         numbers = self.accelerator.gather(output[TASK_NUMBERS])[
             :: self.schedule.group_size
         ].tolist()

@@ -1,3 +1,4 @@
+import decimal
 import random
 import subprocess
 import sys
@@ -107,6 +108,20 @@ def test_mistakes_are_one_clear_line(arguments: tuple[str, dict[str, Any]], mess
 
 def test_parameters_are_listed_with_defaults():
     assert dataset_parameters("zebra_puzzles") == {"num_people": 4, "num_characteristics": 4}
+
+
+def test_the_precision_of_decimals_is_left_alone():
+    """decimal_arithmetic sets it to 12 digits, for every reward that computes with decimals."""
+    before = decimal.getcontext().prec
+    task = reasoning_gym_task("decimal_arithmetic", num_train=2, num_test=1)
+    assert task.oracle is not None
+    task.oracle(task.train[0])
+    assert decimal.getcontext().prec == before
+
+    task = reasoning_gym_task("power_function", num_train=2, num_test=1)
+    with decimal.localcontext(decimal.Context(prec=2)):
+        assert task.oracle is not None
+        assert task.score([task.train[0]], [task.oracle(task.train[0])]) == [(1.0, 1.0)]
 
 
 def test_global_random_numbers_are_left_alone():

@@ -1,14 +1,28 @@
-"""Multi-task GRPO with TRL: `MultiTaskGRPOTrainer` in place of ``trl.GRPOTrainer``."""
+"""Multi-task GRPO with TRL: `MultiTaskGRPOTrainer` in place of ``trl.GRPOTrainer``.
 
-# ruff: noqa: E402 - the check comes first
+The trainer is imported when it is asked for, and torch with it: a plan of a run needs neither.
+"""
+
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from mtgrpo.errors import require
 
-require("torch", "trl")
-require("trl", "trl")
-
-from mtgrpo.integrations.trl.checkpoints import check_resume
-from mtgrpo.integrations.trl.trainer import MultiTaskGRPOTrainer
+if TYPE_CHECKING:
+    from mtgrpo.integrations.trl.checkpoints import check_resume
+    from mtgrpo.integrations.trl.trainer import MultiTaskGRPOTrainer
 
 __all__ = ["MultiTaskGRPOTrainer", "check_resume"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    require("torch", "trl")
+    require("trl", "trl")
+
+    from mtgrpo.integrations.trl import checkpoints, trainer
+
+    return getattr(trainer if name == "MultiTaskGRPOTrainer" else checkpoints, name)

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from mtgrpo.core.types import check_same_tasks
 from mtgrpo.errors import StateError, counted
 from mtgrpo.integrations.trl.saved_rollouts import buffer_file, load_buffer, save_buffer
-from mtgrpo.integrations.trl.setup import trained_names
 from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.integrations.trl.weights import load_reference, save_reference
 from mtgrpo.runlog import checkpoints, load_state, save_state
@@ -122,6 +123,11 @@ class TrainerCheckpoints:
         trainer._buffered_inputs = load_buffer(file, accelerator.device)
         trainer._step = int(state["forward_passes"])
 
+    def restore_finished(self, trainer: Any, checkpoint: str | Path) -> None:
+        """Take up the counts of a run's last checkpoint; the model was loaded from it."""
+        self.restore(trainer, checkpoint)
+        trainer.state = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME)))
+
     def _check_group_size(self, folder: Path) -> None:
         """Groups of another size could not be shared out and compared as TRL does it."""
         batch = self.step.mixer.batch
@@ -168,7 +174,7 @@ def check_resume(path: str | Path, tasks: TaskSet) -> None:
         StateError: No state of ours, a damaged one, or one of other tasks, rows or order.
     """
     state = read_state(path)
-    check_same_tasks(str(path), state["mixer"]["tasks"], trained_names(tasks))
+    check_same_tasks(str(path), state["mixer"]["tasks"], tasks.trained)
 
     for name, stream in state["streams"].items():
         size = len(tasks[name].train)

@@ -4,7 +4,8 @@
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase, TrainingArguments
@@ -15,6 +16,7 @@ from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.errors import ConfigError, counted
 from mtgrpo.integrations.trl.banked import check_bank
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule
+from mtgrpo.runlog import RunLog
 from mtgrpo.tasks.task_set import TaskSet
 
 
@@ -37,6 +39,9 @@ def check_sources(
     Raises:
         ConfigError: With the argument's name and the way out.
     """
+    if not isinstance(args, GRPOConfig):
+        raise ConfigError(f"{WHERE}: args is a {type(args).__name__}; a GRPOConfig is needed")
+    _check_weights(args.reward_weights)
     if isinstance(reward_funcs, TaskSet):
         raise ConfigError(
             f"{WHERE}: a TaskSet was given in the place of reward_funcs; write tasks=tasks"
@@ -57,6 +62,45 @@ def check_sources(
                 f"{WHERE}: {name} was given beside tasks=; put it into the Task, whose reward may "
                 "return Score(reward, accuracy)"
             )
+
+
+def _check_weights(weights: Sequence[float] | None) -> None:
+    if weights is None:
+        return
+    if not all(math.isfinite(weight) for weight in weights):
+        raise ConfigError(
+            f"{WHERE}: args.reward_weights={list(weights)}; finite numbers are needed"
+        )
+    if weights and not any(weights):
+        raise ConfigError(
+            f"{WHERE}: args.reward_weights={list(weights)}: no reward counts; give one of them "
+            "another weight than 0"
+        )
+
+
+def check_own(*, share_prompts: Any, eval_seed: Any, run_log: Any, on_mixer_step: Any) -> None:
+    """Refuse arguments of ours that are of another kind than they should be.
+
+    Raises:
+        ConfigError: With the argument's name and what is needed.
+    """
+    needed = {
+        "share_prompts": (share_prompts, isinstance(share_prompts, bool), "True or False"),
+        "eval_seed": (eval_seed, _is_seed(eval_seed), "a whole number, 0 or more,"),
+        "run_log": (run_log, run_log is None or isinstance(run_log, RunLog), "RunLog(folder)"),
+        "on_mixer_step": (
+            on_mixer_step,
+            on_mixer_step is None or callable(on_mixer_step),
+            "a function of step and report",
+        ),
+    }
+    for name, (value, is_good, what) in needed.items():
+        if not is_good:
+            raise ConfigError(f"{WHERE}: {name} is {value!r}; {what} is needed")
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def check_arguments(
@@ -121,6 +165,21 @@ def _check_chat_template(tokenizer: Any) -> None:
             f"{WHERE}: prompts are chat messages, but the model's tokenizer has no chat template; "
             "give a model whose tokenizer has one, or make the prompts texts"
         )
+
+
+def check_evaluation(trainer: Any, eval_dataset: Any) -> None:
+    """Refuse an evaluation that cannot work.
+
+    Args:
+        trainer: Ours.
+        eval_dataset: What to evaluate, in place of the trainer's own.
+
+    Raises:
+        ConfigError: Test rows are missing, or batches cut prompts apart; with the way out.
+    """
+    if not trainer.data.of_datasets:
+        check_test_rows(eval_dataset, trainer.eval_dataset)
+    check_eval_batches(trainer.args, trainer.schedule)
 
 
 def check_test_rows(eval_dataset: Any, test_rows: Any) -> None:

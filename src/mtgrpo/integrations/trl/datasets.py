@@ -13,6 +13,7 @@ from datasets import Dataset, IterableDataset
 from trl import GRPOConfig
 
 from mtgrpo.errors import ConfigError, StateError
+from mtgrpo.integrations.trl.given_rows import check_column, check_prompts
 from mtgrpo.integrations.trl.loader_rows import LoaderRows, LoaderStream
 from mtgrpo.integrations.trl.reward_columns import by_task
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule
@@ -72,6 +73,7 @@ def data_of_datasets(
     column: str,
     reward_ranges: Mapping[str, tuple[float, float]] | tuple[float, float] | None,
     is_plain: bool,
+    needs_prompts: bool = True,
 ) -> Data:
     """That of what TRL calls train_dataset.
 
@@ -79,16 +81,36 @@ def data_of_datasets(
         train_dataset: With or without a length, or a mapping with one for each task, or None.
         args: TRL's.
         schedule: TRL's batch arithmetic.
-        column: Where a dataset has this column, it names the task of each row.
+        column: Column that names the task of each row. Without one called `TASK_COLUMN` a dataset
+            is one task; any other name must be there.
         reward_ranges: Lowest and highest reward, for all tasks or by task.
         is_plain: Whether one task alone is left to TRL's loader.
+        needs_prompts: Whether rows must have prompts; environments may bring theirs.
 
     Raises:
         ConfigError: What no task can be made of.
+        TaskError: A row without a name of its task, or with a prompt that cannot be used.
     """
+    check_column(train_dataset, column)
+    if needs_prompts:
+        check_prompts(train_dataset)
+
     rows: dict[str, Any]
     rows, is_stream = _rows_by_task(train_dataset, column)
+    if is_stream and args.max_steps <= 0:
+        raise ConfigError(
+            f"{WHERE}: args.max_steps={args.max_steps}, and datasets without a length have no "
+            "epochs; set max_steps"
+        )
+
     ranges = by_task(reward_ranges, tuple(rows), "reward_range")
+    if not is_plain and tuple(rows) == (DEFAULT,) and train_dataset is not None:
+        logger.warning(
+            "%s: train_dataset has no column %r, so all its rows are one task; name the column of "
+            "the tasks with task_column=",
+            WHERE,
+            column,
+        )
 
     loader: LoaderRows | None = None
     streams: dict[str, Any] = {}
@@ -99,7 +121,7 @@ def data_of_datasets(
         streams = {name: LoaderStream(name, schedule.batch_size)}
     elif is_stream:
         streams = {name: StreamedPrompts(part) for name, part in rows.items()}
-        _say_of_streams(args)
+        _say_of_streams()
 
     tasks = TaskSet(
         *(
@@ -142,12 +164,7 @@ def _rows_by_task(train_dataset: Any, column: str) -> tuple[dict[str, Sequence[A
     return rows_by_task(train_dataset, column, f"{WHERE}: train_dataset"), False
 
 
-def _say_of_streams(args: GRPOConfig) -> None:
-    if args.max_steps <= 0:
-        raise ConfigError(
-            f"{WHERE}: args.max_steps={args.max_steps}, and datasets without a length have no "
-            "epochs; set max_steps"
-        )
+def _say_of_streams() -> None:
     logger.warning(
         "%s: rows of datasets without a length are read in their order, %d of each task are kept; "
         "resuming reads them from the start again, and is exact where no task's buffer ran over",

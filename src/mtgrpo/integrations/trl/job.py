@@ -1,98 +1,32 @@
-"""A resolved run -> TRL's arguments and the trainer."""
+"""A resolved run and TRL's arguments -> the trainer."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
-from transformers import AutoConfig, AutoModelForCausalLM, PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging
 from trl.trainer.grpo_config import GRPOConfig
 
-from mtgrpo.config import ModelShape, ResolvedRun
+from mtgrpo.config import ResolvedRun
 from mtgrpo.core.report import StepReport
-from mtgrpo.errors import ConfigError, MtgrpoError, unknown
+from mtgrpo.errors import ConfigError, MtgrpoError
 from mtgrpo.integrations.trl.trainer import MultiTaskGRPOTrainer
-from mtgrpo.plan import Plan
 from mtgrpo.runlog import RunLog
 from mtgrpo.tasks import TaskSet
-from mtgrpo.values import check_type
 
-NUMBERS = (int, float, int | None, float | None)
-EVALUATION_ROWS = 64
-"""Rows of an evaluation's forward pass, where the training batch is not larger anyway."""
 SHOWN_OF_AN_ERROR = 200
 """Characters."""
 
 
-def grpo_arguments(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
-    """The arguments of TRL's ``GRPOConfig``.
-
-    Raises:
-        ConfigError: A field of the configuration's ``trl`` that is unknown, of the wrong type, or
-            derived from other keys.
-    """
-    derived = _derived(run, plan)
-    known = {field.name: field.type for field in fields(GRPOConfig)}
-
-    for key, value in run.trl.items():
-        if key in derived:
-            raise ConfigError(
-                f"trl.{key}: derived from this configuration's own keys; change those instead"
-            )
-
-        if key not in known:
-            raise ConfigError(unknown("trl", "GRPOConfig field", key, known))
-
-        if known[key] in NUMBERS:  # TRL would only find out in the middle of a step
-            check_type(value, known[key], f"trl.{key}")
-
-    return {**_defaults(run, plan), **run.trl, **derived}
-
-
-def _derived(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
-    updates = run.updates_per_step
-    return {
-        "output_dir": str(Path(run.output) / "checkpoints"),
-        "per_device_train_batch_size": plan.micro_batch_size,
-        "gradient_accumulation_steps": plan.gradient_accumulation_steps,
-        "steps_per_generation": plan.steps_per_generation,
-        "num_generations": run.group_size,
-        "num_generations_eval": run.evaluation.samples_per_prompt,
-        "max_steps": plan.optimizer_steps,
-        "learning_rate": run.learning_rate,
-        "max_completion_length": run.max_completion_length,
-        "seed": run.seed,
-        "save_strategy": "steps",
-        "save_steps": (run.checkpoint.every or run.steps) * updates,
-        "save_total_limit": run.checkpoint.keep,
-        "eval_strategy": "steps" if run.evaluation.every else "no",
-        "eval_steps": (run.evaluation.every or run.steps) * updates,
-        "logging_steps": updates,
-    }
-
-
-def _defaults(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
+def machine_arguments() -> dict[str, Any]:
+    """Arguments of ``GRPOConfig`` that depend on whether there is a GPU, where none are stated."""
     on_cpu = not torch.cuda.is_available()
-
-    # Whole groups per process, and about as many rows as a training forward pass takes.
-    samples = run.evaluation.samples_per_prompt
-    groups = max(1, max(plan.micro_batch_size, EVALUATION_ROWS) // samples)
-
-    return {
-        "per_device_eval_batch_size": groups * samples,
-        "lr_scheduler_type": "constant",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "use_cpu": on_cpu,
-        "bf16": not on_cpu,
-        "gradient_checkpointing": not on_cpu,
-    }
+    return {"use_cpu": on_cpu, "bf16": not on_cpu, "gradient_checkpointing": not on_cpu}
 
 
 def make_trainer(
@@ -110,7 +44,7 @@ def make_trainer(
         run: The run.
         model: Directory or hub name.
         tasks: Its tasks.
-        arguments: From `grpo_arguments`.
+        arguments: From `mtgrpo.integrations.trl.arguments.grpo_arguments`.
         run_log: Where steps and evaluations are logged.
         on_mixer_step: Called with each step's number and report.
 
@@ -122,7 +56,7 @@ def make_trainer(
     logging.disable_progress_bar()  # a bar for each file of a checkpoint would bury the step lines
 
     try:
-        args = GRPOConfig(**arguments)
+        args = GRPOConfig(**{**machine_arguments(), **arguments})
     except (ValueError, TypeError) as error:
         raise ConfigError(f"trl: {' '.join(str(error).split())}") from error
 
@@ -177,21 +111,3 @@ def has_evaluation(trainer: MultiTaskGRPOTrainer, log: RunLog | None, step: int)
     if trainer.accelerator.num_processes > 1:
         broadcast_object_list(answer)
     return answer[0]
-
-
-def model_shape(model: str) -> ModelShape | None:
-    """The shape of a model whose configuration is on this machine; None when it is not.
-
-    Nothing is downloaded and no weights are loaded: the parameters are counted on the meta device.
-    """
-    try:
-        config = AutoConfig.from_pretrained(model, local_files_only=True)
-        with torch.device("meta"):
-            skeleton = AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError):  # not here, or no causal language model
-        return None
-
-    text = config.get_text_config()
-    num_parameters = float(sum(p.numel() for p in skeleton.parameters()))
-
-    return ModelShape(num_parameters, text.hidden_size, text.num_hidden_layers, text.vocab_size)

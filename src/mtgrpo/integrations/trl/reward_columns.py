@@ -56,8 +56,10 @@ class RewardColumns:
         self.tasks = tuple(tasks)
         self.accuracy = by_task(accuracy, self.tasks, "accuracy")
         self.correct_at = by_task(correct_at, self.tasks, "correct_at")
+        _check_said(self.accuracy, self.correct_at)
         self.batch = _Batch()
         self.functions = reward_funcs
+        check_functions(reward_funcs)
         if isinstance(reward_funcs, Mapping):
             self.functions = _one_column_each(reward_funcs, self.tasks, self.batch)
 
@@ -122,8 +124,8 @@ class RewardColumns:
         accuracy = as_accuracy(value)
         if accuracy is None:
             raise RewardError(
-                f"task {task!r}: accuracy={rule!r} gives {value:g}; a number in [0, 1] is needed; "
-                "set correct_at to say from which value on a completion is right"
+                f"task {task!r}: accuracy={_name(rule)!r} gives {value:g}; a number in [0, 1] is "
+                "needed; set correct_at to say from which value on a completion is right"
             )
         return accuracy
 
@@ -149,6 +151,41 @@ def by_task(value: Any, tasks: Sequence[str], name: str) -> dict[str, Any]:
         if task not in tasks:
             raise ConfigError(unknown(f"{WHERE}: {name}", "task", task, tasks))
     return {task: one for task, one in value.items() if one is not None}
+
+
+def check_functions(reward_funcs: Any) -> None:
+    """Refuse what can give no reward.
+
+    Raises:
+        ConfigError: Something that is no function, model or name.
+    """
+    given = {"reward_funcs": reward_funcs}
+    if isinstance(reward_funcs, Mapping):
+        given = {f"reward_funcs[{task!r}]": own for task, own in reward_funcs.items()}
+
+    for name, own in given.items():
+        for function in own if isinstance(own, (list, tuple)) else [own]:
+            if function is not None and not callable(function) and not isinstance(function, str):
+                raise ConfigError(
+                    f"{WHERE}: {name} has a {type(function).__name__}; a function, a reward model "
+                    "or its name, or a list of them, is needed"
+                )
+
+
+def _check_said(accuracy: Mapping[str, Any], correct_at: Mapping[str, Any]) -> None:
+    for task, rule in accuracy.items():
+        if not isinstance(rule, str) and not callable(rule):
+            raise ConfigError(
+                f"{WHERE}: accuracy of task {task!r} is {rule!r}; the name of a reward function, "
+                "or a function of a completion's rewards by name, is needed"
+            )
+    for task, value in correct_at.items():
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            raise ConfigError(
+                f"{WHERE}: correct_at of task {task!r} is {value!r}; a finite number is needed: "
+                "the reward from which on a completion is right"
+            )
 
 
 # ---- functions of some of the tasks ------------------------------------------------------------
@@ -184,13 +221,8 @@ def _one_column_each(
                 f"{', '.join(map(repr, own))} alone; a model scores all tasks; call it in a "
                 "reward function to use it for some of them"
             )
-        elif callable(function):
-            columns.append(_for_some_tasks(function, frozenset(own), batch))
         else:
-            raise ConfigError(
-                f"{WHERE}: reward_funcs[{own[0]!r}] is a {type(function).__name__}; a function, or "
-                "a list of them, is needed"
-            )
+            columns.append(_for_some_tasks(function, frozenset(own), batch))
 
     return columns
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtgrpo.core.types import Group
-from mtgrpo.integrations.trl.evaluation import TaskResult
+from mtgrpo.integrations.trl.results import TaskResult
 from mtgrpo.runlog import RunLog
 
 

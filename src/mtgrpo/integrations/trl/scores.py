@@ -42,6 +42,29 @@ class TaskScores:
         """Reward and accuracy, shape (rows, 2), of TRL's table, shape (rows, columns)."""
         return torch.stack([weighted_sum(rewards, self._weights), rewards[:, 1]], 1)
 
+    def compute_for(
+        self, trainer: Any, inputs: Sequence[Mapping[str, Any]], completions: Sequence[Completion]
+    ) -> list[dict[str, Any]]:
+        """Score a batch of a trainer's process.
+
+        Returns:
+            The rows for TRL, which reads the columns' names from the first one; those of tasks
+            differ.
+
+        Raises:
+            RewardError: As `compute`.
+        """
+        collects, schedule = trainer.replay.collects, trainer.schedule
+        self.compute(
+            inputs,
+            completions,
+            trainer.environments,
+            group_size=schedule.group_size if collects else schedule.eval_group_size,
+            first=trainer.accelerator.process_index * len(inputs),
+            timed=collects,
+        )
+        return [{"prompt": row.get("prompt")} for row in inputs]
+
     def compute(
         self,
         inputs: Sequence[Mapping[str, Any]],

@@ -61,17 +61,6 @@ def with_clip(args: GRPOConfig, method: Method) -> GRPOConfig:
     return args
 
 
-def trained_names(tasks: TaskSet) -> tuple[str, ...]:
-    """The tasks that have rows to train on; all of them when none has, for evaluation alone."""
-    return tuple(task.name for task in tasks if len(task.train)) or tasks.names
-
-
-def families(tasks: TaskSet) -> dict[str, str]:
-    """The family of each task to train on that has one."""
-    pairs = ((name, tasks[name].family) for name in trained_names(tasks))
-    return {name: family for name, family in pairs if family}
-
-
 def make_streams(
     tasks: TaskSet, seed: int, *, remember: bool, shuffle: bool = True
 ) -> dict[str, PromptStream]:

@@ -23,7 +23,7 @@ from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
-from mtgrpo.integrations.trl.setup import families, make_streams, trained_names
+from mtgrpo.integrations.trl.setup import make_streams
 from mtgrpo.integrations.trl.slots import Slot, training_slots
 from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.scoring.scorer import Scorer
@@ -75,7 +75,7 @@ class TrainingStep:
         streams: Prompts of each trained task; by default those of its rows.
         shuffle: Whether these are permuted in each epoch.
         writer: Writes to the run directory; on the main process only.
-        on_mixer_step: Called as ``on_mixer_step(step, report)`` when a step is closed.
+        listeners: Each is called as ``listener(step, report)`` when a step is closed.
 
     Attributes:
         mixer: Decides what is rolled out and trained on.
@@ -98,14 +98,14 @@ class TrainingStep:
         streams: Mapping[str, Any] | None = None,
         shuffle: bool = True,
         writer: RunLogWriter | None = None,
-        on_mixer_step: Callable[[int, StepReport], None] | None = None,
+        listeners: Sequence[Callable[[int, StepReport], None]] = (),
     ) -> None:
         self.schedule, self.engine, self.scorer = schedule, engine, scorer
-        self.writer, self.on_mixer_step = writer, on_mixer_step
+        self.writer, self.listeners = writer, listeners
         self.mixer = method.make_mixer(
-            trained_names(tasks),
+            tasks.trained,
             batch_size=schedule.batch_size,
-            families=families(tasks),
+            families=tasks.families,
             reward_ranges=tasks.reward_ranges,
             seed=seed,
         )
@@ -274,8 +274,9 @@ class TrainingStep:
         times |= self.scorer.take_metrics()
         self.engine.log_step(self.mixer.metrics() | self.figures | times)
 
-        if self.on_mixer_step is not None and self.mixer.report is not None:
-            self.on_mixer_step(self.mixer.step, self.mixer.report)
+        if self.mixer.report is not None:
+            for listener in self.listeners:
+                listener(self.mixer.step, self.mixer.report)
 
     def write_log(self, step: int, logs: Mapping[str, Any]) -> None:
         """When TRL logs metrics of training."""

@@ -111,6 +111,11 @@ class _Reader:
         row = next(self._iterator, None)
         if row is None:
             self._iterator = None
+        elif "prompt" not in row:
+            raise ConfigError(
+                f"train_dataset: a row of the stream has no column 'prompt'; columns there are: "
+                f"{', '.join(map(str, row))}"
+            )
         return row
 
     def read_more(self, name: str) -> None:

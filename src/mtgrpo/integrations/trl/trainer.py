@@ -1,4 +1,11 @@
-"""Multi-task GRPO with TRL: `MultiTaskGRPOTrainer` in place of ``trl.GRPOTrainer``."""
+"""Multi-task GRPO with TRL: `MultiTaskGRPOTrainer` in place of ``trl.GRPOTrainer``.
+
+"Rollout replay": what TRL's data loader yields is ignored, unless there is one task alone. The
+mixer asks for prompts, TRL's own `_generate_and_score_completions` rolls them out and is left with
+the rewards, until the mixer has its groups. Then it runs on exactly those, with completions and
+rewards played back: padding, masks, advantages, losses and metrics are TRL's own. The trainer has
+parts, which own their state; here stands only which part TRL meets at which hook.
+"""
 
 # TRL exports lazily, which pyright cannot see.
 # pyright: reportPrivateImportUsage=false
@@ -8,32 +15,30 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from transformers import TrainerCallback
-from trl import GRPOConfig
+from trl import GRPOConfig, GRPOTrainer
 
 from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
-from mtgrpo.integrations.trl import setup as trl_setup
 from mtgrpo.integrations.trl.callback import StepCallback
-from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
-from mtgrpo.integrations.trl.checks import check_arguments, check_sources, check_trainer
-from mtgrpo.integrations.trl.datasets import data_of_datasets, data_of_tasks
-from mtgrpo.integrations.trl.evaluation import TaskEvaluation
-from mtgrpo.integrations.trl.hooks import TrainerHooks
-from mtgrpo.integrations.trl.loss_shares import TaskLossShares
+from mtgrpo.integrations.trl.checkpoints import check_resume
+from mtgrpo.integrations.trl.checks import check_evaluation, check_trainer
+from mtgrpo.integrations.trl.engine import TRLEngine
+from mtgrpo.integrations.trl.eval_rows import RepeatedInOrder
+from mtgrpo.integrations.trl.own_arguments import Arguments
+from mtgrpo.integrations.trl.parts import make_parts
 from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
-from mtgrpo.integrations.trl.replay import RolloutReplay
-from mtgrpo.integrations.trl.reward_columns import AccuracyRule, RewardColumns
-from mtgrpo.integrations.trl.rollouts import DatasetInputRows, InputRows
-from mtgrpo.integrations.trl.run_log import RunLogWriter
-from mtgrpo.integrations.trl.schedule import make_schedule, warn_about_batch
-from mtgrpo.integrations.trl.scores import TaskScores
-from mtgrpo.integrations.trl.step import TrainingStep
+from mtgrpo.integrations.trl.replay import no_log_probs
+from mtgrpo.integrations.trl.reward_columns import AccuracyRule
+from mtgrpo.integrations.trl.rollouts import with_all_images
+from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
+from mtgrpo.integrations.trl.setup import default_args
+from mtgrpo.integrations.trl.slots import own_rows
+from mtgrpo.integrations.trl.weights import load_renamed
 from mtgrpo.runlog import RunLog
-from mtgrpo.tasks.scoring.scorer import Scorer
 from mtgrpo.tasks.task_set import TaskSet
 
 
-class MultiTaskGRPOTrainer(TrainerHooks):
+class MultiTaskGRPOTrainer(GRPOTrainer):
     """TRL's `GRPOTrainer` over several tasks, with adaptive task weights and exact task shares.
 
     The arguments are TRL's, and mean what they mean there; those after the star are ours. A script
@@ -81,11 +86,16 @@ class MultiTaskGRPOTrainer(TrainerHooks):
             runs are compared on the same draws.
         run_log: Where metrics, evaluations and completions go, besides TRL's ``report_to``.
         on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is
-            closed.
+            closed. What there is to say of a task is logged besides (``mtgrpo.notices``).
 
     Raises:
         ConfigError: Arguments that cannot work, before a model is loaded.
     """
+
+    accelerator: Any
+    _buffered_inputs: Any
+    model: Any
+    sharing: PromptSharing = PromptSharing()  # off, where no constructor ran
 
     def __init__(
         self,
@@ -115,46 +125,38 @@ class MultiTaskGRPOTrainer(TrainerHooks):
         run_log: RunLog | None = None,
         on_mixer_step: Callable[[int, StepReport], None] | None = None,
     ) -> None:
-        args = trl_setup.default_args(model) if args is None else args
-        rows = {"train_dataset": train_dataset, "eval_dataset": eval_dataset}
-        said = {"accuracy": accuracy, "correct_at": correct_at, "reward_range": reward_range}
-        check_sources(tasks, args, reward_funcs, rows, said)
+        self.engine = TRLEngine(self, super()._generate_and_score_completions)
+        given = Arguments(
+            args=default_args(model) if args is None else args,
+            reward_funcs=reward_funcs,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            tasks=tasks,
+            task_column=task_column,
+            accuracy=accuracy,
+            correct_at=correct_at,
+            reward_range=reward_range,
+            method=method,
+            has_environments=environment_factory is not None,
+            share_prompts=share_prompts,
+            eval_seed=eval_seed,
+            run_log=run_log,
+            on_mixer_step=on_mixer_step,
+        )
+        parts = make_parts(given, self.engine)
+        self.method, self.schedule, self.scores = parts.method, parts.schedule, parts.scores
+        self.data, self.tasks, self.rows = parts.data, parts.data.tasks, parts.rows
+        self.step, self.replay, self.banked = parts.step, parts.replay, parts.step.banked
+        self.mixer, self.streams = parts.step.mixer, parts.step.streams
+        self.shares, self.meter, self.sharing = parts.shares, parts.meter, PromptSharing()
+        self.evaluation, self.checkpoints = parts.evaluation, parts.checkpoints
 
-        self.schedule = schedule = make_schedule(args)
-        if tasks is not None:
-            self.data = data_of_tasks(tasks)
-            self.scores = TaskScores(self.data.tasks)
-        else:
-            self.data = data_of_datasets(
-                train_dataset,
-                args,
-                schedule,
-                column=task_column,
-                reward_ranges=reward_range,
-                is_plain=method is None,
-            )
-            names = self.data.tasks.names
-            self.scores = RewardColumns(
-                reward_funcs, names, accuracy=accuracy, correct_at=correct_at
-            )
-
-        self.tasks = self.data.tasks
-        is_plain = self.data.loader is not None
-        self.method = method = trl_setup.find_method(method, is_plain=is_plain)
-        args = trl_setup.with_clip(args, method)
-        check_arguments(tasks, args, schedule, method.weighting)
-        self._make_parts(args, method, eval_seed, run_log, on_mixer_step)
-
-        if tasks is not None:
-            sizes = [stream.size for stream in self.streams.values()]
-            train_dataset = trl_setup.placeholder_dataset(sizes, schedule.batch_size)
-            eval_dataset = self.evaluation.rows
         super().__init__(
             model,
             reward_funcs=self.scores.functions,
-            args=args,
-            train_dataset=self.data.train_dataset if tasks is None else train_dataset,
-            eval_dataset=eval_dataset,
+            args=parts.args,
+            train_dataset=parts.train_dataset,
+            eval_dataset=parts.eval_dataset,
             processing_class=processing_class,
             reward_processing_classes=reward_processing_classes,
             callbacks=[StepCallback(self.step), *(callbacks or [])],
@@ -170,41 +172,171 @@ class MultiTaskGRPOTrainer(TrainerHooks):
         if share_prompts:
             self.sharing.switch_on(self)
 
-    def _make_parts(
-        self,
-        args: GRPOConfig,
-        method: Method,
-        eval_seed: int,
-        run_log: RunLog | None,
-        on_mixer_step: Callable[[int, StepReport], None] | None,
-    ) -> None:
-        data, tasks, schedule = self.data, self.tasks, self.schedule
-        self.rows = DatasetInputRows(tasks) if data.of_datasets else InputRows(tasks)
-        scores, is_main = self.scores, args.process_index == 0
-        self.step = TrainingStep(
-            tasks,
-            method,
-            schedule,
-            engine=self,
-            scorer=scores.scorer if isinstance(scores, TaskScores) else Scorer(tasks),
-            seed=args.seed,
-            streams=data.streams,
-            shuffle=data.shuffle,
-            writer=RunLogWriter(run_log) if run_log is not None and is_main else None,
-            on_mixer_step=on_mixer_step if is_main else None,
-        )
-        self.mixer, self.streams, self.banked = self.step.mixer, self.step.streams, self.step.banked
-        warn_about_batch(schedule, len(self.mixer.tasks))
-
-        self.replay = RolloutReplay(self.rows, schedule.group_size, scores.measure)
-        self.sharing = PromptSharing()
-        self.shares = TaskLossShares(tasks.names, args.loss_type, exact=method.loss_shares)
-        self.meter = trl_setup.make_meter(tasks, args, method)
-        scale = self.mixer.reward_scale
-        self.evaluation = TaskEvaluation(self.rows, schedule.eval_group_size, eval_seed, scale)
-        self.checkpoints = TrainerCheckpoints(self.step, tasks)
-
     @property
     def num_rollouts(self) -> int:
         """Completions generated for training so far."""
         return self.step.num_rollouts
+
+    # ---- TRL's methods, in its order -----------------------------------------------------------
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        return RepeatedInOrder(len(eval_dataset), self.schedule.eval_group_size)
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Any,
+        attention_mask: Any,
+        logits_to_keep: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        # While collecting, most rows will not be trained on; an evaluation of tasks has no loss.
+        # With vLLM, TRL's metrics of an evaluation compare these numbers with vLLM's, so they must
+        # be real.
+        has_no_loss = not self.data.of_datasets and not self.use_vllm
+        if self.replay.collects or (self.evaluation.is_running and has_no_loss):
+            return no_log_probs(input_ids, logits_to_keep)
+
+        given = (model, input_ids, attention_mask, logits_to_keep, *args)
+        with self.sharing.prefix(model, logits_to_keep, self.accelerator):
+            log_probs, *others = super()._get_per_token_logps_and_entropies(*given, **kwargs)
+
+        if self.use_vllm and self.vllm_importance_sampling_correction:
+            log_probs = self.banked.of_the_sampler(log_probs)
+        self.banked.fill(log_probs)
+        self.meter.record(given, kwargs, log_probs)
+        return (log_probs, *others)
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+
+        if self.model.training and self._buffered_inputs is not before:
+            self.step.settle_shares(self.shares, self._buffered_inputs)
+        return inputs  # one of those buffered
+
+    def _calculate_rewards(
+        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
+    ) -> Any:
+        if self.replay.rewards is not None:
+            return self.replay.rewards
+
+        given = (prompts, completions, completion_ids_list)
+        if isinstance(self.scores, TaskScores):
+            rows = self.scores.compute_for(self, inputs, completions)
+            rewards = mark_unscored(super()._calculate_rewards(rows, *given))
+        else:
+            rows = self.scores.as_columns(inputs)
+            rewards = super()._calculate_rewards(rows, *given)
+
+        self.replay.record_rewards(rewards, completions)  # leaves here if it collects
+        self.evaluation.add(inputs, rewards, self.accelerator, self.scores.measure)
+        return rewards
+
+    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self.sharing.on:
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
+
+        model = self.accelerator.unwrap_model(self.model)
+        return self.sharing.generate(model, prompt_ids, self.generation_config), None
+
+    def _generate(self, prompts: Any) -> Any:
+        replay = self.__dict__.get("replay")
+        if replay is None:  # TRL's method works on an instance that no constructor made, too
+            return super()._generate(prompts)
+        if replay.generation is not None:
+            return replay.generation
+
+        generation = super()._generate(prompts)
+        replay.record_generation(generation, prompts)
+        return generation
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        if not self.model.training:
+            if self.data.column is not None:
+                inputs = self.evaluation.numbered(inputs, self.data.column, self.accelerator)
+            return super()._generate_and_score_completions(with_all_images(inputs))
+
+        if self.data.loader is not None:
+            prompts = inputs[:: self.schedule.group_size]
+            self.data.loader.take(prompts, self.accelerator.process_index)
+        slots = self.step.choose_groups()
+        return self.engine.replay(own_rows(slots, self.accelerator))
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self.model.training:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+        with self.meter.recording(inputs):  # before scaling: I_k is the paper's
+            inputs = self.shares.scaled(inputs)
+
+            with self.banked.ratios(inputs) as inputs:
+                return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.data.of_datasets:
+            return super().prediction_step(model, inputs, *args, **kwargs)
+
+        # TRL would compute a loss as well: one more pass for a number that says nothing of a task.
+        self._prepare_inputs(inputs)
+        return None, None, None
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with self.checkpoints.writing(self, trial):
+            super()._save_checkpoint(model, trial)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self.checkpoints.restore(self, checkpoint)
+
+    # ---- transformers' methods, in its order ---------------------------------------------------
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Accuracy, or score, of each task: `num_generations_eval` samples of each test row.
+
+        Args:
+            eval_dataset: Instead of the trainer's own: a dataset, or a mapping of several, each of
+                which is a task of its own unless its rows name theirs. Not for tasks that bring
+                their own test rows.
+            ignore_keys: As TRL takes it.
+            metric_key_prefix: As TRL takes it.
+
+        Returns:
+            TRL's figures and ``eval_task/<name>/accuracy|reward|std_error`` (``score`` in place of
+            ``accuracy`` for graded tasks), ``eval_tasks/worst_accuracy`` and
+            ``eval_tasks/mean_accuracy`` (``..._score`` where a task is graded);
+            `evaluation.results` has those of the tasks as objects.
+
+        Raises:
+            ConfigError: Test rows are missing, or batches cut prompts apart.
+        """
+        check_evaluation(self, eval_dataset)
+
+        metrics = self.evaluation.of_each(
+            super().evaluate, eval_dataset, self.eval_dataset, ignore_keys, metric_key_prefix
+        )
+        self.step.write_evaluation(self.state.global_step, self.evaluation)
+        return metrics
+
+    def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> Any:
+        dataset = dataloader.dataset if self.data.of_datasets else None
+        with self.evaluation.running(self.accelerator, dataset):
+            output = super().evaluation_loop(dataloader, *args, **kwargs)
+
+        for name, value in self.evaluation.metrics().items():
+            self._metrics["eval"][name].append(value)  # TRL's `log` puts "eval_" before it
+        return output
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        check_resume(resume_from_checkpoint, self.tasks)  # before anything of it is loaded
+        if not load_renamed(self, resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if not load_renamed(self, self.state.best_model_checkpoint):
+            super()._load_best_model()

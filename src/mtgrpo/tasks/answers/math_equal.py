@@ -25,7 +25,7 @@ TIMEOUT_S = 5.0
 MEMORY_BYTES = 4 * 1024**3
 """Address space of the process."""
 _DIGITS = 30
-_ROUNDING = 1e-12  # decimals are read as floats
+_ROUNDING = 1e-14  # decimals are read as floats
 _CODE = "from mtgrpo.tasks.answers.math_equal import main; main()"
 
 

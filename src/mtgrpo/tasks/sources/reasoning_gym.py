@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import decimal
 import os
 import random
 import warnings
@@ -194,7 +195,7 @@ class Source:
         if answer is None:
             return 0.0
 
-        with _own_randomness(self._seed + index):
+        with _own_state(self._seed + index):
             try:
                 value = float(self._dataset.score_answer(answer, entry))
             except Exception:
@@ -217,7 +218,7 @@ class Source:
         return str(entry["metadata"].get("source_dataset", self._dataset_name))
 
     def _entry(self, index: int) -> Mapping[str, Any]:
-        with _own_randomness(self._seed + index):
+        with _own_state(self._seed + index):
             return self._dataset[index]
 
     def _row(self, index: int) -> Row:
@@ -288,7 +289,7 @@ def _create(where: str, dataset: str, seed: int, size: int, parameters: Mapping[
         if dataset == "composite":
             values["datasets"] = _specifications(values.get("datasets") or [])
 
-        with _own_randomness(seed):
+        with _own_state(seed):
             config = config_class(seed=seed, size=size, **values)
             if hasattr(config, "validate"):  # two of them have none
                 config.validate()
@@ -312,15 +313,20 @@ def _specifications(datasets: list[Any]) -> list[Any]:
 
 
 @contextmanager
-def _own_randomness(seed: int) -> Generator[None]:
-    """Lend the global generators, which some datasets draw from and reseed, and put ours back."""
+def _own_state(seed: int) -> Generator[None]:
+    """Lend what datasets change for the whole process, and put ours back.
+
+    Some draw from the global generators and reseed them; `decimal_arithmetic` leaves decimals at
+    12 digits, for every scorer and reward after it.
+    """
     python_state = random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
 
     try:
-        yield
+        with decimal.localcontext(decimal.Context(prec=28)):
+            yield
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002

@@ -31,6 +31,7 @@ PEGS = {"answer": "", "metadata": {"num_pegs": 3}}
         ("string_insertion", "(" * 5000, False),
         ("simple_integration", "x**3/3 + 2*x**(1/2) - sin(x)*exp(2*x) + C", True),
         ("simple_integration", "9**9**9", False),
+        ("simple_integration", "x* *2", False),
         ("simple_integration", "(x + 1)**5 / 5", True),
         ("simple_integration", "(9**99)**99", False),
         ("simple_integration", "sin(" * 6 + "x" + ")" * 6, False),

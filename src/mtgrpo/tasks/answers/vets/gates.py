@@ -73,7 +73,7 @@ _FUNCTIONS = "sqrt|exp|log|ln|sin|cos|tan|sec|csc|cot|asin|acos|atan|sinh|cosh|t
 _EXPONENT = r"(?:-?[0-9]{1,2}|\(\s*-?[0-9]{1,2}\s*(?:/\s*[0-9]{1,2}\s*)?\))"
 _ALGEBRA = re.compile(
     rf"(?:\s|\*\*\s*{_EXPONENT}(?!\s*\*\*|[0-9.])|[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?(?![\w.])"
-    rf"|(?:{_FUNCTIONS}|[A-Za-z])(?!\w)|\*(?!\*)|[-+/(),])*"
+    rf"|(?:{_FUNCTIONS}|[A-Za-z])(?!\w)|\*(?!\s*\*)|[-+/(),])*"
 )
 _POWER = re.compile(r"(\)?)\s*\*\*\s*\(?\s*-?([0-9]+)")
 _CALL = re.compile(rf"(?:{_FUNCTIONS})\s*\(")

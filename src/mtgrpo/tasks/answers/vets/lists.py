@@ -11,6 +11,7 @@ from typing import Any
 from mtgrpo.tasks.answers.vets.read import (
     grid,
     json_value,
+    lines,
     lists_of_text,
     number,
     same_json,
@@ -26,8 +27,8 @@ def same_grid(answer: str, entry: Entry) -> bool:
 
 def same_lines(answer: str, entry: Entry) -> bool:
     """The entry's lines; space at their ends does not count."""
-    given = [line.rstrip() for line in answer.strip().splitlines()]
-    return given == [line.rstrip() for line in str(entry["answer"]).strip().splitlines()]
+    given = [line.rstrip() for line in lines(answer)]
+    return given == [line.rstrip() for line in lines(str(entry["answer"]))]
 
 
 def same_list(answer: str, entry: Entry) -> bool:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
-from mtgrpo.tasks.answers.vets.read import json_value
+from mtgrpo.tasks.answers.vets.read import json_value, lines
 
 Entry = Mapping[str, Any]
 
@@ -47,7 +47,7 @@ def buttons(answer: str, entry: Entry) -> bool:
 
 def disks(answer: str, entry: Entry) -> bool:
     """``Move disk X from Peg Y to Peg Z``, a line each."""
-    return all(_DISKS.fullmatch(line) for line in answer.splitlines() if line.strip())
+    return all(_DISKS.fullmatch(line) for line in lines(answer) if line.strip())
 
 
 def turns(answer: str, entry: Entry) -> bool:

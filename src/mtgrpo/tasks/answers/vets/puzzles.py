@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 from mtgrpo.tasks.answers.arithmetic import NotArithmetic, evaluate
-from mtgrpo.tasks.answers.vets.read import json_value, words
+from mtgrpo.tasks.answers.vets.read import json_value, lines, words
 
 Entry = Mapping[str, Any]
 
@@ -74,7 +74,7 @@ def weighted_grid(answer: str, entry: Entry) -> bool:
         return False
 
     metadata = entry["metadata"]
-    rows = [_bits(line) for line in answer.strip().splitlines()]
+    rows = [_bits(line) for line in lines(answer)]
     if [len(row) for row in rows] != [metadata["n_cols"]] * metadata["n_rows"]:
         return False
 

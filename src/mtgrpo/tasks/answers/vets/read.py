@@ -86,7 +86,12 @@ def rounds_to(given: Number, exact: Fraction, unit: Fraction) -> bool:
 
 def grid(text: str) -> list[list[str]]:
     """The lines of a text, each as its words."""
-    return [line.split() for line in text.strip().splitlines()]
+    return [line.split() for line in lines(text)]
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text. Its ends do not count; a vertical tab ends none."""
+    return text.strip().replace("\r\n", "\n").split("\n")
 
 
 def words(text: str) -> list[str]:

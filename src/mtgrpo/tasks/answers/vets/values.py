@@ -85,6 +85,9 @@ def probability(answer: str, entry: Entry) -> bool:
     return given is not None and rounds_to(given, exact, Fraction(1, 10_000))
 
 
+_WHOLE = re.compile(r"[+-]?[0-9,]+")
+
+
 def three_digits(answer: str, entry: Entry) -> bool:
     """The power, rounded to three significant digits or more; zeros may stand for the others."""
     metadata = entry["metadata"]
@@ -96,8 +99,9 @@ def three_digits(answer: str, entry: Entry) -> bool:
         return True  # the reference, with all the digits of a floating-point number
 
     unit = given.unit
-    if unit == 1:  # a whole number: its zeros may be places that were rounded away
-        unit = Fraction(10 ** (len(answer.strip()) - len(answer.strip().rstrip("0"))))
+    if _WHOLE.fullmatch(answer.strip()):  # zeros at its end may be places that were rounded away
+        digits = str(abs(given.value))
+        unit = Fraction(10 ** (len(digits) - len(digits.rstrip("0"))))
     unit = min(unit, _unit_of(exact, 3))
     return abs(given.value - exact) <= unit / 2
 

@@ -1,0 +1,39 @@
+"""What TRL evaluates on: the tasks' test rows, each as often as it has samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from mtgrpo.integrations.trl.rollouts import InputRows
+
+
+class TestRows(torch.utils.data.Dataset[dict[str, Any]]):
+    """The test rows of all tasks, one task after the other; made when they are asked for."""
+
+    __test__ = False  # no test class, whatever pytest thinks of the name
+
+    def __init__(self, rows: InputRows) -> None:
+        self._rows = rows
+        self._places = [(task.name, i) for task in rows.tasks for i in range(len(task.test))]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return self._rows.test(*self._places[place])
+
+
+class RepeatedInOrder(torch.utils.data.Sampler[int]):
+    """Every index `times` times in a row, in order: the same for every run, whatever its seed."""
+
+    def __init__(self, size: int, times: int) -> None:
+        self.size, self.times = size, times
+
+    def __iter__(self) -> Iterator[int]:
+        return (i for i in range(self.size) for _ in range(self.times))
+
+    def __len__(self) -> int:
+        return self.size * self.times

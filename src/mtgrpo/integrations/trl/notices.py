@@ -1,0 +1,25 @@
+"""What there is to say of tasks, as warnings of the logger ``mtgrpo.notices``."""
+
+from __future__ import annotations
+
+import logging
+
+from mtgrpo.core.report import StepReport
+
+logger = logging.getLogger("mtgrpo.notices")
+
+
+class NoticeLog:
+    """Logs what a step's report says of a task, once for each change of it."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def __call__(self, step: int, report: StepReport) -> None:
+        """Called when a step is closed."""
+        for name in sorted(report.notices.keys() | self._last.keys()):
+            notice = report.notices.get(name)
+            if notice != self._last.get(name):
+                text = "can be trained again" if notice is None else notice
+                logger.warning("step %d: task %r %s", step, name, text)
+        self._last = dict(report.notices)

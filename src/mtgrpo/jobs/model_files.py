@@ -1,0 +1,121 @@
+"""What the files of a model say, without loading it: whether it is here, and its sizes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtgrpo.config import ModelShape
+from mtgrpo.errors import ConfigError
+
+MAX_HEADER = 2**26
+"""Bytes; the header of a larger file is none."""
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+ADAPTER = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model on this machine.
+
+    Attributes:
+        path: Its directory; of a hub name, the snapshot in the cache.
+        shape: Its sizes; None where the files do not say them.
+        has_weights: Whether there are weights.
+        has_tokenizer: Whether there is a tokenizer.
+    """
+
+    path: Path
+    shape: ModelShape | None
+    has_weights: bool
+    has_tokenizer: bool
+
+
+def find_model(name: str) -> ModelFiles | None:
+    """The files of a model; None for a hub name that is not in the cache.
+
+    Args:
+        name: A directory or a hub name.
+
+    Raises:
+        ConfigError: A path to nothing, or a directory without a model.
+    """
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+            raise ConfigError(f"model: {name!r}: no such directory; give one, or a hub name")
+
+        cached = _in_cache(name)
+        return None if cached is None else _read(cached)
+
+    if not any((path / file).is_file() for file in ("config.json", ADAPTER)):
+        raise ConfigError(
+            f"model: {name!r} has no config.json; give a directory with the model and its "
+            "tokenizer, or a hub name"
+        )
+    return _read(path)
+
+
+def model_shape(name: str) -> ModelShape | None:
+    """The sizes of a model whose files are on this machine; None when they do not say."""
+    found = find_model(name)
+    return None if found is None else found.shape
+
+
+def _in_cache(name: str) -> Path | None:
+    """The newest snapshot of a hub name that has a configuration."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+    snapshots = hub / f"models--{name.replace('/', '--')}" / "snapshots"
+
+    found = [path.parent for path in snapshots.glob("*/config.json")]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _read(path: Path) -> ModelFiles:
+    weights = sorted(path.glob("*.safetensors"))
+    return ModelFiles(
+        path,
+        _shape(path, weights),
+        has_weights=bool(weights or any(path.glob("*.bin"))),
+        has_tokenizer=any((path / file).is_file() for file in TOKENIZERS),
+    )
+
+
+def _shape(path: Path, weights: list[Path]) -> ModelShape | None:
+    config = _config(path)
+    num_parameters = sum(map(_num_parameters, weights))
+    sizes = [config.get(key) for key in ("hidden_size", "num_hidden_layers", "vocab_size")]
+
+    if not num_parameters or not all(isinstance(size, int) for size in sizes):
+        return None
+    return ModelShape(float(num_parameters), *sizes)
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+    if not isinstance(config, dict):
+        return {}
+    text = config.get("text_config")  # of a model that sees
+    return text if isinstance(text, dict) else config
+
+
+def _num_parameters(file: Path) -> int:
+    """Numbers in the tensors of a safetensors file; 0 where it is none."""
+    try:
+        with open(file, "rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(size)) if size <= MAX_HEADER else {}
+            shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+            return sum(map(math.prod, shapes))
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        return 0
