@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtgrpo.core.advantages import mean_abs_advantage
+from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.filters import REASONS
 from mtgrpo.core.report import StepReport
@@ -73,7 +74,7 @@ class TaskMixer:
         *,
         batch_size: int,
         weighting: TaskWeighting | None = None,
-        sampler: RatioPreservingSampler | None = None,
+        sampler: Sampler | None = None,
         task_reward: str = "accuracy",
         observe: str = "first_round",
         families: Mapping[str, str] | None = None,
@@ -87,8 +88,10 @@ class TaskMixer:
 
         self.task_reward, self.observe = task_reward, observe
         self.tasks = check_task_names(tasks, "TaskMixer")
-        self.weighting = (weighting or ImprovementAware()).bind(self.tasks, for_mixer=True)
-        self.sampler = (sampler or RatioPreservingSampler()).bind(self.tasks, batch_size, families)
+        self.weighting = weighting or ImprovementAware()
+        self.weighting.bind(self.tasks, for_mixer=True, seed=seed)
+        self.sampler = sampler or RatioPreservingSampler()
+        self.sampler.bind(self.tasks, batch_size, families)
 
         self.step = 0
         self.num_rollouts = 0
@@ -171,6 +174,7 @@ class TaskMixer:
 
         self.num_rollouts += batch.counts.num_rollouts
         self.num_groups += batch.counts.num_generated
+        self.sampler.close(batch, self.step)
         self.report = StepReport.of(
             batch,
             weights,
@@ -180,9 +184,9 @@ class TaskMixer:
             reasons=self._reasons,
             num_expired=self.sampler.bank.num_expired,
             notices=self.weighting.notices() | self._notices(batch),
+            owed=self.sampler.owed(),
         )
 
-        self.sampler.close(batch, self.step)
         self.step += 1
         self._batch = None
 
@@ -199,7 +203,11 @@ class TaskMixer:
         if self.observe == "first_round":
             observed = batch.counts.first_rounds()
         rounds = batch.counts.rounds if self.observe == "round" else [observed]
-        trained = Counter(group.task for group in batch.groups)
+
+        trained: Mapping[str, float] = Counter(group.task for group in batch.groups)
+        if batch.loss_shares is not None:
+            num_trained = len(batch.groups)
+            trained = {task: num_trained * share for task, share in batch.loss_shares.items()}
 
         advantages = None
         if self.weighting.uses_advantages:

@@ -232,12 +232,13 @@ class TrainingStep:
         """
         targets = self.loss_targets()
         self.figures |= shares.settle(parts, targets, self.engine.accelerator)
+        if self.mixer.batch is not None:
+            self.mixer.batch.tell_loss_shares(shares.now)
 
     def loss_targets(self) -> Mapping[str, float]:
         """The shares that the batch just chosen should have of the loss, of any sum."""
         batch = self.mixer.batch
-        quotas = None if batch is None else batch.quotas
-        return self.mixer.weights() if quotas is None else quotas
+        return self.mixer.weights() if batch is None else batch.loss_targets
 
     # ---- moments of TRL's loop -----------------------------------------------------------------
     def begin_training(self) -> None:
