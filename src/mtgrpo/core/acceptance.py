@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -42,7 +42,11 @@ class AcceptanceEstimate(Described, ABC):
             change: Which ones.
             families: As `bind`, of the tasks after.
         """
-        change.carry(self, self.per_task or (), {})
+        self._carry(change, {})
+
+    def _carry(self, change: TaskChange, new: Mapping[str, float]) -> None:
+        # The arrays, with the entries that new tasks have; by default the mean of the others.
+        change.carry(self, self.per_task or (), new)
 
     def check_changeable(self) -> None:
         """Refuse a change of tasks, if this estimate knows of none.
@@ -123,7 +127,7 @@ class CountedAcceptance(AcceptanceEstimate):
 
     def change_tasks(self, change: TaskChange, families: Sequence[int] | None = None) -> None:
         # Without groups of its own a task has the rate of its family.
-        change.carry(self, self.per_task, dict.fromkeys(self.per_task, 0.0))
+        self._carry(change, {"_generated": 0.0, "_accepted": 0.0, "_was_seen": 0.0})
         self._set_families(len(change.after), families)
 
     def observe(self, generated: Ints, accepted: Ints) -> None:
@@ -203,7 +207,7 @@ class EmaAcceptance(AcceptanceEstimate):
         self._accepted: Ints = np.zeros(num_tasks, dtype=np.int64)
 
     def change_tasks(self, change: TaskChange, families: Sequence[int] | None = None) -> None:
-        change.carry(self, self.per_task, {"_generated": 0.0, "_accepted": 0.0})
+        self._carry(change, {"_generated": 0.0, "_accepted": 0.0})
 
     def observe(self, generated: Ints, accepted: Ints) -> None:
         self._generated = self._generated + generated

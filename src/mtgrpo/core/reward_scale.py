@@ -37,7 +37,8 @@ class RewardScale:
     """
 
     def __init__(self, stated: Mapping[str, tuple[float, float]] | None = None) -> None:
-        self.stated = checked_ranges(stated or {})
+        self.stated = dict(stated or {})
+        check_ranges(self.stated)
         self._samples: dict[str, _Sample] = {}
 
     def observe(self, task: str, rewards: Sequence[float]) -> None:
@@ -62,7 +63,8 @@ class RewardScale:
         Raises:
             ConfigError: As the constructor.
         """
-        self.stated = checked_ranges(stated)
+        check_ranges(stated)
+        self.stated = dict(stated)
         self._samples = {task: kept for task, kept in self._samples.items() if task in tasks}
 
     def reward_range(self, task: str) -> tuple[float, float] | None:
@@ -91,10 +93,8 @@ class RewardScale:
         self._samples = {task: _Sample.restored(kept) for task, kept in state.items()}
 
 
-def checked_ranges(
-    stated: Mapping[str, tuple[float, float]],
-) -> dict[str, tuple[float, float]]:
-    """The ranges, once they are known to be ranges.
+def check_ranges(stated: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse stated ranges that are none.
 
     Raises:
         ConfigError: One is empty or not finite.
@@ -105,7 +105,6 @@ def checked_ranges(
                 f"task {task!r}: reward_range=({low}, {high}); two finite numbers are needed, "
                 "the lower one first: the least and the most that a completion can earn"
             )
-    return dict(stated)
 
 
 class _Sample:

@@ -64,6 +64,13 @@ class TaskChange:
         known = kept[~np.isnan(kept)]
         return float(known.mean()) if known.size else otherwise
 
+    def carried_weights(self, weights: Floats) -> Floats:
+        """The weights of those that stay, and their mean for each new one, scaled to sum to 1."""
+        carried = self.carried(weights, self.mean_of_kept(weights, 1.0))
+        if not carried.any():
+            carried = np.ones(len(carried))
+        return carried / carried.sum()
+
     def carry(self, holder: object, names: Iterable[str], new: Mapping[str, float]) -> None:
         """Replace arrays of an object by the carried ones.
 

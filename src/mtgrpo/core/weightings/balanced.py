@@ -105,7 +105,7 @@ class Balanced(TaskWeighting):
         self._set_span(change.after)
         self._progress.change_tasks(change)
         self._learnability.change_tasks(change)
-        change.carry(self, self.per_task, {"_was_seen": 0.0})
+        self._carry(change, {"_was_seen": 0.0})
 
         if self._was_seen.any():
             self._z = self._shared(self._comparable_level(), self._limited())

@@ -283,7 +283,11 @@ class TaskWeighting(Described, ABC):
 
     def _change_tasks(self, change: TaskChange) -> None:
         """Carry the state over to other tasks; `tasks` are still those before."""
-        change.carry(self, self.per_task or (), {})
+        self._carry(change, {})
+
+    def _carry(self, change: TaskChange, new: TaskValues) -> None:
+        # The arrays, with the entries that new tasks have; by default the mean of the others.
+        change.carry(self, self.per_task or (), new)
 
     def _count(self, counts: CountArrays) -> None:
         """Take in the groups behind the signals of the `_update` that follows."""

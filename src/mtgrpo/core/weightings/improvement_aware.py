@@ -83,7 +83,7 @@ class ImprovementAware(TaskWeighting):
         self._reward.reset(num_tasks)
 
     def _change_tasks(self, change: TaskChange) -> None:
-        change.carry(self, self.per_task, {"_last_improvement": 0.0})
+        self._carry(change, {"_last_improvement": 0.0})
         self._optimizer.change_tasks(change)
         self._reward.change_tasks(change)
 
