@@ -100,7 +100,7 @@ class TrainingStep:
         writer: RunLogWriter | None = None,
         listeners: Sequence[Callable[[int, StepReport], None]] = (),
     ) -> None:
-        self.schedule, self.engine, self.scorer = schedule, engine, scorer
+        self.method, self.schedule, self.engine, self.scorer = method, schedule, engine, scorer
         self.writer, self.listeners = writer, listeners
         self.mixer = method.make_mixer(
             tasks.trained,
