@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mtgrpo.core.share_debt import ShareDebt, targets_of_loss
+from mtgrpo.core.task_change import TaskChange
 
 WEIGHTS = np.array([0.5, 0.3, 0.2])
 ALL, WITHOUT_LAST = np.array([True] * 3), np.array([True, True, False])
@@ -74,3 +75,16 @@ def test_saved_and_restored():
     debt.settle(np.array([0.5, 0.5]), np.array([1.0, 0.0]))
     other.load_state_dict(debt.state_dict())
     assert other.owed.tolist() == [-0.5, 0.5]
+
+
+def test_debts_sum_to_zero_whoever_leaves() -> None:
+    debt = ShareDebt(3, limit=9.0)
+    debt.owed = np.array([0.6, -0.2, -0.4])
+
+    debt.change_tasks(TaskChange(("a", "b", "c"), ("c", "a", "b", "new")))
+    assert debt.owed.tolist() == [-0.4, 0.6, -0.2, 0.0]
+
+    debt.change_tasks(TaskChange(("c", "a", "b", "new"), ("a", "b", "new")))
+    np.testing.assert_allclose(debt.owed, [0.2, -0.2, 0.0])
+    debt.change_tasks(TaskChange(("a", "b", "new"), ("b", "new")))
+    assert debt.owed.tolist() == [0.0, 0.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from mtgrpo.core.batch import Batch
 from mtgrpo.core.described import Described
 from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.filters import GroupFilter, get_filter
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, Ints, State, check_task_names
 from mtgrpo.errors import ConfigError, StateError, unknown
 
@@ -85,6 +87,21 @@ class Sampler(Described, ABC):
         self.acceptance.bind(len(names), family_numbers(names, families))
         self._rules = self._make_rules(names, batch_size)
         return self
+
+    def change_tasks(self, change: TaskChange, families: Mapping[str, str] | None = None) -> None:
+        """Go on with other tasks. Done by the mixer, between two batches.
+
+        Args:
+            change: Which ones. What is known of those that stay is kept, and their banked groups.
+            families: As `bind`, of the tasks after.
+
+        Raises:
+            ConfigError: A family for a task that is not there.
+        """
+        numbers = family_numbers(change.after, families)
+        self._rules = replace(self._bound(), tasks=change.after)
+        self.acceptance.change_tasks(change, numbers)
+        self.bank.keep_tasks(change.after)
 
     @abstractmethod
     def _make_rules(self, tasks: tuple[str, ...], batch_size: int) -> FillRules:

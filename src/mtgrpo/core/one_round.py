@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.filters import GroupFilter
 from mtgrpo.core.one_round_batch import GivenRound, OneRoundBatch
 from mtgrpo.core.share_debt import ShareDebt
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.errors import ConfigError
 
@@ -79,6 +81,10 @@ class OneRoundSampler(Sampler):
             max_prompts_per_group=None,
             shortfall="smaller",
         )
+
+    def change_tasks(self, change: TaskChange, families: Mapping[str, str] | None = None) -> None:
+        super().change_tasks(change, families)
+        self._debt.change_tasks(change)
 
     def new_batch(self, weights: Floats, step: int, rng: np.random.Generator) -> Batch:
         rates = np.maximum(self.acceptance.rates(), 1 / self.max_inflation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 
 # A task gives up at most this part of its share in a step to those that are owed something.
@@ -51,6 +52,22 @@ class ShareDebt:
         if forgiven and ahead.any():
             kept = kept + forgiven * ahead / ahead.sum()
         self.owed = kept
+
+    def change_tasks(self, change: TaskChange) -> None:
+        """Go on with other tasks; new ones are owed nothing.
+
+        What those that leave were owed is forgiven; what they were ahead, nobody gives back: the
+        claims on the other side shrink in proportion, so that debts sum to 0.
+        """
+        owed = change.carried(self.owed, 0.0)
+        if len(change.kept) == len(change.before):
+            self.owed = owed
+            return
+
+        ahead, behind = float(-owed[owed < 0].sum()), float(owed[owed > 0].sum())
+        common = min(ahead, behind)
+
+        self.owed = owed * np.where(owed < 0, common / (ahead or 1.0), common / (behind or 1.0))
 
     def state_dict(self) -> State:
         """JSON-able state."""
