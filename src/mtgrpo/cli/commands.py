@@ -85,6 +85,34 @@ def report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def compare(arguments: argparse.Namespace) -> int:
+    """``mtgrpo compare``."""
+    require("rich", "cli")
+    from mtgrpo.console.compare import comparison_table
+    from mtgrpo.evidence.paired import compare
+    from mtgrpo.evidence.run_results import results_of
+    from mtgrpo.reports.grouping import check_labels
+    from mtgrpo.runlog import read_run
+
+    runs = [read_run(path) for path in arguments.runs]
+    labels = check_labels(runs, arguments.labels)
+    base, *others = dict.fromkeys(labels)
+    if not others:
+        raise ConfigError(
+            f"compare: all runs are {base!r}; give runs of another method too, or --labels"
+        )
+
+    results = results_of(runs, labels)
+    of_base = [result for result in results if result.method == base]
+    is_score = any(run.evaluations[-1].measure == "score" for run in runs)
+
+    for method in others:
+        of_method = [result for result in results if result.method == method]
+        pair = compare(of_method, of_base, at=arguments.at)
+        comparison_table(pair, of_method, of_base, "score" if is_score else "accuracy")
+    return 0
+
+
 def runs(arguments: argparse.Namespace) -> int:
     """``mtgrpo runs``."""
     require("rich", "cli")
@@ -226,6 +254,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "train": train,
     "eval": evaluate,
     "report": report,
+    "compare": compare,
     "runs": runs,
     "watch": watch,
     "tasks": tasks,
