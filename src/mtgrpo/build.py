@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtgrpo.core.acceptance import AcceptanceEstimate
+from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.described import constructor_arguments
 from mtgrpo.core.filters import GroupFilter
-from mtgrpo.core.parts import ACCEPTANCES, PLANNERS, WEIGHTINGS
+from mtgrpo.core.parts import ACCEPTANCES, PLANNERS, SAMPLERS, WEIGHTINGS
 from mtgrpo.core.planners import RoundPlanner
-from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group, Verdict
 from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.errors import ConfigError, unknown
@@ -35,13 +35,16 @@ def build_weighting(spec: Mapping[str, Any], where: str = "weighting") -> TaskWe
     return _choose(spec, "rule", WEIGHTINGS, TaskWeighting, where)
 
 
-def build_sampler(spec: Mapping[str, Any], where: str = "sampler") -> RatioPreservingSampler:
-    """A sampler from its arguments; ``planner`` and ``acceptance`` are mappings with a ``kind``.
+def build_sampler(spec: Mapping[str, Any], where: str = "sampler") -> Sampler:
+    """A sampler from ``{"rounds": name, <argument>: value, ...}``.
+
+    ``rounds`` is ``refill``, the default, or ``one``; ``planner`` and ``acceptance`` are mappings
+    with a ``kind``.
 
     Raises:
         ConfigError: As `build_weighting`.
     """
-    arguments = dict(spec)
+    arguments = {"rounds": "refill", **spec}
     for key, table, base in (
         ("planner", PLANNERS, RoundPlanner),
         ("acceptance", ACCEPTANCES, AcceptanceEstimate),
@@ -52,7 +55,7 @@ def build_sampler(spec: Mapping[str, Any], where: str = "sampler") -> RatioPrese
     group_filter = arguments.get("group_filter")
     if isinstance(group_filter, str) and is_import_path(group_filter):
         arguments["group_filter"] = _own_filter(group_filter, f"{where}.group_filter")
-    return _construct(RatioPreservingSampler, arguments, where)
+    return _choose(arguments, "rounds", SAMPLERS, Sampler, where)
 
 
 def _choose(

@@ -37,6 +37,12 @@ def load_config(
         raise ConfigError(f"{path}: a mapping of keys to values is needed at the top level")
 
     written: dict[str, Any] = dict(data)
+    if "script" in written:
+        raise ConfigError(
+            f"{path}: a run that the script {written['script']} made; only that script can go on "
+            "with it, with trainer.train(resume_from_checkpoint=True)"
+        )
+
     if path.name == "config.yaml" and (path.parent / "run.json").is_file():
         written["output"] = str(path.parent)
 
