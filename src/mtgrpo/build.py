@@ -107,7 +107,7 @@ def _own_filter(path: str, where: str) -> GroupFilter:
 
     if not isinstance(verdict, Verdict):
         raise ConfigError(
-            f"{where}: {path} returned {shorten(verdict)}; a mtgrpo.core.Verdict is needed"
+            f"{where}: {path} returned {shorten(verdict)}; a mtgrpo.Verdict is needed"
         )
     return group_filter
 

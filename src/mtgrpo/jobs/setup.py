@@ -14,6 +14,7 @@ from mtgrpo.config import ResolvedRun
 from mtgrpo.core.method import show_value
 from mtgrpo.core.weightings import Sequential
 from mtgrpo.errors import counted
+from mtgrpo.integrations.trl import check_installed
 from mtgrpo.integrations.trl.arguments import grpo_arguments
 from mtgrpo.integrations.trl.own_code import trainer_parts
 from mtgrpo.jobs.memory import describe_memory
@@ -51,6 +52,7 @@ def prepare(run: ResolvedRun) -> Job:
         ConfigError: Tasks, batch arithmetic or TRL's fields cannot work.
         MissingExtra: TRL is not installed.
     """
+    check_installed()
     _keep_reports_with_the_run(run)
     tasks = _with_few_test_rows(build_tasks(run.tasks, "tasks"), run.evaluation.prompts_per_task)
     PromptCheck(tasks)  # refuses prompts that no engine can take

@@ -27,11 +27,15 @@ def trainer_parts(run: ResolvedRun, tasks: TaskSet) -> dict[str, Any]:
         ConfigError: One of them cannot be used; names the key.
         MissingExtra: peft is needed and not installed.
     """
-    return {
+    parts = {
         "peft_config": None if run.peft is None else lora_config(run.peft),
         "environment_factory": environment_factory(run.environment, tasks),
-        "tools": tools(run.tools, PromptCheck(tasks).kind) or None,
+        "tools": tools(run.tools) or None,
     }
+
+    if parts["environment_factory"] or parts["tools"]:
+        check_chats("tools" if parts["tools"] else "environment", PromptCheck(tasks).kind)
+    return parts
 
 
 def environment_factory(
@@ -58,16 +62,14 @@ def environment_factory(
     return {name: _environment(path, f"environment.{name}") for name, path in given.items()}
 
 
-def tools(paths: Sequence[str], kind: PromptKind | None) -> list[Callable[..., Any]]:
+def tools(paths: Sequence[str]) -> list[Callable[..., Any]]:
     """The functions, each with what a chat template needs to describe it.
 
     Args:
         paths: Import paths.
-        kind: What the prompts of the run are.
 
     Raises:
-        ConfigError: A path that leads to no function, one without types or docstring, or prompts
-            in which no tool can be called.
+        ConfigError: A path that leads to no function, or to one without types or docstring.
     """
     functions: list[Callable[..., Any]] = []
     for number, path in enumerate(paths):
@@ -80,12 +82,19 @@ def tools(paths: Sequence[str], kind: PromptKind | None) -> list[Callable[..., A
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"tools: two functions are called {name!r}; the model needs one each")
-
-    if functions and kind is not None and not kind.is_chat:
-        raise ConfigError(
-            "tools: the prompts are texts, in which a model calls no tool; make them chat messages"
-        )
     return functions
+
+
+def check_chats(key: str, kind: PromptKind | None) -> None:
+    """Refuse prompts in which a model calls nothing.
+
+    Raises:
+        ConfigError: They are texts.
+    """
+    if kind is not None and not kind.is_chat:
+        raise ConfigError(
+            f"{key}: the prompts are texts, in which a model calls no tool; make them chat messages"
+        )
 
 
 def _environment(path: str, where: str) -> Factory:
