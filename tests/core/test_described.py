@@ -9,12 +9,16 @@ from mtgrpo.core.filters import strict
 from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import (
+    DRATS,
+    DUMP,
     SEC,
+    SFL,
     Balanced,
     Fixed,
     ImprovementAware,
     Regularized,
     Sequential,
+    Thompson,
     Uniform,
 )
 from mtgrpo.errors import ConfigError
@@ -59,6 +63,19 @@ MADE = (
             "learnability": False,
             "floors": {"a": 0.25},
             "ceilings": {"b": 0.75},
+        },
+    ),
+    (SFL, {"min_share": 0.2, "reward_ema": 0.25}),
+    (Thompson, {"decay": 0.5, "draws": 8}),
+    (DUMP, {"temperature": 0.5, "window": 100, "group_size": 8}),
+    (
+        DRATS,
+        {
+            "target": 0.5,
+            "targets": {"a": 0.75},
+            "step_size": 0.5,
+            "min_share": 0.1,
+            "reward_ema": 0.25,
         },
     ),
     (CountedAcceptance, {"decay": 0.5, "prior": 1.0}),

@@ -64,6 +64,10 @@ NAMES = (
     "seq_grpo",
     "seq_dapo",
     "balanced",
+    "sfl",
+    "thompson",
+    "dump",
+    "drats",
 )
 VARIANTS = ("default", "paper", "released")
 CASES = [Case(*parts) for parts in product(NAMES, VARIANTS, TASKS)]

@@ -122,7 +122,10 @@ def test_dapo_fills_task_blind_with_the_same_filter_and_rounds(
 
 
 @pytest.mark.parametrize(("variant", "setting"), SAMPLERS)
-@pytest.mark.parametrize("name", ["grpo", "sec_grpo", "grpo_iwu", "seq_grpo"])
+@pytest.mark.parametrize(
+    "name",
+    ["grpo", "sec_grpo", "grpo_iwu", "seq_grpo", "sfl", "thompson", "dump", "drats"],
+)
 def test_plain_methods_train_on_the_first_draw(name: str, variant: str, setting: str) -> None:
     method = presets.get(name, variant=variant, setting=setting)
     assert (method.sampler.group_filter, method.sampler.max_resamples) == (keep_all, 0)
@@ -185,14 +188,10 @@ def test_signals_of_the_variants() -> None:
 
 def test_clips_follow_the_method() -> None:
     clips = {name: presets.get(name).clip for name in presets.NAMES}
-    assert {name for name, clip in clips.items() if clip == (0.2, 0.2)} == {
-        "grpo",
-        "sec_grpo",
-        "seq_grpo",
-    }
-    assert {
-        clip for name, clip in clips.items() if name not in ("grpo", "sec_grpo", "seq_grpo")
-    } == {(0.2, 0.28)}
+    symmetric = {"grpo", "sec_grpo", "seq_grpo", "sfl", "thompson", "dump", "drats"}
+
+    assert {name for name, clip in clips.items() if clip == (0.2, 0.2)} == symmetric
+    assert {clip for name, clip in clips.items() if name not in symmetric} == {(0.2, 0.28)}
 
 
 def test_changes_are_made_to_single_arguments_or_to_whole_parts() -> None:

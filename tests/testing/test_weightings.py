@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 
 from mtgrpo.core.weightings import (
+    DRATS,
+    DUMP,
     SEC,
+    SFL,
     Balanced,
     Fixed,
     ImprovementAware,
     Regularized,
     Sequential,
     TaskWeighting,
+    Thompson,
     Uniform,
 )
 from mtgrpo.testing import WeightingContract
@@ -97,3 +101,32 @@ class TestBalancedWithAGap(WeightingContract):
             floors={min(tasks): 0.25},
             ceilings={max(tasks): 0.9} if len(tasks) > 1 else None,
         )
+
+
+class TestSFL(WeightingContract):
+    shift_invariant = False  # a rate of right answers is known to lie in [0, 1]
+
+    def make(self, tasks: Sequence[str]) -> TaskWeighting:
+        return SFL()
+
+
+class TestThompson(WeightingContract):
+    shift_invariant = False  # as above
+
+    def make(self, tasks: Sequence[str]) -> TaskWeighting:
+        return Thompson(draws=16)
+
+
+class TestDUMP(WeightingContract):
+    def make(self, tasks: Sequence[str]) -> TaskWeighting:
+        return DUMP(window=50)
+
+
+class TestDRATS(WeightingContract):
+    def make(self, tasks: Sequence[str]) -> TaskWeighting:
+        return DRATS()
+
+
+class TestDRATSWithTargets(WeightingContract):
+    def make(self, tasks: Sequence[str]) -> TaskWeighting:
+        return DRATS(target=0.6, targets={min(tasks): 0.9}, step_size=0.5, reward_ema=0.0)

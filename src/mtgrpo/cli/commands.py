@@ -21,7 +21,7 @@ EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 def train(arguments: argparse.Namespace) -> int:
     """``mtgrpo train``."""
     require("rich", "cli")
-    from mtgrpo.console import TrainingDisplay, plan_table
+    from mtgrpo.console.training import TrainingDisplay, plan_table
     from mtgrpo.jobs.run import train
     from mtgrpo.jobs.setup import describe_job
 
@@ -43,7 +43,7 @@ def train(arguments: argparse.Namespace) -> int:
 def evaluate(arguments: argparse.Namespace) -> int:
     """``mtgrpo eval``."""
     require("rich", "cli")
-    from mtgrpo.console import evaluation_table
+    from mtgrpo.console.training import evaluation_table
     from mtgrpo.jobs.run import evaluate
     from mtgrpo.jobs.trained import trained_model
     from mtgrpo.runlog.files import write_text
@@ -79,10 +79,38 @@ def report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def runs(arguments: argparse.Namespace) -> int:
+    """``mtgrpo runs``."""
+    require("rich", "cli")
+    from mtgrpo.console.runs import runs_table
+    from mtgrpo.runlog import read_run
+    from mtgrpo.runlog.finding import find_runs
+    from mtgrpo.runlog.going_on import resume_line
+
+    found = [read_run(path) for path in find_runs(Path(arguments.folder))]
+    runs_table(found, [line for run in found if (line := resume_line(run))])
+    return 0
+
+
+def watch(arguments: argparse.Namespace) -> int:
+    """``mtgrpo watch``."""
+    require("rich", "cli")
+    from mtgrpo.console.watch import watch
+    from mtgrpo.runlog.going_on import resume_line
+
+    run = watch(Path(arguments.run), arguments.every)
+    if line := resume_line(run):
+        print(printable(line))
+
+    if run.status == "interrupted":
+        return EXIT_INTERRUPTED
+    return 0 if run.status == "finished" else EXIT_FAILED
+
+
 def tasks(arguments: argparse.Namespace) -> int:
     """``mtgrpo tasks list``, ``show`` and ``check``."""
     require("rich", "cli")
-    from mtgrpo import console
+    from mtgrpo.console import tasks as console
     from mtgrpo.tasks import build_tasks, check_task, kinds
 
     if arguments.config is None:
@@ -108,7 +136,7 @@ def tasks(arguments: argparse.Namespace) -> int:
 def simulate(arguments: argparse.Namespace) -> int:
     """``mtgrpo simulate``."""
     require("rich", "cli")
-    from mtgrpo.console import simulation_table
+    from mtgrpo.console.simulation import simulation_table
     from mtgrpo.simulation.command import run_simulation
 
     outcome = run_simulation(
@@ -137,7 +165,7 @@ def simulate(arguments: argparse.Namespace) -> int:
 def study(arguments: argparse.Namespace) -> int:
     """``mtgrpo study``."""
     require("rich", "cli")
-    from mtgrpo.console import StudyDisplay, study_table
+    from mtgrpo.console.study import StudyDisplay, study_table
     from mtgrpo.evidence import load_results
     from mtgrpo.evidence.tables import final_table
     from mtgrpo.jobs.experiment import load_experiment
@@ -192,6 +220,8 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "train": train,
     "eval": evaluate,
     "report": report,
+    "runs": runs,
+    "watch": watch,
     "tasks": tasks,
     "simulate": simulate,
     "study": study,

@@ -19,6 +19,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_eval(commands)
     _add_report(commands)
+    _add_runs(commands)
+    _add_watch(commands)
     _add_tasks(commands)
     _add_simulate(commands)
     _add_study(commands)
@@ -58,6 +60,21 @@ def _add_report(commands: Any) -> None:
         "runs", nargs="+", metavar="RUN", help="run directory; several are compared; a study's JSON"
     )
     report.add_argument("--out", help="HTML file to write; of a study, the folder")
+
+
+def _add_runs(commands: Any) -> None:
+    runs = commands.add_parser("runs", help="list runs with status, scores and time left")
+    runs.add_argument(
+        "folder", nargs="?", default="runs", help="a run, or a folder with runs (default runs)"
+    )
+
+
+def _add_watch(commands: Any) -> None:
+    watch = commands.add_parser("watch", help="follow a run that another process carries out")
+    watch.add_argument("run", help="run directory; it may not exist yet")
+    watch.add_argument(
+        "--every", type=_positive, default=2, metavar="SECONDS", help="between looks (default 2)"
+    )
 
 
 def _add_tasks(commands: Any) -> None:

@@ -87,7 +87,8 @@ class TaskMixer:
 
         self.task_reward, self.observe = task_reward, observe
         self.tasks = check_task_names(tasks, "TaskMixer")
-        self.weighting = (weighting or ImprovementAware()).bind(self.tasks, for_mixer=True)
+        self.weighting = weighting or ImprovementAware()
+        self.weighting.bind(self.tasks, for_mixer=True, seed=seed)
         self.sampler = (sampler or RatioPreservingSampler()).bind(self.tasks, batch_size, families)
 
         self.step = 0

@@ -11,23 +11,31 @@ from mtgrpo.core.filters import FILTERS, GroupFilter
 from mtgrpo.core.planners import NeededRounds, OversampledRounds, RoundPlanner
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import (
+    DRATS,
+    DUMP,
     SEC,
+    SFL,
     Balanced,
     Fixed,
     ImprovementAware,
     Regularized,
     Sequential,
     TaskWeighting,
+    Thompson,
     Uniform,
 )
 
 WEIGHTINGS: Mapping[str, type[TaskWeighting]] = {
     "balanced": Balanced,
+    "drats": DRATS,
+    "dump": DUMP,
     "fixed": Fixed,
     "improvement_aware": ImprovementAware,
     "regularized": Regularized,
     "sec": SEC,
     "sequential": Sequential,
+    "sfl": SFL,
+    "thompson": Thompson,
     "uniform": Uniform,
 }
 PLANNERS: Mapping[str, type[RoundPlanner]] = {

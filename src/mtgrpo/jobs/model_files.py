@@ -90,9 +90,14 @@ def _read(path: Path) -> ModelFiles:
 def _shape(path: Path, weights: list[Path]) -> ModelShape | None:
     config = _config(path)
     num_parameters = sum(map(_num_parameters, weights))
-    sizes = [config.get(key) for key in ("hidden_size", "num_hidden_layers", "vocab_size")]
 
-    if not num_parameters or not all(isinstance(size, int) for size in sizes):
+    sizes: list[int] = []
+    for key in ("hidden_size", "num_hidden_layers", "vocab_size"):
+        size = config.get(key)
+        if isinstance(size, int):
+            sizes.append(size)
+
+    if not num_parameters or len(sizes) < 3:
         return None
     return ModelShape(float(num_parameters), *sizes)
 

@@ -7,8 +7,10 @@ A preset is looked up by (name, variant, setting):
   ``default`` has the same weights and roles with this library's own estimates, quotas and rounds;
 * setting: ``three_tasks`` or ``nine_tasks``, the two experiments with published hyper-parameters.
 
-``balanced`` is this library's own method, not the paper's: one and the same in every variant and
-setting. docs/paper-map.md lists every difference between the variants and where it is implemented.
+``sfl``, ``thompson``, ``dump`` and ``drats`` are other rules for task weights, with the plain
+sampler; ``balanced`` is this library's own method. These five are not the paper's, and their
+weighting is the same in every variant and setting. docs/paper-map.md lists every difference
+between the variants and where it is implemented.
 """
 
 from mtgrpo.presets.lookup import NAMES, VARIANTS, get, nearest_setting

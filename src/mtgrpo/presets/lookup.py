@@ -81,6 +81,18 @@ _RECIPES: Mapping[str, _Recipe] = {
     "seq_dapo": _Recipe(
         "sequential", "dapo", _DAPO_CLIP, "dynamic sampling on one task family after the other"
     ),
+    "sfl": _Recipe(
+        "sfl", "plain", _GRPO_CLIP, "GRPO with weights by learnability, J (1 - J); not the paper's"
+    ),
+    "thompson": _Recipe(
+        "thompson", "plain", _GRPO_CLIP, "GRPO with Thompson sampling of tasks; not the paper's"
+    ),
+    "dump": _Recipe(
+        "dump", "plain", _GRPO_CLIP, "GRPO with DUMP's UCB curriculum over tasks; not the paper's"
+    ),
+    "drats": _Recipe(
+        "drats", "plain", _GRPO_CLIP, "GRPO with minimax weights on the gap to a target return"
+    ),
     "balanced": _Recipe(
         "balanced", "balanced", _DAPO_CLIP, "this library's own: no knob to tune, fewer rollouts"
     ),

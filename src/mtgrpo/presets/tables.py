@@ -34,11 +34,15 @@ PUBLISHED: Mapping[str, Spec] = {
     "nine_tasks": {"lam": 0.3, "weight_decay": 1e-4, "improvement_clip": 0.1},
 }
 
-# Rules without published hyper-parameters of their own.
+# Rules that are the same in every variant and setting.
 CONSTANT_WEIGHTINGS: Mapping[str, Spec] = {
     "uniform": {"rule": "uniform"},
     "sec": {"rule": "sec"},
     "sequential": {"rule": "sequential"},
+    "sfl": {"rule": "sfl"},
+    "thompson": {"rule": "thompson"},
+    "dump": {"rule": "dump"},
+    "drats": {"rule": "drats"},
 }
 
 

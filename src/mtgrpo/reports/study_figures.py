@@ -167,4 +167,7 @@ def method_families(results: StudyResults) -> dict[str, list[str]]:
 
 def is_baseline(preset: str) -> bool:
     """Whether a preset lacks the method's weights or its sampler."""
-    return preset in ("grpo", "sec_grpo", "dapo", "sec_dapo", "grpo_iwu", "grpo_rps")
+    return preset in (
+        *("grpo", "sec_grpo", "dapo", "sec_dapo", "grpo_iwu", "grpo_rps"),
+        *("sfl", "thompson", "dump", "drats"),
+    )

@@ -10,6 +10,7 @@ from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import CountArrays, TaskWeighting
 from mtgrpo.core.weightings.learnability import Flags, Learnability
 from mtgrpo.core.weightings.progress import TaskProgress
+from mtgrpo.core.weightings.reward_estimate import mean_of_known
 from mtgrpo.core.weightings.simplex import cap_weights, softmax
 from mtgrpo.errors import ConfigError, unknown
 
@@ -103,7 +104,7 @@ class Balanced(TaskWeighting):
         if not rewards:
             return
 
-        self._observe(_mean_of_known(rewards))
+        self._observe(mean_of_known(rewards))
 
         level = self._comparable_level()
         limited = self._learnability.stalled | self._learnability.out_of_reach
@@ -209,11 +210,3 @@ class Balanced(TaskWeighting):
         self._was_seen = np.array(state["was_seen"], dtype=bool)
         self._multiplier = float(state["multiplier"])
         self._z = np.array(state["weights"], dtype=np.float64)
-
-
-def _mean_of_known(observations: list[Floats]) -> Floats:
-    """Mean over the observations that a task has, shape (K,); NaN where it has none."""
-    is_known = ~np.isnan(observations)  # (observations, K)
-    sums = np.nansum(observations, axis=0)
-    means = sums / np.maximum(is_known.sum(axis=0), 1)
-    return np.where(is_known.any(axis=0), means, np.nan)

@@ -67,7 +67,9 @@ class TaskWeighting(Described, ABC):
     _tasks: tuple[str, ...] = ()
     _is_owned: bool = False
 
-    def bind(self, tasks: Sequence[str], *, for_mixer: bool = False) -> TaskWeighting:
+    def bind(
+        self, tasks: Sequence[str], *, for_mixer: bool = False, seed: int = 0
+    ) -> TaskWeighting:
         """Fix the tasks and start from uniform weights. Returns itself.
 
         Args:
@@ -75,6 +77,8 @@ class TaskWeighting(Described, ABC):
             for_mixer: A mixer takes the weighting for its own. It may have been bound
                 to the same tasks by hand before, but serves one mixer only: one state
                 cannot follow two runs.
+            seed: Seed of a rule that draws; the mixer gives its own. One that was bound by hand
+                before keeps the one it got there.
 
         Raises:
             ConfigError: Names that are empty or not unique.
@@ -101,6 +105,7 @@ class TaskWeighting(Described, ABC):
         if not self._tasks:
             self._tasks = check_task_names(tasks, name)
             self._index = {task: i for i, task in enumerate(self._tasks)}
+            self._seed = seed
             self._start(len(self._tasks))
 
         self._is_owned = for_mixer
@@ -236,7 +241,7 @@ class TaskWeighting(Described, ABC):
 
     @abstractmethod
     def _start(self, num_tasks: int) -> None:
-        """Set up the state for that many tasks."""
+        """Set up the state for that many tasks. A rule that draws takes its seed from `_seed`."""
 
     def _count(self, counts: CountArrays) -> None:
         """Take in the groups behind the signals of the `_update` that follows."""

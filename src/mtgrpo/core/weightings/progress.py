@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtgrpo.core.types import Floats, State
+from mtgrpo.core.weightings.reward_estimate import within_unit
 
 DRIFT = 0.01
 """Deviation of what a step changes in a task's level besides its own training.
@@ -99,7 +100,7 @@ class TaskProgress:
         seen = ~np.isnan(means)
         innovation = np.where(seen, means - self.level, 0.0)
         num_seen = np.maximum(num_groups, 1.0)
-        excess = _within_unit(num_seen * (innovation**2 - self._var_level))
+        excess = within_unit(num_seen * (innovation**2 - self._var_level))
 
         gain_level, gain_rate = self._gains(num_groups)
         times = np.where(seen, np.minimum(self._since, 1.0 / gain_level), 0.0)
@@ -129,7 +130,7 @@ class TaskProgress:
 
         # A group of many answers to one prompt still says little: its variance is never
         # less than a thirtieth of a coin's.
-        level = _within_unit(self.level)
+        level = within_unit(self.level)
         coin = np.maximum(level * (1 - level), 0.02)
         self._noise, self._noise_weight = np.maximum(moved, coin / 32), weight
 
@@ -167,7 +168,3 @@ _STATE = (
 def _moved(mean: Floats, value: Floats, weight: Floats) -> Floats:
     """A running mean after one more value, with the sum of all weights so far."""
     return mean + (value - mean) / weight
-
-
-def _within_unit(values: Floats) -> Floats:
-    return np.minimum(np.maximum(values, 0.0), 1.0)

@@ -68,3 +68,16 @@ class TaskRewardEstimate(Described):
         """Restore what `state_dict` returned."""
         values = [np.nan if v is None else v for v in state["values"]]
         self.values = np.array(values, dtype=np.float64)
+
+
+def mean_of_known(observations: list[Floats]) -> Floats:
+    """Mean over the observations that a task has, shape (K,); NaN where it has none."""
+    is_known = ~np.isnan(observations)  # (observations, K)
+    sums = np.nansum(observations, axis=0)
+    means = sums / np.maximum(is_known.sum(axis=0), 1)
+    return np.where(is_known.any(axis=0), means, np.nan)
+
+
+def within_unit(values: Floats) -> Floats:
+    """The values, with those outside [0, 1] moved to the nearer end."""
+    return np.minimum(np.maximum(values, 0.0), 1.0)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mtgrpo import console
 from mtgrpo.cli import main
 from mtgrpo.config import parse_config
+from mtgrpo.console import output, study, tasks, training
 from mtgrpo.evidence.table import Table
 from mtgrpo.tasks import Task, each
 from mtgrpo.values import printable
@@ -27,7 +27,7 @@ def assert_harmless(text: str) -> None:
 
 @pytest.fixture
 def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(console._console, "_width", 500)
+    monkeypatch.setattr(output.console, "_width", 500)
     return lambda: capsys.readouterr().out
 
 
@@ -42,15 +42,15 @@ def test_printable_keeps_what_is_text() -> None:
 def test_prompts_names_and_oracles(shown) -> None:  # type: ignore[no-untyped-def]
     rows = [{"prompt": f"{HOSTILE}\nsecond line"}]
     task = Task("a [/]", rows, [], each(lambda text, row: 1.0), oracle=lambda row: HOSTILE)
-    console.show_tasks([task], 1)
+    tasks.show_tasks([task], 1)
     text = shown()
     assert_harmless(text)
     assert "\nsecond line\n" in text
-    console.tasks_table([task])
+    tasks.tasks_table([task])
     assert "a [/]" in shown()
-    console.problems_table({HOSTILE: [HOSTILE]})
+    tasks.problems_table({HOSTILE: [HOSTILE]})
     assert_harmless(shown())
-    console.kinds_table({"kind": HOSTILE})
+    tasks.kinds_table({"kind": HOSTILE})
     assert_harmless(shown())
 
 
@@ -60,28 +60,28 @@ def test_an_oracle_may_do_with_its_row_what_it_likes(shown) -> None:  # type: ig
 
     rows = [{"prompt": "p", "steps": [1, 2]}]
     task = Task("a", rows, [], each(lambda text, row: float(text == "2")), oracle=oracle)
-    console.show_tasks([task], 1)
+    tasks.show_tasks([task], 1)
     assert "oracle: 2\nreward 1" in shown()
     assert rows == [{"prompt": "p", "steps": [1, 2]}]
 
 
 def test_titles_and_heads_of_tables(shown) -> None:  # type: ignore[no-untyped-def]
     row = {"accuracy": 0.5, "std_error": 0.1, "reward": 0.5, "num_prompts": 4}
-    console.evaluation_table({"title": f"model {HOSTILE}", "tasks": {"a": row}})
+    training.evaluation_table({"title": f"model {HOSTILE}", "tasks": {"a": row}})
     assert_harmless(shown())
-    console.evaluation_table({"title": HOSTILE, "tasks": {}})
+    training.evaluation_table({"title": HOSTILE, "tasks": {}})
     assert_harmless(shown())
-    console.evaluation_table({"tasks": {HOSTILE: row}})
+    training.evaluation_table({"tasks": {HOSTILE: row}})
     assert_harmless(shown())
-    console.study_table(Table(HOSTILE, (HOSTILE,), ((HOSTILE,),), HOSTILE))
+    study.study_table(Table(HOSTILE, (HOSTILE,), ((HOSTILE,),), HOSTILE))
     assert_harmless(shown())
-    console.plan_table({"run": [("model", HOSTILE)]})
+    training.plan_table({"run": [("model", HOSTILE)]})
     assert_harmless(shown())
 
 
 def test_the_lines_of_a_run(shown) -> None:  # type: ignore[no-untyped-def]
     run = parse_config({"tasks": [{"tiny": "zebra", "level": "easy"}]}, "test")
-    with console.TrainingDisplay(run) as display:
+    with training.TrainingDisplay(run) as display:
         display.message(HOSTILE)
         metrics = {
             f"task/{HOSTILE}/weight": 0.5,

@@ -1,0 +1,1 @@
+"""What the command line shows, with rich. Only `mtgrpo.cli` uses this."""

@@ -1,0 +1,71 @@
+"""Tasks in the terminal: kinds, sizes, prompts, problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from mtgrpo.console.output import as_text, console, print_line, print_lines
+from mtgrpo.errors import counted
+from mtgrpo.tasks.own_copy import own_copy
+
+if TYPE_CHECKING:
+    from mtgrpo.tasks import Row, Task
+
+
+def kinds_table(kinds: Mapping[str, str]) -> None:
+    """The kinds of task a configuration can name."""
+    table = Table(title="kinds of task")
+    table.add_column("key")
+    table.add_column("what it makes")
+    for key, summary in kinds.items():
+        table.add_row(as_text(key), as_text(summary))
+    console.print(table)
+
+
+def tasks_table(tasks: Iterable[Task]) -> None:
+    """Tasks with the sizes of their splits."""
+    table = Table()
+    for column in ("task", "family", "level", "train", "test", "guess floor"):
+        table.add_column(column)
+
+    for task in tasks:
+        table.add_row(
+            as_text(task.name),
+            as_text(task.family or ""),
+            as_text(task.level or ""),
+            f"{len(task.train):,}",
+            f"{len(task.test):,}",
+            f"{task.floor:.3g}",
+        )
+
+    console.print(table)
+
+
+def show_tasks(tasks: Iterable[Task], num: int) -> None:
+    """The first prompts of each task, with the oracle's answer and its score."""
+    for task in tasks:
+        for index in range(min(num, len(task.train))):
+            row = task.train[index]
+            console.print(as_text(f"--- {task.name}, train row {index}", style="bold"))
+            print_lines(str(row["prompt"]))
+            _show_oracle(task, row, index)
+
+
+def _show_oracle(task: Task, row: Row, index: int) -> None:
+    answer = None if task.oracle is None else task.oracle(own_copy(row))
+    if answer is None:
+        return
+    score = task.score([row], [answer], [index])[0]
+    worth = "" if score.accuracy is None else f", accuracy {score.accuracy:g}"
+    print_lines(f"oracle: {answer}\nreward {score.reward:g}{worth}")
+
+
+def problems_table(problems: Mapping[str, Sequence[str]]) -> None:
+    """What `check_task` found, task by task."""
+    for name, lines in problems.items():
+        print_line(f"{name}: {counted(len(lines), 'problem') if lines else 'ok'}")
+        for line in lines:
+            print_line(f"  {line}")
