@@ -26,6 +26,7 @@ def record(path: Path, **changes: Any) -> None:
         log.log_evaluation(0, 0, {"zebra-easy": row}, num_samples=2, elapsed_s=8.0)
         for step, elapsed_s in ((1, 11.0), (2, 14.0), (3, 24.0), (4, 27.0)):
             log.log_metrics(step, 50 * step, {}, elapsed_s=elapsed_s)
+        log.log_evaluation(4, 200, {"zebra-easy": row}, num_samples=2, elapsed_s=32.0)
 
 
 def test_time_and_rollouts_are_those_of_a_run_alike(tmp_path: Path) -> None:
@@ -35,15 +36,15 @@ def test_time_and_rollouts_are_those_of_a_run_alike(tmp_path: Path) -> None:
     cost = find_cost(run)
     assert cost is not None
     assert (cost.path, cost.step_s, cost.rollouts) == (tmp_path / "old", 3.0, 50.0)
-    assert cost.evaluation_s == 8.0
+    assert (cost.evaluation_s, cost.start_s) == (5.0, 8.0)
 
     lines = dict(describe_forecast(run, make_plan(run, num_test_prompts=4)))
     assert lines["rollouts"].startswith("about 500 (320 to ")
-    assert lines["time"] == f"about 46 s (3 s a step in {tmp_path / 'old'})"  # and 2 x 8 s
+    assert lines["time"] == f"about 43 s (3 s a step in {tmp_path / 'old'})"  # 8 + 30 + 5
 
     run = config(tmp_path / "new", evaluation={"every": 4})
     lines = dict(describe_forecast(run, make_plan(run, num_test_prompts=4)))
-    assert lines["time"].startswith("about 1 min (")  # and evaluations at steps 4 and 8
+    assert lines["time"].startswith("about 53 s (")  # and evaluations at steps 4 and 8
 
 
 def test_runs_that_differ_in_what_costs_say_nothing(tmp_path: Path) -> None:

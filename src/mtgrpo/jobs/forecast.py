@@ -43,14 +43,15 @@ class StepCost:
         path: The run.
         step_s: Seconds per policy update, the median.
         rollouts: Completions generated per policy update, the mean.
-        evaluation_s: Seconds until the evaluation before the first step was done, the model's
-            loading included; 0 without one.
+        evaluation_s: Seconds of an evaluation, the median; 0 where none was made after a step.
+        start_s: Seconds before the first step, its evaluation included.
     """
 
     path: Path
     step_s: float
     rollouts: float
     evaluation_s: float
+    start_s: float
 
 
 def find_cost(run: ResolvedRun) -> StepCost | None:
@@ -82,9 +83,9 @@ def describe_forecast(run: ResolvedRun, plan: Plan) -> list[tuple[str, str]]:
     num_evaluations = 0
     if plan.num_evaluation_rollouts:
         between = (run.steps - 1) // run.evaluation.every if run.evaluation.every else 0
-        num_evaluations = 2 + between
+        num_evaluations = 1 + between  # that before the first step belongs to the start
 
-    seconds = updates * cost.step_s + num_evaluations * cost.evaluation_s
+    seconds = cost.start_s + updates * cost.step_s + num_evaluations * cost.evaluation_s
     per_step = cost.step_s * run.updates_per_step
     return [
         ("rollouts", f"about {round(updates * cost.rollouts):,} ({bounds})"),
@@ -118,10 +119,14 @@ def _cost(run: Run) -> StepCost | None:
     if not steps:
         return None
 
-    before = [e.elapsed_s for e in run.evaluations if e.step == 0]
+    ends = {line.step: line.elapsed_s for line in lines}
+    evaluations = [e.elapsed_s - ends[e.step] for e in run.evaluations if e.step in ends]
+    step_s = statistics.median(steps)
+
     return StepCost(
         path=run.path,
-        step_s=statistics.median(steps),
+        step_s=step_s,
         rollouts=lines[-1].rollouts / lines[-1].step,
-        evaluation_s=before[0] if before else 0.0,
+        evaluation_s=statistics.median(evaluations) if evaluations else 0.0,
+        start_s=max(0.0, lines[0].elapsed_s - lines[0].step * step_s),
     )
