@@ -19,7 +19,7 @@ from mtgrpo.tasks import TaskSet
 
 
 def show(step, report) -> None:
-    worst = min(report.running_scores, key=report.last_score.get)
+    worst = min(report.running_scores, key=report.running_scores.get)
     shares = " ".join(f"{task} {report.realized.get(task, 0)}" for task in report.weights)
     accuracy = f"{worst} {report.running_scores[worst]:.2f}"
     print(f"step {step:3}  worst {accuracy}  rounds {report.num_rounds}  groups: {shares}")

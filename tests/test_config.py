@@ -164,6 +164,18 @@ def test_plan_of_rounds_sized_by_need() -> None:
     assert plan.max_rollouts == 11 * 5 * 16 * 8  # each of 11 rounds for five times that
 
 
+def test_steps_of_one_round_have_a_planned_cost_and_are_read_again() -> None:
+    values = {**MINIMAL, "preset": "balanced", "batch_size": 16, "group_size": 8}
+    run = parse_config({**values, "sampler": {"rounds": "one"}}, "test")
+    plan = make_plan(run)
+    assert plan.min_rollouts == plan.max_rollouts == 16 * 8
+
+    again = parse_config(parse_yaml(yaml.safe_dump(run.as_dict()), "again"), "again")
+    assert again.as_dict() == run.as_dict()
+    with pytest.raises(ConfigError, match="set loss_shares=True"):
+        parse_config({**values, "sampler": {"rounds": "one"}, "loss_shares": False}, "test")
+
+
 @pytest.mark.parametrize("name", sorted(shipped_experiments()))
 def test_every_run_of_every_shipped_experiment_parses(name: str, tmp_path: Path) -> None:
     experiment = load_experiment(name)

@@ -11,8 +11,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from mtgrpo.core.parts import ACCEPTANCES, PLANNERS, WEIGHTINGS
-from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.base_sampler import Sampler
+from mtgrpo.core.parts import ACCEPTANCES, PLANNERS, SAMPLERS, WEIGHTINGS
 from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.values import check_type, shorten
@@ -28,17 +28,20 @@ def build_weighting(spec: Mapping[str, Any], where: str = "weighting") -> TaskWe
     return _choose(spec, "rule", WEIGHTINGS, where)
 
 
-def build_sampler(spec: Mapping[str, Any], where: str = "sampler") -> RatioPreservingSampler:
-    """A sampler from its arguments; ``planner`` and ``acceptance`` are mappings with a ``kind``.
+def build_sampler(spec: Mapping[str, Any], where: str = "sampler") -> Sampler:
+    """A sampler from ``{"rounds": name, <argument>: value, ...}``.
+
+    ``rounds`` is ``refill``, the default, or ``one``; ``planner`` and ``acceptance`` are mappings
+    with a ``kind``.
 
     Raises:
         ConfigError: As `build_weighting`.
     """
-    arguments = dict(spec)
+    arguments = {"rounds": "refill", **spec}
     for key, table in (("planner", PLANNERS), ("acceptance", ACCEPTANCES)):
         if key in arguments:
             arguments[key] = _choose(arguments[key], "kind", table, f"{where}.{key}")
-    return _construct(RatioPreservingSampler, arguments, where)
+    return _choose(arguments, "rounds", SAMPLERS, where)
 
 
 def _choose(spec: Any, key: str, table: Mapping[str, type[Any]], where: str) -> Any:

@@ -228,6 +228,12 @@ def load_config(
         raise ConfigError(f"{path}: a mapping of keys to values is needed at the top level")
 
     values: dict[str, Any] = dict(data)
+    if "script" in values:
+        raise ConfigError(
+            f"{path}: a run that the script {values['script']} made; only that script can go on "
+            "with it, with trainer.train(resume_from_checkpoint=True)"
+        )
+
     if path.name == "config.yaml" and (path.parent / "run.json").is_file():
         values["output"] = str(path.parent)
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from mtgrpo.config import ResolvedRun
+from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.filters import keep_all
 from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
@@ -107,8 +108,11 @@ def _micro_batch_size(run: ResolvedRun, rows_per_process: int) -> int:
     )
 
 
-def _prompts_per_group(sampler: RatioPreservingSampler) -> tuple[float, float]:
-    """Prompts that a step asks for per group it trains on: at least, and at most."""
+def _prompts_per_group(sampler: Sampler) -> tuple[float, float]:
+    """Prompts that a step asks for per group of a batch: at least, and at most."""
+    if not isinstance(sampler, RatioPreservingSampler):
+        return 1.0, 1.0  # one round
+
     num_rounds = sampler.max_resamples + 1
     limit = math.inf
     if sampler.max_prompts_per_group is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from mtgrpo.core.acceptance import EmaAcceptance
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.types import Group
@@ -114,6 +115,12 @@ def _balanced(seed: int) -> TaskMixer:
     return TaskMixer(TASKS, batch_size=8, weighting=Balanced(), sampler=sampler, seed=seed)
 
 
+def _one_round(seed: int) -> TaskMixer:
+    return TaskMixer(
+        TASKS, batch_size=8, weighting=Balanced(), sampler=OneRoundSampler(), seed=seed
+    )
+
+
 def _default(seed: int) -> TaskMixer:
     return TaskMixer(TASKS, batch_size=8, seed=seed)
 
@@ -125,5 +132,6 @@ SETUPS: Mapping[str, Callable[[int], TaskMixer]] = {
     "released": _released,
     "regularized": _regularized,
     "balanced": _balanced,
+    "one round": _one_round,
     "default": _default,
 }

@@ -18,6 +18,7 @@ from mtgrpo import (
     Uniform,
     Verdict,
 )
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.core.weightings.fixed import Fixed
 from mtgrpo.errors import ConfigError, StateError
@@ -92,6 +93,7 @@ def test_a_method_is_written_out_in_plain_values() -> None:
             "ceilings": {},
         },
         "sampler": {
+            "rounds": "refill",
             "quota_rule": "systematic",
             "planner": {
                 "kind": "oversampled",
@@ -141,7 +143,8 @@ def test_parts_of_the_users_own_are_named_after_their_class() -> None:
     [
         ({"weighting": "balanced"}, "weighting is 'balanced'; a TaskWeighting is needed; for a na"),
         ({"weighting": Uniform}, "a TaskWeighting is needed"),
-        ({"sampler": {"quota_rule": "paper"}}, "a RatioPreservingSampler is needed"),
+        ({"sampler": {"quota_rule": "paper"}}, "a Sampler is needed"),
+        ({"sampler": OneRoundSampler()}, "but loss_shares=False; set loss_shares=True"),
         ({"task_reward": "acuracy"}, "unknown task_reward 'acuracy' (did you mean 'accuracy'?)"),
         ({"observe": "epoch"}, "unknown observe 'epoch'; allowed: first_round, round, step"),
         ({"surrogate": "max"}, "unknown surrogate 'max'; allowed: mean, sum"),

@@ -255,3 +255,13 @@ def test_the_coin_is_fair_and_independent_of_its_neighbours():
         == PromptStream("task", 10, seed=5)._coin(3)
         != PromptStream("task", 10, seed=6)._coin(3)
     )
+
+
+def test_more_or_fewer_prompts_keep_what_is_known_of_the_first() -> None:
+    memory = PromptMemory(3)
+    for row in range(3):
+        memory.note(Draw(row), 1.0, is_informative=False)
+
+    memory.resize(2)
+    memory.resize(4)
+    assert [memory.predicted(row) for row in range(4)] == [1.0, 1.0, None, None]

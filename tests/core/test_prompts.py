@@ -118,3 +118,25 @@ def test_state_of_another_stream_is_refused(name, size, seed):
 def test_no_prompts_are_refused():
     with pytest.raises(ConfigError, match="task 'empty': 0 training prompts"):
         PromptStream("empty", 0)
+
+
+@pytest.mark.parametrize(("size", "epoch", "place"), [(20, 2, 3), (5, 2, 3), (3, 3, 0)])
+def test_a_resized_stream_goes_on_at_its_place(size: int, epoch: int, place: int) -> None:
+    stream, other = PromptStream("a", 10, seed=1), PromptStream("a", size, seed=1)
+    stream.draw(23)
+    stream.resize(size)
+    assert stream.size == size
+
+    other.draw(epoch * size + place)
+    assert stream.state_dict() == other.state_dict()
+    assert stream.draw_rows(3 * size) == other.draw_rows(3 * size)
+
+
+def test_a_stream_of_the_same_size_is_left_alone() -> None:
+    stream = PromptStream("a", 10, remember=True)
+    stream.draw(13)
+    before = stream.state_dict()
+    stream.resize(10)
+    assert stream.state_dict() == before
+    with pytest.raises(ConfigError, match="0 training prompts"):
+        stream.resize(0)

@@ -70,7 +70,12 @@ NAMES = (
     "drats",
 )
 VARIANTS = ("default", "paper", "released")
+
+# A preset whose steps are of one round, a file of its own beside that of the preset.
+ONE_ROUND = {"balanced_one_round": "balanced", "mt_grpo_one_round": "mt_grpo"}
+
 CASES = [Case(*parts) for parts in product(NAMES, VARIANTS, TASKS)]
+CASES += [Case(*parts) for parts in product(ONE_ROUND, ("default",), TASKS)]
 
 
 def make(case: Case, seed: int = SEED) -> tuple[TaskMixer, ToyEngine]:
@@ -78,7 +83,9 @@ def make(case: Case, seed: int = SEED) -> tuple[TaskMixer, ToyEngine]:
 
     All that is known here of how the library makes a method from its name is in this function.
     """
-    method = presets.get(case.name, variant=case.variant, setting=case.setting)
+    name = ONE_ROUND.get(case.name, case.name)
+    changes = {"rounds": "one"} if case.name in ONE_ROUND else {}
+    method = presets.get(name, variant=case.variant, setting=case.setting, sampler=changes)
     tasks = TASKS[case.setting]
     families = {task.name: task.family for task in tasks}
 
@@ -182,7 +189,7 @@ def load(case: Case) -> dict[str, Any]:
 
 def write_all() -> None:
     """Record every case, in one file for each preset."""
-    for name in NAMES:
+    for name in (*NAMES, *ONE_ROUND):
         recordings: dict[str, Any] = {}
 
         for case in CASES:

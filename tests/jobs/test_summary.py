@@ -15,9 +15,9 @@ from mtgrpo.jobs.summary import (
     is_complete,
     logged_evaluation,
     score_rows,
-    summarize,
 )
 from mtgrpo.runlog import RunLog, checkpoints
+from mtgrpo.runlog.summary import summarize
 
 RUN = parse_config({"tasks": [{"name": "a"}], "steps": 2, "updates_per_step": 2}, "test")
 

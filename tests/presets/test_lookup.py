@@ -9,8 +9,10 @@ import pytest
 
 from mtgrpo import presets
 from mtgrpo.build import build_sampler, build_weighting
-from mtgrpo.core.filters import keep_all, released_lenient, strict
+from mtgrpo.core.filters import informative, keep_all, released_lenient, strict
 from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.one_round import OneRoundSampler
+from mtgrpo.core.parts import describe_sampler
 from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import ImprovementAware
@@ -91,6 +93,7 @@ def test_ratio_preserving_sampler_as_published(name: str, variant: str, setting:
     if variant == "released" and name in ("mt_grpo_reg", "worst_task"):
         start = 10  # all regularised runs
     assert sampler_of(name, variant, setting) == {
+        "rounds": "refill",
         "quota_rule": quota_rule,
         "planner": {
             "kind": "oversampled",
@@ -208,6 +211,36 @@ def test_changes_are_made_to_single_arguments_or_to_whole_parts() -> None:
     other = presets.get("mt_grpo", weighting={"rule": "sec", "alpha": 0.3}).as_dict()
     assert other["weighting"] == {"rule": "sec", "alpha": 0.3, "temperature": 0.2}
     assert other["sampler"] == sampler_of("mt_grpo")
+
+
+@pytest.mark.parametrize(("name", "variant", "setting"), ALL)
+def test_every_preset_can_have_steps_of_one_round(name: str, variant: str, setting: str) -> None:
+    refilled = presets.get(name, variant=variant, setting=setting)
+    one = presets.get(name, variant=variant, setting=setting, sampler={"rounds": "one"})
+    assert isinstance(one.sampler, OneRoundSampler)
+    assert one.loss_shares
+    assert one.as_dict()["weighting"] == refilled.as_dict()["weighting"]
+
+    # All of the sampler is its own but the filter, which must tell groups apart.
+    kept = refilled.sampler.group_filter
+    assert one.sampler.group_filter is (informative if kept is keep_all else kept)
+    assert one.as_dict()["sampler"] == {
+        **describe_sampler(OneRoundSampler()),
+        "group_filter": one.as_dict()["sampler"]["group_filter"],
+    }
+    again = presets.get(name, sampler=one.as_dict()["sampler"])
+    assert again.as_dict()["sampler"] == one.as_dict()["sampler"]
+
+
+def test_changes_of_one_round() -> None:
+    changes = {"rounds": "one", "max_owed": 0.5, "acceptance": {"decay": 0.9}}
+    sampler = presets.get("balanced", sampler=changes).as_dict()["sampler"]
+    assert sampler["max_owed"] == 0.5
+    assert sampler["acceptance"] == {"kind": "counted", "decay": 0.9, "prior": 2.0}
+    with pytest.raises(ConfigError, match="unknown key 'max_resamples'"):
+        presets.get("balanced", sampler={"rounds": "one", "max_resamples": 2})
+    with pytest.raises(ConfigError, match="unknown rounds 'two'; allowed: one, refill"):
+        presets.get("balanced", sampler={"rounds": "two"})
 
 
 def test_planners_follow_the_variant() -> None:

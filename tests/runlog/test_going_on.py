@@ -31,4 +31,4 @@ def test_a_script_goes_on_with_its_own(log: RunLog) -> None:
     line = resume_line(read_run(log.path))
     assert line.startswith("python 'train it.py'  # from the start")
     (log.path / "checkpoints" / "checkpoint-5").mkdir(parents=True)
-    assert "# with resume_from_checkpoint=True" in resume_line(read_run(log.path))
+    assert "# with trainer.train(resume_from_checkpoint=True)" in resume_line(read_run(log.path))

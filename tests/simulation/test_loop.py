@@ -11,6 +11,7 @@ import pytest
 
 from mtgrpo import presets
 from mtgrpo.core.metrics import filtered_shares
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import Fixed
 from mtgrpo.simulation import SimulationResult, World, simulate
@@ -109,3 +110,19 @@ def test_objects_in_place_of_a_preset() -> None:
     assert run.generated[:, 2].sum() == 0
     assert math.isnan(run.zero_gradient_rate[2])
     assert run.group_filter == "strict"
+
+
+def test_steps_of_one_round_have_a_fixed_cost_and_the_weights_shares() -> None:
+    shares = {"easy": 0.3, "middle": 0.3, "hard": 0.4}
+    run = simulate(
+        STILL, steps=200, batch_size=32, weighting=Fixed(shares), sampler=OneRoundSampler()
+    )
+    assert set(run.rounds) == {1}
+    assert (run.generated.sum(axis=1) == 32).all()
+    assert not run.shortfall.any()
+    np.testing.assert_allclose(run.realized.mean(axis=0), list(shares.values()), atol=0.02)
+
+
+def test_one_round_by_a_word_lifts_the_worst_task() -> None:
+    run = simulate(World.three_tasks(), "balanced", steps=150, sampler={"rounds": "one"})
+    assert run.accuracy[-1].min() > run.accuracy[0].min() + 0.02

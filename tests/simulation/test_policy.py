@@ -58,6 +58,18 @@ def test_zero_gradient_groups_dilute() -> None:
     assert diluted.skill[0] - before[0] == pytest.approx((alone.skill[0] - before[0]) / 4)
 
 
+def test_factors_scale_moves_and_not_what_is_measured() -> None:
+    world = World((SimulatedTask("a"), SimulatedTask("b")))
+    plain, scaled = policy(world), policy(world)
+    before, batch = plain.skill.copy(), groups("a", (4, 0)) + groups("b", (4, 0))
+    measured = plain.learn(batch, 1, "mean")
+    same = scaled.learn(batch, 1, "mean", {"a": 1.5, "b": 0.5}, num_padded=2)
+
+    ratio = (scaled.skill - before) / (plain.skill - before)
+    assert ratio == pytest.approx([1.5 / 2, 0.5 / 2])  # four groups in place of two
+    assert same[0].keys() == measured[0].keys()
+
+
 def test_all_wrong_groups_teach_format_alone() -> None:
     toy = policy(World((SimulatedTask("t"),)))
     skill, form = toy.skill.copy(), toy.format_logit.copy()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtgrpo.errors import require
+from mtgrpo.errors import ConfigError, require
 from mtgrpo.values import printable
 
 if TYPE_CHECKING:
@@ -72,9 +72,14 @@ def doctor(arguments: argparse.Namespace) -> int:
 def report(arguments: argparse.Namespace) -> int:
     """``mtgrpo report``."""
     from mtgrpo.reports.html import write_comparison, write_report
+    from mtgrpo.reports.watching import keep_report
 
     first, *others = arguments.runs
-    if others:
+    if arguments.watch:
+        if others or first.endswith(".json"):
+            raise ConfigError("report: --watch follows one run; give its directory alone")
+        path = keep_report(first, arguments.out, tell=lambda path: print(printable(path)))
+    elif others:
         path = write_comparison(arguments.runs, arguments.out or "comparison.html")
     elif first.endswith(".json"):
         from mtgrpo.evidence import load_results
@@ -85,7 +90,8 @@ def report(arguments: argparse.Namespace) -> int:
     else:
         path = write_report(first, out=arguments.out)
 
-    print(printable(path))
+    if not arguments.watch:
+        print(printable(path))
 
     return 0
 

@@ -96,6 +96,9 @@ def _add_report(commands: Any) -> None:
         "runs", nargs="+", metavar="RUN", help="run directory; several are compared; a study's JSON"
     )
     report.add_argument("--out", help="HTML file to write; of a study, the folder")
+    report.add_argument(
+        "--watch", action="store_true", help="of one run: write it again until the run ends"
+    )
 
 
 def _add_runs(commands: Any) -> None:

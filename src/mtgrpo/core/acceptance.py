@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from mtgrpo.core.described import Described
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, Ints, State
 from mtgrpo.errors import ConfigError, unknown
 
 
 class AcceptanceEstimate(Described, ABC):
-    """One rate per task, fed with the counts of each round. Starts optimistic: every rate is 1."""
+    """One rate per task, fed with the counts of each round. Starts optimistic: every rate is 1.
+
+    Class attributes:
+        per_task: Names of the attributes that are arrays of shape (K,). An estimate that states
+            them can go on with other tasks: those that stay keep their entries, new ones get the
+            mean of these. Whatever else depends on the tasks is for `change_tasks`. None refuses
+            other tasks.
+    """
+
+    per_task: ClassVar[tuple[str, ...] | None] = None
 
     @abstractmethod
     def bind(self, num_tasks: int, families: Sequence[int] | None = None) -> None:
@@ -23,6 +34,32 @@ class AcceptanceEstimate(Described, ABC):
             num_tasks: K.
             families: Number of the family of each task; None when they have none.
         """
+
+    def change_tasks(self, change: TaskChange, families: Sequence[int] | None = None) -> None:
+        """Go on with other tasks. What is known of those that stay is kept.
+
+        Args:
+            change: Which ones.
+            families: As `bind`, of the tasks after.
+        """
+        self._carry(change, {})
+
+    def _carry(self, change: TaskChange, new: Mapping[str, float]) -> None:
+        # The arrays, with the entries that new tasks have; by default the mean of the others.
+        change.carry(self, self.per_task or (), new)
+
+    def check_changeable(self) -> None:
+        """Refuse a change of tasks, if this estimate knows of none.
+
+        Raises:
+            ConfigError: It does not state `per_task`.
+        """
+        if self.per_task is None:
+            name = type(self).__name__
+            raise ConfigError(
+                f"{name}: its tasks cannot change; to allow it, name its arrays of shape (K,) in "
+                f"{name}.per_task, or keep the same tasks"
+            )
 
     @abstractmethod
     def observe(self, generated: Ints, accepted: Ints) -> None:
@@ -68,6 +105,8 @@ class CountedAcceptance(AcceptanceEstimate):
         prior: Weight, in groups, of the family's rate.
     """
 
+    per_task = ("_generated", "_accepted", "_was_seen")
+
     def __init__(self, decay: float = 0.8, prior: float = 2.0) -> None:
         if not (0 <= decay < 1 and 0 < prior < np.inf):
             raise ConfigError(
@@ -80,9 +119,16 @@ class CountedAcceptance(AcceptanceEstimate):
     def bind(self, num_tasks: int, families: Sequence[int] | None = None) -> None:
         self._generated, self._accepted = np.zeros(num_tasks), np.zeros(num_tasks)
         self._was_seen = np.zeros(num_tasks, dtype=bool)  # in the step under way
+        self._set_families(num_tasks, families)
 
+    def _set_families(self, num_tasks: int, families: Sequence[int] | None) -> None:
         numbers = [0] * num_tasks if families is None else families
         self._families = np.array(numbers, dtype=np.int64)
+
+    def change_tasks(self, change: TaskChange, families: Sequence[int] | None = None) -> None:
+        # Without groups of its own a task has the rate of its family.
+        self._carry(change, {"_generated": 0.0, "_accepted": 0.0, "_was_seen": 0.0})
+        self._set_families(len(change.after), families)
 
     def observe(self, generated: Ints, accepted: Ints) -> None:
         # What a step finds fades with the next one: its rounds come from one policy and
@@ -142,6 +188,8 @@ class EmaAcceptance(AcceptanceEstimate):
     code with decay 0.9.
     """
 
+    per_task = ("_filtered_rate", "_generated", "_accepted")
+
     def __init__(self, decay: float = 0.9, per: str = "round") -> None:
         if not 0 <= decay < 1:
             raise ConfigError(f"EmaAcceptance: decay={decay}; it must be in [0, 1)")
@@ -157,6 +205,9 @@ class EmaAcceptance(AcceptanceEstimate):
         # The counts of the observation under way.
         self._generated: Ints = np.zeros(num_tasks, dtype=np.int64)
         self._accepted: Ints = np.zeros(num_tasks, dtype=np.int64)
+
+    def change_tasks(self, change: TaskChange, families: Sequence[int] | None = None) -> None:
+        self._carry(change, {"_generated": 0.0, "_accepted": 0.0})
 
     def observe(self, generated: Ints, accepted: Ints) -> None:
         self._generated = self._generated + generated

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from mtgrpo.core.types import Group
 
 # TRL's constant; it keeps a near-constant group's advantages finite.
 STD_EPSILON = 1e-4
@@ -32,3 +34,11 @@ def mean_abs_advantage(rewards: Sequence[float]) -> float:
     """
     num_scored = sum(not math.isnan(r) for r in rewards)
     return math.fsum(abs(a) for a in group_advantages(rewards)) / max(1, num_scored)
+
+
+def mean_abs_advantages(groups: Iterable[Group]) -> dict[str, float]:
+    """The mean over the groups of each task."""
+    by_task: dict[str, list[float]] = {}
+    for group in groups:
+        by_task.setdefault(group.task, []).append(mean_abs_advantage(group.rewards))
+    return {task: sum(values) / len(values) for task, values in by_task.items()}

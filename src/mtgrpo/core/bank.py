@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from mtgrpo.core.described import Described
@@ -49,6 +49,10 @@ class SurplusBank(Described):
             while kept and step - kept[0][0] > self.max_staleness:
                 kept.popleft()
         self.num_expired = before - len(self)
+
+    def keep_tasks(self, tasks: Collection[str]) -> None:
+        """Let go of the groups of all other tasks."""
+        self._kept = {task: kept for task, kept in self._kept.items() if task in tasks}
 
     def withdraw(self, tasks: tuple[str, ...], wanted: Ints | None, size: int) -> list[Group]:
         """Take groups for a step's batch, oldest first.

@@ -265,6 +265,25 @@ class Batch:
             return self._rules.batch_size - len(self.groups)
         return int(np.maximum(self._quotas - self._count(self.groups), 0).sum())
 
+    @property
+    def weight_array(self) -> Floats:
+        """z, the task weights of the step, in task order."""
+        return self._weights
+
+    @property
+    def loss_targets(self) -> Mapping[str, float]:
+        """Each task's wanted share of the loss, of any sum: its quota, or weight without quotas."""
+        targets = self._weights if self._quotas is None else self._quotas
+        return dict(zip(self._rules.tasks, targets.tolist(), strict=True))
+
+    @property
+    def loss_shares(self) -> Mapping[str, float] | None:
+        """Each task's share of the loss, where shares are made there; else None."""
+        return None
+
+    def tell_loss_shares(self, shares: Mapping[str, float]) -> None:
+        """Hand in each task's share of the engine's loss, for samplers that make shares there."""
+
     def attach(self, payloads: Mapping[int | str, Any]) -> None:
         """Give groups of a restored batch their payloads back, by ``uid``."""
         self._kept.attach(payloads)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.mixer import OBSERVATIONS, TASK_REWARDS, TaskMixer
 from mtgrpo.core.parts import describe_sampler, describe_weighting
 from mtgrpo.core.sampler import RatioPreservingSampler
@@ -49,7 +50,7 @@ class Method:
     """
 
     weighting: TaskWeighting = field(default_factory=ImprovementAware)
-    sampler: RatioPreservingSampler = field(default_factory=RatioPreservingSampler)
+    sampler: Sampler = field(default_factory=RatioPreservingSampler)
     name: str = "custom"
     task_reward: str = "accuracy"
     observe: str = "first_round"
@@ -69,6 +70,12 @@ class Method:
         ):
             if getattr(self, key) not in allowed:
                 raise ConfigError(unknown("Method", key, getattr(self, key), allowed))
+
+        if self.sampler.needs_loss_shares and not self.loss_shares:
+            raise ConfigError(
+                f"Method: {type(self.sampler).__name__} makes the tasks' shares in the loss, but "
+                "loss_shares=False; set loss_shares=True"
+            )
 
         if self.clip is not None and not all(bound >= 0 for bound in self.clip):
             raise ConfigError(
@@ -134,7 +141,7 @@ class Method:
 
     def _check_parts(self) -> None:
         # Python callers are not all type-checked: Method("balanced") is an easy mistake.
-        for key, kind in (("weighting", TaskWeighting), ("sampler", RatioPreservingSampler)):
+        for key, kind in (("weighting", TaskWeighting), ("sampler", Sampler)):
             part = cast("object", getattr(self, key))
             if not isinstance(part, kind):
                 raise ConfigError(

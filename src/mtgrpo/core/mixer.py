@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mtgrpo.core.advantages import mean_abs_advantage
+from mtgrpo.core.advantages import mean_abs_advantages
+from mtgrpo.core.base_sampler import Sampler, family_numbers
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.filters import REASONS
 from mtgrpo.core.report import StepReport
-from mtgrpo.core.reward_scale import RewardScale
+from mtgrpo.core.reward_scale import RewardScale, check_ranges
 from mtgrpo.core.round_stats import RoundStats
 from mtgrpo.core.running_stats import RunningStats
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.silence import SilentTasks
-from mtgrpo.core.types import Group, State, check_same_tasks, check_task_names
+from mtgrpo.core.task_change import TaskChange
+from mtgrpo.core.types import State, check_same_tasks, check_task_names
 from mtgrpo.core.weightings.base import GroupCounts, TaskWeighting
 from mtgrpo.core.weightings.improvement_aware import ImprovementAware
 from mtgrpo.errors import ConfigError, StateError, unknown
@@ -73,7 +75,7 @@ class TaskMixer:
         *,
         batch_size: int,
         weighting: TaskWeighting | None = None,
-        sampler: RatioPreservingSampler | None = None,
+        sampler: Sampler | None = None,
         task_reward: str = "accuracy",
         observe: str = "first_round",
         families: Mapping[str, str] | None = None,
@@ -89,7 +91,9 @@ class TaskMixer:
         self.tasks = check_task_names(tasks, "TaskMixer")
         self.weighting = weighting or ImprovementAware()
         self.weighting.bind(self.tasks, for_mixer=True, seed=seed)
-        self.sampler = (sampler or RatioPreservingSampler()).bind(self.tasks, batch_size, families)
+        self.sampler = sampler or RatioPreservingSampler()
+        self.sampler.bind(self.tasks, batch_size, families)
+        self._families = dict(families or {})
 
         self.step = 0
         self.num_rollouts = 0
@@ -117,6 +121,54 @@ class TaskMixer:
     def weights(self) -> dict[str, float]:
         """The current task weights z."""
         return self.weighting.weights()
+
+    def change_tasks(
+        self,
+        tasks: Sequence[str],
+        *,
+        families: Mapping[str, str] | None = None,
+        reward_ranges: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
+        """Go on with other tasks: some added, some dropped; between two steps.
+
+        What is known of the tasks that stay is kept: estimates, weights (scaled to sum to 1),
+        banked groups, debts, figures. New ones start at their family's acceptance rate and at the
+        mean level of the others; their weights are what the rule makes of that. What leaves is
+        forgotten. The tasks that there are already change nothing.
+
+        Args:
+            tasks: Task names from now on, in order.
+            families: As the constructor, for the tasks from now on; None: each keeps its own.
+            reward_ranges: Likewise.
+
+        Raises:
+            ConfigError: Bad names, families or ranges, or a rule that cannot follow.
+            StateError: The batch of the step is still open.
+        """
+        if self._batch is not None:
+            raise StateError(
+                f"step {self.step}: its batch is still open; tasks change between two steps: "
+                "call update() before change_tasks()"
+            )
+
+        change = TaskChange(self.tasks, check_task_names(tasks, "change_tasks"))
+        names, known_ranges = change.after, self.reward_scale.stated
+        if families is None:
+            families = {name: self._families[name] for name in names if name in self._families}
+        if reward_ranges is None:
+            reward_ranges = {name: known_ranges[name] for name in names if name in known_ranges}
+
+        # What is refused is refused before anything has moved.
+        family_numbers(names, families)
+        check_ranges(reward_ranges)
+        self.sampler.acceptance.check_changeable()
+        self.weighting.change_tasks(names)
+
+        self.sampler.change_tasks(change, families)
+        self.tasks, self._families = names, dict(families)
+        self.reward_scale.change_tasks(names, reward_ranges)
+        self._running.keep_tasks(names)
+        self._silent.keep_tasks(names)
 
     def new_batch(self) -> Batch:
         """Begin a step: quotas are drawn from the current weights.
@@ -172,6 +224,7 @@ class TaskMixer:
 
         self.num_rollouts += batch.counts.num_rollouts
         self.num_groups += batch.counts.num_generated
+        self.sampler.close(batch, self.step)
         self.report = StepReport.of(
             batch,
             weights,
@@ -180,10 +233,11 @@ class TaskMixer:
             graded=self._running.graded(),
             reasons=self._reasons,
             num_expired=self.sampler.bank.num_expired,
-            notices=self.weighting.notices() | self._notices(batch),
+            notices=self.weighting.notices()
+            | self._silent.notices(batch.counts.dropped, is_idle=not batch.groups),
+            owed=self.sampler.owed(),
         )
 
-        self.sampler.close(batch, self.step)
         self.step += 1
         self._batch = None
 
@@ -200,11 +254,15 @@ class TaskMixer:
         if self.observe == "first_round":
             observed = batch.counts.first_rounds()
         rounds = batch.counts.rounds if self.observe == "round" else [observed]
-        trained = Counter(group.task for group in batch.groups)
+
+        trained: Mapping[str, float] = Counter(group.task for group in batch.groups)
+        if batch.loss_shares is not None:
+            num_trained = len(batch.groups)
+            trained = {task: num_trained * share for task, share in batch.loss_shares.items()}
 
         advantages = None
         if self.weighting.uses_advantages:
-            advantages = _mean_abs_advantages(batch.groups)
+            advantages = mean_abs_advantages(batch.groups)
 
         self.weighting.update(
             task_rewards=[self._task_rewards(stats) for stats in rounds],
@@ -217,17 +275,6 @@ class TaskMixer:
                 trained=trained,
             ),
         )
-
-    def _notices(self, batch: Batch) -> dict[str, str]:
-        if batch.groups:
-            return self._silent.notices()
-
-        # Whatever the reason: a step that trains on nothing is never passed over in silence.
-        notices: dict[str, str] = {}
-        for task, reasons in batch.counts.dropped.items():
-            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-            notices[task] = f"gave nothing to train on, nor did any other task ({counts})"
-        return notices | self._silent.notices()
 
     def _task_rewards(self, stats: RoundStats) -> dict[str, float]:
         scores = self._mean_scores(stats)
@@ -301,10 +348,3 @@ class TaskMixer:
         self._batch = None
         if state["batch"] is not None:
             self._batch = self.sampler.restore_batch(state["batch"], self._rng)
-
-
-def _mean_abs_advantages(groups: Iterable[Group]) -> dict[str, float]:
-    by_task: dict[str, list[float]] = {}
-    for group in groups:
-        by_task.setdefault(group.task, []).append(mean_abs_advantage(group.rewards))
-    return {task: sum(values) / len(values) for task, values in by_task.items()}

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtgrpo.core.acceptance import AcceptanceEstimate, CountedAcceptance, EmaAcceptance
+from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.described import constructor_arguments
 from mtgrpo.core.filters import FILTERS, GroupFilter
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.planners import NeededRounds, OversampledRounds, RoundPlanner
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import (
@@ -38,6 +40,11 @@ WEIGHTINGS: Mapping[str, type[TaskWeighting]] = {
     "thompson": Thompson,
     "uniform": Uniform,
 }
+# By the rounds of a step.
+SAMPLERS: Mapping[str, type[Sampler]] = {
+    "refill": RatioPreservingSampler,
+    "one": OneRoundSampler,
+}
 PLANNERS: Mapping[str, type[RoundPlanner]] = {
     "needed": NeededRounds,
     "oversampled": OversampledRounds,
@@ -57,15 +64,19 @@ def describe_weighting(weighting: TaskWeighting) -> dict[str, Any]:
     return {"rule": _name_of(weighting, WEIGHTINGS), **constructor_arguments(weighting)}
 
 
-def describe_sampler(sampler: RatioPreservingSampler) -> dict[str, Any]:
-    """Every argument of the sampler in plain values; ``planner`` and ``acceptance`` have a `kind`.
+def describe_sampler(sampler: Sampler) -> dict[str, Any]:
+    """``{"rounds": name, <argument>: value, ...}`` with every argument, in plain values.
+
+    ``planner`` and ``acceptance`` have a `kind`.
 
     Raises:
         ConfigError: A planner or estimate of the user's own that does not keep its arguments.
     """
-    described = constructor_arguments(sampler)
+    described = {"rounds": _name_of(sampler, SAMPLERS), **constructor_arguments(sampler)}
 
     for key, table in (("planner", PLANNERS), ("acceptance", ACCEPTANCES)):
+        if key not in described:
+            continue
         part = described[key]
         described[key] = {"kind": _name_of(part, table), **constructor_arguments(part)}
 

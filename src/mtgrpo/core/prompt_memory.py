@@ -105,6 +105,12 @@ class PromptMemory:
         self._asked, self._informative = [1.0] * num_codes, [1.0] * num_codes
         self._tally = MemoryTally()
 
+    def resize(self, size: int) -> None:
+        """Go on with more or fewer prompts; nothing is known of those added at the end."""
+        num_known = min(size, MOST_PROMPTS)
+        kept = self._codes[:num_known]
+        self._codes = kept + bytearray(num_known - len(kept))
+
     def chance(self, row: int) -> float:
         """The probability with which the prompt should be asked when its turn comes."""
         code = self._code(row)

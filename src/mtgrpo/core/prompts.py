@@ -36,13 +36,16 @@ class PromptStream:
         remember: bool = False,
         shuffle: bool = True,
     ) -> None:
-        if size < 1:
-            raise ConfigError(f"task {name!r}: {size} training prompts; at least 1 is needed")
-
-        self.name, self.size, self.seed, self.shuffle = name, size, seed, shuffle
+        self.name, self.seed, self.shuffle = name, seed, shuffle
+        self._set_size(size)
         self.memory = PromptMemory(size) if remember else None
         self._coin_key = _number(f"{seed}\0coin\0{name}")
         self._position = 0
+
+    def _set_size(self, size: int) -> None:
+        if size < 1:
+            raise ConfigError(f"task {self.name!r}: {size} training prompts; at least 1 is needed")
+        self.size = size
 
         # The network permutes the numbers of twice so many bits.
         self._half_bits = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
@@ -51,6 +54,29 @@ class PromptStream:
         # some orders by a third.
         self._num_rounds = 4 if self._half_bits >= 4 else 8
         self._epoch, self._keys = -1, list[int]()
+
+    def resize(self, size: int) -> None:
+        """Go on with more or fewer rows: those added or taken away are the last ones.
+
+        The stream goes on at the same place of the same epoch, in that epoch's permutation of the
+        new size; where that place is gone, with the next epoch. The order then is that of a
+        stream that has had the new size from the start. In the epoch under way some rows may
+        come twice, or not at all.
+
+        Args:
+            size: Number of prompts from now on, at least 1.
+
+        Raises:
+            ConfigError: There is no prompt.
+        """
+        if size == self.size:
+            return
+
+        epoch, place = divmod(self._position, self.size)
+        self._set_size(size)
+        self._position = epoch * size + min(place, size)
+        if self.memory is not None:
+            self.memory.resize(size)
 
     def draw(self, count: int) -> list[Draw]:
         """The next `count` prompts; epochs follow each other without a gap."""

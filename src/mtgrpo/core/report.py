@@ -38,6 +38,8 @@ class StepReport:
         exhausted: Tasks that had all the prompts a step may spend on them, and stayed below
             their quota.
         notices: What a user should be told of a task at present.
+        loss_shares: Each task's share of the loss, where shares are made there; else None.
+        owed: What each task is owed of the loss after the step, likewise.
     """
 
     weights: Mapping[str, float]
@@ -58,6 +60,8 @@ class StepReport:
     num_expired: int
     exhausted: tuple[str, ...]
     notices: Mapping[str, str]
+    loss_shares: Mapping[str, float] | None = None
+    owed: Mapping[str, float] | None = None
 
     @classmethod
     def of(
@@ -71,6 +75,7 @@ class StepReport:
         reasons: Collection[str] = (),
         num_expired: int = 0,
         notices: Mapping[str, str] | None = None,
+        owed: Mapping[str, float] | None = None,
     ) -> StepReport:
         """The report of a finished batch.
 
@@ -83,6 +88,7 @@ class StepReport:
             reasons: Reasons that are counted for every task, with 0 where there was no group.
             num_expired: As the attribute.
             notices: As the attribute.
+            owed: As the attribute.
         """
         dropped: dict[str, Counter[str]] = {}
         for task in weights:
@@ -107,11 +113,17 @@ class StepReport:
             num_expired=num_expired,
             exhausted=tuple(batch.exhausted),
             notices=dict(notices or {}),
+            loss_shares=batch.loss_shares,
+            owed=owed,
         )
 
     @property
     def shares_met(self) -> bool:
-        """Whether every task got exactly its quota."""
+        """Whether every task got exactly its quota; of the loss, its weight."""
+        if self.loss_shares is not None:
+            had = [self.loss_shares.get(task, 0.0) for task in self.weights]
+            wanted = self.weights.values()
+            return all(abs(h - w) < 1e-9 for h, w in zip(had, wanted, strict=True))
         if self.quotas is None:
             return False
         return all(self.realized.get(task, 0) == count for task, count in self.quotas.items())
@@ -119,14 +131,16 @@ class StepReport:
     def metrics(self) -> dict[str, float]:
         """Flat figures for a logger; docs/metrics.md has a line for each."""
         rewards = self.totals.mean_rewards()
-        targets, num_trained = self._target_ratios(), max(1, sum(self.realized.values()))
+        targets, shares = self._target_ratios(), self.realized_shares()
 
         metrics: dict[str, float] = {}
         for task, weight in self.weights.items():
             prefix, num_generated = f"task/{task}/", self.totals.num_groups.get(task, 0)
             metrics[prefix + "weight"] = weight
             metrics[prefix + "target_ratio"] = targets[task]
-            metrics[prefix + "realized_ratio"] = self.realized.get(task, 0) / num_trained
+            metrics[prefix + "realized_ratio"] = shares[task]
+            if self.owed is not None:
+                metrics[prefix + "owed"] = self.owed[task]
             metrics[prefix + "num_generated"] = num_generated
             metrics[prefix + "num_informative"] = self.num_informative.get(task, 0)
 
@@ -148,6 +162,14 @@ class StepReport:
             metrics[f"tasks/worst_{kind}"] = worst_accuracy(self.running_scores)
             metrics[f"tasks/mean_{kind}"] = mean_accuracy(self.running_scores)
         return metrics | self._sampler_metrics()
+
+    def realized_shares(self) -> dict[str, float]:
+        """Each task's share of what was trained on: of the groups, or of the loss as scaled."""
+        if self.loss_shares is not None:
+            return {task: self.loss_shares.get(task, 0.0) for task in self.weights}
+
+        num_trained = max(1, sum(self.realized.values()))
+        return {task: self.realized.get(task, 0) / num_trained for task in self.weights}
 
     def _target_ratios(self) -> Mapping[str, float]:
         if self.quotas is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -38,14 +38,7 @@ class RewardScale:
 
     def __init__(self, stated: Mapping[str, tuple[float, float]] | None = None) -> None:
         self.stated = dict(stated or {})
-
-        for task, (low, high) in self.stated.items():
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ConfigError(
-                    f"task {task!r}: reward_range=({low}, {high}); two finite numbers are needed, "
-                    "the lower one first: the least and the most that a completion can earn"
-                )
-
+        check_ranges(self.stated)
         self._samples: dict[str, _Sample] = {}
 
     def observe(self, task: str, rewards: Sequence[float]) -> None:
@@ -57,6 +50,22 @@ class RewardScale:
         for reward in rewards:
             if not math.isnan(reward):
                 sample.add(reward)
+
+    def change_tasks(
+        self, tasks: Collection[str], stated: Mapping[str, tuple[float, float]]
+    ) -> None:
+        """Forget all other tasks.
+
+        Args:
+            tasks: Those that there are from now on.
+            stated: Their stated ranges.
+
+        Raises:
+            ConfigError: As the constructor.
+        """
+        check_ranges(stated)
+        self.stated = dict(stated)
+        self._samples = {task: kept for task, kept in self._samples.items() if task in tasks}
 
     def reward_range(self, task: str) -> tuple[float, float] | None:
         """Lowest and highest reward of a task; None while its rewards have not varied."""
@@ -82,6 +91,20 @@ class RewardScale:
     def load_state_dict(self, state: State) -> None:
         """Restore what `state_dict` returned."""
         self._samples = {task: _Sample.restored(kept) for task, kept in state.items()}
+
+
+def check_ranges(stated: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse stated ranges that are none.
+
+    Raises:
+        ConfigError: One is empty or not finite.
+    """
+    for task, (low, high) in stated.items():
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ConfigError(
+                f"task {task!r}: reward_range=({low}, {high}); two finite numbers are needed, "
+                "the lower one first: the least and the most that a completion can earn"
+            )
 
 
 class _Sample:

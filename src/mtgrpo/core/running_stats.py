@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mtgrpo.core.round_stats import RoundStats, fair_means
 from mtgrpo.core.types import State
 
@@ -30,6 +32,11 @@ class RunningStats:
             added = getattr(stats, name)
             for task in stats.num_scored:
                 sums[task] = DECAY * sums.get(task, 0.0) + added.get(task, 0)
+
+    def keep_tasks(self, tasks: Collection[str]) -> None:
+        """Forget all other tasks."""
+        for name, sums in self._sums.items():
+            self._sums[name] = {task: value for task, value in sums.items() if task in tasks}
 
     def mean_rewards(self) -> dict[str, float]:
         """Mean reward of the tasks that have had groups."""

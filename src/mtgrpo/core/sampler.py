@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from mtgrpo.core import quota_rules
-from mtgrpo.core.acceptance import AcceptanceEstimate, CountedAcceptance
-from mtgrpo.core.bank import SurplusBank
+from mtgrpo.core.acceptance import AcceptanceEstimate
+from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.batch import Batch
-from mtgrpo.core.described import Described
 from mtgrpo.core.fill_rules import SHORTFALL_POLICIES, FillRules
-from mtgrpo.core.filters import GroupFilter, get_filter
+from mtgrpo.core.filters import GroupFilter
 from mtgrpo.core.planners import NeededRounds, RoundPlanner
-from mtgrpo.core.types import Floats, Ints, State, check_task_names
-from mtgrpo.errors import ConfigError, StateError, unknown
+from mtgrpo.core.types import Floats, Ints, State
+from mtgrpo.errors import ConfigError, unknown
 
 QUOTA_RULES = ("systematic", "multinomial", "released")
 
 
-class RatioPreservingSampler(Described):
+class RatioPreservingSampler(Sampler):
     """Fills each batch with the shares that the weights ask for, zero-gradient groups not counted.
 
     A step's quotas come from the weights; rounds of prompts are asked for until every
@@ -85,11 +82,9 @@ class RatioPreservingSampler(Described):
                 "at least 1, or None: no limit"
             )
 
+        super().__init__(group_filter, acceptance, max_staleness)
         self.quota_rule = quota_rule
         self.planner = planner or NeededRounds()
-        self.group_filter_ = group_filter
-        self.group_filter = get_filter(group_filter)
-        self.acceptance = acceptance or CountedAcceptance()
 
         self.max_resamples = max_resamples
         self.shortfall = shortfall
@@ -98,45 +93,9 @@ class RatioPreservingSampler(Described):
         self.keep_shares, self.shares_from_step = keep_shares, shares_from_step
         self.max_staleness = max_staleness
 
-        self.bank = SurplusBank(max_staleness)
-        self._rules: FillRules | None = None  # fixed by `bind`
-        self._offset: float | None = None  # of systematic quotas; drawn with the first batch
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The bound tasks, in order; empty before `bind`."""
-        return () if self._rules is None else self._rules.tasks
-
-    @property
-    def batch_size(self) -> int:
-        """B, the groups of a full batch; 0 before `bind`."""
-        return 0 if self._rules is None else self._rules.batch_size
-
-    def bind(
-        self, tasks: tuple[str, ...], batch_size: int, families: Mapping[str, str] | None = None
-    ) -> RatioPreservingSampler:
-        """Fix tasks and batch size. Done once, by the mixer.
-
-        Args:
-            tasks: Task names.
-            batch_size: Groups of a full batch.
-            families: Family of each task that has one; what is known of a family serves
-                its tasks.
-
-        Raises:
-            ConfigError: Bad names, or a batch size below 1.
-            StateError: Already bound.
-        """
-        if self._rules is not None:
-            raise StateError("sampler: already in use by another mixer; make a new one for each")
-
-        if batch_size < 1:
-            raise ConfigError(f"batch_size: {batch_size} groups; at least 1 is needed")
-
-        names = check_task_names(tasks, "sampler")
-        self.acceptance.bind(len(names), family_numbers(names, families))
-        self._rules = FillRules(
-            tasks=names,
+    def _make_rules(self, tasks: tuple[str, ...], batch_size: int) -> FillRules:
+        return FillRules(
+            tasks=tasks,
             batch_size=batch_size,
             planner=self.planner,
             acceptance=self.acceptance,
@@ -146,15 +105,7 @@ class RatioPreservingSampler(Described):
             shortfall=self.shortfall,
         )
 
-        return self
-
-    def _bound(self) -> FillRules:
-        if self._rules is None:
-            raise StateError("sampler: not bound to tasks yet; give it to a TaskMixer")
-        return self._rules
-
     def new_batch(self, weights: Floats, step: int, rng: np.random.Generator) -> Batch:
-        """A batch to fill under these weights (a point of the simplex, in task order)."""
         rules = self._bound()
         quotas = None
         if self.keep_shares and step >= self.shares_from_step:
@@ -166,16 +117,10 @@ class RatioPreservingSampler(Described):
         return Batch(rules, weights, quotas, rng, banked=banked, room=self._bank_room(weights))
 
     def restore_batch(self, state: State, rng: np.random.Generator) -> Batch:
-        """The batch that was open when `Batch.state_dict` returned this; load the sampler first."""
         weights = np.array(state["weights"], dtype=np.float64)
         batch = Batch(self._bound(), weights, None, rng, room=self._bank_room(weights))
         batch.load_state_dict(state)
         return batch
-
-    def close(self, batch: Batch, step: int) -> None:
-        """End a step: its surplus goes to the bank. Called by the mixer."""
-        self.bank.deposit(batch.surplus, step)
-        self.acceptance.end_step()
 
     def _bank_room(self, weights: Floats) -> Floats:
         # Groups per task that may be banked on top of what is: half of what the next
@@ -194,51 +139,4 @@ class RatioPreservingSampler(Described):
         if self.quota_rule == "released":
             return quota_rules.released(weights, self.batch_size, rng)
 
-        start = rng.random() if self._offset is None else self._offset + quota_rules.GOLDEN_STEP
-        self._offset = start % 1.0
-        return quota_rules.systematic(weights, self.batch_size, self._offset)
-
-    def state_dict(self) -> State:
-        """Acceptance estimate, quota offset and bank."""
-        return {
-            "estimate": type(self.acceptance).__name__,
-            "acceptance": self.acceptance.state_dict(),
-            "offset": self._offset,
-            "bank": self.bank.state_dict(),
-        }
-
-    def load_state_dict(self, state: State) -> None:
-        """Restore what `state_dict` returned.
-
-        Raises:
-            StateError: Saved with another acceptance estimate.
-        """
-        kind = type(self.acceptance).__name__
-        if state["estimate"] != kind:
-            raise StateError(
-                f"sampler: the state was saved with {state['estimate']}, this is {kind}; "
-                "resume with the acceptance estimate the run was started with"
-            )
-
-        self.acceptance.load_state_dict(state["acceptance"])
-        self._offset = None if state["offset"] is None else float(state["offset"])
-        self.bank.load_state_dict(state["bank"])
-
-
-def family_numbers(tasks: tuple[str, ...], families: Mapping[str, str] | None) -> list[int] | None:
-    """The family of each task as a number from 0; None where there are no families.
-
-    Tasks without a family form one of their own, all together.
-
-    Raises:
-        ConfigError: A family for a task that is not there.
-    """
-    if not families:
-        return None
-
-    for task in families:
-        if task not in tasks:
-            raise ConfigError(unknown("families", "task", task, tasks))
-
-    numbers: dict[str, int] = {}
-    return [numbers.setdefault(families.get(task, ""), len(numbers)) for task in tasks]
+        return self._systematic(weights, rng)

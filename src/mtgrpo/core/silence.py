@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mtgrpo.core.types import State
 
@@ -58,8 +58,24 @@ class SilentTasks:
             self._num_dropped[task] = self._num_dropped.get(task, 0) + count
             self._num_varied[task] = self._num_varied.get(task, 0) + varied.get(task, 0)
 
-    def notices(self) -> dict[str, str]:
-        """What to tell the user, per task."""
+    def keep_tasks(self, tasks: Collection[str]) -> None:
+        """Forget all other tasks."""
+        for known in (self._num_dropped, self._num_varied, self._highest):
+            for task in known.keys() - set(tasks):
+                del known[task]
+
+    def notices(self, dropped: Mapping[str, Mapping[str, int]], is_idle: bool) -> dict[str, str]:
+        """What to tell the user, per task.
+
+        Args:
+            dropped: Groups of the step that were dropped, per task and reason.
+            is_idle: Whether the step trained on nothing, which is never passed over in silence.
+        """
+        of_step: dict[str, str] = {}
+        for task, reasons in dropped.items() if is_idle else ():
+            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+            of_step[task] = f"gave nothing to train on, nor did any other task ({counts})"
+
         notices: dict[str, str] = {}
         for task, count in self._num_dropped.items():
             num_varied = self._num_varied[task]
@@ -80,7 +96,7 @@ class SilentTasks:
                 "trains on nothing, nor does any other task: the completions of each prompt all "
                 "earn the same; look at some of them, and at the reward",
             )
-        return notices
+        return of_step | notices
 
     def state_dict(self) -> State:
         """JSON-able state."""

@@ -20,10 +20,10 @@ from mtgrpo.jobs.summary import (
     finished_summary,
     logged_evaluation,
     score_rows,
-    summarize,
 )
 from mtgrpo.runlog import RunLog
 from mtgrpo.runlog.checkpoints import checkpoint_step
+from mtgrpo.runlog.summary import summarize
 
 if TYPE_CHECKING:
     from mtgrpo.integrations.trl import MultiTaskGRPOTrainer

@@ -118,7 +118,8 @@ def get(
             The published clip of the improvement goes with lambda, so another ``lam`` brings its
             clip along.
         sampler: Arguments of the sampler that differ. Of ``planner`` and ``acceptance`` single
-            arguments may be given, unless their ``kind`` is another.
+            arguments may be given, unless their ``kind`` is another. With ``rounds: one``, see
+            `OneRoundSampler`, all start from its own defaults but the filter.
 
     Raises:
         ConfigError: Unknown name, variant or setting, with a suggestion; or a change that cannot be
@@ -137,12 +138,13 @@ def get(
     sampler_spec = _sampler_spec(recipe.sampler, variant, setting)
     is_ours = name == "balanced"  # of which nothing was published that variants could differ in
 
+    built = build_sampler(_changed_sampler(sampler_spec, sampler or {}))
     return Method(
         weighting=build_weighting(_changed_rule(weighting_spec, weighting or {}, setting)),
-        sampler=build_sampler(_changed_sampler(sampler_spec, sampler or {})),
+        sampler=built,
         name=name,
         **TABLES["default" if is_ours else variant].signals,
-        loss_shares=is_ours,
+        loss_shares=is_ours or built.needs_loss_shares,
         prompt_memory=is_ours,
         clip=recipe.clip,
         summary=recipe.summary,
@@ -195,11 +197,21 @@ def _published_clip(setting: str, lam: Any) -> float:
 
 
 def _changed_sampler(spec: Spec, changes: Mapping[str, Any]) -> Spec:
-    changed = {**spec, **changes}
+    if changes.get("rounds", "refill") != "refill":
+        spec = _of_one_round(spec)
 
+    changed = {**spec, **changes}
     for key in ("planner", "acceptance"):
-        if isinstance(changed[key], Mapping):
+        if key in spec and isinstance(changed[key], Mapping):
             before, change = spec[key], cast("Spec", changed[key])
             is_same_kind = change.get("kind", before["kind"]) == before["kind"]
             changed[key] = {**before, **change} if is_same_kind else change
     return changed
+
+
+def _of_one_round(spec: Spec) -> Spec:
+    """What a sampler of one round has of one that refills: the filter, if there is one."""
+    started: Spec = {"acceptance": {"kind": "counted"}}
+    if spec.get("group_filter", "none") != "none":
+        started["group_filter"] = spec["group_filter"]
+    return started

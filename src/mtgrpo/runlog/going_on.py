@@ -16,8 +16,10 @@ def resume_line(run: Run) -> str:
         return ""
 
     if script := run.config.get("script"):
-        where = "with resume_from_checkpoint=True" if run.checkpoints() else "from the start"
-        return f"python {shlex.quote(str(script))}  # {where}: this run was made by a script"
+        how = "with trainer.train(resume_from_checkpoint=True)"
+        if not run.checkpoints():
+            how = "from the start: no step was saved"
+        return f"python {shlex.quote(str(script))}  # {how}"
 
     directory = shlex.quote(os.fspath(run.path))
     return f"mtgrpo train {directory} --resume"

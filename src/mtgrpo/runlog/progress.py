@@ -82,6 +82,9 @@ def progress_of(run: Run) -> Progress:
 
 def total_steps(config: Mapping[str, Any]) -> int | None:
     """Policy updates of the whole run; None where its configuration does not say."""
+    if isinstance(config.get("max_steps"), int):  # of a script
+        return config["max_steps"]
+
     steps, updates = config.get("steps"), config.get("updates_per_step", 1)
     if not isinstance(steps, int) or not isinstance(updates, int):
         return None

@@ -133,12 +133,13 @@ class Run:
         return max((line.step for line in (*self.metrics, *self.evaluations)), default=0)
 
     def checkpoints(self) -> dict[int, Path]:
-        """Checkpoint directories by step, oldest first."""
+        """Checkpoint directories by step, oldest first; a script may keep them elsewhere."""
+        folder = Path(str(self.config.get("checkpoints") or self.path / "checkpoints"))
         prefix = "checkpoint-"
         checkpoints: dict[int, Path] = {}
 
         with os_errors_as(self.path, "read"):
-            for path in (self.path / "checkpoints").glob(prefix + "*"):
+            for path in folder.glob(prefix + "*"):
                 step = path.name.removeprefix(prefix)
                 if step.isdecimal() and step.isascii():
                     checkpoints[int(step)] = path

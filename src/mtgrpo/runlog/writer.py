@@ -46,6 +46,7 @@ class RunLog:
         path: The run directory.
         tasks: Task names of the run.
         run_id: Identity of the run, which its checkpoints carry.
+        on_error: Called with what ends the ``with`` block early.
     """
 
     def __init__(self, path: Path, mark: Mark, lock: Lock) -> None:
@@ -54,6 +55,7 @@ class RunLog:
         self.run_id = mark.run_id
         self._lock = lock
         self._files = {name: LineFile(path / name) for name in LINES}
+        self.on_error: Callable[[BaseException], None] | None = None
         self._earlier_s = 0.0
         self._start = time.monotonic()
 
@@ -291,7 +293,9 @@ class RunLog:
     def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None and self.on_error is not None:
+            self.on_error(error)
         self.close()
 
     def _head(self, step: int, rollouts: int, elapsed_s: float | None) -> dict[str, Any]:

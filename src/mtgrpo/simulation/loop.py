@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from mtgrpo.config import RunConfig
+from mtgrpo.core.base_sampler import Sampler
+from mtgrpo.core.batch import Batch
 from mtgrpo.core.filters import informative_filter
-from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.loss_shares import balance_loss
 from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.presets import nearest_setting
 from mtgrpo.simulation.policy import ToyPolicy
@@ -31,7 +34,7 @@ def simulate(
     variant: str = "default",
     setting: str | None = None,
     weighting: TaskWeighting | Mapping[str, Any] | None = None,
-    sampler: RatioPreservingSampler | Mapping[str, Any] | None = None,
+    sampler: Sampler | Mapping[str, Any] | None = None,
     updates_per_step: int = 4,
     prompt_memory: bool | None = None,
 ) -> SimulationResult:
@@ -78,8 +81,9 @@ def simulate(
 
     if isinstance(weighting, TaskWeighting):
         method = replace(method, weighting=weighting)
-    if isinstance(sampler, RatioPreservingSampler):
-        method = replace(method, sampler=sampler)
+    if isinstance(sampler, Sampler):
+        shares = method.loss_shares or sampler.needs_loss_shares
+        method = replace(method, sampler=sampler, loss_shares=shares)
 
     mixer = method.make_mixer(world.names, batch_size=batch_size, seed=seed)
 
@@ -97,7 +101,23 @@ def simulate(
             sets.note((groups[i] for i in copies), informs)
             batch.tell(groups, copies)
 
-        mixer.update(policy.learn(batch.groups, updates_per_step, method.surrogate))
+        mixer.update(_learn(policy, batch, updates_per_step, method.surrogate))
         record.write_step(t, sets.end_step())
 
     return record.result(preset, seed)
+
+
+def _learn(
+    policy: ToyPolicy, batch: Batch, updates_per_step: int, surrogate: str
+) -> list[dict[str, float]]:
+    """Train on a batch; where shares are made in the loss, as the TRL trainer does.
+
+    There, groups without a gradient fill the batch up, and the loss is averaged over them too.
+    """
+    if batch.loss_shares is None:
+        return policy.learn(batch.groups, updates_per_step, surrogate)
+
+    counts = Counter(group.task for group in batch.groups)
+    factors = balance_loss(batch.loss_targets, counts, counts).factors
+    num_padded = batch.counts.num_generated - len(batch.groups)
+    return policy.learn(batch.groups, updates_per_step, surrogate, factors, num_padded)

@@ -117,7 +117,12 @@ class ToyPolicy:
         return [self._make(k, code, draw) for code, draw in zip(codes, draws, strict=True)]
 
     def learn(
-        self, groups: Sequence[Group], updates_per_step: int, surrogate: str
+        self,
+        groups: Sequence[Group],
+        updates_per_step: int,
+        surrogate: str,
+        factors: Mapping[str, float] | None = None,
+        num_padded: int = 0,
     ) -> list[dict[str, float]]:
         """One step on these groups; returns the measured improvements, one mapping per minibatch.
 
@@ -125,6 +130,9 @@ class ToyPolicy:
             groups: Groups of the batch.
             updates_per_step: Minibatches that the batch is split into, at random.
             surrogate: ``"mean"`` or ``"sum"`` over a task's completions in the minibatch.
+            factors: What the advantages of each task's groups are multiplied by; measured
+                improvements stay those of the unscaled loss. None leaves all as they are.
+            num_padded: Groups without a gradient that the loss is averaged over besides.
         """
         num, num_tasks = len(groups), len(self._index)
         if not num:
@@ -148,18 +156,26 @@ class ToyPolicy:
         form_sums = np.bincount(cell, form, num_cells).reshape(shape)
 
         # groups per minibatch, informative or not
-        totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        moves = (skill_sums / totals) @ self._transfer * self._rates / updates_per_step
-        form_moves = form_sums / totals * self.world.format_learning_rate / updates_per_step
+        num_all = counts.sum(axis=1, keepdims=True) + num_padded / updates_per_step
+        scales = self._scales(factors) / np.maximum(num_all, 1)  # (updates_per_step, tasks)
+
+        moves = (skill_sums * scales) @ self._transfer * self._rates / updates_per_step
+        form_moves = form_sums * scales * self.world.format_learning_rate / updates_per_step
 
         changes = skill_sums * moves + form_sums * form_moves
         improvements = self._improvements(counts, changes, surrogate)
 
         self.skill = self.skill + moves.sum(axis=0)
         self.format_logit = self.format_logit + form_moves.sum(axis=0)
-        self._forget(counts.sum(axis=0) / num)
+        self._forget(counts.sum(axis=0) * self._scales(factors) / num)
 
         return improvements
+
+    def _scales(self, factors: Mapping[str, float] | None) -> Floats:
+        # Of the tasks' advantages, shape (K,).
+        if factors is None:
+            return np.ones(len(self._index))
+        return np.array([factors.get(name, 1.0) for name in self._index])
 
     def _improvements(
         self, counts: Ints, changes: Floats, surrogate: str

@@ -52,12 +52,12 @@ class Record:
             raise StateError("simulation: the mixer has no report; update it before the record")
 
         accuracies = report.totals.mean_accuracies()
-        num_trained = max(1, sum(report.realized.values()))
+        shares = report.realized_shares()
 
         for k, task in enumerate(self._mixer.tasks):
             self._observed[t, k] = accuracies.get(task, np.nan)
             self._weights[t, k] = report.weights[task]
-            self._realized[t, k] = report.realized.get(task, 0) / num_trained
+            self._realized[t, k] = shares[task]
             self._generated[t, k] = report.totals.num_groups.get(task, 0)
             self._informative[t, k] = report.num_informative.get(task, 0)
             self._skipped[t, k] = skipped.get(task, 0)

@@ -11,7 +11,8 @@ class TestMyWeighting(WeightingContract):
 
 from __future__ import annotations
 
+from mtgrpo.testing.signals import Signals
 from mtgrpo.testing.tasks import TaskContract
-from mtgrpo.testing.weightings import Signals, WeightingContract
+from mtgrpo.testing.weightings import WeightingContract
 
 __all__ = ["Signals", "TaskContract", "WeightingContract"]

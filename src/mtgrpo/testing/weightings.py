@@ -3,79 +3,18 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from mtgrpo.core.described import constructor_arguments
-from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.core.weightings.fixed import Uniform
-from mtgrpo.errors import ConfigError, MtgrpoError, StateError
-
-Values: TypeAlias = Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Signals:
-    """What one step gives a weighting: the arguments of `TaskWeighting.update`."""
-
-    task_rewards: tuple[Values, ...]
-    improvements: tuple[Values, ...]
-    mean_abs_advantages: Values
-
-    def shifted(self, constant: float) -> Signals:
-        """The same step with a constant added to every reward."""
-        return replace(
-            self,
-            task_rewards=tuple({k: v + constant for k, v in m.items()} for m in self.task_rewards),
-        )
+from mtgrpo.errors import ConfigError, StateError
+from mtgrpo.testing.changing import ChangeContract, check_simplex, refused
+from mtgrpo.testing.signals import Values, signal_histories, update
 
 
-def signal_histories(tasks: Sequence[str]) -> dict[str, list[Signals]]:
-    """Named histories of steps that a weighting has to live with, made for these tasks."""
-    rng = np.random.default_rng(0)
-
-    def values(low: float, high: float, present: float = 1.0) -> Values:
-        return {t: float(rng.uniform(low, high)) for t in tasks if rng.random() < present}
-
-    def constant(value: float) -> Values:
-        return dict.fromkeys(tasks, value)
-
-    def steps(number: int, make: Callable[[], Signals]) -> list[Signals]:
-        return [make() for _ in range(number)]
-
-    spread: Values = {task: (i + 1) / (len(tasks) + 1) for i, task in enumerate(tasks)}
-    one_each = [Signals(({task: 0.5},), ({task: 0.05},), {task: 0.5}) for task in tasks]
-    return {
-        "constant": [Signals((spread,), (constant(0.01),), constant(0.3))] * 60,
-        "all wrong": [Signals((constant(0.0),), (constant(0.0),), constant(0.0))] * 5,
-        "all right": [Signals((constant(1.0),), (constant(0.0),), constant(0.0))] * 5,
-        "nothing sampled": [Signals(({},), ({},), {})] * 3 + [Signals((spread,), ({},), {})],
-        "no policy update": [Signals((spread,), (), constant(0.3))] * 3
-        + [Signals((spread,), ({},), constant(0.3))],
-        "one task at a time": one_each * 3,
-        "huge improvements": steps(
-            20, lambda: Signals((values(0, 1),), (values(-1e6, 1e6),), values(0, 2))
-        ),
-        "noise": steps(40, lambda: Signals((values(0, 1),), (values(-0.2, 0.2),), values(0, 1))),
-        "absent tasks": steps(
-            40, lambda: Signals((values(0, 1, 0.5),), (values(-0.1, 0.1, 0.5),), values(0, 1, 0.5))
-        ),
-        "rounds and minibatches": steps(
-            20,
-            lambda: Signals(
-                tuple(values(0, 1, 0.7) for _ in range(int(rng.integers(1, 4)))),
-                tuple(values(-0.2, 0.2, 0.7) for _ in range(4)),
-                values(0, 1, 0.7),
-            ),
-        ),
-    }
-
-
-class WeightingContract(ABC):
+class WeightingContract(ChangeContract):
     """What every `TaskWeighting` must hold to. Subclass it, implement `make`, run pytest.
 
     Class attributes:
@@ -86,29 +25,15 @@ class WeightingContract(ABC):
 
     shift_invariant: bool = True
 
-    TASK_LISTS: Sequence[tuple[str, ...]] = (
-        ("only",),
-        ("easy", "hard"),
-        ("countdown", "zebra_puzzles", "arc/1d"),
-        tuple(f"task {i}" for i in range(9)),
-    )
-
-    @abstractmethod
-    def make(self, tasks: Sequence[str]) -> TaskWeighting:
-        """A fresh weighting for these tasks, not bound yet.
-
-        Its settings do not depend on the order of the tasks.
-        """
-
     # ---- the simplex -------------------------------------------------------------------------
     def test_weights_are_on_the_simplex(self) -> None:
         """After every step the weights are non-negative, sum to 1 and have the tasks' names."""
         for tasks, name, history in self._cases():
             weighting = self._bound(tasks)
-            self._check_simplex(weighting, f"{name}, before the first update")
+            check_simplex(weighting, f"{name}, before the first update")
             for number, signals in enumerate(history):
-                _update(weighting, signals)
-                self._check_simplex(weighting, f"{name}, step {number}")
+                update(weighting, signals)
+                check_simplex(weighting, f"{name}, step {number}")
 
     def test_weights_handed_out_do_not_change(self) -> None:
         """An array returned earlier keeps its values: an open batch still holds it."""
@@ -116,7 +41,7 @@ class WeightingContract(ABC):
             weighting = self._bound(tasks)
             handed_out = [(weighting.weight_array(), weighting.weights())]
             for signals in history:
-                _update(weighting, signals)
+                update(weighting, signals)
                 handed_out.append((weighting.weight_array(), weighting.weights()))
             for array, mapping in handed_out:
                 assert array.tolist() == list(mapping.values()), (
@@ -129,8 +54,8 @@ class WeightingContract(ABC):
         for tasks, name, history in self._cases():
             forwards, backwards = self._bound(tasks), self._bound(tasks[::-1])
             for number, signals in enumerate(history):
-                _update(forwards, signals)
-                _update(backwards, signals)
+                update(forwards, signals)
+                update(backwards, signals)
                 _check_close(
                     forwards.weights(),
                     backwards.weights(),
@@ -144,8 +69,8 @@ class WeightingContract(ABC):
         for tasks, name, history in self._cases():
             plain, moved = self._bound(tasks), self._bound(tasks)
             for number, signals in enumerate(history):
-                _update(plain, signals)
-                _update(moved, signals.shifted(0.7))
+                update(plain, signals)
+                update(moved, signals.shifted(0.7))
                 _check_close(
                     plain.weights(),
                     moved.weights(),
@@ -173,8 +98,8 @@ class WeightingContract(ABC):
                 assert resumed.metrics() == straight.metrics(), (
                     f"{where}: metrics differ after loading"
                 )
-                _update(straight, signals)
-                _update(resumed, signals)
+                update(straight, signals)
+                update(resumed, signals)
                 assert resumed.weights() == straight.weights(), (
                     f"{where}: weights differ a step later"
                 )
@@ -186,12 +111,12 @@ class WeightingContract(ABC):
             for signals in history[:3]:
                 state = weighting.state_dict()
                 text = json.dumps(state)
-                _update(weighting, signals)
+                update(weighting, signals)
                 assert json.dumps(state) == text, (
                     f"{name}: an update changed a state taken before it"
                 )
 
-    def test_state_of_other_tasks_is_refused(self) -> None:
+    def test_state_of_other_tasks_isrefused(self) -> None:
         """Other tasks, or another order, raise `StateError` with both lists."""
         tasks = ("countdown", "zebra", "arc")
         weighting = self._bound(tasks)
@@ -200,13 +125,13 @@ class WeightingContract(ABC):
             ("arc", "zebra", "countdown"),
             ("countdown", "zebra"),
         ):
-            message = _refused(
+            message = refused(
                 StateError, lambda o=others: weighting.load_state_dict(self._bound(o).state_dict())
             )
             assert str(list(tasks)) in message, f"the present tasks are missing from: {message}"
             assert str(list(others)) in message, f"the saved tasks are missing from: {message}"
 
-    def test_state_of_another_rule_is_refused(self) -> None:
+    def test_state_of_another_rule_isrefused(self) -> None:
         """A state saved by another class raises `StateError` with both names."""
 
         class SomeOtherRule(Uniform):
@@ -214,42 +139,42 @@ class WeightingContract(ABC):
 
         weighting = self._bound(("a", "b"))
         state = SomeOtherRule().bind(("a", "b")).state_dict()
-        message = _refused(StateError, lambda: weighting.load_state_dict(state))
+        message = refused(StateError, lambda: weighting.load_state_dict(state))
         assert "SomeOtherRule" in message, message
         assert type(weighting).__name__ in message, message
 
     # ---- bad input ---------------------------------------------------------------------------
-    def test_unknown_task_is_refused(self) -> None:
+    def test_unknown_task_isrefused(self) -> None:
         """A misspelt task raises `ConfigError` with a suggestion, and nothing has moved."""
         for argument in ("task_rewards", "improvements", "mean_abs_advantages"):
             message = self._refuses(argument, {"zebr": 0.5})
             assert "did you mean 'zebra'" in message, message
 
-    def test_values_that_are_not_finite_are_refused(self) -> None:
+    def test_values_that_are_not_finite_arerefused(self) -> None:
         """NaN and infinities raise `ConfigError` that names the task, and nothing has moved."""
         for argument in ("task_rewards", "improvements", "mean_abs_advantages"):
             for value in (float("nan"), float("inf"), float("-inf")):
                 message = self._refuses(argument, {"zebra": value})
                 assert "zebra" in message, message
 
-    def test_use_before_bind_is_refused(self) -> None:
+    def test_use_before_bind_isrefused(self) -> None:
         """Without tasks there are no weights, no update and no state."""
         weighting = self.make(("a", "b"))
         assert weighting.tasks == ()
         signals = signal_histories(("a", "b"))["constant"][0]
-        _refused(StateError, weighting.weights)
-        _refused(StateError, weighting.weight_array)
-        _refused(StateError, weighting.state_dict)
-        _refused(StateError, lambda: _update(weighting, signals))
+        refused(StateError, weighting.weights)
+        refused(StateError, weighting.weight_array)
+        refused(StateError, weighting.state_dict)
+        refused(StateError, lambda: update(weighting, signals))
 
     def test_bind_once(self) -> None:
         """`bind` returns the weighting, and refuses a second time and bad names."""
         weighting = self.make(("a", "b"))
         assert weighting.bind(["a", "b"]) is weighting
         assert weighting.tasks == ("a", "b")
-        _refused(StateError, lambda: weighting.bind(["a", "b"]))
+        refused(StateError, lambda: weighting.bind(["a", "b"]))
         for names in ([], ["a", "a"], ["a", ""], "ab"):
-            _refused(ConfigError, lambda n=names: self.make(("a", "b")).bind(n))
+            refused(ConfigError, lambda n=names: self.make(("a", "b")).bind(n))
 
     # ---- how it was made -----------------------------------------------------------------
     def test_keeps_the_arguments_it_was_made_with(self) -> None:
@@ -270,48 +195,20 @@ class WeightingContract(ABC):
             weighting = self._bound(tasks)
             for signals in [None, *history]:
                 if signals is not None:
-                    _update(weighting, signals)
+                    update(weighting, signals)
                 for key, value in weighting.metrics().items():
                     assert np.isfinite(value), f"{name}: metric {key!r} is {value!r}"
 
     # ---- helpers -----------------------------------------------------------------------------
-    def _cases(self) -> list[tuple[tuple[str, ...], str, list[Signals]]]:
-        return [
-            (tasks, f"{len(tasks)} tasks, {name}", history)
-            for tasks in self.TASK_LISTS
-            for name, history in signal_histories(tasks).items()
-        ]
-
-    def _bound(self, tasks: Sequence[str]) -> TaskWeighting:
-        return self.make(tasks).bind(tasks)
-
     def _refuses(self, argument: str, bad: Values) -> str:
         tasks = ("countdown", "zebra", "arc")
         weighting = self._bound(tasks)
         good: dict[str, Any] = vars(signal_histories(tasks)["constant"][0])
         weighting.update(**good)
         before = json.dumps(weighting.state_dict())
-        message = _refused(ConfigError, lambda: weighting.update(**{**good, argument: bad}))
+        message = refused(ConfigError, lambda: weighting.update(**{**good, argument: bad}))
         assert json.dumps(weighting.state_dict()) == before, f"a refused {argument} moved the state"
         return message
-
-    @staticmethod
-    def _check_simplex(weighting: TaskWeighting, where: str) -> None:
-        weights = weighting.weights()
-        assert tuple(weights) == weighting.tasks, f"{where}: weights for {list(weights)}"
-        assert all(w >= 0 for w in weights.values()), (
-            f"{where}: a weight is negative or NaN: {weights}"
-        )
-        total = sum(weights.values())
-        assert abs(total - 1) <= 1e-12, f"{where}: weights sum to {total!r}"
-
-
-def _update(weighting: TaskWeighting, signals: Signals) -> None:
-    weighting.update(
-        task_rewards=signals.task_rewards,
-        improvements=signals.improvements,
-        mean_abs_advantages=signals.mean_abs_advantages,
-    )
 
 
 def _check_close(left: Values, right: Values, where: str) -> None:
@@ -319,11 +216,3 @@ def _check_close(left: Values, right: Values, where: str) -> None:
         assert abs(weight - right[task]) <= 1e-9, (
             f"{where}: {task!r} has {weight!r} against {right[task]!r}"
         )
-
-
-def _refused(error: type[MtgrpoError], call: Callable[[], object]) -> str:
-    try:
-        call()
-    except error as refusal:
-        return str(refusal)
-    raise AssertionError(f"no {error.__name__} was raised")

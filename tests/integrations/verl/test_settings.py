@@ -65,6 +65,7 @@ def test_wrong_settings_are_refused_by_name(values, message):
         ),
         ({"variant": "paper"}, r"one more forward pass.*set weighting: \{improvement: rewards\}"),
         ({"weighting": {"lam": -1.0}}, "data.mtgrpo: .*lam=-1.0"),
+        ({"sampler": {"rounds": "one"}}, r"in the loss, .*set sampler: \{rounds: refill\}"),
         ({"sampler": {"group_filter": "loose"}}, "data.mtgrpo: .*unknown filter 'loose'"),
         (
             {"preset": "balanced", "sampler": {"max_staleness": 1}},

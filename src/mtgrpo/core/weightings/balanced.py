@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import CountArrays, TaskWeighting
 from mtgrpo.core.weightings.learnability import Flags, Learnability
@@ -57,6 +58,8 @@ class Balanced(TaskWeighting):
     CVaR's dual (Rockafellar and Uryasev 2000), dual ascent on a constraint as usual.
     """
 
+    per_task = ("_was_seen",)
+
     def __init__(
         self,
         gap: float | None = None,
@@ -80,8 +83,16 @@ class Balanced(TaskWeighting):
                 if name not in self._index:
                     raise ConfigError(unknown(f"Balanced: {what}", "task", name, self._index))
 
-        floor = np.array([self.floors.get(name, 0.0) for name in self._tasks])
-        ceiling = np.array([self.ceilings.get(name, 1.0) for name in self._tasks])
+        self._set_span(self._tasks)
+        self._progress = TaskProgress(num_tasks)
+        self._learnability = Learnability(num_tasks)
+        self._was_seen: Flags = np.zeros(num_tasks, dtype=bool)
+        self._multiplier = 1.0
+        self._z = np.full(num_tasks, 1.0 / num_tasks)
+
+    def _set_span(self, tasks: tuple[str, ...]) -> None:
+        floor = np.array([self.floors.get(name, 0.0) for name in tasks])
+        ceiling = np.array([self.ceilings.get(name, 1.0) for name in tasks])
         if not ((floor >= 0).all() and (floor < ceiling).all() and (ceiling <= 1).all()):
             raise ConfigError(
                 f"Balanced: floors {self.floors}, ceilings {self.ceilings}; "
@@ -89,11 +100,17 @@ class Balanced(TaskWeighting):
             )
 
         self._floor, self._span = floor, ceiling - floor
-        self._progress = TaskProgress(num_tasks)
-        self._learnability = Learnability(num_tasks)
-        self._was_seen: Flags = np.zeros(num_tasks, dtype=bool)
-        self._multiplier = 1.0
-        self._z = np.full(num_tasks, 1.0 / num_tasks)
+
+    def _change_tasks(self, change: TaskChange) -> None:
+        self._set_span(change.after)
+        self._progress.change_tasks(change)
+        self._learnability.change_tasks(change)
+        self._carry(change, {"_was_seen": 0.0})
+
+        if self._was_seen.any():
+            self._z = self._shared(self._comparable_level(), self._limited())
+        else:
+            self._z = np.full(len(change.after), 1.0 / len(change.after))
 
     def _count(self, counts: CountArrays) -> None:
         self._counts = counts
@@ -107,10 +124,7 @@ class Balanced(TaskWeighting):
         self._observe(mean_of_known(rewards))
 
         level = self._comparable_level()
-        limited = self._learnability.stalled | self._learnability.out_of_reach
-        if limited.all():  # then there is nothing to choose between
-            limited = np.zeros_like(limited)
-
+        limited = self._limited()
         self._move_multiplier(level[~limited])  # no weights can close the others' gaps
         self._z = self._shared(level, limited)
 
@@ -124,6 +138,12 @@ class Balanced(TaskWeighting):
 
         progress.advance(shares)
         self._was_seen |= ~np.isnan(means)
+
+    def _limited(self) -> Flags:
+        limited = self._learnability.stalled | self._learnability.out_of_reach
+        if limited.all():  # then there is nothing to choose between
+            return np.zeros_like(limited)
+        return limited
 
     def _comparable_level(self) -> Floats:
         # Between floor and ceiling. What has never been seen is taken for average.

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 
 from mtgrpo.core.described import Described
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State, check_same_tasks, check_task_names
 from mtgrpo.errors import ConfigError, StateError, unknown
 
@@ -59,9 +60,14 @@ class TaskWeighting(Described, ABC):
         uses_advantages: `update` wants ``mean_abs_advantages``.
         uses_improvements: `update` wants ``improvements`` measured by the engine, at
             the price of a forward pass; an instance may override it.
+        per_task: Names of the attributes that are arrays of shape (..., K). A rule that states
+            them can go on with other tasks: those that stay keep their entries, new ones get
+            the mean of these. Whatever else depends on the tasks is for `_change_tasks`. None
+            refuses other tasks.
     """
 
     uses_advantages: ClassVar[bool] = False
+    per_task: ClassVar[tuple[str, ...] | None] = None
     uses_improvements: bool = False
 
     _tasks: tuple[str, ...] = ()
@@ -110,6 +116,38 @@ class TaskWeighting(Described, ABC):
 
         self._is_owned = for_mixer
         return self
+
+    def change_tasks(self, tasks: Sequence[str]) -> None:
+        """Go on with other tasks. What is known of those that stay is kept.
+
+        Args:
+            tasks: Task names from now on.
+
+        Raises:
+            ConfigError: Names that are empty or not unique, or tasks that this rule cannot take.
+        """
+        name = type(self).__name__
+        change = TaskChange(self._bound(), check_task_names(tasks, name))
+        if change.is_none:
+            return
+
+        self.check_changeable()
+        self._change_tasks(change)
+        self._tasks = change.after
+        self._index = {task: i for i, task in enumerate(self._tasks)}
+
+    def check_changeable(self) -> None:
+        """Refuse a change of tasks, if this rule knows of none.
+
+        Raises:
+            ConfigError: It does not state `per_task`.
+        """
+        if self.per_task is None:
+            name = type(self).__name__
+            raise ConfigError(
+                f"{name}: its tasks cannot change; to allow it, name its arrays of shape (..., K) "
+                f"in {name}.per_task, or keep the same tasks"
+            )
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -242,6 +280,14 @@ class TaskWeighting(Described, ABC):
     @abstractmethod
     def _start(self, num_tasks: int) -> None:
         """Set up the state for that many tasks. A rule that draws takes its seed from `_seed`."""
+
+    def _change_tasks(self, change: TaskChange) -> None:
+        """Carry the state over to other tasks; `tasks` are still those before."""
+        self._carry(change, {})
+
+    def _carry(self, change: TaskChange, new: TaskValues) -> None:
+        # The arrays, with the entries that new tasks have; by default the mean of the others.
+        change.carry(self, self.per_task or (), new)
 
     def _count(self, counts: CountArrays) -> None:
         """Take in the groups behind the signals of the `_update` that follows."""

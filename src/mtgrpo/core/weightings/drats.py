@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.core.weightings.reward_estimate import TaskRewardEstimate
@@ -39,6 +40,8 @@ class DRATS(TaskWeighting):
     share: Herbster and Warmuth 1998. The constants are ours.
     """
 
+    per_task = ("_z",)
+
     def __init__(
         self,
         target: float = 1.0,
@@ -67,9 +70,17 @@ class DRATS(TaskWeighting):
             if name not in self._index:
                 raise ConfigError(unknown("DRATS: targets", "task", name, self._index))
 
-        self._goal = np.array([self.targets.get(name, self.target) for name in self._tasks])
+        self._goal = self._goals(self._tasks)
         self._reward.reset(num_tasks)
         self._z = np.full(num_tasks, 1.0 / num_tasks)
+
+    def _goals(self, tasks: tuple[str, ...]) -> Floats:
+        return np.array([self.targets.get(name, self.target) for name in tasks])
+
+    def _change_tasks(self, change: TaskChange) -> None:
+        self._goal = self._goals(change.after)
+        self._reward.change_tasks(change)
+        self._z = change.carried_weights(self._z)
 
     def _update(
         self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import CountArrays, TaskWeighting
 from mtgrpo.core.weightings.simplex import softmax
@@ -29,6 +30,7 @@ class DUMP(TaskWeighting):
     """
 
     uses_advantages = True
+    per_task = ("_num_samples",)
 
     def __init__(self, temperature: float = 0.1, window: int = 300, group_size: int = 16) -> None:
         if not (temperature > 0 and window >= 1 and group_size >= 1):
@@ -43,6 +45,14 @@ class DUMP(TaskWeighting):
 
         # Per task what the window holds, oldest first: numbers of samples with their mean |A|.
         self._recent: list[list[tuple[float, float]]] = [[] for _ in range(num_tasks)]
+
+    def _change_tasks(self, change: TaskChange) -> None:
+        # New tasks have the bonus of what was never tried.
+        self._carry(change, {"_num_samples": 0.0})
+        recent, self._recent = self._recent, [[] for _ in change.after]
+        for place, source in enumerate(change.sources):
+            if source >= 0:
+                self._recent[place] = recent[source]
 
     def _count(self, counts: CountArrays) -> None:
         self._trained = counts.trained

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.core.weightings.logit_optimizer import LogitOptimizer
@@ -43,6 +44,8 @@ class ImprovementAware(TaskWeighting):
     Source: paper, Algorithm 1 and Subroutine 1.
     """
 
+    per_task = ("_logits", "_last_improvement")
+
     def __init__(
         self,
         lam: float = 0.2,
@@ -78,6 +81,11 @@ class ImprovementAware(TaskWeighting):
         self._logits = np.zeros(num_tasks)
         self._last_improvement = np.zeros(num_tasks)
         self._reward.reset(num_tasks)
+
+    def _change_tasks(self, change: TaskChange) -> None:
+        self._carry(change, {"_last_improvement": 0.0})
+        self._optimizer.change_tasks(change)
+        self._reward.change_tasks(change)
 
     def _update(
         self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import CountArrays
 
@@ -115,6 +116,11 @@ class Learnability:
         size = len(self._wait)
         caps = np.where(self.stalled, STALLED_SHARE / size, 1.0)
         return np.where(self.out_of_reach, PROBE_SHARE / size, caps)
+
+    def change_tasks(self, change: TaskChange) -> None:
+        """Go on with other tasks; nothing is held against new ones."""
+        new = {**dict.fromkeys(_STATE, 0.0), "_respite": RESPITE, "out_of_reach": 0.0}
+        change.carry(self, (*_STATE, "out_of_reach"), new)
 
     def state_dict(self) -> State:
         """JSON-able state."""

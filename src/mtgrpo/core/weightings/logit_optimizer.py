@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtgrpo.core.described import Described
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.errors import ConfigError, unknown
 
@@ -69,6 +70,21 @@ class LogitOptimizer(Described):
         first = self._first / (1 - beta1**self._num_steps)
         second = self._second / (1 - beta2**self._num_steps)
         return first / (np.sqrt(second) + self.EPSILON)
+
+    def change_tasks(self, change: TaskChange) -> None:
+        """Go on with other tasks: new ones at rest, with steps of the size that the others have.
+
+        A second moment of 0 would make their first steps several times as large, since the bias
+        correction is over by then.
+        """
+        if self._num_steps == 0:  # no moments yet
+            return
+
+        if not len(change.kept):
+            self._num_steps = 0
+            return
+        self._first = change.carried(self._first, 0.0)
+        self._second = change.carried(self._second, change.mean_of_kept(self._second, 0.0))
 
     def state_dict(self) -> State:
         """Step count and moments."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.reward_estimate import within_unit
 
@@ -148,6 +149,13 @@ class TaskProgress:
         # Never more than before anything was known.
         self._var_level = np.minimum(self._var_level + of_rate + DRIFT**2, 0.25)
         self._var_rate = np.minimum(self._var_rate + RATE_DRIFT**2, RATE_PRIOR**2)
+
+    def change_tasks(self, change: TaskChange) -> None:
+        """Go on with other tasks; new ones are at the mean level of the others, and unknown."""
+        fresh = TaskProgress(1)
+        new = {name: float(getattr(fresh, name)[0]) for name in _STATE}
+        new["level"] = change.mean_of_kept(self.level, new["level"])
+        change.carry(self, _STATE, new)
 
     def state_dict(self) -> State:
         """JSON-able state."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.core.weightings.improvement_aware import UPDATES
@@ -40,6 +41,8 @@ class Regularized(TaskWeighting):
     Source: paper, Subroutine 2.
     """
 
+    per_task = ("_logits",)
+
     def __init__(
         self,
         eta: float = 5e-4,
@@ -68,6 +71,11 @@ class Regularized(TaskWeighting):
     def _start(self, num_tasks: int) -> None:
         self._logits = np.zeros(num_tasks)
         self._reward.reset(num_tasks)
+
+    def _change_tasks(self, change: TaskChange) -> None:
+        super()._change_tasks(change)
+        self._optimizer.change_tasks(change)
+        self._reward.change_tasks(change)
 
     def _update(
         self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats

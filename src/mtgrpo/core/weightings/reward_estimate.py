@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtgrpo.core.described import Described
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.errors import ConfigError
 
@@ -41,6 +42,17 @@ class TaskRewardEstimate(Described):
     def reset(self, num_tasks: int) -> None:
         """Forget everything."""
         self.values = np.full(num_tasks, np.nan if self.start is None else self.start)
+
+    def change_tasks(self, change: TaskChange) -> None:
+        """Go on with other tasks; new ones start at the mean level of those that stay.
+
+        Without a `start` they have no estimate yet, which `filled` takes for that mean; the first
+        observation then is theirs, and not taken for a change.
+        """
+        new = np.nan
+        if self.start is not None:
+            new = change.mean_of_kept(self.values, self.start)
+        self.values = change.carried(self.values, new)
 
     def observe(self, rewards: Floats) -> None:
         """Take in one observation per task, shape (K,); NaN where there is none."""

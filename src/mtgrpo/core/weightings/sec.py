@@ -24,6 +24,7 @@ class SEC(TaskWeighting):
     """
 
     uses_advantages = True
+    per_task = ("_values",)
 
     def __init__(self, alpha: float = 0.5, temperature: float = 0.2) -> None:
         if not (0 < alpha <= 1 and temperature > 0):

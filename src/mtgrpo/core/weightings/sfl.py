@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.core.weightings.reward_estimate import TaskRewardEstimate, within_unit
@@ -28,6 +29,8 @@ class SFL(TaskWeighting):
     J outside [0, 1] is taken for the nearer end.
     """
 
+    per_task = ()
+
     def __init__(self, min_share: float = 0.1, reward_ema: float = 0.5) -> None:
         if not 0 < min_share <= 1:
             raise ConfigError(f"SFL: min_share={min_share}; it must be above 0 and at most 1")
@@ -37,6 +40,9 @@ class SFL(TaskWeighting):
 
     def _start(self, num_tasks: int) -> None:
         self._reward.reset(num_tasks)
+
+    def _change_tasks(self, change: TaskChange) -> None:
+        self._reward.change_tasks(change)
 
     def _update(
         self, rewards: list[Floats], improvements: list[Floats], mean_abs_advantages: Floats

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, State
 from mtgrpo.core.weightings.base import CountArrays, TaskWeighting
 from mtgrpo.core.weightings.reward_estimate import mean_of_known, within_unit
@@ -35,6 +36,8 @@ class Thompson(TaskWeighting):
     The draws come from a generator with the mixer's seed; its state is saved.
     """
 
+    per_task = ("_right", "_wrong")
+
     def __init__(self, decay: float = 0.9, draws: int = 64) -> None:
         if not (0 <= decay <= 1 and draws >= 1):
             raise ConfigError(
@@ -49,6 +52,11 @@ class Thompson(TaskWeighting):
         # Drawn in the order of names: the order in which tasks are given must not matter.
         self._by_name = np.argsort(np.array(self._tasks))
         self._rng = np.random.default_rng(self._seed)
+
+    def _change_tasks(self, change: TaskChange) -> None:
+        super()._change_tasks(change)
+        self._by_name = np.argsort(np.array(change.after))
+        self._z = change.carried_weights(self._z)
 
     def _count(self, counts: CountArrays) -> None:
         self._observed = counts.observed

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from transformers import TrainerCallback
 
 from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.integrations.trl.script_config import script_config
 from mtgrpo.integrations.trl.step import TrainingStep
 
 
@@ -24,6 +25,14 @@ class StepCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.step.begin_training()
+        if self.step.writer is not None:
+            about = (args, state.max_steps, self.step.method, self.step.schedule)
+            config = script_config(kwargs.get("model"), *about)
+            self.step.writer.script.begin(config, state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.step.writer is not None:
+            self.step.writer.script.end()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.step.end_policy_update()

@@ -28,10 +28,14 @@ class TaskLossShares:
         loss_type: TRL's.
         exact: Whether advantages are scaled so that the shares are the targets; else they are only
             measured.
+
+    Attributes:
+        now: Each task's share of the loss of the batch settled last.
     """
 
     def __init__(self, names: Sequence[str], loss_type: str, *, exact: bool) -> None:
         self.names, self.loss_type, self.exact = tuple(names), loss_type, exact
+        self.now: Mapping[str, float] = {}
 
     def settle(
         self, parts: Sequence[dict[str, Any]], targets: Mapping[str, float], accelerator: Any
@@ -66,6 +70,7 @@ class TaskLossShares:
             for part in parts:
                 del part[LOSS_FACTORS]
 
+        self.now = shares.after if self.exact else shares.before
         return self._metrics(shares)
 
     def _sums(
@@ -90,8 +95,7 @@ class TaskLossShares:
         )
 
     def _metrics(self, shares: LossShares) -> dict[str, float]:
-        now = shares.after if self.exact else shares.before
-        metrics = {f"task/{name}/loss_share": share for name, share in now.items()}
+        metrics = {f"task/{name}/loss_share": share for name, share in self.now.items()}
 
         if self.exact:
             for name, share in shares.before.items():

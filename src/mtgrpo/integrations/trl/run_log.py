@@ -10,6 +10,7 @@ from typing import Any
 from mtgrpo.core.types import Group
 from mtgrpo.integrations.trl.results import TaskResult
 from mtgrpo.runlog import RunLog
+from mtgrpo.runlog.script_run import ScriptRun
 
 
 class RunLogWriter:
@@ -21,6 +22,7 @@ class RunLogWriter:
 
     def __init__(self, run_log: RunLog) -> None:
         self.run_log = run_log
+        self.script = ScriptRun(run_log)
         self._seen: dict[int | str, dict[str, Any]] = {}  # one completion per group of the step
         self._samples: list[dict[str, Any]] = []
 
@@ -62,3 +64,4 @@ class RunLogWriter:
         """A line of evaluation."""
         tasks = {name: dataclasses.asdict(result) for name, result in results.items()}
         self.run_log.log_evaluation(step, rollouts, tasks, num_samples=num_samples)
+        self.script.evaluated()

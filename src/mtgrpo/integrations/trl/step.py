@@ -100,7 +100,7 @@ class TrainingStep:
         writer: RunLogWriter | None = None,
         listeners: Sequence[Callable[[int, StepReport], None]] = (),
     ) -> None:
-        self.schedule, self.engine, self.scorer = schedule, engine, scorer
+        self.method, self.schedule, self.engine, self.scorer = method, schedule, engine, scorer
         self.writer, self.listeners = writer, listeners
         self.mixer = method.make_mixer(
             tasks.trained,
@@ -232,12 +232,13 @@ class TrainingStep:
         """
         targets = self.loss_targets()
         self.figures |= shares.settle(parts, targets, self.engine.accelerator)
+        if self.mixer.batch is not None:
+            self.mixer.batch.tell_loss_shares(shares.now)
 
     def loss_targets(self) -> Mapping[str, float]:
         """The shares that the batch just chosen should have of the loss, of any sum."""
         batch = self.mixer.batch
-        quotas = None if batch is None else batch.quotas
-        return self.mixer.weights() if quotas is None else quotas
+        return self.mixer.weights() if batch is None else batch.loss_targets
 
     # ---- moments of TRL's loop -----------------------------------------------------------------
     def begin_training(self) -> None:

@@ -118,7 +118,12 @@ def _check_supported(method: Method) -> None:
             f"{WHERE}: the weighting wants improvements measured by one more forward pass per "
             "policy update, for which verl has no place; set weighting: {improvement: rewards}"
         )
-    if staleness := method.sampler.max_staleness:
+    if method.sampler.needs_loss_shares:
+        raise ConfigError(
+            f"{WHERE}: the sampler makes the tasks' shares in the loss, for which verl has no "
+            "place; set sampler: {rounds: refill}"
+        )
+    if staleness := method.sampler.bank.max_staleness:
         raise ConfigError(
             f"{WHERE}: the sampler's max_staleness={staleness} keeps surplus groups for later "
             "steps, for whose log-probabilities verl has no place; set sampler: {max_staleness: 0}"

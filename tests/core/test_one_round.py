@@ -1,0 +1,213 @@
+"""One round a step: what it asks, what it trains on, and whose the loss is."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from mtgrpo.core.allocation import least_variance
+from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.one_round import OneRoundSampler
+from mtgrpo.core.sampler import RatioPreservingSampler
+from mtgrpo.core.types import Group
+from mtgrpo.core.weightings import Fixed
+from mtgrpo.errors import ConfigError, StateError
+from tests.core.driver import MIXED, RATES, TASKS, WRONG, Dice, fill
+
+WEIGHTS = dict(zip(TASKS, (0.5, 0.3, 0.2), strict=True))
+
+
+def make(batch_size=16, seed=0, weights=WEIGHTS, **arguments) -> TaskMixer:
+    sampler = OneRoundSampler(**arguments)
+    weighting = Fixed(weights)
+    return TaskMixer(
+        list(weights), batch_size=batch_size, weighting=weighting, sampler=sampler, seed=seed
+    )
+
+
+def step(mixer: TaskMixer, informative: dict[str, bool]) -> None:
+    """A step in which all groups of a task are alike."""
+    batch = mixer.new_batch()
+    for task, count in batch.ask().items():
+        rewards = MIXED if informative[task] else WRONG
+        batch.tell([Group.verified(task, rewards, uid=f"{task}{i}") for i in range(count)])
+    assert batch.ask() == {}
+    mixer.update()
+
+
+def test_one_round_of_b_groups_of_which_all_informative_ones_are_trained_on():
+    mixer, dice = make(), Dice(RATES)
+    for _ in range(30):
+        batch = mixer.new_batch()
+        request = batch.ask()
+        assert sum(request.values()) == batch.num_predicted == 16
+        groups = dice.rollout(request)
+        batch.tell(groups)
+        assert batch.ask() == {}
+        assert batch.quotas is None
+
+        mixed = {group.uid for group in groups if sorted(group.rewards) == sorted(MIXED)}
+        assert {group.uid for group in batch.groups} == mixed
+        assert len(batch.padding(16)) == 16 - len(mixed)
+        assert (batch.surplus, batch.shortfall, batch.exhausted) == ([], 0, [])
+        mixer.update()
+
+
+def test_counts_follow_the_weights_and_the_roots_of_the_rates_exactly_over_steps():
+    """Rates that stand still, as after very many groups."""
+    rates = np.array(list(RATES.values()))
+    sampler = OneRoundSampler()
+    sampler.bind(TASKS, 16)
+    sampler.acceptance.rates = lambda: rates
+    rng, weights = np.random.default_rng(0), np.array(list(WEIGHTS.values()))
+    expected = 16 * least_variance(weights, rates)
+
+    total, num_steps = np.zeros(3), 1000
+    for _ in range(num_steps):
+        request = sampler.new_batch(weights, 0, rng).ask()
+        counts = np.array([request.get(task, 0) for task in TASKS])
+        assert counts.sum() == 16
+        assert (abs(counts - expected) < 1).all()
+        total += counts
+    assert total / num_steps == pytest.approx(expected, abs=0.005)
+
+
+def test_a_task_that_gives_nothing_is_not_asked_for_ever_more():
+    mixer = make(weights={"fine": 0.5, "hopeless": 0.5})
+    for _ in range(60):
+        step(mixer, {"fine": True, "hopeless": False})
+    report = mixer.report
+    # n ~ 1 / sqrt(a), with a = 1 and a = 1/12.
+    assert report.totals.num_groups["hopeless"] == pytest.approx(
+        16 * 12**0.5 / (1 + 12**0.5), abs=1
+    )
+    assert mixer.metrics()["task/hopeless/owed"] == 1.0
+    assert mixer.metrics()["task/fine/owed"] == pytest.approx(-1.0)
+    assert mixer.metrics()["task/fine/realized_ratio"] == 1.0
+
+
+def test_shares_of_the_loss_are_the_weights():
+    mixer = make()
+    step(mixer, dict.fromkeys(TASKS, True))
+    assert mixer.report.loss_shares == pytest.approx(WEIGHTS)
+    assert mixer.report.realized_shares() == mixer.report.loss_shares
+    assert mixer.report.shares_met
+    assert mixer.sampler.owed() == pytest.approx(dict.fromkeys(TASKS, 0.0), abs=1e-12)
+
+
+def test_a_task_without_an_informative_group_is_owed_its_share_and_gets_it():
+    mixer = make(weights={"a": 0.75, "b": 0.25})
+    step(mixer, {"a": True, "b": False})
+    assert mixer.sampler.owed() == pytest.approx({"a": -0.25, "b": 0.25})
+    assert not mixer.report.shares_met
+    step(mixer, {"a": True, "b": True})
+    assert mixer.report.loss_shares == pytest.approx({"a": 0.5, "b": 0.5})
+    assert mixer.metrics()["task/b/owed"] == pytest.approx(0)
+
+
+def test_what_a_few_groups_cannot_carry_is_owed_as_well():
+    """A group counts at most four times its even part of the loss."""
+    mixer = make(weights={"a": 0.5, "b": 0.5})
+    batch = mixer.new_batch()
+    told = Counter()
+    for task, count in batch.ask().items():
+        for i in range(count):
+            told[task] += 1
+            is_mixed = task == "a" or i == 0
+            batch.tell([Group.verified(task, MIXED if is_mixed else WRONG, uid=f"{task}{i}")])
+    assert batch.ask() == {}
+    mixer.update()
+    share = 4 / (told["a"] + 1)
+    assert mixer.report.loss_shares["b"] == pytest.approx(share)
+    assert mixer.sampler.owed()["b"] == pytest.approx(0.5 - share)
+
+
+def test_nothing_informative_leaves_everything_as_it_was():
+    mixer = make()
+    step(mixer, dict.fromkeys(TASKS, False))
+    assert mixer.report.realized == {}
+    assert set(mixer.report.loss_shares.values()) == {0.0}
+    assert set(mixer.sampler.owed().values()) == {0.0}
+
+
+@pytest.mark.parametrize(("max_owed", "rare"), [(1.0, 0.2), (0.0, 0.135)])
+def test_over_many_steps_shares_are_the_weights_and_without_debts_they_are_not(max_owed, rare):
+    mixer, dice, sums = make(max_owed=max_owed), Dice(RATES), Counter()
+    num_steps = 400
+    for _ in range(num_steps):
+        fill(mixer.new_batch(), dice)
+        mixer.update()
+        sums.update(mixer.report.loss_shares)
+        owed = mixer.sampler.owed().values()
+        assert max(owed) <= max_owed + 1e-12
+        assert sum(owed) == pytest.approx(0, abs=1e-12)
+
+    assert sums[TASKS[2]] / num_steps == pytest.approx(rare, abs=0.01)
+    if max_owed:
+        shares = {task: total / num_steps for task, total in sums.items()}
+        assert shares == pytest.approx(WEIGHTS, abs=0.01)
+
+
+def test_the_engines_shares_count_where_it_tells_them():
+    mixer = make(weights={"a": 0.5, "b": 0.5})
+    batch = mixer.new_batch()
+    fill(batch, Dice({"a": 1.0, "b": 1.0}))
+    batch.tell_loss_shares({"a": 1.0, "b": 0.0})  # b's answers were all cut off, for instance
+    mixer.update()
+    assert mixer.sampler.owed() == {"a": -0.5, "b": 0.5}
+
+
+def test_an_open_batch_is_restored_with_what_was_told():
+    mixer = make(batch_size=6)
+    dice = Dice(RATES)
+    for _ in range(5):
+        fill(mixer.new_batch(), dice)
+        mixer.update()
+    batch = mixer.new_batch()
+    state = json.loads(json.dumps(mixer.state_dict()))
+    other = make(batch_size=6, seed=99)
+    other.load_state_dict(state)
+    assert other.batch.ask() == batch.ask()
+    assert other.sampler.owed() == mixer.sampler.owed()
+    assert other.batch.num_predicted == 6
+
+    fill(batch, dice)
+    batch.tell_loss_shares({TASKS[0]: 1.0, TASKS[1]: 0.0, TASKS[2]: 0.0})
+    third = make(batch_size=6, seed=99)
+    third.load_state_dict(json.loads(json.dumps(mixer.state_dict())))
+    assert third.batch.loss_shares == batch.loss_shares
+    mixer.update()
+    third.update()
+    assert third.sampler.owed() == mixer.sampler.owed()
+
+
+def test_the_state_of_another_kind_of_sampler_is_refused():
+    one, refill = make(), TaskMixer(TASKS, batch_size=16, weighting=Fixed(WEIGHTS))
+    for mixer, other in ((one, refill), (refill, one)):
+        with pytest.raises(StateError, match="saved by another kind than"):
+            mixer.load_state_dict(other.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_inflation": 0.5}, "max_inflation=0.5; it must be at least 1"),
+        ({"max_inflation": float("inf")}, "max_inflation=inf"),
+        ({"max_owed": -0.1}, "max_owed=-0.1; it must be at least 0"),
+        ({"max_owed": float("nan")}, "max_owed=nan"),
+        ({"group_filter": "lenien"}, "lenient"),
+    ],
+)
+def test_what_cannot_work_is_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        OneRoundSampler(**arguments)
+
+
+def test_refilled_batches_have_no_shares_of_the_loss():
+    mixer = TaskMixer(TASKS, batch_size=8, sampler=RatioPreservingSampler())
+    batch = mixer.new_batch()
+    fill(batch, Dice(RATES))
+    assert batch.loss_shares is None
+    assert batch.loss_targets == batch.quotas
+    assert mixer.sampler.owed() is None

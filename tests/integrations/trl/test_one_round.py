@@ -1,0 +1,137 @@
+"""One-round batches in TRL: whose the loss is, measured in TRL's own, and what a checkpoint keeps."""
+
+import pytest
+import torch
+
+from mtgrpo import Fixed, presets
+from mtgrpo.core.one_round import OneRoundSampler
+from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.integrations.trl.rollouts import TASK_NUMBERS
+
+from .conftest import history, same_parameters
+from .test_loss_shares import TWO_UPDATES, WEIGHTS, Measured, uneven_tasks
+from .toy import make_tasks
+
+LOSS_TYPES = ["dapo", "grpo", "bnpo", "dr_grpo"]
+ONE_UPDATE = {"per_device_train_batch_size": 48, "learning_rate": 1e-2}  # 12 groups
+
+
+def one_round(lab, cls=Measured, weights=WEIGHTS, tasks=None, **changes):
+    arguments = {
+        "weighting": Fixed(weights),
+        "sampler": OneRoundSampler(),
+        "loss_shares": True,
+    }
+    tasks = uneven_tasks() if tasks is None else tasks
+    trainer = lab.trainer(tasks, cls, arguments, **{**ONE_UPDATE, **changes})
+    trainer.parts = []
+    return trainer
+
+
+class Stepwise(Measured):
+    """Notes each step's targets, and what the loss gave: in double precision."""
+
+    def compute_loss(self, model, inputs, *args, **kwargs):
+        if self.mixer.batch is not None:
+            self.batch = self.mixer.batch
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def training_step(self, *args, **kwargs):
+        self.model.double()
+        loss = super().training_step(*args, **kwargs)
+        informative = self.batch.counts.num_informative
+        self.steps.append((self.measured_shares(), self.batch.loss_targets, dict(informative)))
+        self.parts.clear()
+        return loss
+
+
+@pytest.mark.parametrize("loss_type", LOSS_TYPES)
+def test_the_loss_has_the_shares_it_should_have_in_every_step(lab, loss_type):
+    """To 1e-6, over several steps of training: weights where nothing is owed, debts on top."""
+    trainer = one_round(lab, Stepwise, loss_type=loss_type, max_steps=6)
+    trainer.steps = []
+    trainer.train()
+    assert len(trainer.steps) == 6
+    entries = [entry for entry in history(trainer) if "task/long/owed" in entry]
+
+    for (measured, targets, _), entry in zip(trainer.steps, entries, strict=True):
+        assert entry["sampler/loss_shares_limited"] == 0, "choose another seed: a cap was met"
+        assert measured == pytest.approx(targets, abs=1e-6)
+        logged = {name: entry[f"task/{name}/loss_share"] for name in WEIGHTS}
+        assert logged == pytest.approx(measured, abs=1e-6)
+
+    # Where every task had an informative group and nothing was owed, they are the weights.
+    complete = [i for i, (*_, n) in enumerate(trainer.steps) if all(n[name] for name in WEIGHTS)]
+    assert complete
+    if complete[0] == 0:
+        assert trainer.steps[0][0] == pytest.approx(WEIGHTS, abs=1e-6)
+
+
+def test_debts_of_the_loss_are_paid_in_the_loss(lab):
+    weights = {"short": 0.4, "middle": 0.2, "long": 0.4}
+    trainer = one_round(lab, weights=weights, max_steps=12, per_device_train_batch_size=24)
+    trainer.train()
+    entries = [entry for entry in history(trainer) if "task/long/owed" in entry]
+    owed, paid = dict.fromkeys(weights, 0.0), []
+
+    for entry in entries:
+        shares = {name: entry[f"task/{name}/loss_share"] for name in weights}
+        paid += [shares[n] > weights[n] + 0.01 for n in weights if owed[n] > 0.01 and shares[n]]
+        if any(shares.values()):
+            owed = {name: owed[name] + weights[name] - shares[name] for name in weights}
+        assert owed == pytest.approx({n: entry[f"task/{n}/owed"] for n in weights}, abs=1e-6)
+
+    assert any(paid), "nothing was paid"
+    assert max(entry["task/middle/owed"] for entry in entries) > 0.1
+
+
+def test_a_step_is_one_generation_of_a_whole_batch(lab):
+    trainer = one_round(lab, max_steps=4)
+    trainer.train()
+    for entry in history(trainer):
+        assert entry["sampler/rounds"] == 1
+        assert entry["sampler/groups_generated"] == 12
+        assert entry["sampler/shortfall"] == entry["sampler/surplus"] == 0
+        assert entry["sampler/discarded"] == 0
+        informative = sum(entry[f"task/{name}/num_informative"] for name in WEIGHTS)
+        assert entry["sampler/padded"] == 12 - informative
+    assert trainer.num_rollouts == 4 * 48
+
+
+def test_groups_without_a_gradient_are_rows_without_one(lab):
+    trainer = one_round(lab, max_steps=1, learning_rate=0.0)
+    trainer.train()
+    num_informative = sum(trainer.mixer.report.num_informative.values())
+    (part,) = trainer.parts
+    moves = part[TASK_NUMBERS] >= 0  # (rows,), in TRL's order
+    assert len(moves) == 48
+    assert int(moves.sum()) == 4 * num_informative
+    assert not part["advantages"][~moves].any()
+    assert part["advantages"][moves].any()
+
+
+def test_resumed_inside_a_generation_batch(lab):
+    saving = {"save_strategy": "steps", "save_steps": 1, "max_steps": 6, **TWO_UPDATES}
+    whole, resumed = one_round(lab, **saving), one_round(lab, **saving)
+    whole.train()
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
+    assert same_parameters(whole, resumed)
+    assert history(whole, after=3) == history(resumed, after=3)
+    assert any(value for value in whole.mixer.sampler.owed().values()), "nothing was owed"
+    assert resumed.mixer.sampler.owed() == whole.mixer.sampler.owed()
+
+
+def test_balanced_in_one_round_by_a_word(lab):
+    method = presets.get("balanced", sampler={"rounds": "one"})
+    trainer = MultiTaskGRPOTrainer(
+        lab.model(),
+        tasks=make_tasks(),
+        args=lab.config(max_steps=3),
+        method=method,
+        processing_class=lab.tokenizer(),
+    )
+    trainer.train()
+    entries = history(trainer)
+    assert all(entry["sampler/rounds"] == 1 for entry in entries)
+    assert all(f"task/{name}/owed" in entries[-1] for name in trainer.tasks.names)
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
