@@ -289,7 +289,7 @@ def test_an_output_is_a_path_whatever_yaml_would_make_of_it(
     monkeypatch.chdir(tmp_path)
     for output in ("1e5", "2024-01-01", "null", "a: b", "[x]"):
         assert main(["train", "demo", "--dry-run", "--output", output]) == 0
-        assert f"output  {output}\n" in capsys.readouterr().out
+        assert f"output  {output} (new)\n" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("no_model")

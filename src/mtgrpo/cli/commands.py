@@ -22,13 +22,17 @@ def train(arguments: argparse.Namespace) -> int:
     """``mtgrpo train``."""
     require("rich", "cli")
     from mtgrpo.console.training import TrainingDisplay, plan_table
-    from mtgrpo.jobs.run import train
-    from mtgrpo.jobs.setup import describe_job
+    from mtgrpo.jobs.describe import describe_job
 
     run = _load(arguments)
     if arguments.dry_run:
-        plan_table(describe_job(run))
-        return 0
+        described = describe_job(run, resume=arguments.resume)
+        plan_table(described.sections)
+        for problem in described.problems:
+            print("error:", printable(problem), file=sys.stderr)
+        return EXIT_BAD_INPUT if described.problems else 0
+
+    from mtgrpo.jobs.run import train
 
     with TrainingDisplay(run) as display:
         summary = train(run, resume=arguments.resume, display=display)
@@ -93,6 +97,34 @@ def report(arguments: argparse.Namespace) -> int:
     if not arguments.watch:
         print(printable(path))
 
+    return 0
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """``mtgrpo compare``."""
+    require("rich", "cli")
+    from mtgrpo.console.compare import comparison_table
+    from mtgrpo.evidence.paired import compare
+    from mtgrpo.evidence.run_results import results_of
+    from mtgrpo.reports.grouping import check_labels
+    from mtgrpo.runlog import read_run
+
+    runs = [read_run(path) for path in arguments.runs]
+    labels = check_labels(runs, arguments.labels)
+    base, *others = dict.fromkeys(labels)
+    if not others:
+        raise ConfigError(
+            f"compare: all runs are {base!r}; give runs of another method too, or --labels"
+        )
+
+    results = results_of(runs, labels)
+    of_base = [result for result in results if result.method == base]
+    is_score = any(run.evaluations[-1].measure == "score" for run in runs)
+
+    for method in others:
+        of_method = [result for result in results if result.method == method]
+        pair = compare(of_method, of_base, at=arguments.at)
+        comparison_table(pair, of_method, of_base, "score" if is_score else "accuracy")
     return 0
 
 
@@ -237,6 +269,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "train": train,
     "eval": evaluate,
     "report": report,
+    "compare": compare,
     "runs": runs,
     "watch": watch,
     "tasks": tasks,

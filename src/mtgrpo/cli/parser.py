@@ -30,6 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_eval(commands)
     _add_report(commands)
+    _add_compare(commands)
     _add_runs(commands)
     _add_watch(commands)
     _add_tasks(commands)
@@ -98,6 +99,21 @@ def _add_report(commands: Any) -> None:
     report.add_argument("--out", help="HTML file to write; of a study, the folder")
     report.add_argument(
         "--watch", action="store_true", help="of one run: write it again until the run ends"
+    )
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare", help="compare methods task by task, paired by seed and test prompt"
+    )
+    compare.add_argument(
+        "runs", nargs="+", metavar="RUN", help="run directories; the first one's method is the base"
+    )
+    compare.add_argument(
+        "--at", choices=("steps", "rollouts"), default="steps", help="equal what (default steps)"
+    )
+    compare.add_argument(
+        "--labels", type=_names, help="method of each run, separated by commas (default: presets)"
     )
 
 
