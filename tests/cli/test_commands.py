@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mtgrpo import __version__
 from mtgrpo.cli import main
 from mtgrpo.presets import NAMES
 
@@ -257,6 +258,7 @@ def test_version_and_missing_command(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])
     assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith(f"mtgrpo {__version__}, torch ")
     with pytest.raises(SystemExit) as stopped:
         main([])
     assert stopped.value.code == 2

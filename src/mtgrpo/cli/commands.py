@@ -62,6 +62,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def doctor(arguments: argparse.Namespace) -> int:
+    """``mtgrpo doctor``."""
+    from mtgrpo.cli.installed import examine
+
+    findings = examine()
+    width = max(len(finding.name) for finding in findings)
+    for name, state, text in findings:
+        print(f"{state:7} {name:{width}}  {text}")
+    return 0
+
+
 def report(arguments: argparse.Namespace) -> int:
     """``mtgrpo report``."""
     from mtgrpo.reports.html import write_comparison, write_report
@@ -265,6 +276,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "simulate": simulate,
     "study": study,
     "presets": presets,
+    "doctor": doctor,
 }
 
 
