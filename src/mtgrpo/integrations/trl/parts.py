@@ -4,6 +4,7 @@
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +100,8 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     args = with_clip(args, method)
     check_arguments(given.tasks, args, schedule, method.weighting)
 
+    if args.max_steps > 0:
+        data.tasks.check_present(math.ceil(args.max_steps / schedule.updates))
     step = _make_step(given, method, schedule, data, scores, engine)
     warn_about_batch(schedule, len(step.mixer.tasks))
 
@@ -125,7 +128,7 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
         shares=TaskLossShares(data.tasks.names, args.loss_type, exact=method.loss_shares),
         meter=make_meter(data.tasks, args, method),
         evaluation=evaluation,
-        checkpoints=TrainerCheckpoints(step, data.tasks),
+        checkpoints=TrainerCheckpoints(step, data.tasks, may_change=not data.of_datasets),
         train_dataset=train_dataset,
         eval_dataset=eval_dataset,
     )

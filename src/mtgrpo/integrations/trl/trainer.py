@@ -333,7 +333,9 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         return output
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        check_resume(resume_from_checkpoint, self.tasks)  # before anything of it is loaded
+        # Before anything of it is loaded.
+        may_change = not self.data.of_datasets
+        check_resume(resume_from_checkpoint, self.tasks, may_change=may_change)
         if not load_renamed(self, resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
