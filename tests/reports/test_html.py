@@ -153,7 +153,7 @@ def test_report_says_what_happened(run_dir: Path, tmp_path: Path) -> None:
         assert part in text
     assert f"mtgrpo eval {run_dir}\n" in text
     assert "--resume" not in text
-    assert sum(tag == "svg" for tag, _ in parsed.elements) == 6
+    assert sum(tag == "svg" for tag, _ in parsed.elements) == 8
     names = {p.name for p in (run_dir / "figures").iterdir()}
     assert {
         "accuracy.svg",
@@ -178,7 +178,7 @@ def test_unfinished_runs_say_so(tmp_path: Path, status: str | None, message: str
     text = "".join(check_safe(write_report(run, out=tmp_path / "r.html")).text)
     assert message in text
     assert "No evaluation was logged" in text
-    assert f"mtgrpo train {run} --output {run} --resume" in text
+    assert f"mtgrpo train {run} --resume" in text
 
 
 def test_single_evaluation_running_and_empty_runs(tmp_path: Path) -> None:
@@ -336,3 +336,19 @@ def test_a_run_with_a_graded_task_speaks_of_scores(run_dir: Path, tmp_path: Path
     assert figure.axes[0].get_ylabel() == "score (%)"
     spread = spread_over_seeds("a", [read_run(copy)])
     assert spread_figure([spread]).axes[0].get_ylabel() == "score (%)"
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "kind"),
+    [
+        (0.05, 0.02, "good"),
+        (-0.05, 0.02, "bad"),
+        (0.05, 0.03, ""),
+        (-0.05, 0.03, ""),
+        (0.0, 0.0, ""),
+        (0.05, float("nan"), ""),
+    ],
+)
+def test_a_change_is_in_colour_only_beyond_its_error(value: float, error: float, kind: str) -> None:
+    shown = page.signed(value, error)
+    assert shown.startswith(f'<span class="{kind}">' if kind else f"{100 * value:+.1f}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtgrpo.errors import require
+from mtgrpo.errors import ConfigError, require
 from mtgrpo.values import printable
 
 if TYPE_CHECKING:
@@ -20,15 +20,19 @@ EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 def train(arguments: argparse.Namespace) -> int:
     """``mtgrpo train``."""
-    require("rich", "cli")
+    require("rich", "trl")
     from mtgrpo.console.training import TrainingDisplay, plan_table
-    from mtgrpo.jobs.run import train
-    from mtgrpo.jobs.setup import describe_job
+    from mtgrpo.jobs.describe import describe_job
 
     run = _load(arguments)
     if arguments.dry_run:
-        plan_table(describe_job(run))
-        return 0
+        described = describe_job(run, resume=arguments.resume)
+        plan_table(described.sections)
+        for problem in described.problems:
+            print("error:", printable(problem), file=sys.stderr)
+        return EXIT_BAD_INPUT if described.problems else 0
+
+    from mtgrpo.jobs.run import train
 
     with TrainingDisplay(run) as display:
         summary = train(run, resume=arguments.resume, display=display)
@@ -42,7 +46,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """``mtgrpo eval``."""
-    require("rich", "cli")
+    require("rich", "trl")
     from mtgrpo.console.training import evaluation_table
     from mtgrpo.jobs.run import evaluate
     from mtgrpo.jobs.trained import trained_model
@@ -58,12 +62,28 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def doctor(arguments: argparse.Namespace) -> int:
+    """``mtgrpo doctor``."""
+    from mtgrpo.cli.installed import examine
+
+    findings = examine()
+    width = max(len(finding.name) for finding in findings)
+    for name, state, text in findings:
+        print(f"{state:7} {name:{width}}  {text}")
+    return 0
+
+
 def report(arguments: argparse.Namespace) -> int:
     """``mtgrpo report``."""
     from mtgrpo.reports.html import write_comparison, write_report
+    from mtgrpo.reports.watching import keep_report
 
     first, *others = arguments.runs
-    if others:
+    if arguments.watch:
+        if others or first.endswith(".json"):
+            raise ConfigError("report: --watch follows one run; give its directory alone")
+        path = keep_report(first, arguments.out, tell=lambda path: print(printable(path)))
+    elif others:
         path = write_comparison(arguments.runs, arguments.out or "comparison.html")
     elif first.endswith(".json"):
         from mtgrpo.evidence import load_results
@@ -74,8 +94,37 @@ def report(arguments: argparse.Namespace) -> int:
     else:
         path = write_report(first, out=arguments.out)
 
-    print(printable(path))
+    if not arguments.watch:
+        print(printable(path))
 
+    return 0
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """``mtgrpo compare``."""
+    require("rich", "cli")
+    from mtgrpo.console.compare import comparison_table
+    from mtgrpo.evidence.paired import compare
+    from mtgrpo.evidence.run_results import results_of
+    from mtgrpo.reports.grouping import check_labels
+    from mtgrpo.runlog import read_run
+
+    runs = [read_run(path) for path in arguments.runs]
+    labels = check_labels(runs, arguments.labels)
+    base, *others = dict.fromkeys(labels)
+    if not others:
+        raise ConfigError(
+            f"compare: all runs are {base!r}; give runs of another method too, or --labels"
+        )
+
+    results = results_of(runs, labels)
+    of_base = [result for result in results if result.method == base]
+    is_score = any(run.evaluations[-1].measure == "score" for run in runs)
+
+    for method in others:
+        of_method = [result for result in results if result.method == method]
+        pair = compare(of_method, of_base, at=arguments.at)
+        comparison_table(pair, of_method, of_base, "score" if is_score else "accuracy")
     return 0
 
 
@@ -220,12 +269,14 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "train": train,
     "eval": evaluate,
     "report": report,
+    "compare": compare,
     "runs": runs,
     "watch": watch,
     "tasks": tasks,
     "simulate": simulate,
     "study": study,
     "presets": presets,
+    "doctor": doctor,
 }
 
 

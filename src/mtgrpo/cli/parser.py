@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from typing import Any
 
-from mtgrpo import __version__
+from mtgrpo.cli.installed import versions
+from mtgrpo.errors import require, unknown
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -13,19 +16,53 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mtgrpo", description="Multi-task GRPO post-training that leaves no task behind."
     )
-    parser.add_argument("--version", action="version", version=f"mtgrpo {__version__}")
+    parser.add_argument(
+        "--version", action=_Version, help="print the versions of mtgrpo, torch, TRL, transformers"
+    )
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        metavar="SHELL",
+        help="print what makes bash, zsh, fish or tcsh complete commands and options",
+    )
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_eval(commands)
     _add_report(commands)
+    _add_compare(commands)
     _add_runs(commands)
     _add_watch(commands)
     _add_tasks(commands)
     _add_simulate(commands)
     _add_study(commands)
     _add_presets(commands)
+    commands.add_parser("doctor", help="what is installed here, and what the tests ran with")
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints versions; reads those of other packages only when asked."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
+        sys.stdout.write(versions() + "\n")
+        parser.exit()
+
+
+class _Completion(argparse.Action):
+    """Prints a shell's completion script."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, *args: Any
+    ) -> None:
+        shtab = require("shtab", "cli")
+        if values not in shtab.SUPPORTED_SHELLS:
+            parser.error(unknown("--print-completion", "shell", values, shtab.SUPPORTED_SHELLS))
+        sys.stdout.write(shtab.complete(parser, values) + "\n")
+        parser.exit()
 
 
 def _add_train(commands: Any) -> None:
@@ -60,6 +97,24 @@ def _add_report(commands: Any) -> None:
         "runs", nargs="+", metavar="RUN", help="run directory; several are compared; a study's JSON"
     )
     report.add_argument("--out", help="HTML file to write; of a study, the folder")
+    report.add_argument(
+        "--watch", action="store_true", help="of one run: write it again until the run ends"
+    )
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare", help="compare methods task by task, paired by seed and test prompt"
+    )
+    compare.add_argument(
+        "runs", nargs="+", metavar="RUN", help="run directories; the first one's method is the base"
+    )
+    compare.add_argument(
+        "--at", choices=("steps", "rollouts"), default="steps", help="equal what (default steps)"
+    )
+    compare.add_argument(
+        "--labels", type=_names, help="method of each run, separated by commas (default: presets)"
+    )
 
 
 def _add_runs(commands: Any) -> None:

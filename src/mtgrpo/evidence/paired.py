@@ -9,7 +9,7 @@ it); the differences seed by seed are reported beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -52,6 +52,7 @@ class PairedComparison:
         mean: Difference of the mean accuracies.
         change: Average relative change per task (paper, section 5).
         worst_by_seed: Differences of the worst-task accuracies, seed by seed.
+        tasks: Difference of each task's accuracies.
     """
 
     method: str
@@ -63,6 +64,7 @@ class PairedComparison:
     mean: Interval
     change: Interval
     worst_by_seed: tuple[float, ...]
+    tasks: Mapping[str, Interval]
 
 
 def compare(
@@ -108,10 +110,16 @@ def compare(
                 "there; evaluate the runs alike"
             )
 
+        # A prompt that could not be scored in one of the runs is compared in none.
+        known = ~np.isnan([*of_a, *of_b]).any(axis=0)
+        of_a[:], of_b[:] = [v[known] for v in of_a], [v[known] for v in of_b]
+
     once = _statistics(a, b, None, np.ones((1, len(seeds))) / len(seeds))
     counts = _prompt_counts(tuple(by_seed[0].size for by_seed in a), num_resamples)
     drawn = _statistics(a, b, counts, seed_weights(len(seeds), num_resamples))
-    worst, mean, change = (interval_of(float(v[0]), d) for v, d in zip(once, drawn, strict=True))
+    worst, mean, change, *by_task = [
+        interval_of(float(v[0]), d) for v, d in zip(once, drawn, strict=True)
+    ]
 
     worst_by_seed: list[float] = []
     for s in range(len(seeds)):
@@ -129,6 +137,7 @@ def compare(
         mean=mean,
         change=change,
         worst_by_seed=tuple(worst_by_seed),
+        tasks=dict(zip(names, by_task, strict=True)),
     )
 
 
@@ -180,8 +189,10 @@ def _statistics(
     b: Sequence[Sequence[Floats]],
     counts: Sequence[NDArray[np.uint8]] | None,
     seed_weights: Floats,
-) -> tuple[Floats, Floats, Floats]:
-    """Differences of worst and mean accuracy and the relative change, shape (resamples,) each.
+) -> tuple[Floats, ...]:
+    """Differences of worst and mean accuracy, relative change, and each task's difference.
+
+    Of shape (resamples,) each.
 
     Args:
         a: Accuracies of the method by task, seed and prompt.
@@ -210,7 +221,7 @@ def _statistics(
     their_tasks = (theirs * seed_weights).sum(axis=2)
     change = 100 * ((our_tasks - their_tasks) / np.maximum(their_tasks, 1e-9)).mean(axis=0)
 
-    return worst, mean, change
+    return worst, mean, change, *(our_tasks - their_tasks)
 
 
 def interval_of(value: float, drawn: Floats) -> Interval:

@@ -75,6 +75,11 @@ class RunResult:
         """Mean accuracy over tasks at each evaluation, shape (T,)."""
         return self.accuracy.mean(axis=1)
 
+    def accuracy_at(self, task: str, at: str, cost: float) -> float:
+        """Accuracy of a task when `cost` steps or rollouts are spent, linear in between."""
+        column = self.accuracy[:, self.tasks.index(task)]
+        return float(np.interp(cost, getattr(self, at), column))
+
     def mean_of(self, name: str, of: str = "") -> float:
         """Mean of a metric over the steps of the run; NaN where it was not logged.
 

@@ -43,6 +43,15 @@ def group_by_label(
     Raises:
         ConfigError: The number of labels is not that of the runs.
     """
+    groups: dict[str, list[Run]] = {}
+    for name, run in zip(check_labels(runs, labels), runs, strict=True):
+        groups.setdefault(name, []).append(run)
+
+    return groups
+
+
+def check_labels(runs: Sequence[Run], labels: Sequence[str] | None = None) -> list[str]:
+    """The method of each run; the arguments and errors are those of `group_by_label`."""
     names = method_labels(runs) if labels is None else list(labels)
     if len(names) != len(runs):
         raise ConfigError(
@@ -50,11 +59,7 @@ def group_by_label(
             "label per run is needed"
         )
 
-    groups: dict[str, list[Run]] = {}
-    for name, run in zip(names, runs, strict=True):
-        groups.setdefault(name, []).append(run)
-
-    return groups
+    return names
 
 
 def default_baseline(labels: Sequence[str]) -> str | None:

@@ -19,15 +19,26 @@ from mtgrpo.reports.figure_files import save
 from mtgrpo.reports.run_tables import baseline_table, task_rows_table
 from mtgrpo.reports.samples import samples_section
 from mtgrpo.reports.task_rows import shares_met_rate
+from mtgrpo.reports.training_curves import training_curves
+from mtgrpo.reports.training_figures import (
+    optimizer_figure,
+    training_reward_figure,
+    training_score_figure,
+)
 from mtgrpo.runlog import Run, read_run
 from mtgrpo.runlog.evaluation_settings import settings_changes
 from mtgrpo.runlog.files import os_errors_as, write_text
+from mtgrpo.runlog.going_on import resume_line
+from mtgrpo.runlog.progress import in_words, progress_of
 
 __all__ = ["write_comparison", "write_report"]
 
+REFRESH_S = 30
+"""Seconds after which a browser reads the report of a run again that is going on."""
 STATUS = {
     "finished": "",
-    "running": "This run is still going on: the figures show what is there so far.",
+    "running": "This run is still going on: the figures show what is there so far. `mtgrpo report "
+    "... --watch` keeps this file up to date until the run ends.",
     "interrupted": "This run was interrupted before its last step; it can be resumed "
     "(see the end of this page).",
     "failed": "This run failed before its last step; the figures show what was logged until then.",
@@ -71,7 +82,10 @@ def write_report(
         page.section("Go on with this run", _commands(run)),
         page.section("Configuration and environment", _settings(run)),
     ]
-    write_text(path, page.page(f"mtgrpo report: {run.name}", "\n".join(parts)))
+    # A finished page stays as it is: whoever reads it would lose the place.
+    refresh_s = REFRESH_S if run.status == "running" else 0
+    body = "\n".join(parts)
+    write_text(path, page.page(f"mtgrpo report: {run.name}", body, refresh_s=refresh_s))
 
     if out is None:
         save({ident: figure for ident, figure, _ in drawn}, run.path / "figures")
@@ -85,6 +99,12 @@ def _head(run: Run) -> str:
         counted(run.last_step, "step"),
         f"status: {run.status}",
     ]
+    progress = progress_of(run)
+    if progress.total:
+        about[1] = f"step {progress.step:,} of {progress.total:,}"
+    if run.status == "running":
+        about.append(f"time left: {in_words(progress.remaining_s)}")
+
     if (preset := run.config.get("preset")) is not None:
         about.append(f"method: {preset}")
     if (seed := run.config.get("seed")) is not None:
@@ -193,6 +213,15 @@ def _figures(run: Run) -> list[tuple[str, fig.Figure, str]]:
             figure = fig.accuracy_figure(accuracy, x="rollouts")
             figures.append(("accuracy-rollouts", figure, caption))
 
+    training = training_curves(run)
+    if _is_known(training.score):
+        caption = f"Training {training.measure} of all completions generated, before the filter."
+        figures.append(("training-score", training_score_figure(training, accuracy), caption))
+
+    if _is_known(training.reward):
+        caption = "Training reward of all completions generated, before the filter."
+        figures.append(("training-reward", training_reward_figure(training, accuracy), caption))
+
     if _is_known(steps.weights):
         caption = "Task weights that each step's quotas follow."
         figures.append(("weights", fig.weights_figure(steps, accuracy), caption))
@@ -211,6 +240,10 @@ def _figures(run: Run) -> list[tuple[str, fig.Figure, str]]:
         )
         figures.append(("effort", fig.effort_figure(steps), caption))
 
+    if training.figures:
+        caption = f"{', '.join(training.figures)}, step by step."
+        figures.append(("optimizer", optimizer_figure(training), caption))
+
     return figures
 
 
@@ -228,7 +261,7 @@ def _commands(run: Run) -> str:
             lines.append("# resumes from the newest checkpoint")
         else:
             lines.append("# no checkpoint yet: start again elsewhere")
-        lines.append(f"mtgrpo train {directory} --output {directory} --resume")
+        lines.append(resume_line(run) or f"mtgrpo train {directory} --resume")
 
     if checkpoints:
         lines.append("# test accuracy of the trained model, or of the newest checkpoint")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MISSING = "–"
+CERTAIN = 2.0
+"""Standard errors beyond which a change is in colour."""
 _MISLEADING = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Control and direction characters, lone surrogates, and separators that start a new line."""
 _BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
@@ -147,7 +149,10 @@ def percent(value: float, error: float = float("nan")) -> str:
 
 
 def signed(value: float, error: float = float("nan"), *, scale: float = 100.0) -> str:
-    """A change, in colour; a dash for NaN."""
+    """A change, in colour where it is beyond its error: twice the standard error, if one is known.
+
+    Without an error it has no colour: nobody knows whether it is more than noise. A dash for NaN.
+    """
     if value != value:
         return MISSING
 
@@ -155,12 +160,10 @@ def signed(value: float, error: float = float("nan"), *, scale: float = 100.0) -
     if error == error:
         shown += f" ± {scale * error:.1f}"
 
-    kind = ""
-    if value > 0:
-        kind = "good"
-    elif value < 0:
-        kind = "bad"
+    if not abs(value) > CERTAIN * error:
+        return shown
 
+    kind = "good" if value > 0 else "bad"
     return f'<span class="{kind}">{shown}</span>'
 
 
@@ -184,15 +187,22 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def page(title: str, body: str) -> str:
-    """A whole document."""
+def page(title: str, body: str, *, refresh_s: int = 0) -> str:
+    """A whole document.
+
+    Args:
+        title: Title of the window.
+        body: HTML.
+        refresh_s: Seconds after which a browser reads the file again; 0 for never.
+    """
+    refresh = f'\n<meta http-equiv="refresh" content="{refresh_s}">' if refresh_s else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
+<meta name="referrer" content="no-referrer">{refresh}
 <title>{text(title)}</title>
 <style>{STYLE}</style>
 </head>
