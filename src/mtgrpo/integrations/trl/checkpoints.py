@@ -94,13 +94,17 @@ class TrainerCheckpoints:
         }
 
     # ---- reading -------------------------------------------------------------------------------
+    def check(self, checkpoint: str | Path) -> None:
+        """Refuse a checkpoint that cannot be taken up; see `check_resume`."""
+        check_resume(checkpoint, self.tasks, may_change=self.may_change)
+
     def restore(self, trainer: Any, checkpoint: str | Path) -> None:
         """Take up a checkpoint, and where TRL stood in its generation batch.
 
         Raises:
             StateError: As `check_resume`, or groups, batch or reference model do not fit.
         """
-        check_resume(checkpoint, self.tasks, may_change=self.may_change)
+        self.check(checkpoint)
         folder, state = Path(checkpoint), read_state(checkpoint)
         accelerator = trainer.accelerator
 
