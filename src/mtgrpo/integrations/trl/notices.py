@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from mtgrpo.core.report import StepReport
 
@@ -23,3 +24,8 @@ class NoticeLog:
                 text = "can be trained again" if notice is None else notice
                 logger.warning("step %d: task %r %s", step, name, text)
         self._last = dict(report.notices)
+
+    def tasks_changed(self, step: int, news: Sequence[str]) -> None:
+        """Called before the first step with other tasks."""
+        for text in news:
+            logger.warning("step %d: %s", step, text)
