@@ -57,6 +57,14 @@ class PromptCheck:
         self._first = ""  # task of the first prompt
         self._refused = ""
 
+        self.check_all(tasks)
+
+    def check_all(self, tasks: TaskSet) -> None:
+        """Check the rows of these tasks that are there already.
+
+        Raises:
+            TaskError: A prompt cannot be used; names task and row.
+        """
         for task in tasks:
             for split, rows in (("train", task.train), ("test", task.test)):
                 # Making all generated rows here could take hours: one shows their kind.

@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 import pytest
+from transformers import TrainerCallback
 
 from mtgrpo import Balanced, RatioPreservingSampler
 from mtgrpo.errors import ConfigError, StateError, TaskError
@@ -108,3 +109,58 @@ def test_a_step_without_a_task_is_refused_before_a_model_is_loaded(lab):
         lab.trainer(tasks, arguments=METHOD, max_steps=3)
     with pytest.raises((TaskError, ConfigError), match="in step 1"):
         lab.trainer(spans(**{task.name: (1, 2) for task in make_tasks()}), arguments=METHOD)
+
+
+class Change(TrainerCallback):
+    """Changes the trainer's tasks after a step."""
+
+    def __init__(self, step, tasks):
+        self.step, self.tasks, self.trainer = step, tasks, None
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            self.trainer.change_tasks(self.tasks)
+
+
+def changed(lab, tasks, **changes):
+    """A trainer whose tasks become these after a step."""
+    change = Change(1, tasks)
+    trainer = lab.trainer(arguments={**METHOD, "callbacks": [change]}, max_steps=3, **changes)
+    change.trainer = trainer
+    return trainer
+
+
+@pytest.mark.parametrize("num_iterations", [1, 2])
+def test_a_callback_changes_the_tasks(lab, caplog, num_iterations):
+    easy, medium, hard = make_tasks(num_train=30)
+    trainer = changed(
+        lab, TaskSet(medium, hard, replace(easy, name="new")), num_iterations=num_iterations
+    )
+    with caplog.at_level(logging.WARNING, logger="mtgrpo.notices"):
+        trainer.train()
+
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert "step 2: task 'easy' left (40 training rows)" in said
+    assert "step 2: task 'new' joined (30 training rows)" in said
+    assert "step 2: task 'medium' has shrunk from 40 to 30 training rows" in said
+    assert set(trainer.mixer.weights()) == {"medium", "hard", "new"}
+
+    metrics = trainer.evaluate()  # those that left, too
+    for name in ("easy", "medium", "hard", "new"):
+        assert f"eval_task/{name}/accuracy" in metrics
+
+
+def test_what_is_refused_changes_nothing(lab):
+    trainer = lab.trainer(arguments=METHOD)
+    before = trainer.step.state_dict()
+    easy, medium, hard = make_tasks()
+    late = [replace(task, from_step=9) for task in (easy, medium, hard)]
+    for tasks, message in (
+        (TaskSet(*late), "has rows to train on in step 1"),
+        (TaskSet(easy, replace(medium, train=medium.test)), "test prompt must not be trained on"),
+        (list(make_tasks()), "a TaskSet is needed"),
+    ):
+        with pytest.raises((ConfigError, TaskError), match=message):
+            trainer.change_tasks(tasks)
+    assert trainer.step.state_dict() == before
+    assert trainer.tasks.names == make_tasks().names

@@ -121,7 +121,7 @@ class ChangingTasks:
         """Train on these tasks from the next step on.
 
         Raises:
-            ConfigError: None of them is to be trained on then.
+            ConfigError: None of them is to be trained on then, or the method cannot follow.
         """
         if not tasks.present(self.mixer.step):
             raise ConfigError(
@@ -129,14 +129,24 @@ class ChangingTasks:
                 f"{self.mixer.step + 1}; keep at least one that has"
             )
 
+        self.mixer.weighting.check_changeable()
+        self.mixer.sampler.acceptance.check_changeable()
+
         self.tasks = tasks
+        shrunk: set[str] = set()
         for name in tasks.trained:
             size = len(tasks[name].train)
             if name not in self.streams:
                 self.streams[name] = self._make_stream(name, size)
-            else:
-                self._sizes.setdefault(name, self.streams[name].size)
-                self.streams[name].resize(size)
+                continue
+
+            if size < self.streams[name].size:
+                shrunk.add(name)
+            self._sizes.setdefault(name, self.streams[name].size)
+            self.streams[name].resize(size)
+
+        # What waits in the bank may be of rows that are gone.
+        self.mixer.sampler.bank.keep_tasks(set(self.mixer.tasks) - shrunk)
 
     # ---- checkpoints ---------------------------------------------------------------------------
     def state_dict(self) -> State:

@@ -49,6 +49,12 @@ class TaskEvaluation:
         self._num_rows = 0  # of a dataset, in the evaluation that is running
         self._num_prompts: int | None = None
 
+    def change_rows(self, rows: InputRows) -> None:
+        """Evaluate the test rows of these tasks from now on."""
+        self.tasks, test_rows = rows.tasks, TestRows(rows)
+        self.rows = test_rows if len(test_rows) else None
+        self._numbers = {name: k for k, name in enumerate(rows.tasks.names)}
+
     @property
     def is_running(self) -> bool:
         """Whether an evaluation is going on."""

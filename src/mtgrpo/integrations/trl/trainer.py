@@ -18,6 +18,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
+from mtgrpo.integrations.trl.adopted import adopt_tasks
 from mtgrpo.integrations.trl.callback import StepCallback
 from mtgrpo.integrations.trl.checks import check_evaluation, check_trainer
 from mtgrpo.integrations.trl.engine import TRLEngine
@@ -61,8 +62,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         peft_config: Adapter to train.
         tools: Functions the model may call.
         rollout_func: Custom generation.
-        environment_factory: Environments; rewards get them as ``environments``, and those with a
-            ``get_reward`` are a reward of their own.
+        environment_factory: Environments; rewards get them, or their ``get_reward`` is one.
         tasks: Instead of rewards and datasets: a task set, each task of which has its own rows and
             reward. Tasks without training rows are only evaluated.
         task_column: Column that names a row's task.
@@ -81,8 +81,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
         skip_zero_advantages: Leave rows whose advantage is 0 out of the loss's passes wherever the
             gradient is the same without them, up to rounding. False for TRL's gradient bit for bit.
-        eval_seed: Seed of the evaluation's own randomness: evaluating never changes training, and
-            runs are compared on the same draws.
+        eval_seed: Seed of the evaluation's own randomness, so that it never changes training.
         run_log: Where metrics, evaluations and completions go, besides TRL's ``report_to``.
         on_mixer_step: Called as ``on_mixer_step(step, report)`` on the main process when a step is
             closed. What there is to say of a task is logged besides (``mtgrpo.notices``).
@@ -181,6 +180,10 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         """Completions generated for training so far."""
         return self.step.num_rollouts
 
+    def change_tasks(self, tasks: TaskSet) -> None:
+        """Train on these tasks from the next step on; on all processes. See `adopt_tasks`."""
+        adopt_tasks(self, tasks)
+
     # ---- TRL's methods, in its order -----------------------------------------------------------
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         return RepeatedInOrder(len(eval_dataset), self.schedule.eval_group_size)
@@ -194,8 +197,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        # While collecting, most rows will not be trained on; an evaluation of tasks has no loss,
-        # though with vLLM TRL compares these numbers with vLLM's.
+        # Most rows collected are not trained on; evaluations have a loss for comparison with vLLM.
         has_no_loss = not self.data.of_datasets and not self.use_vllm
         if self.replay.collects or (self.evaluation.is_running and has_no_loss):
             return no_log_probs(input_ids, logits_to_keep)

@@ -30,15 +30,21 @@ class DropLimit:
     """
 
     def __init__(self, policies: Mapping[str, Scoring]) -> None:
+        self._rates: dict[str, float] = {}
+        self._last: dict[str, list[int]] = {}  # of the last groups, whether they were dropped
+        self.change_policies(policies)
+
+    def __repr__(self) -> str:
+        return f"DropLimit({self._rates})"
+
+    def change_policies(self, policies: Mapping[str, Scoring]) -> None:
+        """Watch these tasks from now on; what is known of those that stay is kept."""
         self._rates = {
             name: scoring.max_dropped_rate
             for name, scoring in policies.items()
             if scoring.on_error == "drop"
         }
-        self._last: dict[str, list[int]] = {name: [] for name in self._rates}
-
-    def __repr__(self) -> str:
-        return f"DropLimit({self._rates})"
+        self._last = {name: self._last.get(name, []) for name in self._rates}
 
     def observe(self, outcomes: Iterable[tuple[str, bool]], reason: Callable[[str], str]) -> None:
         """Count groups.

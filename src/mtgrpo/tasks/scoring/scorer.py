@@ -61,6 +61,12 @@ class Scorer:
     def __repr__(self) -> str:
         return f"Scorer({', '.join(map(repr, self._tasks.names))})"
 
+    def change_tasks(self, tasks: TaskSet) -> None:
+        """Score completions of these tasks from now on."""
+        processes = RewardProcesses(task for task in tasks if task.scoring.num_processes)
+        self._processes.close()
+        self._tasks, self._processes = tasks, processes
+
     def score(self, items: Sequence[Item], *, timed: bool = True) -> list[Score]:
         """Score completions.
 
