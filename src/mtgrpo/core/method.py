@@ -30,8 +30,8 @@ class Method:
         weighting: Rule for the task weights. It is a prototype: every run gets a copy.
         sampler: Rule for filling a batch; a prototype as well.
         name: What logs call the method.
-        task_reward: What J_k is: the mean ``"accuracy"`` of all generated groups, or their mean
-            ``"reward"``.
+        task_reward: What J_k is: the mean ``"accuracy"`` of the groups that `observe` names, before
+            the filter, or their mean ``"reward"``.
         observe: Over what J_k is observed: the ``"first_round"`` of a step, the whole ``"step"``
             (paper) or each generation ``"round"`` (released code). See `TaskMixer`.
         surrogate: How the engine measures I_k when the weighting asks for it: ``"mean"`` (paper)

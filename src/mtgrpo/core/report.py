@@ -20,8 +20,7 @@ class StepReport:
         quotas: Groups wanted per task; None when the batch was filled from any task.
         realized: Groups trained on per task.
         totals: Sums over all generated groups, before the filter.
-        num_informative: Groups that passed the filter (without a filter: that would
-            have).
+        num_informative: Groups that passed the filter; without one, that would pass the default.
         dropped: Groups dropped per task and reason.
         scores: Mean accuracy in this step, over all generated groups; of graded tasks the mean
             reward on the task's scale.
