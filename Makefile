@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-fast test-trl-lowest test-verl check format bench clean
+.PHONY: help install demo test test-fast test-trl-lowest test-verl check format bench dist clean
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -56,6 +56,17 @@ format: $(STAMP) ## format the code
 bench: $(STAMP) ## the benchmarks whose records are in benchmarks/
 	$(BIN)/python benchmarks/core_speed.py
 	$(BIN)/python benchmarks/step_overhead.py
+
+dist: $(STAMP) ## sdist and wheel, checked, installed into a clean environment, the demo run from it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build twine
+	rm -rf dist .venv-dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		"$$(echo dist/*.whl)[trl,report]"
+	cd dist && ../.venv-dist/bin/mtgrpo train demo --set steps=3 --output from-the-wheel
+	cd dist && ../.venv-dist/bin/mtgrpo report from-the-wheel
 
 clean:           ## remove the environment and all runs
 	rm -rf $(VENV) runs

@@ -21,7 +21,7 @@ from mtgrpo.core.weightings import (
 from mtgrpo.errors import MtgrpoError
 from mtgrpo.tasks import Task, TaskSet, hub_task, paper_tasks, reasoning_gym_task, rows_task
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "SEC",

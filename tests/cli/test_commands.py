@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mtgrpo import __version__
 from mtgrpo.cli import main
 from mtgrpo.presets import NAMES
 
@@ -257,6 +258,7 @@ def test_version_and_missing_command(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])
     assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith(f"mtgrpo {__version__}, torch ")
     with pytest.raises(SystemExit) as stopped:
         main([])
     assert stopped.value.code == 2
@@ -287,7 +289,7 @@ def test_an_output_is_a_path_whatever_yaml_would_make_of_it(
     monkeypatch.chdir(tmp_path)
     for output in ("1e5", "2024-01-01", "null", "a: b", "[x]"):
         assert main(["train", "demo", "--dry-run", "--output", output]) == 0
-        assert f"output  {output}\n" in capsys.readouterr().out
+        assert f"output  {output} (new)\n" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("no_model")

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from mtgrpo.config import ModelShape, load_config, parse_config
+from mtgrpo.config import load_config, parse_config
 from mtgrpo.core.weightings import Sequential
 from mtgrpo.errors import ConfigError, TaskError
-from mtgrpo.jobs.memory import describe_memory
-from mtgrpo.jobs.setup import describe_job, prepare
-from mtgrpo.plan import make_plan
+from mtgrpo.jobs.setup import prepare
 
 TINY = [{"tiny": family, "level": "easy"} for family in ("zebra", "countdown")]
 
@@ -60,32 +58,6 @@ def test_test_rows_are_cut_to_the_first() -> None:
         assert list(task.test) == [full.test[i] for i in range(3)]
         assert len(task.train) == len(full.train)
     assert job.plan.num_evaluation_rollouts == 2 * 3 * 4
-
-
-def test_the_plan_in_words() -> None:
-    sections = describe_job(config(group_size=4, updates_per_step=2))
-    assert dict(sections["run"])["method"] == "mt_grpo (default, three_tasks)"
-    batch = dict(sections["batch"])
-    assert batch["steps"] == "5 (10 policy updates)"
-    assert batch["groups per step"] == "4 of 4 completions = 16 rows"
-    assert batch["rows per update"] == "8 = 1 process x 1 accumulation step x 8 rows"
-    assert dict(sections["weighting"])["rule"] == "improvement_aware"
-    assert dict(sections["sampler"])["quota_rule"] == "systematic"
-    assert dict(sections["GRPOConfig"])["num_generations"] == "4"
-
-
-def test_memory_in_words() -> None:
-    run = config(max_completion_length=512, trl={"model_init_kwargs": {"dtype": "bfloat16"}})
-    plan = make_plan(run)
-    (line,) = describe_memory(run, plan, "some/model", None)
-    assert line == (
-        "estimate",
-        "unknown: some/model is not on this machine; give its model_shape in the configuration",
-    )
-    lines = dict(describe_memory(run, plan, "some/model", ModelShape(3e9, 2048, 36, 151936)))
-    assert lines["parameters"] == "3,000.0 M"
-    assert lines["weights and gradients"] == "11.2 GiB"  # 2 x 2 bytes x 3e9
-    assert lines["logits"].startswith("27.8 GiB for 32 completions")  # 3 x 4 x 32 x 512 x 151936
 
 
 def test_prompts_that_no_engine_can_take_are_refused_with_task_and_row(tmp_path: Path) -> None:

@@ -22,13 +22,17 @@ def train(arguments: argparse.Namespace) -> int:
     """``mtgrpo train``."""
     require("rich", "cli")
     from mtgrpo.console.training import TrainingDisplay, plan_table
-    from mtgrpo.jobs.run import train
-    from mtgrpo.jobs.setup import describe_job
+    from mtgrpo.jobs.describe import describe_job
 
     run = _load(arguments)
     if arguments.dry_run:
-        plan_table(describe_job(run))
-        return 0
+        described = describe_job(run, resume=arguments.resume)
+        plan_table(described.sections)
+        for problem in described.problems:
+            print("error:", printable(problem), file=sys.stderr)
+        return EXIT_BAD_INPUT if described.problems else 0
+
+    from mtgrpo.jobs.run import train
 
     with TrainingDisplay(run) as display:
         summary = train(run, resume=arguments.resume, display=display)
@@ -55,6 +59,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
     evaluation_table(result)
     if arguments.json:
         write_text(Path(arguments.json), json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """``mtgrpo doctor``."""
+    from mtgrpo.cli.installed import examine
+
+    findings = examine()
+    width = max(len(finding.name) for finding in findings)
+    for name, state, text in findings:
+        print(f"{state:7} {name:{width}}  {text}")
     return 0
 
 
@@ -261,6 +276,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "simulate": simulate,
     "study": study,
     "presets": presets,
+    "doctor": doctor,
 }
 
 

@@ -33,14 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 (a run failed, or trained on nothing), 2 (bad input), 130 (interrupted).
     """
-    arguments = make_parser().parse_args(argv)
-
     # Deprecations inside the engines are of no use to someone who types a command.
     warnings.filterwarnings(
         "ignore", category=FutureWarning, module=r"(transformers|trl|torch|accelerate)\."
     )
 
     try:
+        arguments = make_parser().parse_args(argv)
         return COMMANDS[arguments.command](arguments)
     except (RewardError, ShortfallError) as error:
         return _refuse(str(error), EXIT_FAILED)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from typing import Any
 
-from mtgrpo import __version__
+from mtgrpo.cli.installed import versions
+from mtgrpo.errors import require, unknown
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -13,7 +16,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mtgrpo", description="Multi-task GRPO post-training that leaves no task behind."
     )
-    parser.add_argument("--version", action="version", version=f"mtgrpo {__version__}")
+    parser.add_argument(
+        "--version", action=_Version, help="print the versions of mtgrpo, torch, TRL, transformers"
+    )
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        metavar="SHELL",
+        help="print what makes bash, zsh, fish or tcsh complete commands and options",
+    )
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
@@ -26,7 +37,32 @@ def make_parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_study(commands)
     _add_presets(commands)
+    commands.add_parser("doctor", help="what is installed here, and what the tests ran with")
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints versions; reads those of other packages only when asked."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
+        sys.stdout.write(versions() + "\n")
+        parser.exit()
+
+
+class _Completion(argparse.Action):
+    """Prints a shell's completion script."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, *args: Any
+    ) -> None:
+        shtab = require("shtab", "cli")
+        if values not in shtab.SUPPORTED_SHELLS:
+            parser.error(unknown("--print-completion", "shell", values, shtab.SUPPORTED_SHELLS))
+        sys.stdout.write(shtab.complete(parser, values) + "\n")
+        parser.exit()
 
 
 def _add_train(commands: Any) -> None:

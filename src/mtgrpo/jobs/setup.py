@@ -10,17 +10,11 @@ from typing import Any
 
 from mtgrpo import tiny
 from mtgrpo.config import ResolvedRun
-from mtgrpo.core.method import show_value
 from mtgrpo.core.weightings import Sequential
-from mtgrpo.errors import counted
 from mtgrpo.integrations.trl.arguments import grpo_arguments
-from mtgrpo.jobs.memory import describe_memory
-from mtgrpo.jobs.model_files import model_shape
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
 from mtgrpo.tasks.prompts import PromptCheck
-
-Sections = dict[str, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -70,33 +64,6 @@ def model_place(name: str) -> str:
     return str(tiny.model_path()) if name == "tiny" else name
 
 
-def describe_job(run: ResolvedRun) -> Sections:
-    """The resolved plan, in sections of lines, for ``--dry-run``. Loads no weights.
-
-    Raises:
-        ConfigError: As `prepare`.
-    """
-    job = prepare(run)
-    method = job.run.method.as_dict()
-
-    return {
-        "run": [
-            ("model", job.model),
-            ("method", f"{run.preset} ({run.variant}, {run.setting})"),
-            ("output", run.output),
-        ],
-        "tasks": [
-            (task.name, f"{len(task.train):,} train, {counted(len(task.test), 'test row')}")
-            for task in job.tasks
-        ],
-        "weighting": [(key, show_value(value)) for key, value in method["weighting"].items()],
-        "sampler": [(key, show_value(value)) for key, value in method["sampler"].items()],
-        "batch": _describe_batch(job),
-        "memory": _describe_memory(job),
-        "GRPOConfig": [(key, show_value(value)) for key, value in sorted(job.trl.items())],
-    }
-
-
 def _with_few_test_rows(tasks: TaskSet, limit: int | None) -> TaskSet:
     if limit is None:
         return tasks
@@ -122,28 +89,3 @@ def _with_phases(run: ResolvedRun, tasks: TaskSet) -> ResolvedRun:
     weighting = Sequential(list(phases.values()), steps_per_phase)
 
     return replace(run, method=replace(run.method, weighting=weighting))
-
-
-def _describe_batch(job: Job) -> list[tuple[str, str]]:
-    run, plan = job.run, job.plan
-    completions = f"{run.batch_size} of {run.group_size} completions"
-    rows = (
-        f"{counted(plan.world_size, 'process', 'processes')} x "
-        f"{counted(plan.gradient_accumulation_steps, 'accumulation step')} x "
-        f"{counted(plan.micro_batch_size, 'row')}"
-    )
-
-    rollouts = f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)"
-
-    return [
-        ("steps", f"{run.steps:,} ({counted(plan.optimizer_steps, 'policy update')})"),
-        ("groups per step", f"{completions} = {plan.rows_per_step:,} rows"),
-        ("rows per update", f"{plan.rows_per_update:,} = {rows}"),
-        ("rollouts per step", rollouts),
-        ("rollouts per evaluation", f"{plan.num_evaluation_rollouts:,}"),
-    ]
-
-
-def _describe_memory(job: Job) -> list[tuple[str, str]]:
-    shape = model_shape(job.model) or job.run.model_shape
-    return describe_memory(job.run, job.plan, job.model, shape)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
-from mtgrpo.errors import RunError, counted, require
+from mtgrpo.errors import RunError, require
 from mtgrpo.runlog.checkpoints import log_gap
 from mtgrpo.runlog.continuity import LogEnd, read_logged_steps
 from mtgrpo.runlog.environment import describe_environment
@@ -24,6 +24,7 @@ from mtgrpo.runlog.files import (
 )
 from mtgrpo.runlog.line_file import LineFile
 from mtgrpo.runlog.lock import Lock
+from mtgrpo.runlog.output import refuse_foreign, refuse_progress
 from mtgrpo.runlog.reading import Mark, as_text, is_run, read_mark
 
 VERSION: Final = 1
@@ -70,19 +71,12 @@ class RunLog:
         directory = Path(path)
         with os_errors_as(directory, "made"):
             directory.mkdir(parents=True, exist_ok=True)
-            names = sorted(p.name for p in directory.iterdir() if not is_litter(p))
-
-        others = [name for name in names if name != ".lock"]
-        if others and not is_run(directory):
-            raise RunError(
-                f"{directory}: not empty and not a run (it holds {others[0]!r}); "
-                "choose a new directory for the output, or empty this one"
-            )
+        refuse_foreign(directory)
 
         lock = _lock(directory)
 
         try:
-            _refuse_progress(directory)
+            refuse_progress(directory)
 
             with os_errors_as(directory, "emptied"):
                 for name in (*LINES, "summary.json"):
@@ -310,19 +304,6 @@ class RunLog:
 
         self._earlier_s = max(file.elapsed_s for file in self._files.values())
         self._start = time.monotonic()
-
-
-def _refuse_progress(directory: Path) -> None:
-    """Refuse to start over in a run that took a step."""
-    steps = len(read_lines(directory / "metrics.jsonl"))
-    with os_errors_as(directory, "read"):
-        has_checkpoint = any((directory / "checkpoints").glob("*"))
-
-    if steps or has_checkpoint:
-        raise RunError(
-            f"{directory}: already holds a run of {counted(steps, 'logged step')}; "
-            "resume it (--resume), or choose another output directory"
-        )
 
 
 def _lock(directory: Path) -> Lock:

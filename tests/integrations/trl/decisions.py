@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
 from mtgrpo import ImprovementAware, Method, RatioPreservingSampler
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import StateError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from tests.integrations.trl.conftest import around
@@ -70,12 +71,8 @@ class Recorder(MultiTaskGRPOTrainer):
         return slots
 
 
-def build(name, steps, **changes):
-    sampler = {
-        key: changes.pop(key)
-        for key in ("keep_shares", "quota_rule", "shortfall")
-        if key in changes
-    }
+def build(name, steps, sampler=None, **changes):
+    sampler = RatioPreservingSampler() if sampler is None else sampler
     return Recorder(
         AutoModelForCausalLM.from_pretrained(model_path),
         tasks=make_tasks(),
@@ -94,7 +91,8 @@ def build(name, steps, **changes):
         ),
         method=Method(
             ImprovementAware(improvement="rewards", weight_lr=0.3),
-            RatioPreservingSampler(**sampler),
+            sampler,
+            loss_shares=sampler.needs_loss_shares,
         ),
         processing_class=AutoTokenizer.from_pretrained(model_path, padding_side="left"),
         **changes,
@@ -141,10 +139,18 @@ def leave_one_out(trainer):
 if what == "decisions":
     shares = build("shares", 50)
     shares.train()
-    anything = build("anything", 10, keep_shares=False)
+    anything = build("anything", 10, RatioPreservingSampler(keep_shares=False))
     anything.train()
+    one_round = build("one round", 10, OneRoundSampler())
+    one_round.train()
     discarded = sum(e.get("sampler/discarded", 0) for e in shares.state.log_history)
-    result = {"shares": shares.decisions, "anything": anything.decisions, "discarded": discarded}
+    result = {
+        "shares": shares.decisions,
+        "anything": anything.decisions,
+        "one round": one_round.decisions,
+        "owed": one_round.mixer.sampler.owed(),
+        "discarded": discarded,
+    }
 else:
     result = {f.__name__: stopped(f) for f in (drift, skip_a_prompt, leave_one_out)}
 Path(folder, f"result-{process}.json").write_text(json.dumps(result))

@@ -35,7 +35,7 @@ def test_a_plan_imports_no_torch():
     code = """
 import sys
 from mtgrpo.config import load_config
-from mtgrpo.jobs.setup import describe_job
+from mtgrpo.jobs.describe import describe_job
 
 describe_job(load_config("demo"))
 print([name for name in ("torch", "trl", "transformers", "datasets") if name in sys.modules])

@@ -46,6 +46,9 @@ def test_one_and_two_processes_decide_alike_for_fifty_steps(model_path, tmp_path
     for step, (one, two) in enumerate(zip(alone["shares"], first["shares"], strict=True)):
         assert one == two, step
     assert alone["anything"] == first["anything"]
+    assert alone["one round"] == first["one round"]
+    assert alone["owed"] == first["owed"]
+    assert any(alone["owed"].values())
     # The comparison is worth something: weights moved, rounds differed, and two processes generated more than was used.
     weights = [step[0]["hard"] for step in alone["shares"]]
     assert max(weights) - min(weights) > 0.1

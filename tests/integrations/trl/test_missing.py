@@ -14,7 +14,7 @@ sys.modules[{missing!r}] = None
 import mtgrpo
 from mtgrpo.errors import MissingExtra
 try:
-    import mtgrpo.integrations.trl
+    from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 except MissingExtra as error:
     print(error)
 """

@@ -42,6 +42,7 @@ def test_two_processes(model_path, tmp_path):
     for check in (
         "bitwise",
         "metrics",
+        "packed",
         "shares",
         "loss_shares",
         "loss_scaled",
@@ -49,6 +50,7 @@ def test_two_processes(model_path, tmp_path):
         "remembered",
     ):
         assert first[check], check
+    assert min(first["left_out"]) > 0
     assert first["num_prompts"] == [6, 6, 6]
     assert max(first["discarded"]) <= 1
     assert max(first["skipped"]) > 0, "nothing was passed over"

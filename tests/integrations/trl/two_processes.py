@@ -60,6 +60,7 @@ def build(
     sampler=None,
     loss_shares=False,
     memory=False,
+    skip=True,
     **changes,
 ):
     method = Method(
@@ -68,7 +69,13 @@ def build(
         loss_shares=loss_shares,
         prompt_memory=memory,
     )
-    return cls(tasks=make_tasks(), args=config(name, **changes), method=method, **parts())
+    return cls(
+        tasks=make_tasks(),
+        args=config(name, **changes),
+        method=method,
+        skip_zero_advantages=skip,
+        **parts(),
+    )
 
 
 class Shares(MultiTaskGRPOTrainer):
@@ -115,7 +122,7 @@ class Shares(MultiTaskGRPOTrainer):
 tasks, result = make_tasks(), {}
 
 plain_kept = RatioPreservingSampler(group_filter="none")
-ours = build("ours", Recording, Uniform(), plain_kept)
+ours = build("ours", Recording, Uniform(), plain_kept, skip=False)
 ours.train()
 rows = [{"prompt": tasks[t].train[i]["prompt"], "task": t, "row": i} for t, i in ours.plans]
 rows += [rows[0]] * (120 - len(rows))
@@ -130,6 +137,17 @@ result["bitwise"] = same_parameters(ours, plain)
 result["metrics"] = [
     {k: a[k] for k in b} for a, b in zip(history(ours), history(plain), strict=True)
 ] == history(plain)
+
+passes = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4, "optim": "sgd"}
+packed = build("packed", MultiTaskGRPOTrainer, Uniform(), plain_kept, **passes)
+packed.train()
+all_rows = build("all-rows", MultiTaskGRPOTrainer, Uniform(), plain_kept, skip=False, **passes)
+all_rows.train()
+result["packed"] = all(
+    torch.allclose(p, q, rtol=1e-6, atol=1e-7)
+    for p, q in zip(packed.model.parameters(), all_rows.model.parameters(), strict=True)
+)
+result["left_out"] = [entry["sampler/rows_left_out"] for entry in history(packed)]
 
 schedule = {
     "per_device_train_batch_size": 4,

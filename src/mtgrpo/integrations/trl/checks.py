@@ -78,14 +78,24 @@ def _check_weights(weights: Sequence[float] | None) -> None:
         )
 
 
-def check_own(*, share_prompts: Any, eval_seed: Any, run_log: Any, on_mixer_step: Any) -> None:
+def check_own(
+    *, switches: Mapping[str, Any], eval_seed: Any, run_log: Any, on_mixer_step: Any
+) -> None:
     """Refuse arguments of ours that are of another kind than they should be.
+
+    Args:
+        switches: Those that are True or False, by name.
+        eval_seed: The trainer's argument.
+        run_log: The trainer's argument.
+        on_mixer_step: The trainer's argument.
 
     Raises:
         ConfigError: With the argument's name and what is needed.
     """
     needed = {
-        "share_prompts": (share_prompts, isinstance(share_prompts, bool), "True or False"),
+        name: (value, isinstance(value, bool), "True or False") for name, value in switches.items()
+    }
+    needed |= {
         "eval_seed": (eval_seed, _is_seed(eval_seed), "a whole number, 0 or more,"),
         "run_log": (run_log, run_log is None or isinstance(run_log, RunLog), "RunLog(folder)"),
         "on_mixer_step": (

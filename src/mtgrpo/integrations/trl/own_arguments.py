@@ -32,6 +32,7 @@ class Arguments:
     method: Method | str | None
     has_environments: bool
     share_prompts: bool
+    skip_zero_advantages: bool
     eval_seed: int
     run_log: RunLog | None
     on_mixer_step: Callable[[int, StepReport], None] | None

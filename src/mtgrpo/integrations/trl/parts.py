@@ -19,6 +19,7 @@ from mtgrpo.integrations.trl.evaluation import TaskEvaluation
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.notices import NoticeLog
 from mtgrpo.integrations.trl.own_arguments import Arguments
+from mtgrpo.integrations.trl.packing import RowPacking
 from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.reward_columns import RewardColumns
 from mtgrpo.integrations.trl.rollouts import DatasetInputRows, InputRows
@@ -46,6 +47,7 @@ class Parts:
         replay: Runs TRL's generation on chosen rows.
         shares: The tasks' shares of the loss.
         meter: Measures I_k.
+        packing: Leaves rows without a gradient out of the loss.
         evaluation: Results per task.
         checkpoints: The mixer's part of TRL's.
         train_dataset: What TRL's loader yields.
@@ -62,6 +64,7 @@ class Parts:
     replay: RolloutReplay
     shares: TaskLossShares
     meter: SurrogateMeter
+    packing: RowPacking
     evaluation: TaskEvaluation
     checkpoints: TrainerCheckpoints
     train_dataset: Any
@@ -87,7 +90,10 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     }
     check_sources(given.tasks, args, given.reward_funcs, rows, said)
     check_own(
-        share_prompts=given.share_prompts,
+        switches={
+            "share_prompts": given.share_prompts,
+            "skip_zero_advantages": given.skip_zero_advantages,
+        },
         eval_seed=given.eval_seed,
         run_log=given.run_log,
         on_mixer_step=given.on_mixer_step,
@@ -124,6 +130,7 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
         replay=RolloutReplay(input_rows, schedule.group_size, scores.measure),
         shares=TaskLossShares(data.tasks.names, args.loss_type, exact=method.loss_shares),
         meter=make_meter(data.tasks, args, method),
+        packing=RowPacking(args.loss_type, schedule),
         evaluation=evaluation,
         checkpoints=TrainerCheckpoints(step, data.tasks),
         train_dataset=train_dataset,

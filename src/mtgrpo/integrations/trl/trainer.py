@@ -1,10 +1,9 @@
 """Multi-task GRPO with TRL: `MultiTaskGRPOTrainer` in place of ``trl.GRPOTrainer``.
 
-"Rollout replay": what TRL's data loader yields is ignored, unless there is one task alone. The
-mixer asks for prompts, TRL's own `_generate_and_score_completions` rolls them out and is left with
-the rewards, until the mixer has its groups. Then it runs on exactly those, with completions and
-rewards played back: padding, masks, advantages, losses and metrics are TRL's own. The trainer has
-parts, which own their state; here stands only which part TRL meets at which hook.
+"Rollout replay": TRL's own `_generate_and_score_completions` rolls out the prompts that the mixer
+asks for and is left with the rewards, until the mixer has its groups. Then it runs on exactly
+those: padding, masks, advantages, losses and metrics are TRL's own. The trainer has parts, which
+own their state; here stands only which part TRL meets at which hook.
 """
 
 # TRL exports lazily, which pyright cannot see.
@@ -25,6 +24,7 @@ from mtgrpo.integrations.trl.checks import check_evaluation, check_trainer
 from mtgrpo.integrations.trl.engine import TRLEngine
 from mtgrpo.integrations.trl.eval_rows import RepeatedInOrder
 from mtgrpo.integrations.trl.own_arguments import Arguments
+from mtgrpo.integrations.trl.packing import is_empty, no_loss
 from mtgrpo.integrations.trl.parts import make_parts
 from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
 from mtgrpo.integrations.trl.replay import no_log_probs
@@ -68,9 +68,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             reward. Tasks without training rows are only evaluated.
         task_column: Column that names a row's task.
         accuracy: What says how right a completion is: the name of a reward function whose values
-            are in [0, 1], or a function of a completion's rewards by name; for all tasks or a
-            mapping from some of them. Tasks without it, and without `correct_at`, are graded by
-            their rewards alone.
+            are in [0, 1], or a function of a completion's rewards by name; for all or some tasks.
+            Tasks without it, and without `correct_at`, are graded by their rewards alone.
         correct_at: A completion is right from this value on, of what `accuracy` says or else of
             its rewards' weighted sum; for all tasks or by task.
         reward_range: Lowest and highest reward of graded tasks, for all of them or by task; by
@@ -79,9 +78,10 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             preset, such as ``"balanced"``. Default: `ImprovementAware` weights and a
             `RatioPreservingSampler`; for a dataset that is one task, the preset ``"grpo"``. Its
             clip is used where `args` leaves ``epsilon`` and ``epsilon_high`` at TRL's defaults.
-        share_prompts: Compute each prompt once for all its completions, in generation and in the
-            loss: faster for small models, the same distribution, but other draws than TRL's for a
-            seed. See docs/trl.md.
+        share_prompts: Compute each prompt once for all its completions: faster for small models,
+            the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
+        skip_zero_advantages: Leave rows whose advantage is 0 out of the loss's passes wherever the
+            gradient is the same without them, up to rounding. False for TRL's gradient bit for bit.
         eval_seed: Seed of the evaluation's own randomness: evaluating never changes training, and
             runs are compared on the same draws.
         run_log: Where metrics, evaluations and completions go, besides TRL's ``report_to``.
@@ -121,6 +121,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         reward_range: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
         method: Method | str | None = None,
         share_prompts: bool = False,
+        skip_zero_advantages: bool = True,
         eval_seed: int = 1234,
         run_log: RunLog | None = None,
         on_mixer_step: Callable[[int, StepReport], None] | None = None,
@@ -139,6 +140,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             method=method,
             has_environments=environment_factory is not None,
             share_prompts=share_prompts,
+            skip_zero_advantages=skip_zero_advantages,
             eval_seed=eval_seed,
             run_log=run_log,
             on_mixer_step=on_mixer_step,
@@ -148,7 +150,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         self.data, self.tasks, self.rows = parts.data, parts.data.tasks, parts.rows
         self.step, self.replay, self.banked = parts.step, parts.replay, parts.step.banked
         self.mixer, self.streams = parts.step.mixer, parts.step.streams
-        self.shares, self.meter, self.sharing = parts.shares, parts.meter, PromptSharing()
+        self.shares, self.meter, self.packing = parts.shares, parts.meter, parts.packing
+        self.sharing = PromptSharing()
         self.evaluation, self.checkpoints = parts.evaluation, parts.checkpoints
 
         super().__init__(
@@ -171,6 +174,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         check_trainer(self)
         if share_prompts:
             self.sharing.switch_on(self)
+        if skip_zero_advantages:
+            self.packing.switch_on(self)
 
     @property
     def num_rollouts(self) -> int:
@@ -190,9 +195,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        # While collecting, most rows will not be trained on; an evaluation of tasks has no loss.
-        # With vLLM, TRL's metrics of an evaluation compare these numbers with vLLM's, so they must
-        # be real.
+        # While collecting, most rows will not be trained on; an evaluation of tasks has no loss,
+        # though with vLLM TRL compares these numbers with vLLM's.
         has_no_loss = not self.data.of_datasets and not self.use_vllm
         if self.replay.collects or (self.evaluation.is_running and has_no_loss):
             return no_log_probs(input_ids, logits_to_keep)
@@ -213,6 +217,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
 
         if self.model.training and self._buffered_inputs is not before:
             self.step.settle_shares(self.shares, self._buffered_inputs)
+            self.step.figures |= self.packing.pack(self._buffered_inputs, self.accelerator)
         return inputs  # one of those buffered
 
     def _calculate_rewards(
@@ -266,6 +271,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if not self.model.training:
             return super().compute_loss(model, inputs, *args, **kwargs)
+        if is_empty(inputs):
+            return no_loss(self.accelerator.device)
 
         with self.meter.recording(inputs):  # before scaling: I_k is the paper's
             inputs = self.shares.scaled(inputs)

@@ -1,0 +1,137 @@
+"""A run in words, before it starts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtgrpo.config import ResolvedRun
+from mtgrpo.core.method import show_value
+from mtgrpo.errors import ConfigError, MtgrpoError, counted
+from mtgrpo.jobs.forecast import describe_forecast
+from mtgrpo.jobs.memory import describe_memory
+from mtgrpo.jobs.model_files import find_model, model_shape
+from mtgrpo.jobs.resume import check_same_run
+from mtgrpo.jobs.setup import Job, prepare
+from mtgrpo.runlog import read_logged_steps
+from mtgrpo.runlog.checkpoints import checkpoint_step, newest
+from mtgrpo.runlog.output import check_output
+
+Sections = dict[str, list[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Description:
+    """A run in words.
+
+    Attributes:
+        sections: Lines of key and value, by section.
+        problems: What would keep it from starting.
+    """
+
+    sections: Sections
+    problems: tuple[str, ...] = ()
+
+
+def describe_job(run: ResolvedRun, *, resume: bool = False) -> Description:
+    """The resolved plan, in sections of lines, for ``--dry-run``. Nothing is loaded or changed.
+
+    Args:
+        run: The run.
+        resume: Whether it is to go on with the run in its output directory.
+
+    Raises:
+        ConfigError: As `prepare`.
+    """
+    job = prepare(run)
+    method = job.run.method.as_dict()
+
+    problems: list[str] = []
+    model = _checked(lambda: _describe_model(job.model), problems)
+    output = _checked(lambda: _describe_output(job.run, resume=resume), problems)
+
+    sections: Sections = {
+        "run": [
+            ("model", f"{job.model}{model}"),
+            ("method", f"{run.preset} ({run.variant}, {run.setting})"),
+            ("output", f"{run.output}{output}"),
+        ],
+        "tasks": [
+            (task.name, f"{len(task.train):,} train, {counted(len(task.test), 'test row')}")
+            for task in job.tasks
+        ],
+        "weighting": [(key, show_value(value)) for key, value in method["weighting"].items()],
+        "sampler": [(key, show_value(value)) for key, value in method["sampler"].items()],
+        "batch": _describe_batch(job),
+        "whole run": describe_forecast(job.run, job.plan),
+        "memory": _describe_memory(job),
+        "GRPOConfig": [(key, show_value(value)) for key, value in sorted(job.trl.items())],
+    }
+    return Description(sections, tuple(problems))
+
+
+def _checked(describe: Callable[[], str], problems: list[str]) -> str:
+    try:
+        return describe()
+    except MtgrpoError as error:
+        problems.append(str(error))
+        return ""
+
+
+def _describe_model(model: str) -> str:
+    found = find_model(model)
+    if found is None:
+        return " (not on this machine: a hub name)"
+
+    missing: list[str] = []
+    if not found.has_weights:
+        missing.append("weights")
+    if not found.has_tokenizer:
+        missing.append("tokenizer")
+    if missing:
+        raise ConfigError(
+            f"model: {model!r} has no {' and no '.join(missing)}; give a directory with the model "
+            "and its tokenizer, or a hub name"
+        )
+    return ""
+
+
+def _describe_output(run: ResolvedRun, *, resume: bool) -> str:
+    out = Path(run.output)
+    if not resume or not (out / "config.yaml").is_file():
+        check_output(out)
+        return " (new)"
+
+    check_same_run(out, run)
+    last = newest(out / "checkpoints", read_logged_steps(out)).path
+    return f" (goes on from step {0 if last is None else checkpoint_step(last)})"
+
+
+def _describe_batch(job: Job) -> list[tuple[str, str]]:
+    run, plan = job.run, job.plan
+    completions = f"{run.batch_size} of {run.group_size} completions"
+    rows = (
+        f"{counted(plan.world_size, 'process', 'processes')} x "
+        f"{counted(plan.gradient_accumulation_steps, 'accumulation step')} x "
+        f"{counted(plan.micro_batch_size, 'row')}"
+    )
+
+    rollouts = f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)"
+
+    return [
+        ("steps", f"{run.steps:,} ({counted(plan.optimizer_steps, 'policy update')})"),
+        ("groups per step", f"{completions} = {plan.rows_per_step:,} rows"),
+        ("rows per update", f"{plan.rows_per_update:,} = {rows}"),
+        ("rollouts per step", rollouts),
+        ("rollouts per evaluation", f"{plan.num_evaluation_rollouts:,}"),
+    ]
+
+
+def _describe_memory(job: Job) -> list[tuple[str, str]]:
+    shape = job.run.model_shape
+    with contextlib.suppress(ConfigError):  # said among the problems
+        shape = model_shape(job.model) or shape
+
+    return describe_memory(job.run, job.plan, job.model, shape)
