@@ -31,6 +31,24 @@ def test_numbers_are_read_as_people_write_them(text: str, value: object) -> None
     assert type(parse_yaml(text, "here")) is type(value)
 
 
+def test_a_key_may_stand_in_several_mappings_and_override_a_merged_one() -> None:
+    text = """
+a: &a {x: 1, y: 1}
+b: &b {<<: *a, x: 2}
+c:
+  <<: *b
+  <<: {z: 5}
+  x: 3
+d: *b
+"""
+    assert parse_yaml(text, "here") == {
+        "a": {"x": 1, "y": 1},
+        "b": {"x": 2, "y": 1},
+        "c": {"x": 3, "y": 1, "z": 5},
+        "d": {"x": 2, "y": 1},
+    }
+
+
 def bomb(levels: int) -> str:
     """A few lines that stand for 10 ** levels values."""
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
@@ -54,6 +72,19 @@ UNUSABLE: dict[str, tuple[str, str]] = {
     "an object": ("a: !!python/object/apply:os.getcwd []", "not valid YAML"),
     "a control character": ("a: \x07", "not valid YAML"),
     "a list as a key": ("? [1, 2]\n: 3", "not valid YAML"),
+    "a key twice": (
+        "steps: 1\nseed: 2\nsteps: 3\n",
+        "line 3: the key 'steps' is given twice, first in line 1",
+    ),
+    "a key twice, once quoted": (
+        'a:\n  b: 1\n  "b": 1\n',
+        "line 3: the key 'b' is given twice, first in line 2",
+    ),
+    "a key twice on one line": ("a: [{b: 1, c: 2, b: 3}]", "line 1: the key 'b' is given twice"),
+    "a merge twice overridden": (
+        "a: &a {x: 1}\nb:\n  <<: *a\n  x: 2\n  x: 3",
+        "line 5: the key 'x' is given twice, first in line 4",
+    ),
 }
 
 

@@ -1,7 +1,8 @@
 """Descriptions -> objects: a mapping of plain values becomes a weighting or a sampler.
 
 The keys of a description are the constructor's own arguments, so a default lives in one place: the
-signature. The way back is `mtgrpo.core.parts`.
+signature. The way back is `mtgrpo.core.parts`. What has a colon in its name is the user's own and
+is imported.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from mtgrpo.core.acceptance import AcceptanceEstimate
 from mtgrpo.core.base_sampler import Sampler
+from mtgrpo.core.described import constructor_arguments
+from mtgrpo.core.filters import GroupFilter
 from mtgrpo.core.parts import ACCEPTANCES, PLANNERS, SAMPLERS, WEIGHTINGS
+from mtgrpo.core.planners import RoundPlanner
+from mtgrpo.core.types import Group, Verdict
 from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.imports import import_class, import_function, is_import_path
 from mtgrpo.values import check_type, shorten
 
 
@@ -25,7 +32,7 @@ def build_weighting(spec: Mapping[str, Any], where: str = "weighting") -> TaskWe
         ConfigError: Unknown rule or argument, or a value of the wrong type or range; `where` is
             named.
     """
-    return _choose(spec, "rule", WEIGHTINGS, where)
+    return _choose(spec, "rule", WEIGHTINGS, TaskWeighting, where)
 
 
 def build_sampler(spec: Mapping[str, Any], where: str = "sampler") -> Sampler:
@@ -38,13 +45,22 @@ def build_sampler(spec: Mapping[str, Any], where: str = "sampler") -> Sampler:
         ConfigError: As `build_weighting`.
     """
     arguments = {"rounds": "refill", **spec}
-    for key, table in (("planner", PLANNERS), ("acceptance", ACCEPTANCES)):
+    for key, table, base in (
+        ("planner", PLANNERS, RoundPlanner),
+        ("acceptance", ACCEPTANCES, AcceptanceEstimate),
+    ):
         if key in arguments:
-            arguments[key] = _choose(arguments[key], "kind", table, f"{where}.{key}")
-    return _choose(arguments, "rounds", SAMPLERS, where)
+            arguments[key] = _choose(arguments[key], "kind", table, base, f"{where}.{key}")
+
+    group_filter = arguments.get("group_filter")
+    if isinstance(group_filter, str) and is_import_path(group_filter):
+        arguments["group_filter"] = _own_filter(group_filter, f"{where}.group_filter")
+    return _choose(arguments, "rounds", SAMPLERS, Sampler, where)
 
 
-def _choose(spec: Any, key: str, table: Mapping[str, type[Any]], where: str) -> Any:
+def _choose(
+    spec: Any, key: str, table: Mapping[str, type[Any]], base: type[Any], where: str
+) -> Any:
     """The object of the class that ``spec[key]`` names, made of the other entries."""
     if not isinstance(spec, Mapping) or key not in spec:
         raise ConfigError(
@@ -53,11 +69,47 @@ def _choose(spec: Any, key: str, table: Mapping[str, type[Any]], where: str) -> 
         )
 
     name = check_type(spec[key], str, f"{where}.{key}")
+    arguments = {k: v for k, v in spec.items() if k != key}
+    if is_import_path(name):
+        return _own_part(import_class(name, base, f"{where}.{key}"), arguments, where)
+
     if name not in table:
         raise ConfigError(unknown(where, key, name, table))
-
-    arguments = {k: v for k, v in spec.items() if k != key}
     return _construct(table[name], arguments, where)
+
+
+def _own_part(cls: type[Any], arguments: Mapping[str, Any], where: str) -> Any:
+    """An object of a user's class, which may go wrong in any way."""
+    try:
+        part = _construct(cls, arguments, where)
+        constructor_arguments(part)  # a run writes them down
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith(where) else f"{where}: {text}") from None
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{where}: {cls.__name__} cannot be made: {reason}") from error
+    return part
+
+
+def _own_filter(path: str, where: str) -> GroupFilter:
+    """A user's filter, tried on a group that is half right."""
+    group_filter = import_function(path, where, raises=ConfigError)
+    group = Group("task", (1.0, 0.0), (1.0, 0.0))
+
+    try:
+        verdict = group_filter(group)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"{where}: {path} failed on a group with the rewards 1 and 0: {reason}"
+        ) from error
+
+    if not isinstance(verdict, Verdict):
+        raise ConfigError(
+            f"{where}: {path} returned {shorten(verdict)}; a mtgrpo.Verdict is needed"
+        )
+    return group_filter
 
 
 def _construct(cls: type[Any], arguments: Mapping[str, Any], where: str) -> Any:

@@ -21,6 +21,11 @@ MAX_DEPTH = 32
 MAX_VALUES = 100_000
 
 _FLOAT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class _DuplicateKey(Exception):
+    """A key stands twice in a mapping; the key and both lines."""
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -37,6 +42,12 @@ def parse_yaml(text: str, where: str) -> Any:
             return loader.get_single_data()
         finally:
             loader.dispose()
+    except _DuplicateKey as error:
+        key, first, line = error.args
+        raise ConfigError(
+            f"{where}: line {line}: the key {shorten(key)} is given twice, first in line {first}; "
+            "keep one of them"
+        ) from None
     # PyYAML lets through what int() raises at thousands of digits.
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         if isinstance(error, ConfigError):
@@ -77,13 +88,18 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+def assignment_place(assignment: str) -> str:
+    """How an error message names an assignment."""
+    return f"--set {shorten(assignment)[1:-1]}"
+
+
 def assign(values: dict[str, Any], assignment: str) -> None:
     """Carry out ``a.b=c``, as given to ``--set``, on nested values in place.
 
     Raises:
         ConfigError: Not of that form, no YAML value, or nothing that has such a key.
     """
-    where = f"--set {shorten(assignment)[1:-1]}"
+    where = assignment_place(assignment)
     path, equals, text = assignment.partition("=")
     keys = path.split(".")
     if not equals or not all(keys):
@@ -114,7 +130,25 @@ def _loader() -> Any:
     yaml = require("yaml", "cli")
 
     class Loader(yaml.SafeLoader):
-        """The safe loader, with the floats of YAML 1.2, and without dates: these are texts."""
+        """The safe loader, with the floats of YAML 1.2, and without dates: these are texts.
+
+        A key that stands twice in a mapping is refused: of two values one would be lost.
+        """
+
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            node = super().compose_mapping_node(anchor)
+            lines: dict[tuple[str, str], int] = {}
+
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                    continue
+
+                line = key.start_mark.line + 1
+                name = (key.tag, key.value)
+                if name in lines:
+                    raise _DuplicateKey(key.value, lines[name], line)
+                lines[name] = line
+            return node
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
     Loader.yaml_implicit_resolvers = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("values",),
-    ("yaml_text",),
+    ("imports", "yaml_text"),
     ("core",),
     ("build", "runlog", "tasks"),
     ("__init__", "evidence", "presets", "testing", "tiny"),
@@ -23,13 +23,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 KNOWS: dict[str, tuple[str, ...]] = {
     "core": ("errors",),
     "values": ("errors",),
-    "tasks": ("core.types", "errors", "values"),
+    "tasks": ("core.types", "errors", "imports", "values"),
     "tiny": ("tasks", "core.types", "errors", "values"),
     "runlog": ("core.metrics", "core.reward_scale", "errors", "values"),
     "evidence": ("runlog", "core.metrics", "errors", "values"),
     "reports": ("evidence", "runlog", "simulation", "core.metrics", "errors", "values"),
-    "integrations": ("core", "tasks", "runlog", "errors", "values"),
-    "build": ("core", "errors", "values"),
+    "integrations": ("core", "tasks", "runlog", "errors", "imports", "values"),
+    "build": ("core", "errors", "imports", "values"),
     "presets": ("build", "core", "errors", "values"),
     "testing": ("core", "tasks", "errors", "values"),
 }
@@ -40,6 +40,7 @@ ALSO_KNOWS: dict[str, tuple[str, ...]] = {
     "integrations/trl/setup.py": ("presets",),
     "integrations/trl/arguments.py": ("config", "plan"),
     "integrations/trl/job.py": ("config",),
+    "integrations/trl/own_code.py": ("config",),
 }
 
 # Files of the recipe that makes the embedded model; only they and integrations/ may know torch.

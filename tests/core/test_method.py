@@ -129,13 +129,13 @@ def test_a_method_prints_every_value() -> None:
     assert "weighting=Balanced(gap=None" in repr(Method(Balanced()))
 
 
-def test_parts_of_the_users_own_are_named_after_their_class() -> None:
+def test_parts_of_the_users_own_are_named_by_their_import_path() -> None:
     class Mine(Uniform):
         pass
 
     plain = Method(Mine(), RatioPreservingSampler(group_filter=keep_even)).as_dict()
-    assert plain["weighting"] == {"rule": "Mine"}
-    assert plain["sampler"]["group_filter"] == "keep_even"
+    assert plain["weighting"] == {"rule": f"{__name__}:{Mine.__qualname__}"}
+    assert plain["sampler"]["group_filter"] == f"{__name__}:keep_even"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 def train(arguments: argparse.Namespace) -> int:
     """``mtgrpo train``."""
-    require("rich", "cli")
+    require("rich", "trl")
     from mtgrpo.console.training import TrainingDisplay, plan_table
     from mtgrpo.jobs.describe import describe_job
 
@@ -46,7 +46,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """``mtgrpo eval``."""
-    require("rich", "cli")
+    require("rich", "trl")
     from mtgrpo.console.training import evaluation_table
     from mtgrpo.jobs.run import evaluate
     from mtgrpo.jobs.trained import trained_model

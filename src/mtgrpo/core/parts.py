@@ -85,11 +85,11 @@ def describe_sampler(sampler: Sampler) -> dict[str, Any]:
 
 
 def _name_of(part: object, table: Mapping[str, type[Any]]) -> str:
-    """The part's name in the table; its class's name for one of the user's own."""
+    """The part's name in the table; the import path of its class for one of the user's own."""
     for name, kind in table.items():
         if type(part) is kind:
             return name
-    return type(part).__name__
+    return _path_of(type(part))
 
 
 def _filter_name(group_filter: str | GroupFilter) -> str:
@@ -99,4 +99,8 @@ def _filter_name(group_filter: str | GroupFilter) -> str:
     for name, function in FILTERS.items():
         if function is group_filter:
             return name
-    return getattr(group_filter, "__name__", type(group_filter).__name__)
+    return _path_of(group_filter if hasattr(group_filter, "__qualname__") else type(group_filter))
+
+
+def _path_of(thing: Any) -> str:
+    return f"{thing.__module__}:{thing.__qualname__}"

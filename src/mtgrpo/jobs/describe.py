@@ -46,7 +46,7 @@ def describe_job(run: ResolvedRun, *, resume: bool = False) -> Description:
         ConfigError: As `prepare`.
     """
     job = prepare(run)
-    method = job.run.method.as_dict()
+    method = job.run.as_dict()
 
     problems: list[str] = []
     model = _checked(lambda: _describe_model(job.model), problems)

@@ -17,7 +17,7 @@ from mtgrpo.yaml_text import read_yaml
 
 # Keys of a configuration that may differ when a run is resumed: how long it goes on and how closely
 # it is watched.
-RESUMABLE = frozenset({"steps", "checkpoint", "threads", "output", "evaluation.every"})
+RESUMABLE = frozenset({"steps", "checkpoint", "threads", "output", "evaluation.every", "report_to"})
 # And of a task: a run that a failing reward ended goes on under another timeout or policy.
 RESUMABLE_OF_TASK = frozenset({"scoring"})
 

@@ -48,8 +48,10 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
     from mtgrpo.integrations.trl.job import make_trainer
 
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = {**job.trl, "output_dir": scratch}
-        trainer = make_trainer(job.run, model, job.tasks, arguments)
+        arguments = {**job.trl, "output_dir": scratch, "report_to": "none"}
+        trainer = make_trainer(
+            job.run, tasks=job.tasks, arguments=arguments, **_weights(job, model)
+        )
         with contextlib.closing(trainer.step.scorer):
             trainer.evaluate()
 
@@ -94,6 +96,15 @@ def train(
 
     with _run_log(job, resumes) as log, stop_on_signals(display.message) as stop:
         return _Training(job, log, stop, display).carry_out(resumes)
+
+
+def _weights(job: Job, place: str) -> dict[str, Any]:
+    """The arguments of `make_trainer` for weights in a directory: a model, or a model's adapter."""
+    from mtgrpo.integrations.trl.adapters import is_adapter
+
+    if place != job.model and is_adapter(place):
+        return {"model": job.model, "adapter": place}
+    return {"model": place, "adapter": None}
 
 
 @contextlib.contextmanager
@@ -155,9 +166,11 @@ class _Training:
 
     def work(self, checkpoint: Path | None) -> None:
         """Load the model, evaluate, train, evaluate again, save the model."""
+        from mtgrpo.integrations.trl.reporting import reporting
+
         trainer = self.load(checkpoint)
 
-        with contextlib.closing(trainer.step.scorer):
+        with contextlib.closing(trainer.step.scorer), reporting(trainer, self.job.run.output):
             if checkpoint is None:
                 self.evaluate(trainer, "before")
             self.optimize(trainer, checkpoint)
@@ -170,15 +183,15 @@ class _Training:
         """The trainer with its model: that of the last checkpoint, if no step is left."""
         from mtgrpo.integrations.trl.job import make_trainer
 
-        model = self.job.model
+        place = self.job.model
         if checkpoint is not None and self.is_trained(checkpoint):
-            model = str(checkpoint)
+            place = str(checkpoint)
 
         return make_trainer(
             self.job.run,
-            model,
-            self.job.tasks,
-            self.job.trl,
+            tasks=self.job.tasks,
+            arguments=self.job.trl,
+            **_weights(self.job, place),
             run_log=self.log,
             on_mixer_step=self.news,
         )

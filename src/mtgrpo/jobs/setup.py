@@ -6,12 +6,15 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from mtgrpo import tiny
 from mtgrpo.config import ResolvedRun
 from mtgrpo.core.weightings import Sequential
+from mtgrpo.integrations.trl import check_installed
 from mtgrpo.integrations.trl.arguments import grpo_arguments
+from mtgrpo.integrations.trl.own_code import trainer_parts
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
 from mtgrpo.tasks.prompts import PromptCheck
@@ -43,6 +46,8 @@ def prepare(run: ResolvedRun) -> Job:
         ConfigError: Tasks, batch arithmetic or TRL's fields cannot work.
         MissingExtra: TRL is not installed.
     """
+    check_installed()
+    _keep_reports_with_the_run(run)
     tasks = _with_few_test_rows(build_tasks(run.tasks, "tasks"), run.evaluation.prompts_per_task)
     PromptCheck(tasks)  # refuses prompts that no engine can take
     run = _with_phases(run, tasks)
@@ -55,8 +60,15 @@ def prepare(run: ResolvedRun) -> Job:
         world_size=int(os.environ.get("WORLD_SIZE", "1")),
         num_test_prompts=sum(len(task.test) for task in tasks),
     )
+    trainer_parts(run, tasks)  # refuses adapters, environments and tools that cannot be used
 
     return Job(run, tasks, plan, model_place(run.model), grpo_arguments(run, plan))
+
+
+def _keep_reports_with_the_run(run: ResolvedRun) -> None:
+    """Trackio looks for its place once, when TRL imports it."""
+    if "trackio" in run.report_to:
+        os.environ.setdefault("TRACKIO_DIR", str(Path(run.output).resolve() / "trackio"))
 
 
 def model_place(name: str) -> str:

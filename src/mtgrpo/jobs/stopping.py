@@ -25,10 +25,12 @@ class Stop:
 
     Attributes:
         requested: A signal came, or the parent died.
+        before: The handlers that ours replace.
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.requested = False
+        self.before: dict[int, Any] = {}
         self._tell = tell
         self._training = False
         self._parent = int(os.environ.get(PARENT) or 0)
@@ -80,9 +82,46 @@ def stop_on_signals(tell: Callable[[str], None]) -> Iterator[Stop]:
         yield stop  # signals belong to the main thread
         return
 
-    before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
+    for number in SIGNALS:
+        stop.before[number] = signal.signal(number, stop.handle)
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in stop.before.items():
             signal.signal(number, handler)
+
+
+def _leave_forks_alone() -> None:
+    """Let what a reward forks be terminated as usual: it would inherit our handlers.
+
+    The terminal sends SIGINT to a run and its forks alike. They pass over it: the run decides
+    whether the step they work for is finished.
+    """
+    thread = threading.local()  # several threads may fork
+
+    def before() -> None:
+        # A signal that comes before the handlers are gone waits until they are.
+        thread.mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+    def after_in_parent() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, thread.mask)
+
+    def after_in_child() -> None:
+        handler = signal.getsignal(signal.SIGTERM)
+        stop = getattr(handler, "__self__", None)
+        if isinstance(stop, Stop):
+            signal.signal(signal.SIGTERM, stop.before[signal.SIGTERM])
+            signal.signal(signal.SIGINT, _pass_over)
+        signal.pthread_sigmask(signal.SIG_SETMASK, thread.mask)
+
+    os.register_at_fork(
+        before=before, after_in_parent=after_in_parent, after_in_child=after_in_child
+    )
+
+
+def _pass_over(number: int, frame: Any) -> None:
+    """A handler, unlike an ignored signal, does not outlive `exec`."""
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    _leave_forks_alone()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from mtgrpo.errors import ConfigError, TaskError, unknown
-from mtgrpo.tasks.imports import import_function
+from mtgrpo.imports import import_function
 from mtgrpo.tasks.policy import IN_PROCESS, parse_scoring
 from mtgrpo.tasks.sources.hub import hub_task
 from mtgrpo.tasks.sources.paper import paper_task

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from mtgrpo.errors import TaskError
+from mtgrpo.imports import import_path
 from mtgrpo.tasks import Scoring, Task, TaskSet, build_task, each
-from mtgrpo.tasks.scoring.recipe import import_path, reward_from_recipe, reward_recipe
+from mtgrpo.tasks.scoring.recipe import reward_from_recipe, reward_recipe
 from mtgrpo.tasks.scoring.scorer import Item, Scorer
 
 from . import slow_rewards

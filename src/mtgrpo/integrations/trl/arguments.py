@@ -8,6 +8,7 @@ from typing import Any
 from mtgrpo.config import ResolvedRun
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.config_fields import NUMBERS, field_type
+from mtgrpo.integrations.trl.trackers import trackers
 from mtgrpo.plan import Plan
 from mtgrpo.values import check_type
 
@@ -51,6 +52,7 @@ def _derived(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
         "learning_rate": run.learning_rate,
         "max_completion_length": run.max_completion_length,
         "seed": run.seed,
+        "report_to": trackers(run.report_to),
         "save_strategy": "steps",
         "save_steps": (run.checkpoint.every or run.steps) * updates,
         "save_total_limit": run.checkpoint.keep,
@@ -68,6 +70,6 @@ def _defaults(run: ResolvedRun, plan: Plan) -> dict[str, Any]:
     return {
         "per_device_eval_batch_size": groups * samples,
         "lr_scheduler_type": "constant",
-        "report_to": "none",
+        "run_name": Path(run.output).name,
         "disable_tqdm": True,
     }

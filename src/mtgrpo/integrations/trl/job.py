@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from trl.trainer.grpo_config import GRPOConfig
 from mtgrpo.config import ResolvedRun
 from mtgrpo.core.report import StepReport
 from mtgrpo.errors import ConfigError, MtgrpoError
+from mtgrpo.integrations.trl.adapters import with_adapter
+from mtgrpo.integrations.trl.own_code import trainer_parts
 from mtgrpo.integrations.trl.trainer import MultiTaskGRPOTrainer
 from mtgrpo.runlog import RunLog
 from mtgrpo.tasks import TaskSet
@@ -35,6 +38,7 @@ def make_trainer(
     tasks: TaskSet,
     arguments: Mapping[str, Any],
     *,
+    adapter: str | None = None,
     run_log: RunLog | None = None,
     on_mixer_step: Callable[[int, StepReport], None] | None = None,
 ) -> MultiTaskGRPOTrainer:
@@ -45,6 +49,7 @@ def make_trainer(
         model: Directory or hub name.
         tasks: Its tasks.
         arguments: From `mtgrpo.integrations.trl.arguments.grpo_arguments`.
+        adapter: Directory of one that was trained, for a trainer that only evaluates and saves.
         run_log: Where steps and evaluations are logged.
         on_mixer_step: Called with each step's number and report.
 
@@ -60,13 +65,19 @@ def make_trainer(
     except (ValueError, TypeError) as error:
         raise ConfigError(f"trl: {' '.join(str(error).split())}") from error
 
+    parts = trainer_parts(run, tasks)
+
     share_prompts = run.share_prompts
     if share_prompts is None:
         share_prompts = not torch.cuda.is_available()
 
     try:
+        if adapter is not None:
+            parts["peft_config"] = None
+            args.beta = 0.0  # no step is taken: TRL would keep a copy, and save it too
+
         trainer = MultiTaskGRPOTrainer(
-            model,
+            model if adapter is None else with_adapter(model, adapter, args),
             tasks=tasks,
             args=args,
             method=run.method,
@@ -74,13 +85,17 @@ def make_trainer(
             eval_seed=run.evaluation.seed,
             run_log=run_log,
             on_mixer_step=on_mixer_step,
+            **parts,
         )
     # transformers, tokenizers and safetensors have no common class for what they cannot load.
     except Exception as error:
+        reason = " ".join(str(error).split())[:SHOWN_OF_AN_ERROR]
+        if not isinstance(error, MtgrpoError) and _is_refusal(error):
+            raise ConfigError(f"{'peft' if run.peft else 'trl'}: refused: {reason}") from error
+
         if isinstance(error, MtgrpoError) or not _was_loading(error):
             raise
 
-        reason = " ".join(str(error).split())[:SHOWN_OF_AN_ERROR]
         raise ConfigError(
             f"model: {model!r} cannot be loaded ({reason}); give a directory with the model and "
             "its tokenizer, or a hub name"
@@ -90,6 +105,14 @@ def make_trainer(
     trainer.add_callback(StatedIntervals)
 
     return trainer
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether TRL or peft raised it of their own accord, of what they were given."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = ("trl/trainer/grpo_trainer.py", "/peft/")
+    is_theirs = any(place in Path(frames[-1].filename).as_posix() for place in places)
+    return is_theirs and isinstance(error, ValueError | TypeError | ImportError)
 
 
 def _was_loading(error: Exception) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 from mtgrpo.errors import TaskError
-from mtgrpo.tasks.imports import USER_MODULE, import_function
+from mtgrpo.imports import import_function, import_path
 from mtgrpo.tasks.scores import RewardFunction, each, label
 from mtgrpo.tasks.sources.reasoning_gym import HASH_DEPENDENT
 from mtgrpo.tasks.specs import build_task
@@ -60,24 +59,3 @@ def reward_from_recipe(recipe: Recipe, name: str) -> RewardFunction:
         if task.name == recipe["task"]:
             return task.reward
     raise TaskError(f"task {name!r}: its configuration entry no longer makes it")
-
-
-def import_path(fn: object) -> str | None:
-    """The path that leads back to exactly this function, or None without one.
-
-    It is ``"module:function"``, or ``"file.py:function"`` for a module that was loaded from a file.
-    """
-    module_name, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", None)
-    if not isinstance(module_name, str) or not isinstance(name, str) or module_name == "__main__":
-        return None
-
-    module = sys.modules.get(module_name)
-    member: object = module
-    for part in name.split("."):
-        member = getattr(member, part, None)
-    if member is not fn:
-        return None
-
-    if module_name.startswith(USER_MODULE):
-        return f"{getattr(module, '__file__', None)}:{name}"
-    return f"{module_name}:{name}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from mtgrpo.errors import TaskError, counted
-from mtgrpo.tasks.imports import import_function
+from mtgrpo.imports import import_function
 from mtgrpo.tasks.scores import RewardFunction
 from mtgrpo.tasks.sources.read_rows import RowSource, read_rows, require_column
 from mtgrpo.tasks.task import Task, check_name

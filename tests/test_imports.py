@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mtgrpo.errors import TaskError
-from mtgrpo.tasks.imports import import_function
+from mtgrpo.imports import import_function
 
 
 def test_modules_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

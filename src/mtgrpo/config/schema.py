@@ -1,4 +1,4 @@
-"""The run configuration: what a user writes, what it resolves to, and its loader."""
+"""The run configuration: what a user writes, and what it resolves to."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from mtgrpo import presets
 from mtgrpo.core.method import Method
-from mtgrpo.errors import ConfigError, unknown
-from mtgrpo.values import check_type, parse_dataclass
-from mtgrpo.yaml_text import assign, read_yaml
-
-CONFIGS_DIR = Path(__file__).parent / "configs"
+from mtgrpo.errors import ConfigError
+from mtgrpo.imports import with_lasting_paths
+from mtgrpo.values import check_type
 
 
 @dataclass(frozen=True)
@@ -93,6 +90,12 @@ class RunSettings:
             machine.
         evaluation: See `EvaluationConfig`.
         checkpoint: See `CheckpointConfig`.
+        peft: Arguments of peft's ``LoraConfig``: an adapter is trained instead of the model.
+        environment: Import path of what makes an environment (TRL's ``environment_factory``), or a
+            mapping of several by name, of which each row's column ``environment`` names one.
+        tools: Import paths of functions that the model may call.
+        report_to: Where metrics go besides the run directory, such as ``trackio``,
+            ``tensorboard`` or ``[tensorboard, wandb]``.
         trl: Further fields of TRL's ``GRPOConfig``, passed on as they are.
     """
 
@@ -115,6 +118,10 @@ class RunSettings:
     model_shape: ModelShape | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    peft: Mapping[str, Any] | None = None
+    environment: str | Mapping[str, str] | None = None
+    tools: Sequence[str] = field(default_factory=list[str])
+    report_to: str | Sequence[str] = "none"
     trl: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -123,7 +130,7 @@ class RunConfig(RunSettings):
     """One training run as a user writes it: a preset, and what differs from it.
 
     Attributes:
-        weighting: Changes to the preset's weighting.
+        weighting: Changes to the preset's weighting, or the import path of another rule.
         sampler: Changes to the preset's sampler.
         task_reward: What J_k is, ``accuracy`` or ``reward``; null takes the preset's. So do the
             next four.
@@ -136,7 +143,7 @@ class RunConfig(RunSettings):
             again rarely.
     """
 
-    weighting: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    weighting: str | Mapping[str, Any] = field(default_factory=dict[str, Any])
     sampler: Mapping[str, Any] = field(default_factory=dict[str, Any])
     task_reward: str | None = None
     observe: str | None = None
@@ -150,11 +157,12 @@ class RunConfig(RunSettings):
         Raises:
             ConfigError: Any value that cannot work, before anything heavy is loaded.
         """
+        weighting = self.weighting
         method = presets.get(
             self.preset,
             variant=self.variant,
             setting=self.setting,
-            weighting=self.weighting,
+            weighting={"rule": weighting} if isinstance(weighting, str) else weighting,
             sampler=self.sampler,
         )
 
@@ -196,7 +204,7 @@ class ResolvedRun(RunSettings):
 
         It is written to ``config.yaml`` and resolves to the same run when it is read again.
         """
-        method = self.method.as_dict()
+        method = with_lasting_paths(self.method.as_dict())
 
         written: dict[str, Any] = {}
         for key in (f.name for f in fields(RunConfig)):
@@ -204,79 +212,6 @@ class ResolvedRun(RunSettings):
             is_section = isinstance(value, EvaluationConfig | CheckpointConfig | ModelShape)
             written[key] = dataclasses.asdict(value) if is_section else value
         return written
-
-
-def load_config(
-    source: str, overrides: Sequence[str] = (), *, output: str | None = None
-) -> ResolvedRun:
-    """Read a configuration and resolve it.
-
-    Args:
-        source: Path of a YAML file, a run directory, or the name of a shipped configuration
-            (`shipped_configs`). A run directory stands for the run in it, also when it was copied
-            or moved and its configuration names another place.
-        overrides: ``a.b=c`` assignments, their values read as YAML; they win over the file.
-        output: Run directory; it wins over both.
-
-    Raises:
-        ConfigError: Unreadable, unknown keys, wrong types or values; the message names file and
-            key.
-    """
-    path = _find(source)
-    data = read_yaml(path)
-    if not isinstance(data, Mapping):
-        raise ConfigError(f"{path}: a mapping of keys to values is needed at the top level")
-
-    values: dict[str, Any] = dict(data)
-    if "script" in values:
-        raise ConfigError(
-            f"{path}: a run that the script {values['script']} made; only that script can go on "
-            "with it, with trainer.train(resume_from_checkpoint=True)"
-        )
-
-    if path.name == "config.yaml" and (path.parent / "run.json").is_file():
-        values["output"] = str(path.parent)
-
-    for override in overrides:
-        assign(values, override)
-
-    if output is not None:
-        values["output"] = output
-
-    return parse_config(values, str(path))
-
-
-def parse_config(values: Mapping[str, Any], where: str) -> ResolvedRun:
-    """A resolved run from plain values.
-
-    Raises:
-        ConfigError: As `load_config`; `where` is named.
-    """
-    try:
-        return parse_dataclass(RunConfig, values, where).resolved()
-    except ConfigError as error:
-        text = str(error)
-        raise ConfigError(text if text.startswith(where) else f"{where}: {text}") from None
-
-
-def shipped_configs() -> dict[str, Path]:
-    """Configurations inside the package, by name."""
-    return {path.stem: path for path in sorted(CONFIGS_DIR.glob("*.yaml"))}
-
-
-def _find(source: str) -> Path:
-    shipped = shipped_configs()
-    if source in shipped and not Path(source).is_file():
-        return shipped[source]
-
-    path = Path(source)
-    if path.is_dir() and (path / "config.yaml").is_file():
-        return path / "config.yaml"  # a run directory: its own resolved configuration
-    if not path.exists():
-        raise ConfigError(
-            unknown(source, "configuration: no such file, nor a shipped one named", source, shipped)
-        )
-    return path
 
 
 def _with_clip(trl: Mapping[str, Any], method: Method) -> dict[str, Any]:

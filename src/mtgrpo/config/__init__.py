@@ -1,0 +1,24 @@
+"""The run configuration: schema, loading, resolving."""
+
+from mtgrpo.config.loading import CONFIGS_DIR, load_config, parse_config, shipped_configs
+from mtgrpo.config.schema import (
+    CheckpointConfig,
+    EvaluationConfig,
+    ModelShape,
+    ResolvedRun,
+    RunConfig,
+    RunSettings,
+)
+
+__all__ = [
+    "CONFIGS_DIR",
+    "CheckpointConfig",
+    "EvaluationConfig",
+    "ModelShape",
+    "ResolvedRun",
+    "RunConfig",
+    "RunSettings",
+    "load_config",
+    "parse_config",
+    "shipped_configs",
+]

@@ -1,0 +1,134 @@
+"""The trainer's arguments that a configuration has by name. No torch, unless they need it.
+
+``environment`` and ``tools`` are the user's own code, by its import path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mtgrpo.config import ResolvedRun
+from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.imports import import_function
+from mtgrpo.integrations.trl.adapters import lora_config
+from mtgrpo.tasks import Task, TaskSet
+from mtgrpo.tasks.prompts import PromptCheck, PromptKind
+
+Factory = Callable[[], Any]
+COLUMN = "environment"
+"""Column of a row that names its environment, where there are several."""
+
+
+def trainer_parts(run: ResolvedRun, tasks: TaskSet) -> dict[str, Any]:
+    """``peft_config``, ``environment_factory`` and ``tools`` of a run's trainer.
+
+    Raises:
+        ConfigError: One of them cannot be used; names the key.
+        MissingExtra: peft is needed and not installed.
+    """
+    parts = {
+        "peft_config": None if run.peft is None else lora_config(run.peft),
+        "environment_factory": environment_factory(run.environment, tasks),
+        "tools": tools(run.tools) or None,
+    }
+
+    if parts["environment_factory"] or parts["tools"]:
+        check_chats("tools" if parts["tools"] else "environment", PromptCheck(tasks).kind)
+    return parts
+
+
+def environment_factory(
+    given: str | Mapping[str, str] | None, tasks: TaskSet
+) -> Factory | dict[str, Factory] | None:
+    """What TRL takes as ``environment_factory``.
+
+    Args:
+        given: An import path, or several by name.
+        tasks: The tasks, whose rows name their environments where there are several.
+
+    Raises:
+        ConfigError: A path that leads to no environment, or rows that name none.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return _environment(given, "environment")
+
+    if not given:
+        raise ConfigError("environment: an empty mapping; name at least one, or leave it out")
+    for task in tasks:
+        _check_column(task, given)
+    return {name: _environment(path, f"environment.{name}") for name, path in given.items()}
+
+
+def tools(paths: Sequence[str]) -> list[Callable[..., Any]]:
+    """The functions, each with what a chat template needs to describe it.
+
+    Args:
+        paths: Import paths.
+
+    Raises:
+        ConfigError: A path that leads to no function, or to one without types or docstring.
+    """
+    functions: list[Callable[..., Any]] = []
+    for number, path in enumerate(paths):
+        where = f"tools[{number}]"
+        function = import_function(path, where, raises=ConfigError)
+        _check_description(function, path, where)
+        functions.append(function)
+
+    names = [function.__name__ for function in functions]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"tools: two functions are called {name!r}; the model needs one each")
+    return functions
+
+
+def check_chats(key: str, kind: PromptKind | None) -> None:
+    """Refuse prompts in which a model calls nothing.
+
+    Raises:
+        ConfigError: They are texts.
+    """
+    if kind is not None and not kind.is_chat:
+        raise ConfigError(
+            f"{key}: the prompts are texts, in which a model calls no tool; make them chat messages"
+        )
+
+
+def _environment(path: str, where: str) -> Factory:
+    factory = import_function(path, where, raises=ConfigError)
+    if isinstance(factory, type) and not callable(getattr(factory, "reset", None)):
+        raise ConfigError(f"{where}: {path} has no method 'reset'; TRL calls it for every rollout")
+    return factory
+
+
+def _check_column(task: Task, given: Mapping[str, str]) -> None:
+    # Generated rows are made as they are drawn: the first of each split stands for all.
+    for split, rows in (("train", task.train), ("test", task.test)):
+        if not len(rows):
+            continue
+
+        where = f"task {task.name!r}, {split} row 0"
+        if COLUMN not in rows[0]:
+            raise ConfigError(
+                f"{where}: no column {COLUMN!r}, which names one of several environments: "
+                f"{', '.join(sorted(given))}"
+            )
+        if rows[0][COLUMN] not in given:
+            raise ConfigError(unknown(where, "environment", rows[0][COLUMN], given))
+
+
+def _check_description(function: Callable[..., Any], path: str, where: str) -> None:
+    from transformers.utils.chat_template_utils import get_json_schema
+
+    try:
+        get_json_schema(function)
+    # transformers has two classes for it in some versions, and ValueError in others.
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"{where}: {path} cannot be described to the model: {reason}; give every argument a "
+            "type, and a line under 'Args:' in the docstring"
+        ) from error
