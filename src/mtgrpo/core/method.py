@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.mixer import OBSERVATIONS, TASK_REWARDS, TaskMixer
-from mtgrpo.core.parts import describe_sampler, describe_weighting
+from mtgrpo.core.registry import describe_sampler, describe_weighting
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
 from mtgrpo.errors import ConfigError, StateError, unknown
