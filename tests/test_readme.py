@@ -239,6 +239,28 @@ def test_the_comparison_with_plain_grpo_is_that_of_the_record(study: str) -> Non
         assert f"{value} ({low} to {high})" in README.replace("\n  ", " ")
 
 
+def test_the_comparison_with_grpo_at_its_own_best_is_that_of_the_record() -> None:
+    results = load_results(ROOT / "research" / "equal_cost" / "three_tasks_short.json")
+    ours, plain = (
+        [run for run in results.runs if run.method == name]
+        for name in ("balanced, one round", "grpo")
+    )
+    assert len(ours) == len(plain) == 5
+
+    text = README.replace("\n  ", " ")
+    for runs in (ours, plain):
+        assert {run.rollouts[-1] for run in runs} == {11_520}
+        worst = [run.accuracy[-1].min() for run in runs]
+        assert f"{100 * sum(worst) / 5:.1f}" in text
+
+    found = compare(ours, plain, at="rollouts")
+    for interval in (found.worst, found.mean):
+        value, low, high = (
+            f"{100 * v:+.1f}" for v in (interval.value, interval.low, interval.high)
+        )
+        assert f"{value} ({low} to {high})" in text
+
+
 @pytest.mark.parametrize("study", ["three_tasks", "nine_tasks"])
 def test_the_rank_correlation_of_the_readme_is_that_of_the_record(study: str) -> None:
     record = json.loads((ROOT / "research" / f"{study}_simulated.json").read_text(encoding="utf-8"))

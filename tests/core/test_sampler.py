@@ -419,3 +419,16 @@ def test_released_quotas_that_all_round_to_0_are_none(shortfall):
             assert sum(batch.quotas.values()) > 0
         sampler.close(batch, step)
     assert True in kinds
+
+
+def test_released_quotas_that_all_round_to_0_fill_the_batch_from_any_task():
+    """Of 400 tasks each is drawn once at most in 3 B draws, nearly always, and a third rounds to 0."""
+    tasks = tuple(f"task {i}" for i in range(400))
+    sampler = RatioPreservingSampler(quota_rule="released").bind(tasks, batch_size=4)
+    dice, rng = Dice(dict.fromkeys(tasks, 0.5)), np.random.default_rng(0)
+
+    batch = sampler.new_batch(np.full(400, 1 / 400), 1, rng)
+    assert batch.quotas is None
+    fill(batch, dice)
+    assert batch.shortfall == 0
+    assert len(batch.groups) == 4
