@@ -212,3 +212,24 @@ def test_how_long_and_how_closely_may_change(ended: Path) -> None:
     assert train(ended, "--resume", *(part for c in changes for part in ("--set", c))) == 0
     lines = (ended / "evaluations.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [0, 4, 5, 6]
+
+
+def test_a_run_goes_on_with_other_tasks_and_names_each_change(
+    ended: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = "tasks=[{tiny: zebra, level: easy}, {tiny: arc, level: easy, from_step: 5}]"
+    assert train(ended, "--resume", "--set", tasks, "--set", "steps=6") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "tasks: {level: easy, tiny: countdown} is not there any more" in printed
+    assert "tasks: {tiny: arc, level: easy, from_step: 5} is new" in printed
+
+    changes = [json.loads(line) for line in (ended / "changes.jsonl").read_text().splitlines()]
+    names = [(line["step"], line["change"]) for line in changes]
+    assert names == [(5, "left"), (6, "joined")]
+    for line in changes:
+        assert f"step {line['step']}: task '{line['task']}' {line['change']} (" in printed
+
+    last = json.loads((ended / "metrics.jsonl").read_text().splitlines()[-1])
+    trained = {name for name in last if name.startswith("task/") and name.endswith("/weight")}
+    assert len(trained) == 2
+    assert not any("countdown" in name for name in last)

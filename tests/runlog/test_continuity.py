@@ -67,7 +67,12 @@ def test_the_end_is_that_of_the_lines_on_disk(tmp_path):
         end = log.sync()
         identity = log.run_id
     assert len(identity) == 32
-    assert end.num_lines == {"metrics.jsonl": 4, "evaluations.jsonl": 1, "completions.jsonl": 0}
+    assert end.num_lines == {
+        "metrics.jsonl": 4,
+        "evaluations.jsonl": 1,
+        "completions.jsonl": 0,
+        "changes.jsonl": 0,
+    }
     assert end.last_step == {"metrics.jsonl": 4, "evaluations.jsonl": 0}
     assert LogEnd.from_dict(end.as_dict()) == end
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from mtgrpo.core.report import StepReport, notice_changes
@@ -67,6 +67,11 @@ class StepNews:
         for name, text in notice_changes(self.notices, report).items():
             self._display.message(f"step {step}: task {name!r} {text}")
         self.notices = dict(report.notices)
+
+    def tasks_changed(self, step: int, news: Sequence[str]) -> None:
+        """Called by the trainer before the first step with other tasks."""
+        for text in news:
+            self._display.message(f"step {step}: {text}")
 
     def _smooth(self, report: StepReport) -> None:
         for name in report.totals.num_scored:

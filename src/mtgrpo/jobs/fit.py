@@ -51,13 +51,15 @@ def _load(state: dict[str, Any], job: Job) -> TaskMixer:
         seed=job.run.seed,
     )
 
+    mixer.change_tasks(state["mixer"]["tasks"])
     mixer.load_state_dict(state["mixer"])
 
     remembers = job.run.method.prompt_memory
     for name in names:
-        size = len(job.tasks[name].train)
-        stream = PromptStream(name, size, job.run.seed, remember=remembers)
-        stream.load_state_dict(state["streams"][name])
+        saved = state["streams"].get(name)
+        if saved is not None:
+            stream = PromptStream(name, int(saved["size"]), job.run.seed, remember=remembers)
+            stream.load_state_dict(saved)
 
     return mixer
 

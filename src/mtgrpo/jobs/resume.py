@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mtgrpo.config import ResolvedRun, load_config
+from mtgrpo.core.method import show_value
 from mtgrpo.errors import RunError, StateError
 from mtgrpo.jobs.fit import misfit
 from mtgrpo.jobs.setup import Job
@@ -20,20 +21,31 @@ from mtgrpo.yaml_text import read_yaml
 RESUMABLE = frozenset({"steps", "checkpoint", "threads", "output", "evaluation.every", "report_to"})
 # And of a task: a run that a failing reward ended goes on under another timeout or policy.
 RESUMABLE_OF_TASK = frozenset({"scoring"})
+# Arguments of weightings that name tasks: they may differ where the tasks do.
+NAMING_TASKS = frozenset({"weights", "phases", "floors", "ceilings", "targets"})
 
 
-def check_same_run(out: Path, run: ResolvedRun) -> None:
+def check_same_run(out: Path, run: ResolvedRun) -> list[str]:
     """Refuse to go on with a run that was started with another configuration.
+
+    Returns:
+        A line for each entry of the tasks that was added or taken away.
 
     Raises:
         RunError: A key differs that may not; the message shows both values.
     """
     saved = _comparable(load_config(str(out / "config.yaml")))
     now = _comparable(run)
+    changes = _task_changes(saved.pop("tasks"), now.pop("tasks"))
+
+    if changes:
+        for plain in (saved, now):
+            rule = plain["weighting"].items()
+            plain["weighting"] = {key: value for key, value in rule if key not in NAMING_TASKS}
 
     differing = sorted(key for key in now if now[key] != saved.get(key))
     if not differing:
-        return
+        return changes
 
     key = differing[0]
     differ = "1 key differs" if len(differing) == 1 else f"{len(differing)} keys differ"
@@ -55,6 +67,12 @@ def _comparable(run: ResolvedRun) -> dict[str, Any]:
         for task in plain["tasks"]
     ]
     return {key: value for key, value in plain.items() if key not in RESUMABLE}
+
+
+def _task_changes(saved: Sequence[Any], now: Sequence[Any]) -> list[str]:
+    gone = [f"tasks: {show_value(task)} is not there any more" for task in saved if task not in now]
+    new = [f"tasks: {show_value(task)} is new" for task in now if task not in saved]
+    return gone + new
 
 
 def _way_out(key: str, out: Path) -> str:

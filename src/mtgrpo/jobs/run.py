@@ -87,7 +87,8 @@ def train(
 
     resumes = resume and (out / "config.yaml").is_file()
     if resumes:
-        check_same_run(out, job.run)
+        for change in check_same_run(out, job.run):
+            display.message(change)
         if move := describe_move(out):
             display.message(move)
 

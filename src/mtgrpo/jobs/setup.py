@@ -49,6 +49,7 @@ def prepare(run: ResolvedRun) -> Job:
     check_installed()
     _keep_reports_with_the_run(run)
     tasks = _with_few_test_rows(build_tasks(run.tasks, "tasks"), run.evaluation.prompts_per_task)
+    tasks.check_present(run.steps)
     PromptCheck(tasks)  # refuses prompts that no engine can take
     run = _with_phases(run, tasks)
     run.method.make_mixer(  # refuses a method that does not fit the tasks

@@ -7,6 +7,7 @@ environment.json    versions, machine, threads, seed, git commit
 metrics.jsonl       one object per step
 evaluations.jsonl   one object per evaluation
 completions.jsonl   a few completions per task and step
+changes.jsonl       one object per task that joined, left, grew or shrank
 checkpoints/        checkpoint-<step>/, written by the engine
 summary.json        how the run ended
 report.html, figures/

@@ -83,7 +83,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
 
     return Run(
         path=directory,
-        tasks=read_mark(directory).tasks or tuple(evaluated),
+        tasks=tuple(dict.fromkeys([*read_mark(directory).tasks, *evaluated])),  # some joined later
         config=_config(directory / "config.yaml"),
         environment=_mapping(directory / "environment.json"),
         metrics=_records(directory / "metrics.jsonl", _metrics),

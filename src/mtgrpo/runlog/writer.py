@@ -28,7 +28,7 @@ from mtgrpo.runlog.output import refuse_foreign, refuse_progress
 from mtgrpo.runlog.reading import Mark, as_text, is_run, read_mark
 
 VERSION: Final = 1
-LINES: Final = ("metrics.jsonl", "evaluations.jsonl", "completions.jsonl")
+LINES: Final = ("metrics.jsonl", "evaluations.jsonl", "completions.jsonl", "changes.jsonl")
 
 
 @final
@@ -228,6 +228,10 @@ class RunLog:
         self._files["evaluations.jsonl"].append(
             {**head, "num_samples": num_samples, "tasks": tasks}
         )
+
+    def log_change(self, step: int, rollouts: int, change: Mapping[str, Any]) -> None:
+        """Append a change of a task; `step` is the first with it, `rollouts` those before."""
+        self._files["changes.jsonl"].append({**self._head(step, rollouts, None), **change})
 
     def log_completions(
         self, step: int, samples: Sequence[Mapping[str, Any]], *, max_per_task: int

@@ -54,7 +54,7 @@ def build_task(spec: Spec, where: str) -> list[Task]:
 
     Args:
         spec: A mapping with exactly one of the kinds as a key, that kind's options, and
-            ``scoring`` for any kind.
+            ``scoring``, ``from_step`` and ``until_step`` for any kind.
         where: Begins error messages, such as ``"config.yaml: tasks[2]"``.
 
     Raises:
@@ -70,7 +70,7 @@ def build_task(spec: Spec, where: str) -> list[Task]:
 
     name = _kind_of(spec, where)
     kind = _KINDS[name]
-    options = {name: str, **kind.options, "scoring": Mapping}
+    options = {name: str, **kind.options, "scoring": Mapping, **_SPAN}
 
     values: dict[str, Any] = {}
     for key, value in spec.items():
@@ -88,12 +88,13 @@ def build_task(spec: Spec, where: str) -> list[Task]:
     if "scoring" in values:
         scoring = parse_scoring(values.pop("scoring"), where)
 
+    span = {key: values.pop(key) for key in _SPAN if key in values}
+
     try:
         tasks = kind.build(subject, values)
+        return [dataclasses.replace(t, scoring=scoring, origin=spec, **span) for t in tasks]
     except ConfigError as error:
         raise type(error)(f"{where}: {error}") from error
-
-    return [dataclasses.replace(task, scoring=scoring, origin=spec) for task in tasks]
 
 
 def kinds() -> dict[str, str]:
@@ -188,6 +189,7 @@ class _Kind(NamedTuple):
     required: tuple[str, ...] = ()
 
 
+_SPAN: dict[str, type] = {"from_step": int, "until_step": int}
 _SPLITS: dict[str, type] = {"seed": int, "num_train": int, "num_test": int}
 _REPORTED: dict[str, type] = {"correct_at": float, "floor": float, "family": str, "level": str}
 _GRADED: dict[str, type] = {"reward_range": list}

@@ -49,6 +49,10 @@ class Task:
         scoring: Processes, timeout, and what happens to a group whose reward fails.
         origin: The configuration entry it was made from, with which another process can make it
             again.
+        from_step: Steps that a run has done when the task joins it: it is trained on from step
+            ``from_step + 1`` on.
+        until_step: Steps that a run has done when the task leaves it; None: it stays. A task is
+            evaluated all the time.
 
     Raises:
         TaskError: an attribute cannot be used.
@@ -66,6 +70,8 @@ class Task:
     oracle: Callable[[Row], str] | None = None
     scoring: Scoring = IN_PROCESS
     origin: Mapping[str, Any] | None = None
+    from_step: int = 0
+    until_step: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -91,6 +97,7 @@ class Task:
         _check_range(where, self.reward_range, self.correct_at)
         if not _is_finite_number(self.floor) or not 0.0 <= self.floor < 1.0:
             raise TaskError(f"{where}: floor is {self.floor!r}; an accuracy in [0, 1) is needed")
+        _check_span(where, self.from_step, self.until_step)
         if not isinstance(self.scoring, Scoring):  # pyright: ignore[reportUnnecessaryIsInstance]
             kind = type(self.scoring).__name__
             raise TaskError(f"{where}: scoring is a {kind}; a Scoring is needed")
@@ -229,6 +236,16 @@ def _check_range(where: str, reward_range: Any, correct_at: float | None) -> Non
         raise TaskError(
             f"{where}: reward_range and correct_at are both given; a task is compared by its "
             "accuracy from correct_at on, or by its rewards within reward_range: give one"
+        )
+
+
+def _check_span(where: str, from_step: Any, until_step: Any) -> None:
+    has_start = type(from_step) is int and from_step >= 0
+    has_end = until_step is None or (type(until_step) is int and until_step > from_step)
+    if not has_start or not has_end:
+        raise TaskError(
+            f"{where}: from_step={from_step!r}, until_step={until_step!r}; numbers of steps are "
+            "needed, 0 or more, and the later one last: the task is trained on between them"
         )
 
 

@@ -46,6 +46,32 @@ class TaskSet:
         """Names of the tasks with rows to train on; all of them when none has, for evaluation."""
         return tuple(task.name for task in self if len(task.train)) or self.names
 
+    def present(self, step: int) -> tuple[str, ...]:
+        """Names of the tasks to train on when so many steps of a run are done."""
+        names: list[str] = []
+        for name in self.trained:
+            task = self[name]
+            if task.from_step <= step and (task.until_step is None or step < task.until_step):
+                names.append(name)
+        return tuple(names)
+
+    def check_present(self, num_steps: int | None = None) -> None:
+        """Check that there is a task to train on in every step of a run.
+
+        Args:
+            num_steps: Steps of the run; None: it may go on for ever.
+
+        Raises:
+            TaskError: there is none from some step on.
+        """
+        ends = [self[name].until_step for name in self.trained]
+        for step in sorted({0, *(end for end in ends if end is not None)}):
+            if (num_steps is None or step < num_steps) and not self.present(step):
+                raise TaskError(
+                    f"tasks: none is trained on in step {step + 1}; give one a from_step of at "
+                    f"most {step}, or a later until_step"
+                )
+
     @property
     def families(self) -> dict[str, str]:
         """The family of each task to train on that has one."""

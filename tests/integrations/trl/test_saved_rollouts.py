@@ -81,12 +81,12 @@ def test_a_bank_that_is_gone_or_spoiled_is_refused(lab, tmp_path):
     with pytest.raises(
         StateError, match=r"bank_1\.safetensors: missing, but the checkpoint has groups waiting"
     ):
-        load_groups(bank_file(tmp_path, 1), two_tasks())
+        load_groups(bank_file(tmp_path, 1), two_tasks(), set())
     bank_file(tmp_path, 1).write_bytes(b"nothing")
     with pytest.raises(
         StateError, match=r"bank_1\.safetensors: cannot be read .*use another checkpoint"
     ):
-        load_groups(bank_file(tmp_path, 1), two_tasks())
+        load_groups(bank_file(tmp_path, 1), two_tasks(), set())
 
 
 def test_groups_are_saved_with_every_value(lab, tmp_path):
@@ -94,7 +94,9 @@ def test_groups_are_saved_with_every_value(lab, tmp_path):
     groups = list(trainer.mixer.sampler.bank)
     assert groups
     save_groups(bank_file(tmp_path, 0), groups)
-    loaded = load_groups(bank_file(tmp_path, 0), trainer.tasks)
+    uids = [group.uid for group in groups]
+    assert not load_groups(bank_file(tmp_path, 0), trainer.tasks, uids[:0])
+    loaded = load_groups(bank_file(tmp_path, 0), trainer.tasks, uids)
     assert list(loaded) == [group.uid for group in groups]
     for group in groups:
         assert loaded[group.uid] == group.payload

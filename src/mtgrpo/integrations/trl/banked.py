@@ -158,10 +158,11 @@ class BankedGroups:
         }
         self.owners = {uid: owner % processes for uid, owner in saved.items()}
 
+        wanted = {group.uid for group in self.waiting()}
         payloads: dict[int | str, Any] = {}
         for owner in sorted(set(saved.values())):
             if owner % processes == process:
-                payloads |= load_groups(bank_file(folder, owner), self.tasks)
+                payloads |= load_groups(bank_file(folder, owner), self.tasks, wanted)
 
         self.mixer.sampler.bank.attach(payloads)
         if self.mixer.batch is not None:

@@ -26,10 +26,12 @@ class TrainerCheckpoints:
 
     Args:
         step: Has the mixer, and the groups that wait for a later step.
-        tasks: A checkpoint of other tasks is refused.
+        tasks: The trainer's.
+        may_change: Whether a checkpoint of other tasks is taken up; else it is refused.
     """
 
-    def __init__(self, step: TrainingStep, tasks: TaskSet) -> None:
+    def __init__(self, step: TrainingStep, tasks: TaskSet, *, may_change: bool = False) -> None:
+        self.may_change = may_change
         self.step, self.banked, self.tasks = step, step.banked, tasks
         self.cycle = step.schedule.cycle
 
@@ -91,13 +93,17 @@ class TrainerCheckpoints:
         }
 
     # ---- reading -------------------------------------------------------------------------------
+    def check(self, checkpoint: str | Path) -> None:
+        """Refuse a checkpoint that cannot be taken up; see `check_resume`."""
+        check_resume(checkpoint, self.tasks, may_change=self.may_change)
+
     def restore(self, trainer: Any, checkpoint: str | Path) -> None:
         """Take up a checkpoint, and where TRL stood in its generation batch.
 
         Raises:
             StateError: As `check_resume`, or groups, batch or reference model do not fit.
         """
-        check_resume(checkpoint, self.tasks)
+        self.check(checkpoint)
         folder, state = Path(checkpoint), read_state(checkpoint)
         accelerator = trainer.accelerator
 
@@ -162,17 +168,20 @@ def read_state(checkpoint: str | Path) -> dict[str, Any]:
     return load_state(folder / STATE_FILE)
 
 
-def check_resume(path: str | Path, tasks: TaskSet) -> None:
+def check_resume(path: str | Path, tasks: TaskSet, *, may_change: bool = False) -> None:
     """Check that a checkpoint fits the tasks, before a model is loaded.
 
     Args:
         path: A ``checkpoint-<step>`` directory.
         tasks: The tasks to resume with.
+        may_change: Whether they may be others than those saved, with more or fewer rows.
 
     Raises:
         StateError: No state of ours, a damaged one, or one of other tasks, rows or order.
     """
     state = read_state(path)
+    if may_change:
+        return
     check_same_tasks(str(path), state["mixer"]["tasks"], tasks.trained)
 
     for name, stream in state["streams"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from mtgrpo.core.report import StepReport, notice_changes
 
@@ -20,3 +21,8 @@ class NoticeLog:
         for name, text in notice_changes(self._last, report).items():
             logger.warning("step %d: task %r %s", step, name, text)
         self._last = dict(report.notices)
+
+    def tasks_changed(self, step: int, news: Sequence[str]) -> None:
+        """Called before the first step with other tasks."""
+        for text in news:
+            logger.warning("step %d: %s", step, text)

@@ -4,6 +4,7 @@
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -105,6 +106,8 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     args = with_clip(args, method)
     check_arguments(given.tasks, args, schedule, method.weighting)
 
+    if args.max_steps > 0:
+        data.tasks.check_present(math.ceil(args.max_steps / schedule.updates))
     step = _make_step(given, method, schedule, data, scorer, engine)
     warn_about_batch(schedule, len(step.mixer.tasks))
 
@@ -132,7 +135,7 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
         meter=make_meter(data.tasks, args, method),
         packing=RowPacking(args.loss_type, schedule),
         evaluation=evaluation,
-        checkpoints=TrainerCheckpoints(step, data.tasks),
+        checkpoints=TrainerCheckpoints(step, data.tasks, may_change=not data.of_datasets),
         train_dataset=train_dataset,
         eval_dataset=eval_dataset,
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtgrpo.core.types import Group
+from mtgrpo.integrations.trl.changing import TaskNews
 from mtgrpo.integrations.trl.results import TaskResult
 from mtgrpo.runlog import RunLog
 from mtgrpo.runlog.script_run import ScriptRun
@@ -57,6 +58,11 @@ class RunLogWriter:
         self.run_log.log_metrics(step, rollouts, values)
         self.run_log.log_completions(step, self._samples, max_per_task=2)
         self._samples = []
+
+    def write_changes(self, step: int, rollouts: int, news: Sequence[TaskNews]) -> None:
+        """A line for each change of a task; `step` is the first with it."""
+        for item in news:
+            self.run_log.log_change(step, rollouts, dataclasses.asdict(item))
 
     def write_evaluation(
         self, step: int, rollouts: int, results: Mapping[str, TaskResult], num_samples: int

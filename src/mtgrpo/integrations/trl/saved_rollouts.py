@@ -6,7 +6,7 @@ Both are saved by each process for its own part, so that resuming is exact at ev
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,8 +107,15 @@ def save_groups(path: Path, groups: Sequence[Group]) -> None:
     save_file({"rows": text, "old_log_probs": torch.cat(log_probs)}, path)
 
 
-def load_groups(path: Path, tasks: TaskSet) -> dict[int | str, list[RecordedRow]]:
+def load_groups(
+    path: Path, tasks: TaskSet, wanted: Collection[int | str]
+) -> dict[int | str, list[RecordedRow]]:
     """The rows of each group by its uid.
+
+    Args:
+        path: From `save_groups`.
+        tasks: Their rows are looked up.
+        wanted: The groups that still wait; others may be of tasks that have left.
 
     Raises:
         StateError: The file is missing or damaged.
@@ -126,6 +133,8 @@ def load_groups(path: Path, tasks: TaskSet) -> dict[int | str, list[RecordedRow]
 
     groups: dict[int | str, list[RecordedRow]] = {}
     for record, old_log_probs in zip(records, parts, strict=True):
+        if record["uid"] not in wanted:
+            continue
         task, index = record["task"], record["row"]
         row = RecordedRow(
             input_row(task, index, tasks[task].train[index]),

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +19,7 @@ from mtgrpo.core.types import Group, State
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.agreement import check_agreement
 from mtgrpo.integrations.trl.banked import BankedGroups
+from mtgrpo.integrations.trl.changing import ChangingTasks, TaskNews
 from mtgrpo.integrations.trl.evaluation import TaskEvaluator
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
@@ -109,9 +111,13 @@ class TrainingStep:
             reward_ranges=tasks.reward_ranges,
             seed=seed,
         )
-        self.streams: Mapping[str, Any] = streams or make_streams(
+        self.streams: dict[str, Any] = dict(streams or {}) or make_streams(
             tasks, seed, remember=method.prompt_memory, shuffle=shuffle
         )
+        make_stream = partial(
+            PromptStream, seed=seed, remember=method.prompt_memory, shuffle=shuffle
+        )
+        self.changing = ChangingTasks(tasks, self.mixer, self.streams, make_stream, self._tell)
         self.banked = BankedGroups(self.mixer, tasks)
         self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
 
@@ -130,6 +136,7 @@ class TrainingStep:
         """Roll out as needed, and choose the groups of the batch; the same on every process."""
         if self.mixer.batch is not None:  # several generation batches in one policy update
             self.close()
+        self.changing.follow()
         self.banked.begin_step()
         self._next_uid = self.num_rollouts // self.schedule.group_size
 
@@ -272,13 +279,23 @@ class TrainingStep:
         self.improvements = []
 
         # TRL averages over the steps that have a figure: no time spent is a figure, too.
-        times = {f"task/{name}/reward_time_s": 0.0 for name in self.streams}
+        times = {f"task/{name}/reward_time_s": 0.0 for name in self.mixer.tasks}
         times |= self.scorer.take_metrics()
         self.engine.log_step(self.mixer.metrics() | self.figures | times)
 
         if self.mixer.report is not None:
             for listener in self.listeners:
                 listener(self.mixer.step, self.mixer.report)
+
+    def _tell(self, step: int, news: Sequence[TaskNews]) -> None:
+        for listener in self.listeners:
+            tell = getattr(listener, "tasks_changed", None)
+            if tell is not None:
+                tell(step, [str(item) for item in news])
+
+        if self.writer is not None:
+            first_update = int((step - 1) * self.schedule.updates) + 1
+            self.writer.write_changes(first_update, self.num_rollouts, news)
 
     def write_log(self, step: int, logs: Mapping[str, Any]) -> None:
         """When TRL logs metrics of training."""
@@ -297,7 +314,7 @@ class TrainingStep:
         """Everything that changes the next decision, JSON-able."""
         return {
             "mixer": self.mixer.state_dict(),
-            "streams": {name: stream.state_dict() for name, stream in self.streams.items()},
+            "streams": self.changing.state_dict(),
             "dropped": self.drop_limit.state_dict(),
             "num_discarded_rollouts": self._num_discarded_rollouts,
             "improvements": self.improvements,
@@ -307,15 +324,18 @@ class TrainingStep:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where the saved step stood; `banked` restores what groups hold.
 
+        Tasks that joined, left, grew or shrank since do so now.
+
         Raises:
-            StateError: It was saved with other tasks, rows, settings or a different batch size.
+            StateError: It was saved with other settings or a different batch size, or with a batch
+                half used and other tasks.
         """
-        self.mixer.load_state_dict(state["mixer"])
-        for name, stream in self.streams.items():
-            stream.load_state_dict(state["streams"][name])
+        self.changing.load_state_dict(state["streams"], state["mixer"])
         self.drop_limit.load_state_dict(state["dropped"])
         self._num_discarded_rollouts = int(state["num_discarded_rollouts"])
         self.improvements, self.figures = state["improvements"], state["step_counts"]
+        if self.mixer.batch is None:
+            self.changing.follow()
 
 
 def memory_metrics(streams: Mapping[str, PromptStream]) -> dict[str, float]:

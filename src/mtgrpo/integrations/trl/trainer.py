@@ -20,7 +20,6 @@ from trl import GRPOConfig, GRPOTrainer
 from mtgrpo.core.method import Method
 from mtgrpo.core.report import StepReport
 from mtgrpo.integrations.trl.callback import StepCallback
-from mtgrpo.integrations.trl.checkpoints import check_resume
 from mtgrpo.integrations.trl.checks import check_evaluation, check_trainer
 from mtgrpo.integrations.trl.engine import TRLEngine
 from mtgrpo.integrations.trl.eval_rows import RepeatedInOrder
@@ -337,7 +336,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         return output
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        check_resume(resume_from_checkpoint, self.tasks)  # before anything of it is loaded
+        self.checkpoints.check(resume_from_checkpoint)  # before anything of it is loaded
         if not load_renamed(self, resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
