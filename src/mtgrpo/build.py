@@ -1,8 +1,8 @@
 """Descriptions -> objects: a mapping of plain values becomes a weighting or a sampler.
 
 The keys of a description are the constructor's own arguments, so a default lives in one place: the
-signature. The way back is `mtgrpo.core.parts`. What has a colon in its name is the user's own and
-is imported.
+signature. The way back is `mtgrpo.core.registry`. What has a colon in its name is the user's own
+and is imported.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from mtgrpo.core.acceptance import AcceptanceEstimate
 from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.described import constructor_arguments
 from mtgrpo.core.filters import GroupFilter
-from mtgrpo.core.parts import ACCEPTANCES, PLANNERS, SAMPLERS, WEIGHTINGS
 from mtgrpo.core.planners import RoundPlanner
+from mtgrpo.core.registry import ACCEPTANCES, PLANNERS, SAMPLERS, WEIGHTINGS
 from mtgrpo.core.types import Group, Verdict
 from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.errors import ConfigError, unknown

@@ -38,7 +38,7 @@ KNOWS: dict[str, tuple[str, ...]] = {
 ALSO_KNOWS: dict[str, tuple[str, ...]] = {
     "integrations/verl/settings.py": ("presets",),
     "integrations/trl/setup.py": ("presets",),
-    "integrations/trl/arguments.py": ("config", "plan"),
+    "integrations/trl/grpo_arguments.py": ("config", "plan"),
     "integrations/trl/job.py": ("config",),
     "integrations/trl/own_code.py": ("config",),
 }

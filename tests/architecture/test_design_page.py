@@ -39,9 +39,9 @@ def test_the_places_where_things_go_are_there():
 def test_the_tables_things_are_registered_in_are_there():
     section = PAGE.split("## Where things go\n")[1].split("\n## ")[0]
     for table, file in {
-        "WEIGHTINGS": "core/parts.py",
-        "PLANNERS": "core/parts.py",
-        "ACCEPTANCES": "core/parts.py",
+        "WEIGHTINGS": "core/registry.py",
+        "PLANNERS": "core/registry.py",
+        "ACCEPTANCES": "core/registry.py",
         "FILTERS": "core/filters.py",
         "_KINDS": "tasks/specs.py",
     }.items():

@@ -196,3 +196,33 @@ def test_plain_grpo_without_any_gradient_says_so_and_takes_it_back():
 
     assert [sorted(said) for said in notices] == [[], [], [], ["a", "b"], ["a", "b"], []]
     assert "the completions of each prompt all earn the same" in notices[3]["b"]
+
+
+def test_plain_grpo_trains_on_wrong_answers_of_different_rewards_and_no_notice_says_otherwise():
+    mixer = TaskMixer(
+        ["a", "b"], batch_size=16, sampler=RatioPreservingSampler(group_filter="none")
+    )
+    wrong = (0.0, 0.1, 0.0, 0.1)
+    for _ in range(6):
+        batch = mixer.new_batch()
+        while request := batch.ask():
+            for task, count in request.items():
+                batch.tell([Group(task, wrong, (0.0,) * 4)] * count)
+        mixer.update()
+
+        assert mixer.report.notices == {}
+        assert batch.counts.num_with_gradient.total() == 16
+        assert batch.counts.num_informative.total() == 0
+
+
+def test_groups_that_pass_without_a_gradient_are_noticed():
+    mixer = TaskMixer(
+        ["a"], batch_size=32, sampler=RatioPreservingSampler(group_filter="released_lenient")
+    )
+    for _ in range(3):
+        batch = mixer.new_batch()
+        while request := batch.ask():
+            batch.tell([Group("a", (0.1, 0.1), (0.0, 0.0))] * request["a"])
+        mixer.update()
+
+    assert "the completions of each prompt all earn the same" in mixer.report.notices["a"]

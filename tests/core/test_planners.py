@@ -99,9 +99,12 @@ def test_the_stated_confidence_is_kept(rate, deficit):
 
 
 def test_needed_without_quotas():
-    # 7 are missing; sum_k z_k / a_k = .5 + .6 + 1 = 2.1: 15 in all.
+    # 7 are missing; sum_k z_k a_k = .5 + .15 + .04 = .69 (a of at least 1 / 5): 10.1, so 11 in all.
     counts = plan(NeededRounds(), view(quotas=None, accepted=(3, 0, 0), rates=(1, 0.5, 0.1)))
-    assert sum(counts) == 15
+    assert sum(counts) == 11
+    # A third each at (.7, .5, .2): 32 / (1.4 / 3) = 68.6.
+    even = view(quotas=None, weights=(1 / 3, 1 / 3, 1 / 3), rates=(0.7, 0.5, 0.2), batch_size=32)
+    assert sum(plan(NeededRounds(), even)) == 69
     # Quotas that are met but sum to less than B (released): the rest comes from any task.
     assert sum(plan(NeededRounds(), view(quotas=(4, 2, 2), accepted=(4, 2, 2)))) == 2
 

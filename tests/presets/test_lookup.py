@@ -12,8 +12,8 @@ from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.core.filters import informative, keep_all, released_lenient, strict
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.one_round import OneRoundSampler
-from mtgrpo.core.parts import describe_sampler
 from mtgrpo.core.planners import NeededRounds, OversampledRounds
+from mtgrpo.core.registry import describe_sampler
 from mtgrpo.core.types import Group
 from mtgrpo.core.weightings import ImprovementAware
 from mtgrpo.errors import ConfigError

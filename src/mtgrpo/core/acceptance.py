@@ -67,7 +67,7 @@ class AcceptanceEstimate(Described, ABC):
 
         Args:
             generated: Groups generated per task, shape (K,).
-            accepted: Of those, the groups accepted.
+            accepted: Groups accepted among those.
         """
 
     def end_step(self) -> None:

@@ -48,6 +48,7 @@ class Sampler(Described, ABC):
         self.group_filter = get_filter(group_filter)
         self.acceptance = acceptance or CountedAcceptance()
 
+        self.max_staleness = max_staleness
         self.bank = SurplusBank(max_staleness)
         self._rules: FillRules | None = None  # fixed by `bind`
         self._offset: float | None = None  # of systematic counts; drawn with the first batch
@@ -124,6 +125,10 @@ class Sampler(Described, ABC):
         """End a step. Called by the mixer."""
         self.bank.deposit(batch.surplus, step)
         self.acceptance.end_step()
+
+    def stop_banking(self) -> None:
+        """Bank no surplus from now on: for engines that cannot train on groups of earlier steps."""
+        self.max_staleness = self.bank.max_staleness = 0
 
     def owed(self) -> dict[str, float] | None:
         """What each task is owed of the loss; None where shares are not made in the loss."""

@@ -24,9 +24,10 @@ class Batch:
     in any order, and ``ask`` repeats what is still outstanding. Every generated group
     must be told, informative or not.
 
-    The order decides nothing: when all groups of a round are there, they are sorted by
-    ``uid`` before any is chosen. *Which* groups are told must not depend on their answers
-    either. An engine that starts more prompts than were asked for and tells the first
+    Where uids are given the order decides nothing: when all groups of a round are there, they
+    are sorted by ``uid`` before any is chosen. Groups of one uid, the default of 0 among them,
+    stay in the order in which they were told. *Which* groups are told must not depend on their
+    answers either. An engine that starts more prompts than were asked for and tells the first
     ones to finish prefers short answers; it must tell the groups of the first prompts.
 
     Attributes:

@@ -40,9 +40,9 @@ class FillRules:
     shortfall: str
 
     def judge(self, group: Group) -> tuple[Verdict, bool]:
-        """What the filter says of a group, and whether the group carries a gradient.
+        """What the filter says of a group, and whether the group is informative.
 
-        Without a filter every group is kept, and the two differ.
+        It is if it passes the filter; without one, if it would pass the default.
         """
         verdict = self.group_filter(group)
         informs = informative_filter(self.group_filter)

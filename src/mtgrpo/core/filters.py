@@ -1,4 +1,4 @@
-"""Which groups carry a gradient: group -> keep, or drop and why.
+"""Which groups are informative: group -> keep, or drop and why.
 
 GRPO's advantage is ``(reward - mean) / std`` within a group, so a group of equal rewards moves
 nothing (a zero-gradient group). Filtering on the *shaped* reward alone lets groups through in which
@@ -132,7 +132,7 @@ def get_filter(group_filter: str | GroupFilter) -> GroupFilter:
 
 
 def informative_filter(group_filter: GroupFilter) -> GroupFilter:
-    """What says whether a group carries a gradient: the filter, or the default for "none"."""
+    """What says whether a group is informative: the filter, or the default for "none"."""
     return informative if group_filter is keep_all else group_filter
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.mixer import OBSERVATIONS, TASK_REWARDS, TaskMixer
-from mtgrpo.core.parts import describe_sampler, describe_weighting
+from mtgrpo.core.registry import describe_sampler, describe_weighting
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
 from mtgrpo.errors import ConfigError, StateError, unknown
@@ -30,8 +30,8 @@ class Method:
         weighting: Rule for the task weights. It is a prototype: every run gets a copy.
         sampler: Rule for filling a batch; a prototype as well.
         name: What logs call the method.
-        task_reward: What J_k is: the mean ``"accuracy"`` of all generated groups, or their mean
-            ``"reward"``.
+        task_reward: What J_k is: the mean ``"accuracy"`` of the groups that `observe` names, before
+            the filter, or their mean ``"reward"``.
         observe: Over what J_k is observed: the ``"first_round"`` of a step, the whole ``"step"``
             (paper) or each generation ``"round"`` (released code). See `TaskMixer`.
         surrogate: How the engine measures I_k when the weighting asks for it: ``"mean"`` (paper)

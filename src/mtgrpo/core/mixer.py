@@ -26,7 +26,7 @@ from mtgrpo.errors import ConfigError, StateError, unknown
 
 TASK_REWARDS = ("accuracy", "reward")
 OBSERVATIONS = ("first_round", "step", "round")
-STATE_VERSION = 5
+STATE_VERSION = 6
 
 
 class TaskMixer:
@@ -216,7 +216,7 @@ class TaskMixer:
         self._reasons.update(*batch.counts.dropped.values())
         self._silent.observe(
             total.num_scored,
-            batch.counts.num_informative,
+            batch.counts.num_with_gradient,
             batch.counts.num_varied,
             batch.counts.highest_reward,
         )

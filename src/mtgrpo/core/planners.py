@@ -71,8 +71,8 @@ class NeededRounds(RoundPlanner):
     thrown away.
 
     Args:
-        confidence: That probability, in [0.5, 1). One half asks for the mean need:
-            fewest groups, more rounds.
+        confidence: Probability that a round fills the deficit, in [0.5, 1). One half asks for
+            the mean need: fewest groups, more rounds.
         max_inflation: Upper limit of ``1/a`` (the paper's M_acc).
 
     Source: own; the posterior is that of a Bernoulli rate under a beta prior.
@@ -91,8 +91,9 @@ class NeededRounds(RoundPlanner):
         if view.quotas is not None and view.deficits.any():
             return self._for_quotas(view, rates)
 
-        # The epsilon keeps 4 * 1.25 = 5.000000000000001 from asking for a sixth prompt.
-        total = int(np.ceil(view.num_missing * float(view.weights @ (1 / rates)) - 1e-9))
+        # A prompt of a random task gives a group with probability z @ a. The epsilon keeps a
+        # quotient of 5.000000000000001 from asking for a sixth prompt.
+        total = int(np.ceil(view.num_missing / float(view.weights @ rates) - 1e-9))
         return rng.multinomial(total, view.weights / view.weights.sum())
 
     def _for_quotas(self, view: RoundView, rates: Floats) -> Ints:

@@ -25,7 +25,7 @@ from mtgrpo.errors import StateError, counted
 
 # 4 MB a task. Of more prompts than this a run will not see one twice.
 MOST_PROMPTS = 2**22
-# A prompt is asked at least every eighth time: a policy that has changed is noticed.
+# A prompt is asked with a chance of at least 1/8 each time: a change of the policy is noticed.
 LEAST_CHANCE = 1 / 8
 # Constant groups in a row that are told apart.
 MOST_IN_A_ROW = 3
@@ -43,8 +43,8 @@ def fair_mean(asked_sum: float, num_asked: float, num_skipped: float, num_right:
         asked_sum: Sum over the prompts asked, each as `Draw.corrected` returns it.
         num_asked: How many these are, at least 1.
         num_skipped: Prompts passed over before them.
-        num_right: Of those, the ones predicted right: their value is 1, that of the
-            others 0.
+        num_right: Prompts among those that were predicted right: their value is 1, that of
+            the others 0.
 
     Source: inverse sampling, Haldane, Biometrika 1945.
     """
@@ -133,7 +133,8 @@ class PromptMemory:
             draw: How its prompt was drawn.
             accuracy: Mean accuracy of its completions; NaN, when none could be scored,
                 says nothing of the prompt.
-            is_informative: Whether it carries a gradient.
+            is_informative: Whether it passes the filter; without one, whether it would pass the
+                default.
         """
         tally = self._tally
         tally.asked += 1

@@ -20,8 +20,7 @@ class StepReport:
         quotas: Groups wanted per task; None when the batch was filled from any task.
         realized: Groups trained on per task.
         totals: Sums over all generated groups, before the filter.
-        num_informative: Groups that passed the filter (without a filter: that would
-            have).
+        num_informative: Groups that passed the filter; without one, that would pass the default.
         dropped: Groups dropped per task and reason.
         scores: Mean accuracy in this step, over all generated groups; of graded tasks the mean
             reward on the task's scale.
@@ -190,3 +189,20 @@ class StepReport:
             "sampler/tasks_exhausted": len(self.exhausted),
             "sampler/shares_met": float(self.shares_met),
         }
+
+
+def notice_changes(before: Mapping[str, str], report: StepReport) -> dict[str, str]:
+    """What is new to say of tasks, by name.
+
+    Args:
+        before: The notices of the step before.
+        report: A notice that it has no longer is taken back where the step trained on the task.
+    """
+    changes = {
+        name: notice for name, notice in report.notices.items() if notice != before.get(name)
+    }
+    for name in before.keys() - report.notices.keys():
+        if report.realized.get(name):
+            changes[name] = "can be trained again"
+
+    return dict(sorted(changes.items()))

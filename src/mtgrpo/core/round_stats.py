@@ -23,7 +23,7 @@ class RoundStats:
         reward_sum: Sum of the groups' mean rewards, each as its `Draw` corrects it.
         accuracy_sum: Sum of the groups' mean accuracies, likewise.
         num_skipped: Prompts passed over on the way to the scored groups.
-        num_skipped_right: Of those, the ones predicted to be all right.
+        num_skipped_right: Skipped prompts that were predicted to be all right.
         num_graded: Scored groups of which only rewards are known, no accuracies.
     """
 

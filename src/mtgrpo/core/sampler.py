@@ -91,7 +91,6 @@ class RatioPreservingSampler(Sampler):
         self.max_prompts_per_group = max_prompts_per_group
 
         self.keep_shares, self.shares_from_step = keep_shares, shares_from_step
-        self.max_staleness = max_staleness
 
     def _make_rules(self, tasks: tuple[str, ...], batch_size: int) -> FillRules:
         return FillRules(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from mtgrpo.core.types import State
 
 MIN_GROUPS = 8
-"""Groups in a row of which none was accepted, before anything is said."""
+"""Groups in a row of which none carried a gradient, before anything is said."""
 
 MIN_GROUPS_OF_ALL = 64
 MIN_STEPS = 3
@@ -15,7 +15,7 @@ MIN_STEPS = 3
 
 
 class SilentTasks:
-    """Counts, per task, the groups since the last accepted one, and those whose rewards varied.
+    """Counts, per task, the groups since the last one that moved the policy, and how many varied.
 
     A task of which nothing is ever right looks alike from outside whether it is hard or its
     rewards never reach what counts as right. In the second case its rewards vary all the same.
@@ -31,7 +31,7 @@ class SilentTasks:
     def observe(
         self,
         generated: Mapping[str, int],
-        accepted: Mapping[str, int],
+        with_gradient: Mapping[str, int],
         varied: Mapping[str, int],
         highest: Mapping[str, float],
     ) -> None:
@@ -39,11 +39,11 @@ class SilentTasks:
 
         Args:
             generated: Groups generated per task.
-            accepted: Of those, the ones that carry a gradient and passed the filter.
-            varied: Of the others, the ones whose rewards vary.
+            with_gradient: Groups among them that were accepted and carry a gradient.
+            varied: Groups that were dropped although their rewards vary.
             highest: Highest reward of the step.
         """
-        if any(accepted.values()):
+        if any(with_gradient.values()):
             self._num_groups_flat = self._num_steps_flat = 0
         else:
             self._num_groups_flat += sum(generated.values())
@@ -51,7 +51,7 @@ class SilentTasks:
 
         for task, count in generated.items():
             self._highest[task] = max(self._highest.get(task, highest[task]), highest[task])
-            if accepted.get(task, 0):
+            if with_gradient.get(task, 0):
                 self._num_dropped[task] = self._num_varied[task] = 0
                 continue
 

@@ -16,8 +16,9 @@ class StepCounts:
     Attributes:
         rounds: What was generated in each round.
         num_rollouts: Completions generated.
-        num_informative: Groups that passed the filter (without one: that would have).
-        num_varied: Groups that are not informative although their rewards vary.
+        num_informative: Groups that pass the filter; without one, that would pass the default.
+        num_with_gradient: Accepted groups that carry a gradient: their rewards vary.
+        num_varied: Dropped groups whose rewards vary.
         dropped: Groups dropped, per task and reason.
         highest_reward: The highest reward; minus infinity where nothing could be scored.
         graded_rewards: All rewards of the groups of which only rewards are known.
@@ -27,6 +28,7 @@ class StepCounts:
         self.rounds: list[RoundStats] = []
         self.num_rollouts = 0
         self.num_informative: Counter[str] = Counter()
+        self.num_with_gradient: Counter[str] = Counter()
         self.num_varied: Counter[str] = Counter()
         self.dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.highest_reward: dict[str, float] = {}
@@ -43,15 +45,17 @@ class StepCounts:
             group: The group.
             count: How many there are of it.
             verdict: What the filter says of it.
-            is_informative: Whether it carries a gradient.
+            is_informative: Whether it passes the filter; without one, whether it would pass the
+                default.
         """
         task, rewards = group.task, group.rewards
         self.rounds[-1].add(task, group.mean_reward, group.mean_accuracy, count, group.draw)
         self.num_rollouts += count * len(rewards)
 
         self.num_informative[task] += count * is_informative
-        if not is_informative and lenient(group).keep:
-            self.num_varied[task] += count
+        if lenient(group).keep:
+            varied = self.num_with_gradient if verdict.keep else self.num_varied
+            varied[task] += count
         if not verdict.keep:
             self.dropped[task][verdict.reason or "filtered"] += count
 
@@ -74,7 +78,7 @@ class StepCounts:
         return total
 
     def first_rounds(self) -> RoundStats:
-        """Of each task the round in which it was asked first: a fair sample of its prompts.
+        """The sums over each task's first round of the step: a fair sample of its prompts.
 
         How many prompts that round asks is settled before any result of the step is known.
         Later rounds are asked because earlier ones fell short: where many groups were
@@ -92,6 +96,7 @@ class StepCounts:
             "rounds": [stats.state_dict() for stats in self.rounds],
             "num_rollouts": self.num_rollouts,
             "num_informative": dict(self.num_informative),
+            "num_with_gradient": dict(self.num_with_gradient),
             "num_varied": dict(self.num_varied),
             "dropped": {task: dict(reasons) for task, reasons in self.dropped.items()},
             # JSON has no infinity: a task of which nothing could be scored is left out.
@@ -108,6 +113,7 @@ class StepCounts:
 
         self.num_rollouts = int(state["num_rollouts"])
         self.num_informative = Counter(state["num_informative"])
+        self.num_with_gradient = Counter(state["num_with_gradient"])
         self.num_varied = Counter(state["num_varied"])
 
         self.dropped = defaultdict(Counter)

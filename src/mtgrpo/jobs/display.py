@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from mtgrpo.core.report import StepReport
+from mtgrpo.core.report import StepReport, notice_changes
 
 SMOOTHING = 24
 """Groups that a task's shown accuracy is smoothed over: one step may have only one group of it."""
@@ -64,11 +64,8 @@ class StepNews:
         self._smooth(report)
         self._display.step(step, report.metrics(), self._accuracy)
 
-        for name in sorted(report.notices.keys() | self.notices.keys()):
-            notice = report.notices.get(name)
-            if notice != self.notices.get(name):
-                text = "can be trained again" if notice is None else notice
-                self._display.message(f"step {step}: task {name!r} {text}")
+        for name, text in notice_changes(self.notices, report).items():
+            self._display.message(f"step {step}: task {name!r} {text}")
         self.notices = dict(report.notices)
 
     def tasks_changed(self, step: int, news: Sequence[str]) -> None:

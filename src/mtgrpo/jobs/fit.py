@@ -13,12 +13,11 @@ from mtgrpo.core.prompts import PromptStream
 from mtgrpo.errors import MtgrpoError, StateError
 from mtgrpo.jobs.setup import Job
 from mtgrpo.runlog import load_state
-from mtgrpo.runlog.checkpoints import checkpoint_step
+from mtgrpo.runlog.checkpoints import STATE_FILE, checkpoint_step
 
 # What comes of loading values that no run has saved.
 _NONSENSE = (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
-STATE_FILE = "mixer.json"
 TRAINER_FILE = "trainer_state.json"
 
 

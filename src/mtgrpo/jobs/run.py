@@ -37,7 +37,8 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
         model: ``tiny``, a directory or a hub name; by default the run's model, untrained.
 
     Returns:
-        ``{"title", "tasks": {name: {"accuracy", "reward", "std_error", "num_prompts"}}}``.
+        ``{"title", "tasks": {name: {"accuracy", "reward", "std_error", "num_prompts",
+        "measure"}}}``.
 
     Raises:
         ConfigError: As `prepare`, or the model cannot be loaded.

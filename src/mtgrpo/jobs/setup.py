@@ -13,7 +13,7 @@ from mtgrpo import tiny
 from mtgrpo.config import ResolvedRun
 from mtgrpo.core.weightings import Sequential
 from mtgrpo.integrations.trl import check_installed
-from mtgrpo.integrations.trl.arguments import grpo_arguments
+from mtgrpo.integrations.trl.grpo_arguments import grpo_arguments
 from mtgrpo.integrations.trl.own_code import trainer_parts
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks

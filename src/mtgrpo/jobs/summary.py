@@ -12,8 +12,9 @@ from mtgrpo.runlog.checkpoints import checkpoint_step, newest
 from mtgrpo.runlog.files import os_errors_as
 
 NOTHING = (
-    "trained on nothing: in no step did the completions of a prompt differ in what they earned, so "
-    "the model is as it was; mtgrpo tasks check says whether a task's rewards can be earned"
+    "trained on nothing: in no step did a group pass the filter and differ in reward, so the model "
+    "is as it was; mtgrpo tasks check says whether a task's rewards can be earned, and correct_at "
+    "from which reward on an answer is right"
 )
 
 

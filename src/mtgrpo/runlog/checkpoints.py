@@ -25,6 +25,8 @@ from mtgrpo.runlog.files import os_errors_as
 from mtgrpo.runlog.state import load_state, save_state
 
 SEAL_FILE = "checkpoint.json"
+STATE_FILE = "mixer.json"
+"""The mixer's part of a checkpoint."""
 HASHED_BYTES = 64 * 2**20
 """Larger files (weights and optimizer states of real models) are checked by size alone: reading
 them takes minutes."""

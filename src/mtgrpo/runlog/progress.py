@@ -59,7 +59,7 @@ class Progress:
 
     Attributes:
         step: The last one.
-        total: Of the whole run; None where its configuration does not say.
+        total: Steps of the whole run; None where its configuration does not say.
         step_s: Seconds per step at present; NaN where unknown.
         remaining_s: Seconds until the last step; NaN where unknown, or when nothing goes on.
     """

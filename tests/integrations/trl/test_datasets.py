@@ -8,6 +8,8 @@ from datasets import Dataset
 from mtgrpo import Method, RatioPreservingSampler, Uniform
 from mtgrpo.errors import ConfigError, StateError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.integrations.trl.datasets import data_of_datasets
+from mtgrpo.integrations.trl.schedule import make_schedule
 from mtgrpo.integrations.trl.streamed_rows import BUFFER, StreamedPrompts, streams_of
 
 from .conftest import history
@@ -132,3 +134,17 @@ def test_a_task_that_no_reward_applies_to_is_left_out_of_every_statistic(lab):
     (entry,) = history(trainer)
     assert entry["task/y/reward"] > 0
     assert math.isnan(entry.get("task/x/reward") or math.nan)
+
+
+def test_a_method_where_an_environment_owns_the_data_is_refused(lab):
+    args = lab.config(max_steps=1)
+    with pytest.raises(ConfigError, match="a method without train_dataset; environments that own"):
+        data_of_datasets(
+            None,
+            args,
+            make_schedule(args),
+            column="task",
+            reward_ranges=None,
+            leave_to_loader=False,
+            needs_prompts=False,
+        )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mtgrpo.errors import ConfigError
-from mtgrpo.integrations.trl.evaluation import TaskEvaluation
+from mtgrpo.integrations.trl.evaluation import TaskEvaluator
 from mtgrpo.integrations.trl.rollouts import InputRows
 from mtgrpo.runlog import RunLog, read_run
 from mtgrpo.tasks import Scoring, Task, TaskSet
@@ -137,7 +137,7 @@ TWO = TaskSet(task("a"), task("b"))
 
 
 def test_scores_are_collected_only_while_an_evaluation_runs():
-    part = TaskEvaluation(InputRows(TWO), num_samples=2, seed=3)
+    part = TaskEvaluator(InputRows(TWO), num_samples=2, seed=3)
     inputs = [{"mtgrpo_task": name, "mtgrpo_row": 0} for name in ("a", "a", "b", "b")]
     rewards = torch.tensor([[1.0, 1.0], [0.0, 0.0], [0.5, 0.0], [0.5, 1.0]])
     part.add(inputs, rewards, Processes())
@@ -153,7 +153,7 @@ def test_scores_are_collected_only_while_an_evaluation_runs():
 
 
 def test_an_evaluation_that_fails_leaves_the_results_of_the_last():
-    part = TaskEvaluation(InputRows(TWO), num_samples=1, seed=3)
+    part = TaskEvaluator(InputRows(TWO), num_samples=1, seed=3)
     part.results = {"a": "those of the last"}
     with pytest.raises(KeyError), part.running(Processes()):
         raise KeyError
@@ -163,7 +163,7 @@ def test_an_evaluation_that_fails_leaves_the_results_of_the_last():
 
 def test_each_process_has_draws_of_its_own():
     def draw(process):
-        part = TaskEvaluation(InputRows(TWO), num_samples=1, seed=3)
+        part = TaskEvaluator(InputRows(TWO), num_samples=1, seed=3)
         with contextlib.suppress(KeyError), part.running(Processes(2, process)):
             draws.append(float(torch.rand(())))
             raise KeyError
@@ -176,4 +176,4 @@ def test_each_process_has_draws_of_its_own():
 
 def test_tasks_without_test_rows_have_no_rows_for_trl():
     trained = Task("a", [{"prompt": "?"}], [], lambda **columns: [])
-    assert TaskEvaluation(InputRows(TaskSet(trained)), 1, 3).rows is None
+    assert TaskEvaluator(InputRows(TaskSet(trained)), 1, 3).rows is None

@@ -10,7 +10,7 @@ import torch
 from mtgrpo import tiny
 from mtgrpo.config import parse_config
 from mtgrpo.errors import ConfigError
-from mtgrpo.integrations.trl.arguments import grpo_arguments
+from mtgrpo.integrations.trl.grpo_arguments import grpo_arguments
 from mtgrpo.integrations.trl.job import has_evaluation, machine_arguments, make_trainer
 from mtgrpo.plan import make_plan
 from mtgrpo.runlog import RunLog

@@ -75,7 +75,7 @@ def test_functions_of_some_tasks_are_asked_about_their_rows_alone():
         DatasetRow({"prompt": "y", "level": 3}, "b", 0),
         DatasetRow({"prompt": "x", "answer": "2"}, "a", 1),
     ]
-    given = made.as_columns(rows)
+    given = made.rows_for_trl(None, rows, [])
     assert [list(row) for row in given] == [["prompt", "answer", "level"]] * 3
     arguments = {
         "prompts": ["x", "y", "x"],

@@ -9,7 +9,7 @@ import trl.trainer.grpo_trainer as module
 
 from mtgrpo import ImprovementAware
 from mtgrpo.errors import ConfigError, StateError
-from mtgrpo.integrations.trl.banked import check_bank
+from mtgrpo.integrations.trl.banked import settle_bank
 from mtgrpo.integrations.trl.rollouts import (
     generation_as_json,
     generation_from_json,
@@ -132,7 +132,7 @@ def test_a_sharded_model_is_refused(lab):
         ConfigError,
         match=r"max_staleness=2 .* the model is sharded \(FSDP\); set the sampler's max_staleness=0",
     ):
-        check_bank(trainer, trainer.mixer, has_images=False)
+        settle_bank(trainer, trainer.mixer, has_images=False)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,9 @@ def test_a_sharded_model_is_refused(lab):
 def test_the_bank_steps_aside_where_it_cannot_work(lab, caplog, name, value, message):
     trainer = build(lab)
     setattr(trainer, name, value)
-    check_bank(trainer, trainer.mixer, has_images=False)
+    settle_bank(trainer, trainer.mixer, has_images=False)
     assert trainer.mixer.sampler.bank.max_staleness == 0
+    assert "max_staleness=0" in repr(trainer.mixer.sampler)
     assert not trainer.banked.keeps
     assert caplog.messages == [
         "MultiTaskGRPOTrainer: surplus groups are not kept for later steps (max_staleness=2), "
@@ -157,7 +158,7 @@ def test_the_bank_steps_aside_where_it_cannot_work(lab, caplog, name, value, mes
 
 def test_the_bank_steps_aside_for_images(lab, caplog):
     trainer = build(lab)
-    check_bank(trainer, trainer.mixer, has_images=True)
+    settle_bank(trainer, trainer.mixer, has_images=True)
     assert trainer.mixer.sampler.bank.max_staleness == 0
     assert "because prompts have images" in caplog.text
 

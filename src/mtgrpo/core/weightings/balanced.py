@@ -30,8 +30,8 @@ class Balanced(TaskWeighting):
 
     This is the maximiser over the simplex of ``-sum_k z_k J_k - (tau / mu) KL(z ||
     uniform)``: the paper's inner minimisation with an entropy in place of the distance
-    to uniform weights. It has no step size and no memory of its own, so a weight leaves
-    with the gap that caused it. J_k is `TaskProgress.level`.
+    to uniform weights. The map from levels to weights has no step size; memory
+    is only in mu, the levels and the verdicts. J_k is `TaskProgress.level`.
 
     No weight is above ``1 / (worst_fraction K)``, which makes it the dual of the mean
     over the worst fraction of the tasks (CVaR) where there are many; tasks that cannot

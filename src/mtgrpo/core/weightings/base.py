@@ -23,8 +23,8 @@ class GroupCounts:
 
     Attributes:
         observed: Groups that J_k was measured over.
-        generated: All groups of the step.
-        informative: Of all, the ones that pass the filter.
+        generated: Groups of the step with a scorable completion.
+        informative: Groups that pass the filter; without one, that would pass the default.
         trained: Groups trained on.
     """
 

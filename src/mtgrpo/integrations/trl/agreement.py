@@ -35,7 +35,7 @@ def check_agreement(accelerator: Any, where: str, decision: Mapping[str, Any]) -
     Costs one collective call of 32 bytes a process. All processes must come by here equally often.
 
     Args:
-        accelerator: accelerate's.
+        accelerator: accelerate's `Accelerator`.
         where: What is decided, for the error; part of what is compared.
         decision: Plain values and arrays by name.
 

@@ -169,7 +169,7 @@ class BankedGroups:
             self.mixer.batch.attach(payloads)
 
 
-def check_bank(trainer: Any, mixer: TaskMixer, *, has_images: bool) -> None:
+def settle_bank(trainer: Any, mixer: TaskMixer, *, has_images: bool) -> None:
     """Keep no groups where log-probabilities of earlier policies do not work.
 
     Args:
@@ -213,4 +213,4 @@ def check_bank(trainer: Any, mixer: TaskMixer, *, has_images: bool) -> None:
             bank.max_staleness,
             reason,
         )
-        bank.max_staleness = 0
+        mixer.sampler.stop_banking()

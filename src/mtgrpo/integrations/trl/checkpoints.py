@@ -17,9 +17,8 @@ from mtgrpo.integrations.trl.saved_rollouts import buffer_file, load_buffer, sav
 from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.integrations.trl.weights import load_reference, save_reference
 from mtgrpo.runlog import checkpoints, load_state, save_state
+from mtgrpo.runlog.checkpoints import STATE_FILE
 from mtgrpo.tasks.task_set import TaskSet
-
-STATE_FILE = "mixer.json"
 
 
 class TrainerCheckpoints:
@@ -42,7 +41,7 @@ class TrainerCheckpoints:
         """While TRL writes its part: ours comes before it, the seal after it.
 
         Args:
-            trainer: TRL's.
+            trainer: TRL's `GRPOTrainer`.
             trial: TRL's, where hyper-parameters are searched.
 
         Raises:

@@ -14,7 +14,7 @@ from trl import GRPOConfig
 
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.errors import ConfigError, counted
-from mtgrpo.integrations.trl.banked import check_bank
+from mtgrpo.integrations.trl.banked import settle_bank
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule
 from mtgrpo.runlog import RunLog
 from mtgrpo.tasks.task_set import TaskSet
@@ -31,7 +31,7 @@ def check_sources(
 
     Args:
         tasks: The trainer's argument.
-        args: TRL's.
+        args: TRL's `GRPOConfig`.
         reward_funcs: The trainer's argument.
         data: Those that give rows, by name.
         of_rewards: Those that say what rewards mean, by name.
@@ -155,7 +155,7 @@ def check_trainer(trainer: Any) -> None:
         ConfigError: With the reason and the way out.
     """
     if trainer.data.of_datasets:
-        check_bank(trainer, trainer.mixer, has_images=trainer._is_vlm)
+        settle_bank(trainer, trainer.mixer, has_images=trainer._is_vlm)
         return
 
     prompts = trainer.rows.prompts
@@ -163,7 +163,7 @@ def check_trainer(trainer: Any) -> None:
         prompts.refuse_images("this model reads none")
     if prompts.kind is not None and prompts.kind.is_chat:
         _check_chat_template(trainer.processing_class)
-    check_bank(trainer, trainer.mixer, has_images=bool(prompts.images_at))
+    settle_bank(trainer, trainer.mixer, has_images=bool(prompts.images_at))
 
 
 def _check_chat_template(tokenizer: Any) -> None:

@@ -72,25 +72,30 @@ def data_of_datasets(
     *,
     column: str,
     reward_ranges: Mapping[str, tuple[float, float]] | tuple[float, float] | None,
-    is_plain: bool,
+    leave_to_loader: bool,
     needs_prompts: bool = True,
 ) -> Data:
     """That of what TRL calls train_dataset.
 
     Args:
         train_dataset: With or without a length, or a mapping with one for each task, or None.
-        args: TRL's.
+        args: TRL's `GRPOConfig`.
         schedule: TRL's batch arithmetic.
         column: Column that names the task of each row. Without one called `TASK_COLUMN` a dataset
             is one task; any other name must be there.
         reward_ranges: Lowest and highest reward, for all tasks or by task.
-        is_plain: Whether one task alone is left to TRL's loader.
+        leave_to_loader: Whether TRL's loader says which rows are next, if there is one task.
         needs_prompts: Whether rows must have prompts; environments may bring theirs.
 
     Raises:
-        ConfigError: What no task can be made of.
+        ConfigError: What no task can be made of, or a method where an environment owns the data.
         TaskError: A row without a name of its task, or with a prompt that cannot be used.
     """
+    if train_dataset is None and not needs_prompts and not leave_to_loader:
+        raise ConfigError(
+            f"{WHERE}: a method without train_dataset; environments that own the data go with "
+            "plain GRPO alone; leave method out, or give train_dataset with a row for each prompt"
+        )
     check_column(train_dataset, column)
     if needs_prompts:
         check_prompts(train_dataset)
@@ -104,7 +109,7 @@ def data_of_datasets(
         )
 
     ranges = by_task(reward_ranges, tuple(rows), "reward_range")
-    if not is_plain and tuple(rows) == (DEFAULT,) and train_dataset is not None:
+    if not leave_to_loader and tuple(rows) == (DEFAULT,) and train_dataset is not None:
         logger.warning(
             "%s: train_dataset has no column %r, so all its rows are one task; name the column of "
             "the tasks with task_column=",
@@ -114,7 +119,7 @@ def data_of_datasets(
 
     loader: LoaderRows | None = None
     streams: dict[str, Any] = {}
-    if len(rows) == 1 and is_plain and not isinstance(train_dataset, Mapping):
+    if len(rows) == 1 and leave_to_loader and not isinstance(train_dataset, Mapping):
         (name,) = rows
         loader = LoaderRows()
         rows = {name: loader}

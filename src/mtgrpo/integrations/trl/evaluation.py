@@ -17,7 +17,7 @@ from mtgrpo.integrations.trl.rollouts import DatasetRow, InputRows, number_of, t
 from mtgrpo.tasks.sources.dataset import task_name
 
 
-class TaskEvaluation:
+class TaskEvaluator:
     """TRL's evaluation, turned into one result per task.
 
     Rows and draws are the same each time, and training goes on as if nothing had happened.
@@ -94,7 +94,7 @@ class TaskEvaluation:
         """While TRL's loop runs: scores are collected, and join `results` at the end.
 
         Args:
-            accelerator: accelerate's.
+            accelerator: accelerate's `Accelerator`.
             dataset: What is evaluated, where that is not the tasks' test rows.
 
         Raises:
@@ -119,7 +119,7 @@ class TaskEvaluation:
         Args:
             rows: This process's; each prompt as often as it has samples.
             column: Names the task of a row that has it.
-            accelerator: accelerate's.
+            accelerator: accelerate's `Accelerator`.
         """
         first = self._num_rows + accelerator.process_index * len(rows)
         self._num_rows += accelerator.num_processes * len(rows)
@@ -148,7 +148,7 @@ class TaskEvaluation:
         Args:
             inputs: This process's rows.
             rewards: TRL's of all processes' rows, shape (rows, columns).
-            accelerator: accelerate's.
+            accelerator: accelerate's `Accelerator`.
             measure: Gives reward and accuracy, shape (rows, 2), of these and each row's task; by
                 default they are the first two columns.
         """

@@ -48,7 +48,7 @@ def make_trainer(
         run: The run.
         model: Directory or hub name.
         tasks: Its tasks.
-        arguments: From `mtgrpo.integrations.trl.arguments.grpo_arguments`.
+        arguments: From `mtgrpo.integrations.trl.grpo_arguments.grpo_arguments`.
         adapter: Directory of one that was trained, for a trainer that only evaluates and saves.
         run_log: Where steps and evaluations are logged.
         on_mixer_step: Called with each step's number and report.

@@ -25,7 +25,7 @@ class TaskLossShares:
 
     Args:
         names: Task names, in the order of their numbers.
-        loss_type: TRL's.
+        loss_type: TRL's ``loss_type``.
         exact: Whether advantages are scaled so that the shares are the targets; else they are only
             measured.
 
@@ -38,19 +38,22 @@ class TaskLossShares:
         self.now: Mapping[str, float] = {}
 
     def settle(
-        self, parts: Sequence[dict[str, Any]], targets: Mapping[str, float], accelerator: Any
+        self,
+        micro_batches: Sequence[dict[str, Any]],
+        targets: Mapping[str, float],
+        accelerator: Any,
     ) -> dict[str, float]:
         """Set the factors of a new generation batch, or remove them where shares are only measured.
 
         Args:
-            parts: The inputs of its forward passes on this process.
+            micro_batches: The inputs of its forward passes on this process.
             targets: The shares that the batch should have, of any sum.
-            accelerator: accelerate's.
+            accelerator: accelerate's `Accelerator`.
 
         Returns:
             Figures of the step.
         """
-        num_rows, masses = self._sums(parts, accelerator)
+        num_rows, masses = self._sums(micro_batches, accelerator)
 
         wanted = [name for name in self.names if name in targets]
         shares = balance_loss(
@@ -64,17 +67,19 @@ class TaskLossShares:
                 [shares.factors.get(name, 1.0) for name in self.names], device=accelerator.device
             )  # (tasks,)
 
-            for part in parts:  # a row that fills up has task -1 and factor 0
-                part[LOSS_FACTORS] = part[LOSS_FACTORS] * factors[part[TASK_NUMBERS]]
+            for micro_batch in micro_batches:  # a row that fills up has task -1 and factor 0
+                micro_batch[LOSS_FACTORS] = (
+                    micro_batch[LOSS_FACTORS] * factors[micro_batch[TASK_NUMBERS]]
+                )
         else:
-            for part in parts:
-                del part[LOSS_FACTORS]
+            for micro_batch in micro_batches:
+                del micro_batch[LOSS_FACTORS]
 
         self.now = shares.after if self.exact else shares.before
         return self._metrics(shares)
 
     def _sums(
-        self, parts: Sequence[Mapping[str, Any]], accelerator: Any
+        self, micro_batches: Sequence[Mapping[str, Any]], accelerator: Any
     ) -> tuple[dict[str, float], dict[str, float]]:
         # Rows and masses of each task's groups that carry a gradient, over all forward passes and
         # processes.
@@ -82,11 +87,11 @@ class TaskLossShares:
             (2, len(self.names)), dtype=torch.float64, device=accelerator.device
         )  # (rows and masses, tasks)
 
-        for part in parts:
-            counted = (part[LOSS_FACTORS] > 0) & (part[TASK_NUMBERS] >= 0)  # (rows,)
-            numbers = part[TASK_NUMBERS][counted]  # (counted rows,)
+        for micro_batch in micro_batches:
+            counted = (micro_batch[LOSS_FACTORS] > 0) & (micro_batch[TASK_NUMBERS] >= 0)  # (rows,)
+            numbers = micro_batch[TASK_NUMBERS][counted]  # (counted rows,)
             sums[0].index_add_(0, numbers, torch.ones_like(numbers, dtype=torch.float64))
-            sums[1].index_add_(0, numbers, loss_masses(part, self.loss_type)[counted])
+            sums[1].index_add_(0, numbers, loss_masses(micro_batch, self.loss_type)[counted])
 
         num_rows, masses = accelerator.reduce(sums, reduction="sum").tolist()
         return (
@@ -115,10 +120,10 @@ class TaskLossShares:
         return {**inputs, "advantages": advantages * factors}
 
 
-def loss_masses(part: Mapping[str, Any], loss_type: str) -> torch.Tensor:
+def loss_masses(micro_batch: Mapping[str, Any], loss_type: str) -> torch.Tensor:
     """What each row of a forward pass weighs in TRL's loss, up to one factor; shape (rows,)."""
-    mask = part["completion_mask"]  # (rows, tokens)
-    mask = mask * part["tool_mask"] if "tool_mask" in part else mask
+    mask = micro_batch["completion_mask"]  # (rows, tokens)
+    mask = mask * micro_batch["tool_mask"] if "tool_mask" in micro_batch else mask
     tokens = mask.sum(-1).double()  # (rows,)
 
     if loss_type in PER_COMPLETION:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from mtgrpo.core.report import StepReport
+from mtgrpo.core.report import StepReport, notice_changes
 
 logger = logging.getLogger("mtgrpo.notices")
 
@@ -18,11 +18,8 @@ class NoticeLog:
 
     def __call__(self, step: int, report: StepReport) -> None:
         """Called when a step is closed."""
-        for name in sorted(report.notices.keys() | self._last.keys()):
-            notice = report.notices.get(name)
-            if notice != self._last.get(name):
-                text = "can be trained again" if notice is None else notice
-                logger.warning("step %d: task %r %s", step, name, text)
+        for name, text in notice_changes(self._last, report).items():
+            logger.warning("step %d: task %r %s", step, name, text)
         self._last = dict(report.notices)
 
     def tasks_changed(self, step: int, news: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ def completion_log_probs(rows: Sequence[RecordedRow], trainer: Any) -> list[torc
 
     Args:
         rows: With their tokens.
-        trainer: TRL's.
+        trainer: TRL's `GRPOTrainer`.
 
     Returns:
         A tensor of shape (tokens,) for each row, on the CPU.

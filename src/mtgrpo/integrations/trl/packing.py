@@ -31,7 +31,7 @@ class RowPacking:
     over have no rows. The sum over an update's passes is the same up to the order of additions.
 
     Args:
-        loss_type: TRL's.
+        loss_type: TRL's ``loss_type``.
         schedule: TRL's batch arithmetic.
 
     Attributes:
@@ -61,7 +61,7 @@ class RowPacking:
 
         Args:
             parts: The inputs of its passes on this process.
-            accelerator: accelerate's.
+            accelerator: accelerate's `Accelerator`.
 
         Returns:
             Figures of the step; empty where this is off.

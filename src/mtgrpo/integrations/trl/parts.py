@@ -16,10 +16,9 @@ from mtgrpo.core.report import StepReport
 from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
 from mtgrpo.integrations.trl.checks import check_arguments, check_own, check_sources
 from mtgrpo.integrations.trl.datasets import Data, data_of_datasets, data_of_tasks
-from mtgrpo.integrations.trl.evaluation import TaskEvaluation
+from mtgrpo.integrations.trl.evaluation import TaskEvaluator
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.notices import NoticeLog
-from mtgrpo.integrations.trl.own_arguments import Arguments
 from mtgrpo.integrations.trl.packing import RowPacking
 from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.reward_columns import RewardColumns
@@ -30,6 +29,7 @@ from mtgrpo.integrations.trl.scores import TaskScores
 from mtgrpo.integrations.trl.setup import find_method, make_meter, placeholder_dataset, with_clip
 from mtgrpo.integrations.trl.step import Engine, TrainingStep
 from mtgrpo.integrations.trl.surrogate import SurrogateMeter
+from mtgrpo.integrations.trl.trainer_arguments import Arguments
 from mtgrpo.tasks.scoring.scorer import Scorer
 
 
@@ -66,7 +66,7 @@ class Parts:
     shares: TaskLossShares
     meter: SurrogateMeter
     packing: RowPacking
-    evaluation: TaskEvaluation
+    evaluation: TaskEvaluator
     checkpoints: TrainerCheckpoints
     train_dataset: Any
     eval_dataset: Any
@@ -101,18 +101,18 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     )
 
     schedule = make_schedule(args)
-    data, scores = _data_and_scores(given, schedule)
-    method = find_method(given.method, is_plain=data.loader is not None)
+    data, scores, scorer = _data_and_scores(given, schedule)
+    method = find_method(given.method, is_one_task=data.loader is not None)
     args = with_clip(args, method)
     check_arguments(given.tasks, args, schedule, method.weighting)
 
     if args.max_steps > 0:
         data.tasks.check_present(math.ceil(args.max_steps / schedule.updates))
-    step = _make_step(given, method, schedule, data, scores, engine)
+    step = _make_step(given, method, schedule, data, scorer, engine)
     warn_about_batch(schedule, len(step.mixer.tasks))
 
     input_rows = DatasetInputRows(data.tasks) if data.of_datasets else InputRows(data.tasks)
-    evaluation = TaskEvaluation(
+    evaluation = TaskEvaluator(
         input_rows, schedule.eval_group_size, given.eval_seed, step.mixer.reward_scale
     )
 
@@ -143,10 +143,11 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
 
 def _data_and_scores(
     given: Arguments, schedule: Schedule
-) -> tuple[Data, TaskScores | RewardColumns]:
+) -> tuple[Data, TaskScores | RewardColumns, Scorer]:
     if given.tasks is not None:
         data = data_of_tasks(given.tasks)
-        return data, TaskScores(data.tasks)
+        task_scores = TaskScores(data.tasks)
+        return data, task_scores, task_scores.scorer
 
     data = data_of_datasets(
         given.train_dataset,
@@ -154,7 +155,7 @@ def _data_and_scores(
         schedule,
         column=given.task_column,
         reward_ranges=given.reward_range,
-        is_plain=given.method is None,
+        leave_to_loader=given.method is None,
         needs_prompts=not given.has_environments,
     )
     scores = RewardColumns(
@@ -163,7 +164,7 @@ def _data_and_scores(
         accuracy=given.accuracy,
         correct_at=given.correct_at,
     )
-    return data, scores
+    return data, scores, Scorer(data.tasks)
 
 
 def _make_step(
@@ -171,7 +172,7 @@ def _make_step(
     method: Method,
     schedule: Schedule,
     data: Data,
-    scores: TaskScores | RewardColumns,
+    scorer: Scorer,
     engine: Engine,
 ) -> TrainingStep:
     is_main, run_log = given.args.process_index == 0, given.run_log
@@ -186,7 +187,7 @@ def _make_step(
         method,
         schedule,
         engine=engine,
-        scorer=scores.scorer if isinstance(scores, TaskScores) else Scorer(data.tasks),
+        scorer=scorer,
         seed=given.args.seed,
         streams=data.streams,
         shuffle=data.shuffle,

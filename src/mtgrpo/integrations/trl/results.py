@@ -29,7 +29,7 @@ class TaskResult:
         prompt_accuracies: Mean over samples for each prompt, in the order of the test rows: for
             paired comparisons; NaN for one that could not be scored.
         measure: ``"accuracy"``, or ``"score"`` for a graded task.
-        prompt_rewards: Of a graded task without a stated range: mean reward of each prompt, from
+        prompt_rewards: Mean reward of each prompt of a graded task without a stated range, from
             which a reader of the log puts all evaluations of a run on one scale.
     """
 

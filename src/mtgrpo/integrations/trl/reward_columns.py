@@ -77,13 +77,19 @@ class RewardColumns:
             if isinstance(rule, str) and rule not in self.names:
                 raise ConfigError(unknown(f"{WHERE}: accuracy", "reward function", rule, names))
 
-    def as_columns(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    def rows_for_trl(
+        self, trainer: Any, rows: Sequence[Any], completions: Sequence[Any]
+    ) -> list[dict[str, Any]]:
         """The rows with the columns of all of them, as TRL reads the names from the first."""
         self.batch.rows = rows
         names = dict.fromkeys(name for row in rows for name in row)
         if all(len(row) == len(names) for row in rows):
             return list(rows)
         return [{name: row.get(name) for name in names} for row in rows]
+
+    def marked(self, rewards: torch.Tensor) -> torch.Tensor:
+        """TRL's table as it is: its functions say themselves what could not be scored."""
+        return rewards
 
     def measure(self, rewards: torch.Tensor, tasks: Sequence[str]) -> torch.Tensor:
         """Reward and accuracy of completions.

@@ -42,7 +42,7 @@ class TaskScores:
         """Reward and accuracy, shape (rows, 2), of TRL's table, shape (rows, columns)."""
         return torch.stack([weighted_sum(rewards, self._weights), rewards[:, 1]], 1)
 
-    def compute_for(
+    def rows_for_trl(
         self, trainer: Any, inputs: Sequence[Mapping[str, Any]], completions: Sequence[Completion]
     ) -> list[dict[str, Any]]:
         """Score a batch of a trainer's process.
@@ -103,6 +103,10 @@ class TaskScores:
         self._names = [item.task for item in items]
         self._scores = self.scorer.score(items, timed=timed)
 
+    def marked(self, rewards: torch.Tensor) -> torch.Tensor:
+        """TRL's table, shape (rows, columns), with NaN where a completion could not be scored."""
+        return rewards.masked_fill(rewards[:, :1].isnan(), math.nan)  # the first is the reward
+
     def reward(
         self, prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any
     ) -> list[float]:
@@ -115,7 +119,7 @@ class TaskScores:
         self, prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any
     ) -> list[float | None]:
         """The accuracy column: reported and filtered on, weight 0. None for graded tasks."""
-        # 0 where nothing could be scored, or TRL prints the whole completion; `mark_unscored`
+        # 0 where nothing could be scored, or TRL prints the whole completion; `marked`
         # puts it right.
         return [
             0.0 if math.isnan(score.reward) else score.accuracy for score in self._of(completions)
@@ -128,8 +132,3 @@ class TaskScores:
                 "these functions only work inside MultiTaskGRPOTrainer"
             )
         return self._scores
-
-
-def mark_unscored(rewards: torch.Tensor) -> torch.Tensor:
-    """Rewards, shape (rows, columns), with all columns NaN where the first one, the reward, is."""
-    return rewards.masked_fill(rewards[:, :1].isnan(), math.nan)

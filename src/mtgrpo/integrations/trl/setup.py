@@ -27,18 +27,18 @@ def default_args(model: Any) -> GRPOConfig:
     return GRPOConfig(f"{name.rstrip('/').rpartition('/')[2] or 'model'}-GRPO")
 
 
-def find_method(method: Method | str | None, *, is_plain: bool = False) -> Method:
+def find_method(method: Method | str | None, *, is_one_task: bool = False) -> Method:
     """The method itself, the preset of that name, or the default.
 
     Args:
         method: What was asked for.
-        is_plain: Whether there is one task of a dataset, for which nothing is to be balanced.
+        is_one_task: Whether there is one task of a dataset, for which nothing is to be balanced.
 
     Raises:
         ConfigError: Something else, or an unknown name.
     """
     if method is None:
-        return replace(presets.get("grpo"), clip=None) if is_plain else Method()
+        return replace(presets.get("grpo"), clip=None) if is_one_task else Method()
     if isinstance(method, str):
         return presets.get(method)
     if isinstance(method, Method):

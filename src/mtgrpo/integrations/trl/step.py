@@ -20,7 +20,7 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.agreement import check_agreement
 from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.changing import ChangingTasks, TaskNews
-from mtgrpo.integrations.trl.evaluation import TaskEvaluation
+from mtgrpo.integrations.trl.evaluation import TaskEvaluator
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
@@ -230,15 +230,17 @@ class TrainingStep:
         decision = {"step": step, "weights": weights, **decision}
         check_agreement(self.engine.accelerator, what, decision)
 
-    def settle_shares(self, shares: TaskLossShares, parts: Sequence[dict[str, Any]]) -> None:
+    def settle_shares(
+        self, shares: TaskLossShares, micro_batches: Sequence[dict[str, Any]]
+    ) -> None:
         """Set the loss shares of the batch just chosen, and note them.
 
         Args:
             shares: The trainer's.
-            parts: The inputs of the batch's forward passes.
+            micro_batches: The inputs of the batch's forward passes.
         """
         targets = self.loss_targets()
-        self.figures |= shares.settle(parts, targets, self.engine.accelerator)
+        self.figures |= shares.settle(micro_batches, targets, self.engine.accelerator)
         if self.mixer.batch is not None:
             self.mixer.batch.tell_loss_shares(shares.now)
 
@@ -300,7 +302,7 @@ class TrainingStep:
         if self.writer is not None:
             self.writer.write_metrics(step, self.num_rollouts, logs)
 
-    def write_evaluation(self, step: int, evaluation: TaskEvaluation) -> None:
+    def write_evaluation(self, step: int, evaluation: TaskEvaluator) -> None:
         """When an evaluation is over."""
         if self.writer is not None:
             self.writer.write_evaluation(

@@ -32,9 +32,8 @@ class SurrogateMeter:
     """Measures I_k with one more forward pass per minibatch, and none before the step.
 
     For a sequence with tokens t, ratio ``w_t = pi(t) / pi_old(t)`` and advantage A the surrogate is
-    ``mean_t min(w_t A, clip(w_t, 1 - eps_low, 1 + eps_high) A)``, without KL and entropy terms and
-        whatever the
-    loss type. The log-probabilities before the step are those of the loss itself.
+    ``mean_t min(w_t A, clip(w_t, 1 - eps_low, 1 + eps_high) A)``, without KL and entropy terms,
+    whatever the loss type. The log-probabilities before the step are those of the loss itself.
 
     Args:
         names: Task names, in the order of the numbers.
@@ -98,7 +97,7 @@ class SurrogateMeter:
 
         Args:
             forward: TRL's method; returns log-probabilities of shape (rows, tokens) and more.
-            reduce: accelerate's.
+            reduce: `reduce` of accelerate's `Accelerator`.
 
         Raises:
             StateError: The loss computed no log-probabilities through TRL's method (a fused loss

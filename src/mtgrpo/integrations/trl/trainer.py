@@ -2,8 +2,9 @@
 
 "Rollout replay": TRL's own `_generate_and_score_completions` rolls out the prompts that the mixer
 asks for and is left with the rewards, until the mixer has its groups. Then it runs on exactly
-those: padding, masks, advantages, losses and metrics are TRL's own. The trainer has parts, which
-own their state; here stands only which part TRL meets at which hook.
+those: padding, masks, advantages, losses and metrics are TRL's own. What TRL's loader yields is
+ignored, unless there is one dataset, one task and no `method`. The trainer has parts, which own
+their state; here stands only which part TRL meets at which hook.
 """
 
 # TRL exports lazily, which pyright cannot see.
@@ -23,16 +24,15 @@ from mtgrpo.integrations.trl.callback import StepCallback
 from mtgrpo.integrations.trl.checks import check_evaluation, check_trainer
 from mtgrpo.integrations.trl.engine import TRLEngine
 from mtgrpo.integrations.trl.eval_rows import RepeatedInOrder
-from mtgrpo.integrations.trl.own_arguments import Arguments
 from mtgrpo.integrations.trl.packing import is_empty, no_loss
 from mtgrpo.integrations.trl.parts import make_parts
 from mtgrpo.integrations.trl.prompt_sharing import PromptSharing
 from mtgrpo.integrations.trl.replay import no_log_probs
 from mtgrpo.integrations.trl.reward_columns import AccuracyRule
 from mtgrpo.integrations.trl.rollouts import with_all_images
-from mtgrpo.integrations.trl.scores import TaskScores, mark_unscored
 from mtgrpo.integrations.trl.setup import default_args
 from mtgrpo.integrations.trl.slots import own_rows
+from mtgrpo.integrations.trl.trainer_arguments import Arguments
 from mtgrpo.integrations.trl.weights import load_renamed
 from mtgrpo.runlog import RunLog
 from mtgrpo.tasks.task_set import TaskSet
@@ -93,7 +93,9 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
     accelerator: Any
     _buffered_inputs: Any
     model: Any
-    sharing: PromptSharing = PromptSharing()  # off, where no constructor ran
+    # TRL's methods work on an instance that no constructor made, too.
+    replay: Any = None
+    sharing: PromptSharing = PromptSharing()
 
     def __init__(
         self,
@@ -228,12 +230,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             return self.replay.rewards
 
         given = (prompts, completions, completion_ids_list)
-        if isinstance(self.scores, TaskScores):
-            rows = self.scores.compute_for(self, inputs, completions)
-            rewards = mark_unscored(super()._calculate_rewards(rows, *given))
-        else:
-            rows = self.scores.as_columns(inputs)
-            rewards = super()._calculate_rewards(rows, *given)
+        rows = self.scores.rows_for_trl(self, inputs, completions)
+        rewards = self.scores.marked(super()._calculate_rewards(rows, *given))
 
         self.replay.record_rewards(rewards, completions)  # leaves here if it collects
         self.evaluation.add(inputs, rewards, self.accelerator, self.scores.measure)
@@ -247,14 +245,13 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         return self.sharing.generate(model, prompt_ids, self.generation_config), None
 
     def _generate(self, prompts: Any) -> Any:
-        replay = self.__dict__.get("replay")
-        if replay is None:  # TRL's method works on an instance that no constructor made, too
+        if self.replay is None:
             return super()._generate(prompts)
-        if replay.generation is not None:
-            return replay.generation
+        if self.replay.generation is not None:
+            return self.replay.generation
 
         generation = super()._generate(prompts)
-        replay.record_generation(generation, prompts)
+        self.replay.record_generation(generation, prompts)
         return generation
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:

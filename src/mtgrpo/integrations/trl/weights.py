@@ -28,7 +28,7 @@ def load_renamed(trainer: Any, checkpoint: Any) -> bool:
     as they are and warns.
 
     Args:
-        trainer: TRL's.
+        trainer: TRL's `GRPOTrainer`.
         checkpoint: Directory of the checkpoint.
 
     Returns:
