@@ -144,3 +144,12 @@ def test_build_tasks_makes_a_set():
 def test_every_kind_has_an_example():
     assert set(kinds()) == {"tiny", "paper", "reasoning_gym", "rows", "hub", "released", "task"}
     assert all(f"{{{name}: " in text for name, text in kinds().items())
+
+
+def test_a_task_of_any_kind_may_be_for_a_part_of_a_run() -> None:
+    spec = {"tiny": "countdown", "level": "easy", "from_step": 2, "until_step": 5}
+    (task,) = build_task(spec, "tasks[0]")
+    assert (task.from_step, task.until_step) == (2, 5)
+
+    with pytest.raises(ConfigError, match=r"tasks\[0\]: task .*: from_step=5, until_step=5"):
+        build_task({**spec, "from_step": 5}, "tasks[0]")

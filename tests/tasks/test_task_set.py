@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from mtgrpo.errors import TaskError
@@ -55,3 +57,33 @@ def test_prompt_key():
     assert prompt_key("p") == prompt_key([message]) == "p"
     assert prompt_key([{"role": "system", "content": "s"}, message]) != "p"
     assert prompt_key([{"a": 1, "role": "x"}]) == prompt_key([{"role": "x", "a": 1}])
+
+
+def test_tasks_are_present_between_their_steps():
+    a, b, tested = task("a"), task("b"), task("tested", (), ("q",))
+    tasks = TaskSet(replace(a, until_step=3), replace(b, from_step=2), tested)
+    assert [tasks.present(step) for step in range(5)] == [
+        ("a",), ("a",), ("a", "b"), ("b",), ("b",),
+    ]  # fmt: skip
+    tasks.check_present()
+    TaskSet(replace(a, until_step=3)).check_present(3)
+
+
+@pytest.mark.parametrize(
+    ("spans", "step"), [([(0, 3)], 4), ([(1, None)], 1), ([(0, 2), (3, None)], 3)]
+)
+def test_a_step_without_a_task_is_refused(spans, step):
+    tasks = [
+        replace(task(f"t{i}", (f"p{i}",)), from_step=start, until_step=end)
+        for i, (start, end) in enumerate(spans)
+    ]
+    with pytest.raises(TaskError, match=f"none is trained on in step {step};"):
+        TaskSet(*tasks).check_present()
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(-1, None), (2, 2), (0.5, None), (True, None), (0, 1.5)]
+)
+def test_a_span_is_of_whole_steps_in_order(start, end):
+    with pytest.raises(TaskError, match="from_step="):
+        replace(task("a"), from_step=start, until_step=end)
