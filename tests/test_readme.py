@@ -55,7 +55,7 @@ def test_the_trl_block_is_within_the_first_thirty_lines_and_trains(
             "report_to": "none",
             "save_strategy": "no",
         }
-        return real_config(str(tmp_path / output), **given, **small, **off)
+        return real_config(str(tmp_path / output), **{**given, **small, **off})
 
     def trainer(model: str, **given: Any) -> Any:
         assert model == "Qwen/Qwen2.5-3B"  # not to be had offline: a toy model stands in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -161,7 +162,39 @@ def test_a_hard_task_whose_rewards_are_all_zero_is_no_fault_of_its_settings():
                 batch.tell([Group.verified(task, rewards)] * count)
         mixer.update()
 
-    assert mixer.report.notices == {}
+    (notice,) = mixer.report.notices.values()
+    assert "all earn the same (highest reward so far 0)" in notice
+    assert "correct_at" not in notice
+
+
+def test_a_solved_task_beside_others_is_named_too():
+    mixer = TaskMixer(["solved", "other"], batch_size=16)
+    for _ in range(4):
+        batch = mixer.new_batch()
+        while request := batch.ask():
+            for task, count in request.items():
+                rewards = (0.0, 1.0) if task == "other" else (1.0, 1.0)
+                batch.tell([Group.verified(task, rewards)] * count)
+        mixer.update()
+
+    assert set(mixer.report.notices) == {"solved"}
+    assert "(highest reward so far 1)" in mixer.report.notices["solved"]
+
+
+def test_a_task_without_any_score_is_named_at_once():
+    mixer = TaskMixer(["mute", "other"], batch_size=16)
+    batch = mixer.new_batch()
+    while request := batch.ask():
+        for task, count in request.items():
+            rewards = (0.0, 1.0) if task == "other" else (math.nan, math.nan)
+            batch.tell([Group(task, rewards)] * count)
+    mixer.update()
+
+    assert set(mixer.report.notices) == {"mute"}
+    assert "none of its completions could be scored" in mixer.report.notices["mute"]
+    restored = TaskMixer(["mute", "other"], batch_size=16)
+    restored.load_state_dict(json.loads(json.dumps(mixer.state_dict())))
+    assert restored.state_dict() == mixer.state_dict()
 
 
 def test_the_notice_is_the_same_at_every_step_and_comes_where_most_groups_are_constant():
@@ -194,7 +227,7 @@ def test_plain_grpo_without_any_gradient_says_so_and_takes_it_back():
         mixer.update()
         notices.append(mixer.report.notices)
 
-    assert [sorted(said) for said in notices] == [[], [], [], ["a", "b"], ["a", "b"], []]
+    assert [sorted(said) for said in notices] == [[], [], [], ["a", "b"], ["a", "b"], ["b"]]
     assert "the completions of each prompt all earn the same" in notices[3]["b"]
 
 

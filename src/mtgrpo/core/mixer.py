@@ -215,6 +215,7 @@ class TaskMixer:
         self._running.observe(total)
         self._reasons.update(*batch.counts.dropped.values())
         self._silent.observe(
+            total.num_groups,
             total.num_scored,
             batch.counts.num_with_gradient,
             batch.counts.num_varied,
@@ -233,7 +234,9 @@ class TaskMixer:
             graded=self._running.graded(),
             reasons=self._reasons,
             num_expired=self.sampler.bank.num_expired,
-            notices=self.weighting.notices()
+            # A rule knows more of a task whose completions earn alike.
+            notices=self._silent.flat()
+            | self.weighting.notices()
             | self._silent.notices(batch.counts.dropped, is_idle=not batch.groups),
             owed=self.sampler.owed(),
         )

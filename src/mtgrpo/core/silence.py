@@ -1,7 +1,8 @@
-"""Tasks that train on nothing although their rewards vary: said at once, with what to set."""
+"""Tasks that train on nothing: said at once, with the reason and what to set."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
 from mtgrpo.core.types import State
@@ -9,13 +10,13 @@ from mtgrpo.core.types import State
 MIN_GROUPS = 8
 """Groups in a row of which none carried a gradient, before anything is said."""
 
-MIN_GROUPS_OF_ALL = 64
-MIN_STEPS = 3
-"""Groups of all tasks, and steps, in a row without any gradient, before anything is said."""
+MIN_FLAT_GROUPS = 32
+MIN_FLAT_STEPS = 3
+"""The same where all completions of a prompt earn alike, which a hard task does for a while."""
 
 
 class SilentTasks:
-    """Counts, per task, the groups since the last one that moved the policy, and how many varied.
+    """Counts, per task, the groups since the last one that moved the policy, and why none did.
 
     A task of which nothing is ever right looks alike from outside whether it is hard or its
     rewards never reach what counts as right. In the second case its rewards vary all the same.
@@ -25,12 +26,13 @@ class SilentTasks:
         self._num_dropped: dict[str, int] = {}
         self._num_varied: dict[str, int] = {}
         self._highest: dict[str, float] = {}
-        self._num_groups_flat = 0  # of all tasks, since the last one with a gradient
-        self._num_steps_flat = 0
+        self._num_scored: dict[str, int] = {}
+        self._num_steps: dict[str, int] = {}
 
     def observe(
         self,
         generated: Mapping[str, int],
+        scored: Mapping[str, int],
         with_gradient: Mapping[str, int],
         varied: Mapping[str, int],
         highest: Mapping[str, float],
@@ -39,28 +41,31 @@ class SilentTasks:
 
         Args:
             generated: Groups generated per task.
+            scored: Groups among them with a scorable completion.
             with_gradient: Groups among them that were accepted and carry a gradient.
             varied: Groups that were dropped although their rewards vary.
             highest: Highest reward of the step.
         """
-        if any(with_gradient.values()):
-            self._num_groups_flat = self._num_steps_flat = 0
-        else:
-            self._num_groups_flat += sum(generated.values())
-            self._num_steps_flat += 1
-
+        counts = (self._num_dropped, self._num_varied, self._num_scored, self._num_steps)
         for task, count in generated.items():
-            self._highest[task] = max(self._highest.get(task, highest[task]), highest[task])
+            reward = highest.get(task, -math.inf)
+            self._highest[task] = max(self._highest.get(task, reward), reward)
+
             if with_gradient.get(task, 0):
-                self._num_dropped[task] = self._num_varied[task] = 0
+                for known in counts:
+                    known[task] = 0
                 continue
 
-            self._num_dropped[task] = self._num_dropped.get(task, 0) + count
-            self._num_varied[task] = self._num_varied.get(task, 0) + varied.get(task, 0)
+            more = (count, varied.get(task, 0), scored.get(task, 0), 1)
+            for known, number in zip(counts, more, strict=True):
+                known[task] = known.get(task, 0) + number
 
     def keep_tasks(self, tasks: Collection[str]) -> None:
         """Forget all other tasks."""
-        for known in (self._num_dropped, self._num_varied, self._highest):
+        for known in (
+            *(self._num_dropped, self._num_varied, self._num_scored, self._num_steps),
+            self._highest,
+        ):
             for task in known.keys() - set(tasks):
                 del known[task]
 
@@ -78,33 +83,45 @@ class SilentTasks:
 
         notices: dict[str, str] = {}
         for task, count in self._num_dropped.items():
-            num_varied = self._num_varied[task]
-            is_clear = 2 * num_varied >= count or num_varied >= 4 * MIN_GROUPS
-            if count >= MIN_GROUPS and num_varied and is_clear:
-                # Without counts, so that it is told once and not at every step.
+            if count < MIN_GROUPS:
+                continue
+
+            # Without counts, so that it is told once and not at every step.
+            if not self._num_scored[task]:
+                notices[task] = (
+                    "trains on nothing: none of its completions could be scored; look at its "
+                    "reward, which is None or NaN for all of them"
+                )
+            elif self._num_varied[task] >= MIN_GROUPS or 2 * self._num_varied[task] >= count:
                 notices[task] = (
                     "trains on nothing: its rewards vary, but every group was dropped, as none "
                     "has both a right and a wrong answer (highest reward so far "
-                    f"{self._highest[task]:g}); set correct_at to the reward of a right answer, "
-                    "or leave correctness undeclared to train on the rewards as they are"
+                    f"{self._highest[task]:g}); if that is as right as answers get, set correct_at "
+                    "to it, or leave correctness undeclared to train on the rewards as they are"
                 )
-
-        is_flat = self._num_groups_flat >= MIN_GROUPS_OF_ALL and self._num_steps_flat >= MIN_STEPS
-        for task in self._num_dropped if is_flat else ():
-            notices.setdefault(
-                task,
-                "trains on nothing, nor does any other task: the completions of each prompt all "
-                "earn the same; look at some of them, and at the reward",
-            )
         return of_step | notices
+
+    def flat(self) -> dict[str, str]:
+        """The same of tasks whose completions earn alike: they may be hard, or solved."""
+        return {
+            task: "trains on nothing so far: the completions of each prompt all earn the same "
+            f"(highest reward so far {self._highest[task]:g}); it is too hard, or solved, or its "
+            "reward does not tell answers apart"
+            for task, count in self._num_dropped.items()
+            if count >= MIN_FLAT_GROUPS
+            and self._num_steps[task] >= MIN_FLAT_STEPS
+            and self._num_scored[task]
+        }
 
     def state_dict(self) -> State:
         """JSON-able state."""
         return {
             "dropped": dict(self._num_dropped),
             "varied": dict(self._num_varied),
-            "highest": dict(self._highest),
-            "flat": [self._num_groups_flat, self._num_steps_flat],
+            "scored": dict(self._num_scored),
+            "steps": dict(self._num_steps),
+            # JSON has no infinity.
+            "highest": {t: r for t, r in self._highest.items() if math.isfinite(r)},
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -112,4 +129,5 @@ class SilentTasks:
         self._num_dropped = dict(state["dropped"])
         self._num_varied = dict(state["varied"])
         self._highest = dict(state["highest"])
-        self._num_groups_flat, self._num_steps_flat = state["flat"]
+        self._num_scored = dict(state["scored"])
+        self._num_steps = dict(state["steps"])

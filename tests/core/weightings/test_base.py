@@ -42,3 +42,13 @@ def test_no_minibatch_is_not_a_missing_improvement():
         assert weighting.metrics() == {"task/a/improvement": 0.0, "task/b/improvement": 0.0}
     assert once.weights()["b"] > 0.5
     assert each.weights()["b"] == 0.5
+
+
+@pytest.mark.parametrize("given", [[0.5, 1.0], [1.5, -0.5], [1.0], [float("nan"), 1.0]])
+def test_weights_that_are_no_shares_are_refused(given):
+    class Wrong(Uniform):
+        def _weights(self):
+            return np.array(given)
+
+    with pytest.raises(ConfigError, match=r"Wrong: _weights gives .*sum to 1 are needed; divide"):
+        Wrong().bind(["a", "b"]).weights()

@@ -205,8 +205,8 @@ class Balanced(TaskWeighting):
         for k, name in enumerate(self._tasks):
             if self._learnability.out_of_reach[k]:
                 notices[name] = (
-                    "out of reach: hardly any group of it has a right and a wrong answer, so there "
-                    "is nothing to learn from; it gets a few probes until one has"
+                    "out of reach: in hardly any group of it do the answers differ in what counts, "
+                    "so there is nothing to learn from; it gets a few probes until they do"
                 )
             elif self._learnability.stalled[k]:
                 notices[name] = (

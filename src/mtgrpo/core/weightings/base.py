@@ -43,6 +43,10 @@ class CountArrays(NamedTuple):
     trained: Floats
 
 
+TOLERANCE = 1e-6
+"""How far weights may be from shares of 1, by rounding."""
+
+
 class TaskWeighting(Described, ABC):
     """Task weights z on the simplex, moved by what the tasks earn.
 
@@ -159,9 +163,21 @@ class TaskWeighting(Described, ABC):
         return dict(zip(self._bound(), self.weight_array().tolist(), strict=True))
 
     def weight_array(self) -> Floats:
-        """Task weights as an array in task order, shape (K,)."""
-        self._bound()
-        return self._weights()
+        """Task weights as an array in task order, shape (K,).
+
+        Raises:
+            ConfigError: The rule's `_weights` gives something else than K shares of 1.
+        """
+        num_tasks = len(self._bound())
+        weights = np.asarray(self._weights(), dtype=np.float64)
+
+        is_share = weights.shape == (num_tasks,) and bool((weights >= -TOLERANCE).all())
+        if not is_share or not abs(weights.sum() - 1) <= TOLERANCE:
+            raise ConfigError(
+                f"{type(self).__name__}: _weights gives {weights.tolist()}; {num_tasks} numbers of "
+                "0 or more that sum to 1 are needed; divide them by their sum"
+            )
+        return weights
 
     def update(
         self,
