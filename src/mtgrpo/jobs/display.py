@@ -7,9 +7,6 @@ from typing import Protocol
 
 from mtgrpo.core.report import StepReport, notice_changes
 
-SMOOTHING = 24
-"""Groups that a task's shown accuracy is smoothed over: one step may have only one group of it."""
-
 
 class Display(Protocol):
     """Where a job's news go."""
@@ -20,7 +17,7 @@ class Display(Protocol):
     def step(
         self, step: int, metrics: Mapping[str, float], accuracies: Mapping[str, float]
     ) -> None:
-        """A step is over; `accuracies` are those of the tasks' last few dozen training groups."""
+        """A step is over; `accuracies` are the tasks' over recent steps: their running scores."""
 
     def evaluation(self, title: str, tasks: Mapping[str, Mapping[str, float]]) -> None:
         """An evaluation is over."""
@@ -42,7 +39,7 @@ class Silent:
 
 
 class StepNews:
-    """Shows each step with smoothed accuracies, and what changed about a task.
+    """Shows each step with running accuracies, and what changed about a task.
 
     Args:
         display: Where to show it.
@@ -56,13 +53,11 @@ class StepNews:
 
     def __init__(self, display: Display) -> None:
         self._display = display
-        self._accuracy: dict[str, float] = {}
         self.notices: dict[str, str] = {}
 
     def __call__(self, step: int, report: StepReport) -> None:
         """Called by the trainer at the end of each step."""
-        self._smooth(report)
-        self._display.step(step, report.metrics(), self._accuracy)
+        self._display.step(step, report.metrics(), report.running_scores)
 
         for name, text in notice_changes(self.notices, report).items():
             self._display.message(f"step {step}: task {name!r} {text}")
@@ -72,11 +67,3 @@ class StepNews:
         """Called by the trainer before the first step with other tasks."""
         for text in news:
             self._display.message(f"step {step}: {text}")
-
-    def _smooth(self, report: StepReport) -> None:
-        for name in report.totals.num_scored:
-            accuracy = report.scores[name]
-            num_groups = report.totals.num_scored[name]
-            share = num_groups / (num_groups + SMOOTHING)
-            before = self._accuracy.get(name, accuracy)
-            self._accuracy[name] = before + share * (accuracy - before)

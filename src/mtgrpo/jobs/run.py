@@ -224,7 +224,8 @@ class _Training:
         if not has_evaluation(trainer, self.log, step):
             trainer.evaluate()
 
-        rows = score_rows(trainer.evaluation.results) or logged_evaluation(self.out, step)
+        # The log has graded tasks on one scale for the whole run, as the summary and reports do.
+        rows = logged_evaluation(self.out, step) or score_rows(trainer.evaluation.results)
         self.display.evaluation(f"test accuracy in %, {when} training", rows)
 
     def close(self, status: str) -> dict[str, Any]:
