@@ -164,6 +164,10 @@ def test_what_is_missing_is_said_in_trls_words(lab):
         MultiTaskGRPOTrainer(lab.model(), args=lab.config(), train_dataset=dataset())
     with pytest.raises(ValueError, match="`train_dataset` is required"):
         MultiTaskGRPOTrainer(lab.model(), [length], lab.config())
+    args = lab.config(accelerator_config={"dispatch_batches": True}, max_steps=-1)
+    stream = dataset().to_iterable_dataset()
+    with pytest.raises(ValueError, match="Iterable datasets require `dispatch_batches=False`"):
+        MultiTaskGRPOTrainer(lab.model(), [length], args, stream)
 
 
 def test_fewer_groups_than_tasks_are_warned_of(lab, caplog):

@@ -102,7 +102,9 @@ def data_of_datasets(
 
     rows: dict[str, Any]
     rows, is_stream = _rows_by_task(train_dataset, column)
-    if is_stream and args.max_steps <= 0:
+    # TRL has words of its own for dispatch_batches, which it does not take with streams.
+    dispatches = getattr(args.accelerator_config, "dispatch_batches", None)
+    if is_stream and args.max_steps <= 0 and not dispatches:
         raise ConfigError(
             f"{WHERE}: args.max_steps={args.max_steps}, and datasets without a length have no "
             "epochs; set max_steps"
