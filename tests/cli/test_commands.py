@@ -163,12 +163,12 @@ FAULTS["test prompt trained on by another task"] = (
 
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers import AutoModelForCausalLM
+    from transformers import PreTrainedModel
 
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("a model was loaded")
 
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", refuse)
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", refuse)
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))

@@ -47,12 +47,12 @@ def ended(finished: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the test does, it does before a model is loaded."""
-    from transformers import AutoModelForCausalLM
+    from transformers import PreTrainedModel
 
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("a model was loaded")
 
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", refuse)
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", refuse)
 
 
 def train(source: Path, *more: str) -> int:
