@@ -133,8 +133,7 @@ class TaskMixer:
 
         What is known of the tasks that stay is kept: estimates, weights (scaled to sum to 1),
         banked groups, debts, figures. New ones start at their family's acceptance rate and at the
-        mean level of the others; their weights are what the rule makes of that. What leaves is
-        forgotten. The tasks that there are already change nothing.
+        mean level of the others; the rule makes their weights of that. What leaves is forgotten.
 
         Args:
             tasks: Task names from now on, in order.
@@ -147,16 +146,15 @@ class TaskMixer:
         """
         if self._batch is not None:
             raise StateError(
-                f"step {self.step}: its batch is still open; tasks change between two steps: "
-                "call update() before change_tasks()"
+                f"step {self.step}: its batch is open; call update() before change_tasks()"
             )
 
         change = TaskChange(self.tasks, check_task_names(tasks, "change_tasks"))
-        names, known_ranges = change.after, self.reward_scale.stated
+        names = change.after
         if families is None:
-            families = {name: self._families[name] for name in names if name in self._families}
+            families = change.known(self._families)
         if reward_ranges is None:
-            reward_ranges = {name: known_ranges[name] for name in names if name in known_ranges}
+            reward_ranges = change.known(self.reward_scale.stated)
 
         # What is refused is refused before anything has moved.
         family_numbers(names, families)
@@ -234,7 +232,6 @@ class TaskMixer:
             graded=self._running.graded(),
             reasons=self._reasons,
             num_expired=self.sampler.bank.num_expired,
-            # A rule knows more of a task whose completions earn alike.
             notices=self._silent.flat()
             | self.weighting.notices()
             | self._silent.notices(batch.counts.dropped, is_idle=not batch.groups),

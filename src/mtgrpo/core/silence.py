@@ -102,7 +102,10 @@ class SilentTasks:
         return of_step | notices
 
     def flat(self) -> dict[str, str]:
-        """The same of tasks whose completions earn alike: they may be hard, or solved."""
+        """The same of tasks whose completions earn alike: they may be hard, or solved.
+
+        A weighting that has a notice of its own for such a task knows more: it goes first.
+        """
         return {
             task: "trains on nothing so far: the completions of each prompt all earn the same "
             f"(highest reward so far {self._highest[task]:g}); it is too hard, or solved, or its "

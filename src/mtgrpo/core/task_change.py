@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mtgrpo.core.types import Floats, Ints
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Value = TypeVar("Value")
 
 
 class TaskChange:
@@ -41,6 +42,10 @@ class TaskChange:
     def kept(self) -> Ints:
         """Places before of the tasks that stay."""
         return self.sources[~self.is_new]
+
+    def known(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """What is known of the tasks after, by name."""
+        return {name: values[name] for name in self.after if name in values}
 
     def carried(self, values: NDArray[Scalar], new: float) -> NDArray[Scalar]:
         """One entry per task after: those that stay keep theirs.
