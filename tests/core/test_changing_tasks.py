@@ -88,7 +88,9 @@ def test_a_task_that_comes_back_is_a_new_one(make: Callable[[int], TaskMixer]) -
 def test_tasks_change_between_two_steps_only() -> None:
     mixer = _mixer(Uniform())
     mixer.new_batch()
-    with pytest.raises(StateError, match=r"its batch is open; call update\(\) before change_tasks\(\)"):
+    with pytest.raises(
+        StateError, match=r"its batch is open; call update\(\) before change_tasks\(\)"
+    ):
         mixer.change_tasks(["math"])
 
 
