@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,24 @@ def test_tested_versions_are_those_that_are_installed_for_the_tests():
         if tested and package != "verl":
             assert pinned[package] == tested
     assert f"verl=={TESTED['verl'][0]}" in (ROOT / "constraints-verl.txt").read_text()
+
+
+def test_extras_bring_what_they_are_named_for():
+    tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+
+    def brought(extra: str) -> set[str]:
+        names = {re.split(r"[\[<>=]", line)[0].lower() for line in extras[extra]}
+        return names | {
+            "pyyaml",
+            "rich",
+        }  # of the command line, which every extra that needs it brings
+
+    for package, (_, extra) in TESTED.items():
+        if extra and package not in ("transformers", "accelerate"):  # those come with trl
+            assert package in brought(extra), package
 
 
 def test_the_version_is_the_packages():

@@ -18,7 +18,7 @@ TESTED = {
     "transformers": ("5.23.0", "trl"),
     "accelerate": ("1.15.0", "trl"),
     "datasets": ("5.2.0", "trl"),
-    "peft": ("0.21.2", "trl"),
+    "peft": ("0.21.2", "peft"),
     "reasoning-gym": ("0.1.25", "reasoning-gym"),
     "math-verify": ("0.9.0", "math"),
     "rich": ("", "cli"),

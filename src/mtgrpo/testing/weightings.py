@@ -116,7 +116,7 @@ class WeightingContract(ChangeContract):
                     f"{name}: an update changed a state taken before it"
                 )
 
-    def test_state_of_other_tasks_isrefused(self) -> None:
+    def test_state_of_other_tasks_is_refused(self) -> None:
         """Other tasks, or another order, raise `StateError` with both lists."""
         tasks = ("countdown", "zebra", "arc")
         weighting = self._bound(tasks)
@@ -131,7 +131,7 @@ class WeightingContract(ChangeContract):
             assert str(list(tasks)) in message, f"the present tasks are missing from: {message}"
             assert str(list(others)) in message, f"the saved tasks are missing from: {message}"
 
-    def test_state_of_another_rule_isrefused(self) -> None:
+    def test_state_of_another_rule_is_refused(self) -> None:
         """A state saved by another class raises `StateError` with both names."""
 
         class SomeOtherRule(Uniform):
@@ -144,20 +144,20 @@ class WeightingContract(ChangeContract):
         assert type(weighting).__name__ in message, message
 
     # ---- bad input ---------------------------------------------------------------------------
-    def test_unknown_task_isrefused(self) -> None:
+    def test_unknown_task_is_refused(self) -> None:
         """A misspelt task raises `ConfigError` with a suggestion, and nothing has moved."""
         for argument in ("task_rewards", "improvements", "mean_abs_advantages"):
             message = self._refuses(argument, {"zebr": 0.5})
             assert "did you mean 'zebra'" in message, message
 
-    def test_values_that_are_not_finite_arerefused(self) -> None:
+    def test_values_that_are_not_finite_are_refused(self) -> None:
         """NaN and infinities raise `ConfigError` that names the task, and nothing has moved."""
         for argument in ("task_rewards", "improvements", "mean_abs_advantages"):
             for value in (float("nan"), float("inf"), float("-inf")):
                 message = self._refuses(argument, {"zebra": value})
                 assert "zebra" in message, message
 
-    def test_use_before_bind_isrefused(self) -> None:
+    def test_use_before_bind_is_refused(self) -> None:
         """Without tasks there are no weights, no update and no state."""
         weighting = self.make(("a", "b"))
         assert weighting.tasks == ()

@@ -198,7 +198,7 @@ class Source:
         with _own_state(self._seed + index):
             try:
                 value = float(self._dataset.score_answer(answer, entry))
-            except Exception:
+            except Exception:  # a third party's scorer, which answers make fail in any way
                 if (reference := reference_answer(name, entry)) is not None:
                     self._dataset.score_answer(reference, entry)
                 return 0.0
