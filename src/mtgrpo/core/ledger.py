@@ -198,9 +198,9 @@ class RolloutLedger:
 
         self._drop(self._book.asked - self._book.arrived.keys(), "failed")
 
-        groups = self._book.take_round()
-        batch.tell(groups)
-        remember_groups(self.streams, groups, self._informs)
+        told = self._book.take_round()
+        batch.tell(told)
+        remember_groups(self.streams, told, self._informs)
         self._ask()
 
     def _ask(self) -> None:
