@@ -15,11 +15,12 @@ from mtgrpo.core.filters import informative_filter
 from mtgrpo.core.method import Method
 from mtgrpo.core.prompts import PromptStream, memory_metrics, remember_groups
 from mtgrpo.core.report import StepReport
+from mtgrpo.core.task_news import TaskNews
 from mtgrpo.core.types import Group, State
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.agreement import check_agreement
 from mtgrpo.integrations.trl.banked import BankedGroups
-from mtgrpo.integrations.trl.changing import ChangingTasks, TaskNews
+from mtgrpo.integrations.trl.changing import ChangingTasks
 from mtgrpo.integrations.trl.evaluation import TaskEvaluator
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take

@@ -16,6 +16,7 @@ from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.method import Method
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.errors import ConfigError
+from mtgrpo.integrations.verl.changing import resume
 from mtgrpo.integrations.verl.groups import TICKET
 from mtgrpo.integrations.verl.settings import (
     VerlSettings,
@@ -127,14 +128,14 @@ class MultiTaskDataset(RLHFDataset):
         return {} if self.ledger is None else self.ledger.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where the checkpoint stood.
+        """Continue where the checkpoint stood, with the tasks that there are now.
 
         Raises:
-            StateError: Written for other tasks, rows, batch size, seed or weighting, or not by
-                this class.
+            StateError: Written for another batch size, seed or weighting, not by this class, or
+                for other tasks and with prompts on their way.
         """
         if self.ledger is not None:
-            self.ledger.load_state_dict(state)
+            resume(self.ledger, state, self._families())
 
 
 def _is_train_split(data_files: Any, config: Any) -> bool:
