@@ -62,6 +62,8 @@ SMALL = (
     "+ray_kwargs.ray_init.include_dashboard=false",
 )
 
+# Ray allows itself 30 s to start, whatever else the machine has to do, and nothing changes that.
+RAY_GAVE_UP = "The current node timed out during startup"
 PAPER = ("data.mtgrpo.variant=default", "+data.mtgrpo.weighting={lam: 1.0, weight_lr: 0.3}")
 NAMES = ("copy", "digit", "rare")
 
@@ -100,11 +102,21 @@ def train(
     ]
     environment = {**os.environ, **ENVIRONMENT, "VERL_FILE_LOGGER_PATH": str(metrics)}
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"log-{steps}.txt").open("w") as log:
-        done = subprocess.run(
-            command, env=environment, cwd=folder, stdout=log, stderr=log, timeout=3000, check=False
-        )
-    text = (folder / f"log-{steps}.txt").read_text(errors="replace")
+    log = folder / f"log-{steps}.txt"
+    for _ in range(4):
+        with log.open("w") as file:
+            done = subprocess.run(
+                command,
+                env=environment,
+                cwd=folder,
+                stdout=file,
+                stderr=file,
+                timeout=3000,
+                check=False,
+            )
+        text = log.read_text(errors="replace")
+        if RAY_GAVE_UP not in text:
+            break
     assert done.returncode == 0, text[-6000:]
     return [json.loads(line) for line in metrics.read_text().splitlines()]
 
