@@ -24,7 +24,7 @@ PAGES = [
 
 CODE = {"python": "python", "py": "python", "yaml": "yaml", "bash": "shell", "sh": "shell"}
 FENCE = re.compile(
-    r"(?:^<!-- *(?P<marker>[^\n]*?) *-->\n)?^```(?P<info>[^\n`]*)\n(?P<code>.*?)^```[ \t]*$",
+    r"(?:^<!-- *(?P<marker>[^\n]*?) *-->\n(?:<!-- \w+ -->\n)?)?^```(?P<info>[^\n`]*)\n(?P<code>.*?)^```[ \t]*$",
     re.DOTALL | re.MULTILINE,
 )
 WHOLE_PAGE = re.compile(r"<!-- *blocks (run by [^\n]*?) *-->")

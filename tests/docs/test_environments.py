@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,34 @@ SMALL = {
 }
 
 
-def test_the_script_of_environments_md_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")  # it warns of all environments
-    save_model(tmp_path / "model")
+def save_chat_model(path: Path) -> Any:
+    """A toy model whose chat template knows tools; returns its tokenizer."""
+    save_model(path)
     tokenizer = make_tokenizer()
     template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
     tokenizer.chat_template = template.read_text(encoding="utf-8")
     tokenizer.add_special_tokens({"eos_token": "<|im_end|>"})
+    tokenizer.save_pretrained(path)
+    return tokenizer
+
+
+@pytest.mark.slow
+def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    save_chat_model(tmp_path / "model")
+    arguments = ["--model", str(tmp_path / "model"), "--steps", "1", "--batch-size", "8"]
+    monkeypatch.setattr(sys, "argv", ["environments", *arguments, "--max-completion-length", "4"])
+
+    runpy.run_path(str(ROOT / "examples" / "environments.py"), run_name="__main__")
+    assert "'game'" in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_the_script_of_environments_md_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")  # it warns of all environments
+    tokenizer = save_chat_model(tmp_path / "model")
 
     real_config, real_trainer = trl.GRPOConfig, integration.MultiTaskGRPOTrainer
     trainers: list[Any] = []
