@@ -86,7 +86,8 @@ def test_one_dataset_without_a_method_is_plain_grpo(lab, changes):
 def test_a_users_script_changes_by_two_lines(lab, model_path, tmp_path, monkeypatch):
     """README.md shows the script and the diff; both run here as they stand, but for the model."""
     text = README.read_text()
-    script, diff = re.findall(r"<!-- (?:script|diff) -->\n```\w*\n(.*?)```", text, re.DOTALL)
+    named = dict(re.findall(r"<!-- (script|diff) -->\n```\w*\n(.*?)```", text, re.DOTALL))
+    script, diff = named["script"], named["diff"]
     changed = apply(script, diff)
     lines = list(difflib.ndiff(script.splitlines(), changed.splitlines()))
     assert sum(line.startswith("- ") for line in lines) == 2
