@@ -1,4 +1,3 @@
-# ruff: noqa: E402 - the environment comes first
 """Real vLLM on a CPU, in an environment of its own: `make test-vllm`. Without vLLM all tests here skip, and say so."""
 
 import importlib.util
@@ -19,7 +18,9 @@ HAS_VLLM = importlib.util.find_spec("vllm") is not None
 def pytest_collection_modifyitems(items):
     if HAS_VLLM:
         return
-    skip = pytest.mark.skip(reason="vLLM is not installed; `make test-vllm` makes an environment that has it")
+    skip = pytest.mark.skip(
+        reason="vLLM is not installed; `make test-vllm` makes an environment that has it"
+    )
     for item in items:
         if "tests/vllm/" in item.path.as_posix():
             item.add_marker(skip)

@@ -9,6 +9,7 @@ from mtgrpo import RatioPreservingSampler
 def float32(monkeypatch):
     """vLLM makes the embedded model's weights bfloat16, and TRL has no setting for it."""
     import trl.generation.vllm_generation as generation
+
     import vllm
 
     from .cpu.mtgrpo_vllm_cpu import keep_linear_weights
@@ -22,9 +23,9 @@ def float32(monkeypatch):
 
 
 def test_a_run_with_a_bank_trains_with_exact_shares_and_resumes_bit_for_bit(lab):
-    from .lab import logged, weights_digest
-
     from mtgrpo import ImprovementAware, Method
+
+    from .lab import logged, weights_digest
 
     method = Method(ImprovementAware(lam=0.2), RatioPreservingSampler(max_staleness=2))
     whole = lab.trainer("whole", method)

@@ -11,6 +11,7 @@ def register() -> None:
     """What vLLM calls in each of its processes."""
     keep_linear_weights()
     add_file_transfer()
+    pass_over_seeds()
 
 
 def keep_linear_weights() -> None:
@@ -21,6 +22,21 @@ def keep_linear_weights() -> None:
         layer.cpu_linear = lambda x, weight, bias: functional.linear(x, weight, bias)
 
     utils.dispatch_cpu_unquantized_gemm = keep
+
+
+def pass_over_seeds() -> None:
+    """Draw requests that name a seed from the engine's own random numbers.
+
+    vLLM winds the generator of a seeded request back where it drops a token, and generators of a CPU have no offset:
+    the engine ends with "CPU Generator does not use offset".
+    """
+    from vllm.sampling_params import SamplingParams, SamplingType
+
+    @property
+    def without_seed(self):
+        return SamplingType.GREEDY if self.temperature < 1e-5 else SamplingType.RANDOM
+
+    SamplingParams.sampling_type = without_seed
 
 
 def add_file_transfer() -> None:

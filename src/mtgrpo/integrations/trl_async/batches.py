@@ -204,7 +204,9 @@ class BatchMaker:
         weights = self._row_weights(samples)
         for row, task in enumerate(tasks):
             masses[task] += weights[row] * trains[row // self.group_size]
-        counts = Counter(group.task for group, is_used in zip(groups, trains, strict=True) if is_used)
+        counts = Counter(
+            group.task for group, is_used in zip(groups, trains, strict=True) if is_used
+        )
 
         targets = batch.loss_targets
         shares = balance_loss(targets, counts, {task: masses[task] for task in targets})

@@ -18,7 +18,9 @@ def check(args: Any, method: Method, tasks: TaskSet) -> None:
         ConfigError: With the argument's name and the way out.
     """
     if args.max_steps <= 0:
-        raise ConfigError(f"{WHERE}: args.max_steps={args.max_steps}; the number of steps is needed")
+        raise ConfigError(
+            f"{WHERE}: args.max_steps={args.max_steps}; the number of steps is needed"
+        )
     if args.token_budget is not None and args.token_budget > 0:
         raise ConfigError(
             f"{WHERE}: args.token_budget={args.token_budget} makes steps of any number of samples, "
@@ -80,9 +82,10 @@ def bounds_of(
         ConfigError: An unknown task, or a bound below 1 or above TRL's.
     """
     bounds = dict.fromkeys(tasks, most)
-    chosen = given if isinstance(given, Mapping) else dict.fromkeys(tasks, most if given is None else given)
+    if isinstance(given, int):
+        given = dict.fromkeys(tasks, given)
 
-    for task, bound in chosen.items():
+    for task, bound in (given or {}).items():
         if task not in bounds:
             raise ConfigError(unknown(f"{WHERE}: max_staleness", "task", task, tasks))
         bounds[task] = bound

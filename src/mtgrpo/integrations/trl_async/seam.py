@@ -1,4 +1,4 @@
-"""What is used of TRL's asynchronous trainer, which is experimental: looked for before anything runs."""
+"""What is used of TRL's asynchronous trainer, which is experimental; checked before it is used."""
 
 from __future__ import annotations
 

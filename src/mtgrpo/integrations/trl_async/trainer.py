@@ -1,10 +1,10 @@
-"""Asynchronous multi-task GRPO: TRL's `AsyncGRPOTrainer` with task weights and exact task shares."""
+"""Asynchronous multi-task GRPO: TRL's `AsyncGRPOTrainer` with weights and exact shares."""
 
 # TRL exports lazily, which pyright cannot see.
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 

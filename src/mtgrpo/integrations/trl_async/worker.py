@@ -1,4 +1,4 @@
-"""The rollout worker that TRL's asynchronous trainer is given: the loop in a thread of its process."""
+"""The rollout worker that TRL's asynchronous trainer is given: the loop, in a thread."""
 
 from __future__ import annotations
 
