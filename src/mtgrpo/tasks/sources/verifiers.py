@@ -1,7 +1,7 @@
 """Tasks from tasksets of `verifiers`, Prime Intellect's format of environments.
 
-A taskset is foreign code: its user installs it, nothing is fetched here. One turn is trained on, and
-scored by the taskset's own rewards. What needs tools or a container cannot be scored that way.
+A taskset is foreign code: its user installs it, nothing is fetched here. One turn is trained on,
+and scored by the taskset's own rewards. What needs tools or a container cannot be scored that way.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _load(name: str, config: dict[str, Any], where: str) -> Any:
         return made(kind(id=name, **config))
     except ValueError as error:  # pydantic's own
         problem = " ".join(str(error).split())
-        raise TaskError(f"{where}: its configuration {config!r} cannot be used: {problem}") from error
+        raise TaskError(f"{where}: config {config!r} cannot be used: {problem}") from error
 
 
 def _check_offline(task: Any, taskset: Any, where: str) -> None:
@@ -189,9 +189,7 @@ async def _score(verifiers: Any, task: Any, text: str) -> float:
     data = task.data
     question = data.prompt if isinstance(data.prompt, str) else data.prompt_text
     trace = verifiers.Trace(
-        task=verifiers.TraceTask(
-            type=type(task).__name__, data=data, key=task.key, hash=task.hash
-        ),
+        task=verifiers.TraceTask(type=type(task).__name__, data=data, key=task.key, hash=task.hash),
         agent=verifiers.AgentInfo(config=verifiers.AgentConfig()),
         nodes=[
             verifiers.MessageNode(message=verifiers.UserMessage(content=question), sampled=False),
