@@ -20,8 +20,10 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.agreement import check_agreement
 from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.changing import ChangingTasks, TaskNews
+from mtgrpo.integrations.trl.costs import CostTally
 from mtgrpo.integrations.trl.evaluation import TaskEvaluator
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
+from mtgrpo.integrations.trl.prompt_figures import memory_metrics
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
@@ -123,6 +125,7 @@ class TrainingStep:
 
         self.improvements: list[dict[str, float]] = []
         self.figures: dict[str, float] = {}
+        self._costs = CostTally()
         self._num_discarded_rollouts = 0
         self._next_uid = 0  # of groups, unique in the run
 
@@ -160,6 +163,7 @@ class TrainingStep:
         self.figures = {
             "sampler/padded": sum(not slot.trains for slot in slots),
             "sampler/discarded": len(spare),
+            **self._costs.take_metrics(),
             **memory_metrics(self.streams),
         }
         return slots
@@ -205,6 +209,7 @@ class TrainingStep:
     def _roll_out(self, plan: Sequence[tuple[str, int]]) -> list[Group]:
         groups, prompts, completions = self.engine.roll_out(plan, self._next_uid)
         self._next_uid += len(plan)
+        self._costs.add(groups)
 
         accelerator = self.engine.accelerator
         share = len(plan) // accelerator.num_processes
@@ -336,13 +341,3 @@ class TrainingStep:
         self.improvements, self.figures = state["improvements"], state["step_counts"]
         if self.mixer.batch is None:
             self.changing.follow()
-
-
-def memory_metrics(streams: Mapping[str, PromptStream]) -> dict[str, float]:
-    """What the prompt memories did since the last call; empty without them."""
-    metrics: dict[str, float] = {}
-    for name, stream in streams.items():
-        if stream.memory is not None and (tally := stream.memory.end_step()).asked:
-            metrics[f"task/{name}/prompts_skipped_rate"] = tally.skipped_rate
-            metrics[f"task/{name}/acceptance_rate_unskipped"] = tally.acceptance_unskipped
-    return metrics
