@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from mtgrpo.core.ahead import LEAST_RATE
+from mtgrpo.core.allocation import least_variance
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.budget import Budget
 from mtgrpo.core.fill_rules import FillRules
@@ -84,6 +86,11 @@ class OneRoundBatch(Batch):
         num_groups = self.counts.totals().num_groups
         counts = [num_groups.get(task, 0) for task in self._rules.tasks]
         return self._cost, np.array(counts, dtype=np.float64)
+
+    def prompts_needed(self, weights: Floats, rates: Floats) -> Floats:
+        costs = 1.0 if self._expected_costs is None else self._expected_costs
+        shares = least_variance(weights, np.maximum(rates, LEAST_RATE), costs)
+        return self._planned.sum() * shares
 
     @property
     def shortfall(self) -> int:

@@ -8,8 +8,8 @@ import pytest
 from mtgrpo import Fixed, ImprovementAware, RatioPreservingSampler, Uniform
 from mtgrpo.core.method import Method
 from mtgrpo.core.planners import OversampledRounds
+from mtgrpo.core.prompts import memory_metrics
 from mtgrpo.errors import ConfigError, RewardError
-from mtgrpo.integrations.trl.prompt_figures import memory_metrics
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.tasks import Scoring, Task, TaskSet
 

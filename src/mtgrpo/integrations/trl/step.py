@@ -13,17 +13,17 @@ import torch
 
 from mtgrpo.core.filters import informative_filter
 from mtgrpo.core.method import Method
-from mtgrpo.core.prompts import PromptStream, remember_groups
+from mtgrpo.core.prompts import PromptStream, memory_metrics, remember_groups
 from mtgrpo.core.report import StepReport
+from mtgrpo.core.task_news import TaskNews
 from mtgrpo.core.types import Group, State
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.agreement import check_agreement
 from mtgrpo.integrations.trl.banked import BankedGroups
-from mtgrpo.integrations.trl.changing import ChangingTasks, TaskNews
+from mtgrpo.integrations.trl.changing import ChangingTasks
 from mtgrpo.integrations.trl.costs import CostTally
 from mtgrpo.integrations.trl.evaluation import TaskEvaluator
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
-from mtgrpo.integrations.trl.prompt_figures import memory_metrics
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
