@@ -30,6 +30,7 @@ SHOWN = {
     "mt_grpo released lam=1.2": "`mt_grpo` released, best lambda",
     "mt_grpo default": "`mt_grpo` default",
     "balanced": "`balanced`",
+    "grpo_fair": "`grpo_fair`",
     "balanced, one round": "`balanced`, one round",
 }
 STEPS = (  # the name in the study of three tasks, and in that of nine
