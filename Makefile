@@ -75,6 +75,7 @@ dist: $(STAMP) ## sdist and wheel, checked, installed into a clean environment, 
 	rm -rf dist .venv-dist
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python tools/check_dist.py dist
 	$(PYTHON) -m venv .venv-dist
 	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		"$$(echo dist/*.whl)[trl,report]"
