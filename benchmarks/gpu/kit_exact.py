@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
 def beside_trl(args: argparse.Namespace, dtype: str) -> dict[str, Any]:
     """The same script with both classes: one dataset, one task, TRL's own order."""
     trained: list[Any] = []
+    start: dict[str, torch.Tensor] = {}
     for cls in (GRPOTrainer, GRPOTrainer, MultiTaskGRPOTrainer):
         own = {} if cls is GRPOTrainer else {"skip_zero_advantages": False}
         run = run_of(args)
@@ -44,6 +45,7 @@ def beside_trl(args: argparse.Namespace, dtype: str) -> dict[str, Any]:
             **own,
         )
         trainer.remove_callback(PrinterCallback)
+        start = {name: value.clone() for name, value in weights(trainer).items()}
         trainer.train()
         trained.append(weights(trainer))
 
@@ -51,6 +53,7 @@ def beside_trl(args: argparse.Namespace, dtype: str) -> dict[str, Any]:
     return {
         "TRL_equals_itself": differences(plain, again),
         "ours_equals_TRL": differences(plain, ours),
+        "tensors_moved": differences(start, ours)["tensors_apart"],
         "steps": STEPS,
     }
 

@@ -118,7 +118,12 @@ def main() -> None:
     }
     Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
     for name, row in record["runs"].items():
-        cells = [name, row["gpus"], row["gib_per_gpu"]["training"], row["gib_per_gpu"]["generating"]]
+        cells = [
+            name,
+            row["gpus"],
+            row["gib_per_gpu"]["training"],
+            row["gib_per_gpu"]["generating"],
+        ]
         print("| " + " | ".join(map(str, [*cells, *row["hours"].values()])) + " |")
 
 

@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", default="smollm2_demo", help="its tasks are demonstrated")
     parser.add_argument("--skill-steps", type=int, default=40)
-    parser.add_argument("--base-steps", type=int, default=24)
+    parser.add_argument("--base-steps", type=int, default=20)
     parser.add_argument("--prompts", type=int, default=2, help="of each task in a step")
     parser.add_argument("--completions", type=int, default=4, help="of each prompt, part 2")
     parser.add_argument("--seed", type=int, default=0)

@@ -11,7 +11,6 @@ from mtgrpo.core.tickets import Outstanding, TicketBook
 from mtgrpo.core.types import Draw, Group
 from mtgrpo.errors import StateError
 
-
 DRAW = Draw(3)
 
 

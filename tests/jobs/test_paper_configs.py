@@ -53,7 +53,7 @@ def test_three_steps_on_the_embedded_model(name: str, tmp_path: Path) -> None:
 
 def test_there_is_one_for_each_experiment_and_size() -> None:
     experiments = ("math_arc_science", "nine_tasks", "three_tasks")
-    assert NAMES == sorted(f"qwen_{e}{size}" for e in experiments for size in ("", "_1gpu"))
+    assert sorted(f"qwen_{e}{size}" for e in experiments for size in ("", "_1gpu")) == NAMES
 
 
 @pytest.mark.parametrize("experiment", ["three_tasks", "nine_tasks"])
@@ -66,9 +66,7 @@ def test_one_gpu_trains_the_same_method_and_batch(experiment: str) -> None:
     assert one["trl"] == {**eight["trl"], **options}
 
 
-MATH = [
-    {"problem": f"What is {i} + {i}?", "answer": str(2 * i), "level": 1} for i in range(2, 40)
-]
+MATH = [{"problem": f"What is {i} + {i}?", "answer": str(2 * i), "level": 1} for i in range(2, 40)]
 SCIENCE = [
     {
         "domain": domain,
