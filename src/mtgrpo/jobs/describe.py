@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtgrpo.config import ResolvedRun
+from mtgrpo.core.budget import Budget
 from mtgrpo.core.method import show_value
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError, MtgrpoError, counted
 from mtgrpo.jobs.forecast import describe_forecast
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.jobs.model_files import find_model, model_shape
+from mtgrpo.jobs.named_models import is_to_be_made, known_shape
 from mtgrpo.jobs.resume import check_same_run
 from mtgrpo.jobs.setup import Job, prepare
+from mtgrpo.plan import Plan
 from mtgrpo.runlog import read_logged_steps
 from mtgrpo.runlog.checkpoints import checkpoint_step, newest
 from mtgrpo.runlog.output import check_output
@@ -49,7 +53,7 @@ def describe_job(run: ResolvedRun, *, resume: bool = False) -> Description:
     method = job.run.as_dict()
 
     problems: list[str] = []
-    model = _checked(lambda: _describe_model(job.model), problems)
+    model = _checked(lambda: _describe_model(job), problems)
     output = _checked(lambda: _describe_output(job.run, resume=resume), problems)
 
     sections: Sections = {
@@ -80,7 +84,11 @@ def _checked(describe: Callable[[], str], problems: list[str]) -> str:
         return ""
 
 
-def _describe_model(model: str) -> str:
+def _describe_model(job: Job) -> str:
+    if is_to_be_made(job.run.model):
+        return " (made at the first use)"
+
+    model = job.model
     found = find_model(model)
     if found is None:
         return " (not on this machine: a hub name)"
@@ -118,19 +126,31 @@ def _describe_batch(job: Job) -> list[tuple[str, str]]:
         f"{counted(plan.micro_batch_size, 'row')}"
     )
 
-    rollouts = f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)"
-
     return [
         ("steps", f"{run.steps:,} ({counted(plan.optimizer_steps, 'policy update')})"),
         ("groups per step", f"{completions} = {plan.rows_per_step:,} rows"),
         ("rows per update", f"{plan.rows_per_update:,} = {rows}"),
-        ("rollouts per step", rollouts),
+        ("rollouts per step", _describe_rollouts(run, plan)),
         ("rollouts per evaluation", f"{plan.num_evaluation_rollouts:,}"),
     ]
 
 
+def _describe_rollouts(run: ResolvedRun, plan: Plan) -> str:
+    sampler = run.method.sampler
+    if not isinstance(sampler, OneRoundSampler):
+        return f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)"
+    if plan.min_rollouts == plan.max_rollouts:
+        return f"{plan.max_rollouts:,} in one round"
+
+    budget = Budget(sampler.budget)
+    return (
+        f"as many as cost {budget.amount:,g} {budget.unit}, in one round of at most "
+        f"{plan.max_rollouts:,} (the first step's)"
+    )
+
+
 def _describe_memory(job: Job) -> list[tuple[str, str]]:
-    shape = job.run.model_shape
+    shape = job.run.model_shape or known_shape(job.run.model)
     with contextlib.suppress(ConfigError):  # said among the problems
         shape = model_shape(job.model) or shape
 
