@@ -13,6 +13,7 @@ from datasets import Dataset, DatasetDict, IterableDataset
 from mtgrpo import Balanced
 from mtgrpo.errors import ConfigError, MtgrpoError, RewardError, StateError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.tasks import Score
 
 from .toy import make_tasks
 
@@ -130,17 +131,49 @@ BAD = {
     "a reward of no task": Bad(
         {"reward_funcs": {"a": parity, "b": parity, "c": parity}}, "unknown task 'c'; allowed: a, b"
     ),
-    "a model for some tasks": Bad(
-        {"reward_funcs": {"a": "judge", "b": parity}},
-        "a model scores all tasks; call it in a reward",
-    ),
     "weights of zero": Bad({}, "no reward counts; give one of them", {"reward_weights": [0.0]}),
     "a weight that is NaN": Bad(
         {}, "finite numbers are needed", {"reward_weights": [float("nan")]}
     ),
+    "a reward that raises": Bad(
+        {"reward_funcs": lambda completions, **columns: [1 / len(c[999:]) for c in completions]},
+        r"task '[ab]', prompt \d: reward function .*test_bad_uses.py:\d+. raised "
+        r"ZeroDivisionError: .*test_bad_uses.py:\d+.; one number or None .* is needed; correct",
+        then=train,
+    ),
+    "a reward with other arguments": Bad(
+        {"reward_funcs": lambda texts: [0.0 for text in texts]},
+        "task '[ab]', prompt .*raised TypeError: .*unexpected keyword.*test_bad_uses.py",
+        then=train,
+    ),
+    "a reward of texts": Bad(
+        {"reward_funcs": lambda completions, **columns: ["0.5" for c in completions]},
+        "task '[ab]', prompt .* returned '0.5'; a finite number is needed, or None where it",
+        then=train,
+    ),
+    "one reward for all completions": Bad(
+        {"reward_funcs": lambda completions, **columns: [0.5]},
+        "tasks? '[ab]'.*test_bad_uses.py.* returned 1 value for 8 completions; a list is needed",
+        then=train,
+    ),
+    "a reward that is no list": Bad(
+        {"reward_funcs": lambda completions, **columns: 0.5},
+        "returned 0.5; a list is needed with a number for each completion",
+        then=train,
+    ),
     "an infinite reward": Bad(
         {"reward_funcs": lambda completions, **columns: [float("inf")] * len(completions)},
-        "task '[ab]': a completion of reward inf; rewards must be finite numbers; give NaN",
+        "task '[ab]', prompt .* returned inf; a finite number is needed, or None where it",
+        then=train,
+    ),
+    "a score for a reward": Bad(
+        {"reward_funcs": lambda completions, **columns: [Score(1.0, 1.0) for c in completions]},
+        r"returned Score\(.*; one number is needed; return the reward alone, and say with accuracy=",
+        then=train,
+    ),
+    "a reward of one task that raises": Bad(
+        {"reward_funcs": {"a": parity, "b": lambda completions, **columns: completions[0] + 1}},
+        "task 'b', prompt .* raised TypeError.*test_bad_uses.py",
         then=train,
     ),
     "an accuracy of no name": Bad(

@@ -231,7 +231,9 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
 
         given = (prompts, completions, completion_ids_list)
         rows = self.scores.rows_for_trl(self, inputs, completions)
-        rewards = self.scores.marked(super()._calculate_rewards(rows, *given))
+        with self.scores.watched(self, inputs):
+            rewards = super()._calculate_rewards(rows, *given)
+        rewards = self.scores.marked(rewards)
 
         self.replay.record_rewards(rewards, completions)  # leaves here if it collects
         self.evaluation.add(inputs, rewards, self.accelerator, self.scores.measure)
