@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
@@ -39,6 +39,7 @@ class StepReport:
         notices: What a user should be told of a task at present.
         loss_shares: Each task's share of the loss, where shares are made there; else None.
         owed: What each task is owed of the loss after the step, likewise.
+        remarks: What a user should be told of a task once, in this step.
     """
 
     weights: Mapping[str, float]
@@ -61,6 +62,7 @@ class StepReport:
     notices: Mapping[str, str]
     loss_shares: Mapping[str, float] | None = None
     owed: Mapping[str, float] | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(
@@ -75,6 +77,7 @@ class StepReport:
         num_expired: int = 0,
         notices: Mapping[str, str] | None = None,
         owed: Mapping[str, float] | None = None,
+        remarks: Mapping[str, str] | None = None,
     ) -> StepReport:
         """The report of a finished batch.
 
@@ -88,6 +91,7 @@ class StepReport:
             num_expired: As the attribute.
             notices: As the attribute.
             owed: As the attribute.
+            remarks: As the attribute.
         """
         dropped: dict[str, Counter[str]] = {}
         for task in weights:
@@ -114,6 +118,7 @@ class StepReport:
             notices=dict(notices or {}),
             loss_shares=batch.loss_shares,
             owed=owed,
+            remarks=dict(remarks or {}),
         )
 
     @property
@@ -204,5 +209,8 @@ def notice_changes(before: Mapping[str, str], report: StepReport) -> dict[str, s
     for name in before.keys() - report.notices.keys():
         if report.realized.get(name):
             changes[name] = "can be trained again"
+
+    for name, remark in report.remarks.items():
+        changes[name] = f"{changes[name]}; it {remark}" if name in changes else remark
 
     return dict(sorted(changes.items()))
