@@ -14,7 +14,7 @@ from mtgrpo.integrations.trl.eval_rows import TestRows
 from mtgrpo.integrations.trl.randomness import separate_randomness
 from mtgrpo.integrations.trl.results import EvaluationTable, TaskResult, result_metrics
 from mtgrpo.integrations.trl.rollouts import DatasetRow, InputRows, number_of, task_of
-from mtgrpo.tasks.sources.dataset import task_name
+from mtgrpo.tasks.sources.dataset import label_names, task_name
 
 
 class TaskEvaluator:
@@ -47,6 +47,7 @@ class TaskEvaluator:
         self._table: EvaluationTable | None = None
         self.part: str | None = None
         self._num_rows = 0  # of a dataset, in the evaluation that is running
+        self._dataset: Any = None
         self._num_prompts: int | None = None
 
     def change_rows(self, rows: InputRows) -> None:
@@ -100,7 +101,7 @@ class TaskEvaluator:
         Raises:
             RewardError: As `EvaluationTable.results`.
         """
-        self._num_rows = 0
+        self._num_rows, self._dataset = 0, dataset
         self._num_prompts = len(dataset) if hasattr(dataset, "__len__") else None
         table = self._table = EvaluationTable(self.tasks, self.num_samples, self.scale)
         try:
@@ -125,6 +126,7 @@ class TaskEvaluator:
         self._num_rows += accelerator.num_processes * len(rows)
         name = self.tasks.names[0] if self.part is None else self.part
 
+        labels = label_names(self._dataset, column)
         numbered: list[dict[str, Any]] = []
         for place, row in enumerate(rows, first):
             number = place // self.num_samples
@@ -132,7 +134,7 @@ class TaskEvaluator:
                 number %= self._num_prompts
             task = name
             if column in row:
-                task = task_name(row[column], f"evaluate: row {place}", column)
+                task = task_name(row[column], f"evaluate: row {place}", column, labels)
             numbered.append(DatasetRow(row, task, number))
         return numbered
 
