@@ -18,6 +18,7 @@ from mtgrpo.jobs.setup import Job, prepare
 from mtgrpo.runlog import read_logged_steps
 from mtgrpo.runlog.checkpoints import checkpoint_step, newest
 from mtgrpo.runlog.output import check_output
+from mtgrpo.tasks import Task
 
 Sections = dict[str, list[tuple[str, str]]]
 
@@ -58,10 +59,7 @@ def describe_job(run: ResolvedRun, *, resume: bool = False) -> Description:
             ("method", f"{run.preset} ({run.variant}, {run.setting})"),
             ("output", f"{run.output}{output}"),
         ],
-        "tasks": [
-            (task.name, f"{len(task.train):,} train, {counted(len(task.test), 'test row')}")
-            for task in job.tasks
-        ],
+        "tasks": [(task.name, _describe_task(task)) for task in job.tasks],
         "weighting": [(key, show_value(value)) for key, value in method["weighting"].items()],
         "sampler": [(key, show_value(value)) for key, value in method["sampler"].items()],
         "batch": _describe_batch(job),
@@ -98,11 +96,21 @@ def _describe_model(model: str) -> str:
     return ""
 
 
+def _describe_task(task: Task) -> str:
+    rows = f"{len(task.train):,} train, {counted(len(task.test), 'test row')}"
+    if not task.from_step and task.until_step is None:
+        return rows
+
+    first = f"from step {task.from_step + 1:,}"
+    last = "on" if task.until_step is None else f"to {task.until_step:,}"
+    return f"{rows}, trained on {first} {last}"
+
+
 def _describe_output(run: ResolvedRun, *, resume: bool) -> str:
     out = Path(run.output)
     if not resume or not (out / "config.yaml").is_file():
         check_output(out)
-        return " (new)"
+        return " (new: no run to resume there)" if resume else " (new)"
 
     check_same_run(out, run)
     last = newest(out / "checkpoints", read_logged_steps(out)).path
