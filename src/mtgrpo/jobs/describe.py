@@ -10,9 +10,10 @@ from pathlib import Path
 from mtgrpo.config import ResolvedRun
 from mtgrpo.core.method import show_value
 from mtgrpo.errors import ConfigError, MtgrpoError, counted
+from mtgrpo.jobs.adapter_size import AdapterSize, adapter_size
 from mtgrpo.jobs.forecast import describe_forecast
 from mtgrpo.jobs.memory import describe_memory
-from mtgrpo.jobs.model_files import find_model, model_shape
+from mtgrpo.jobs.model_files import ModelFiles, find_model
 from mtgrpo.jobs.resume import check_same_run
 from mtgrpo.jobs.setup import Job, prepare
 from mtgrpo.runlog import read_logged_steps
@@ -64,7 +65,7 @@ def describe_job(run: ResolvedRun, *, resume: bool = False) -> Description:
         "sampler": [(key, show_value(value)) for key, value in method["sampler"].items()],
         "batch": _describe_batch(job),
         "whole run": describe_forecast(job.run, job.plan),
-        "memory": _describe_memory(job),
+        "memory": _describe_memory(job, problems),
         "GRPOConfig": [(key, show_value(value)) for key, value in sorted(job.trl.items())],
     }
     return Description(sections, tuple(problems))
@@ -137,9 +138,17 @@ def _describe_batch(job: Job) -> list[tuple[str, str]]:
     ]
 
 
-def _describe_memory(job: Job) -> list[tuple[str, str]]:
-    shape = job.run.model_shape
+def _describe_memory(job: Job, problems: list[str]) -> list[tuple[str, str]]:
+    found: ModelFiles | None = None
     with contextlib.suppress(ConfigError):  # said among the problems
-        shape = model_shape(job.model) or shape
+        found = find_model(job.model)
 
-    return describe_memory(job.run, job.plan, job.model, shape)
+    adapter: AdapterSize | None = None
+    try:
+        if job.run.peft is not None and found is not None:
+            adapter = adapter_size(job.run.peft, found)
+    except ConfigError as error:
+        problems.append(str(error))
+
+    shape = job.run.model_shape if found is None or found.shape is None else found.shape
+    return describe_memory(job.run, job.plan, job.model, shape, adapter)
