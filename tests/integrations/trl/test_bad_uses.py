@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
-from datasets import Dataset, DatasetDict, IterableDataset
+from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset
 
 from mtgrpo import Balanced
 from mtgrpo.errors import ConfigError, MtgrpoError, RewardError, StateError
@@ -215,6 +215,24 @@ BAD = {
         "cannot hold whole groups of 4 samples; make their product a multiple of 4",
         {"per_device_eval_batch_size": 3},
         then=lambda trainer: trainer.evaluate(),
+    ),
+    "rows to predict of no task": Bad(
+        {"tasks": make_tasks(), "reward_funcs": None, "train_dataset": None},
+        "predict: test rows come from the tasks; put them into Task.test",
+        {"per_device_eval_batch_size": 4},
+        then=lambda trainer: trainer.predict(rows()),
+    ),
+    "a task for each row": Bad(
+        {"train_dataset": of(prompt=["q"] * 40, task=list(range(40)))},
+        "column 'task' has 40 different values in 40 rows; a task has many rows: name the column",
+    ),
+    "a label that is none": Bad(
+        {
+            "train_dataset": rows()
+            .cast_column("task", ClassLabel(names=["a", "b"]))
+            .map(lambda row: {"task": -1})
+        },
+        "row 0: column 'task' is -1; the name of the row's task is needed, or its number",
     ),
     "test rows without a task": Bad(
         {},
