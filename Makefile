@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-fast test-trl-lowest test-verl check format bench dist clean
+.PHONY: help install demo test test-fast test-trl-lowest test-verl check format bench docs dist clean
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -57,6 +57,10 @@ bench: $(STAMP) ## the benchmarks whose records are in benchmarks/
 	$(BIN)/python benchmarks/core_speed.py
 	$(BIN)/python benchmarks/step_overhead.py
 
+docs: $(STAMP)   ## the documentation site in site/, strictly: a dead link is an error
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 dist: $(STAMP) ## sdist and wheel, checked, installed into a clean environment, the demo run from it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build twine
 	rm -rf dist .venv-dist
@@ -69,4 +73,4 @@ dist: $(STAMP) ## sdist and wheel, checked, installed into a clean environment, 
 	cd dist && ../.venv-dist/bin/mtgrpo report from-the-wheel
 
 clean:           ## remove the environment and all runs
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site

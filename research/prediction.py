@@ -2,7 +2,7 @@
 
     python research/prediction.py three_tasks --runs runs/three_tasks
 
-Writes research/<study>_simulated.json, which research/results.py puts into docs/results.md. Only
+Writes research/<study>_simulated.json, which research/results.py puts into docs/results-archive.md. Only
 training logs of the baseline are fitted; no other method's run and no test prompt is looked at
 before the comparison.
 """

@@ -1,4 +1,4 @@
-"""Writes docs/results.md from the committed results of the studies: our tables beside the published.
+"""Writes docs/results-archive.md from the committed results of the studies: our tables beside the published.
 
     python research/results.py
 
@@ -24,11 +24,13 @@ from mtgrpo.reports.figure_files import save
 from mtgrpo.reports.study_figures import study_figures
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "results.md"
+PAGE = HERE.parent / "docs" / "results-archive.md"
 IMAGES = HERE.parent / "docs" / "images"
 STUDIES = ("three_tasks", "nine_tasks")
 FIGURES = ("final", "trade-off", "worst-rollouts-multi-task", "worst-steps-multi-task", "weights")
-INTRO = """# Results
+INTRO = """# Results, claim by claim
+
+The archive: every method, claim and interval of the recorded studies. [Results](results.md) has what matters of it.
 
 Every method of the paper on the embedded model: measured on CPU with a tiny model (0.5 M parameters), 8 completions
 per prompt, less than a hundred steps of four policy updates. The published figures are from Qwen2.5-3B, 720 steps,

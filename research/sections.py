@@ -1,4 +1,4 @@
-"""Sections of docs/results.md apart from the paper's claims: our own method, and what runs cost."""
+"""Sections of docs/results-archive.md apart from the paper's claims: our own method, and what runs cost."""
 
 from __future__ import annotations
 

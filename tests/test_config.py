@@ -59,7 +59,7 @@ def test_what_the_paper_lacks_is_off_unless_stated(key: str) -> None:
     published = [
         presets.get(n, variant=v)
         for n in presets.NAMES
-        if n != "balanced"
+        if n not in ("grpo_fair", "balanced")
         for v in presets.VARIANTS
     ]
     assert not any(getattr(preset, key) for preset in published)
@@ -135,11 +135,18 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         ),
         ({"batch_size": 10**9}, 1, "a step's first round may have 1e.09"),
         (
-            {"sampler": {"planner": {"kind": "oversampled", "oversampling": 1e308}}},
+            {
+                "preset": "mt_grpo",
+                "sampler": {"planner": {"kind": "oversampled", "oversampling": 1e308}},
+            },
             1,
             "oversampled",
         ),
-        ({"sampler": {"planner": {"max_inflation": 1e308}}}, 1, "up to inf times in all"),
+        (
+            {"preset": "mt_grpo", "sampler": {"planner": {"max_inflation": 1e308}}},
+            1,
+            "up to inf times in all",
+        ),
     ],
 )
 def test_batches_that_do_not_divide_say_what_would(
@@ -159,7 +166,8 @@ def test_plan_of_the_papers_three_task_setting() -> None:
 
 
 def test_plan_of_rounds_sized_by_need() -> None:
-    plan = make_plan(parse_config({**MINIMAL, "batch_size": 16, "group_size": 8}, "test"))
+    values = {**MINIMAL, "preset": "mt_grpo", "batch_size": 16, "group_size": 8}
+    plan = make_plan(parse_config(values, "test"))
     assert plan.min_rollouts == 16 * 8  # the first round asks for what is missing
     assert plan.max_rollouts == 11 * 5 * 16 * 8  # each of 11 rounds for five times that
 
@@ -185,7 +193,7 @@ def test_every_run_of_every_shipped_experiment_parses(name: str, tmp_path: Path)
 
 
 def test_another_lambda_brings_its_published_clip() -> None:
-    nine = {**MINIMAL, "setting": "nine_tasks"}
+    nine = {**MINIMAL, "preset": "mt_grpo", "setting": "nine_tasks"}
     clips = {
         lam: parse_config({**nine, "weighting": {"lam": lam}}, "test").as_dict()["weighting"]
         for lam in (0.1, 0.3, 0.9, 1.2)

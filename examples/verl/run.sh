@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# One node:        examples/verl/run.sh three_tasks
+# One node:        examples/verl/run.sh three_tasks      (or nine_tasks, balanced)
 # Changes:         examples/verl/run.sh nine_tasks +data.mtgrpo.weighting.lam=1.2 trainer.n_gpus_per_node=4
-# Several nodes:   examples/verl/run_nodes.sh nine_tasks, on every node
+# Several nodes:   examples/verl/run_nodes.sh balanced_nodes, on every node
 # A second call continues from the last checkpoint. DATA is the folder for data, CHECKPOINTS the one for checkpoints.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-name=${1:?usage: run.sh three_tasks|nine_tasks [key=value ...]}
+name=${1:?usage: run.sh NAME [key=value ...], NAME.yaml beside this script}
 shift
 data=${DATA:-$PWD/data}/$name
 checkpoints=${CHECKPOINTS:-$PWD/checkpoints}/$name

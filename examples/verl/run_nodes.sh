@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The same command on every node, for example: srun --nodes 4 --ntasks-per-node 1 examples/verl/run_nodes.sh nine_tasks
+# TRAIN_NODES (all of them by default) is for balanced_separate, whose other nodes roll out.
 # HEAD (host name or address of the first node), NODES and RANK are taken from SLURM when they are not set.
 # DATA and CHECKPOINTS (see run.sh) must be folders that all nodes see.
 set -euo pipefail
@@ -24,4 +25,4 @@ until [ "$(python -c 'import ray; ray.init(address="auto", logging_level="ERROR"
     sleep 5
 done
 # Without exec, so that the trap stops the cluster, and with it the other nodes.
-RAY_ADDRESS="$head:$port" "$here/run.sh" "$@" trainer.nnodes="$nodes" trainer.n_gpus_per_node="$gpus"
+RAY_ADDRESS="$head:$port" "$here/run.sh" "$@" trainer.nnodes="${TRAIN_NODES:-$nodes}" trainer.n_gpus_per_node="$gpus"

@@ -115,8 +115,8 @@ FAULTS: dict[str, tuple[Callable[[Config, Path], None], list[str]]] = {
     ),
     "no import path": (set_task("reward", "math"), ["'math' is no import path", "module:function"]),
     "unknown weighting key": (
-        set_key("weighting", {"lamb": 1.0}),
-        ["weighting", "did you mean 'lam'"],
+        set_key("weighting", {"temprature": 1.0}),
+        ["weighting", "did you mean 'temperature'"],
     ),
     "weights of other tasks": (
         set_key("weighting", {"rule": "fixed", "weights": {"zebra-easy": 1.0}}),
@@ -202,7 +202,7 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(
     for part in (
         "say",
         "zebra-easy",
-        "improvement_aware",
+        "grpo_fair",
         "16 rows",
         "rollouts per step",
         "total per process",

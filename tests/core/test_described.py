@@ -60,6 +60,8 @@ MADE = (
         {
             "gap": 0.2,
             "worst_fraction": 0.5,
+            "temperature": 0.25,
+            "max_pressure": 2.0,
             "learnability": False,
             "floors": {"a": 0.25},
             "ceilings": {"b": 0.75},

@@ -7,10 +7,12 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.tickets import Ticket
@@ -295,6 +297,81 @@ def test_tickets_of_cancelled_groups_are_cleared():
         ConfigError, match=r"unknown reason 'lost'.*allowed: discarded, failed, stale"
     ):
         ledger.give_up([1], "lost")
+
+
+def remembering(**options) -> RolloutLedger:
+    made = make(**options)
+    streams = {name: PromptStream(name, 20, 3, remember=True) for name in TASKS}
+    return RolloutLedger(made.mixer, streams)
+
+
+def test_prompts_whose_groups_were_constant_are_passed_over():
+    weights = {"easy": 0.5, "even": 0.25, "hard": 0.25}
+    ledger, asked = remembering(weighting=Fixed(weights)), Counter[bool]()
+    skipped = 0.0
+    for i in range(40):
+        tickets = [ledger.next_prompt() for _ in range(8)]
+        while not ledger.done:
+            tickets += [ledger.next_prompt() for _ in range(ledger.num_queued)]
+            rewards = {t.number: (1.0, 0.0) if t.row % 2 else (0.0, 0.0) for t in tickets}
+            ledger.settle({t.number: Group.verified(t.task, rewards[t.number]) for t in tickets})
+        skipped += ledger.close()["task/hard/prompts_skipped_rate"]
+        if i >= 20:
+            asked.update(bool(ticket.row % 2) for ticket in tickets)
+
+    assert skipped / 40 > 0.2
+    assert asked[True] > 2 * asked[False], "those that never inform are asked rarely"
+
+
+def test_a_memory_goes_on_with_the_tickets_that_are_out():
+    steady = remembering()
+    for _ in range(4):
+        step(steady)
+    ahead = [steady.next_prompt() for _ in range(30)]
+
+    resumed = remembering()
+    resumed.load_state_dict(json.loads(json.dumps(steady.state_dict())))
+    for ledger in (steady, resumed):
+        while not ledger.done:
+            ahead_now = [ledger.next_prompt() for _ in range(ledger.num_queued)]
+            ledger.settle({t.number: group(t) for t in (*ahead, *ahead_now)})
+        ledger.close()
+    assert resumed.state_dict() == steady.state_dict()
+
+
+def one_round(weights: dict[str, float]) -> RolloutLedger:
+    mixer = TaskMixer(
+        TASKS, batch_size=16, weighting=Fixed(weights), sampler=OneRoundSampler(), seed=3
+    )
+    return RolloutLedger(mixer, {name: PromptStream(name, 50, 3) for name in TASKS})
+
+
+def test_one_round_is_a_step_and_shares_are_owed_until_they_are_paid():
+    weights = {"easy": 0.5, "even": 0.25, "hard": 0.25}
+    ledger, shares = one_round(weights), Counter[str]()
+    for _ in range(60):
+        tickets, groups, metrics = step(ledger, first=16)
+        assert len(tickets) == metrics["sampler/groups_generated"] == 16
+        assert all(group.accuracies in ((1.0, 0.0),) for group in groups)
+        for task in TASKS:
+            shares[task] += metrics[f"task/{task}/realized_ratio"]
+    assert sum(shares.values()) == pytest.approx(60)
+
+
+def test_ahead_of_one_round_is_what_a_round_asks_of_each_task():
+    weights = {"easy": 0.5, "even": 0.25, "hard": 0.25}
+    ledger = one_round(weights)
+    for _ in range(8):
+        step(ledger, first=16)
+    rates = ledger.mixer.sampler.acceptance.rates()
+    opening = [ledger.next_prompt() for _ in range(16)]
+    ahead = Counter(ledger.next_prompt().task for _ in range(64))
+    needed = ledger.batch.prompts_needed(np.array(list(weights.values())), rates)
+
+    assert len(opening) == 16
+    assert needed.sum() == pytest.approx(16)
+    for task, need in zip(TASKS, needed, strict=True):
+        assert ahead[task] == pytest.approx(4 * need, abs=1)
 
 
 def test_states_of_other_tasks_rows_and_versions_are_refused():

@@ -88,6 +88,8 @@ def test_a_method_is_written_out_in_plain_values() -> None:
             "rule": "balanced",
             "gap": 0.1,
             "worst_fraction": 0.1,
+            "temperature": 0.2,
+            "max_pressure": 4.0,
             "learnability": True,
             "floors": {},
             "ceilings": {},

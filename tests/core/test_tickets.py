@@ -8,8 +8,10 @@ import random
 import pytest
 
 from mtgrpo.core.tickets import Outstanding, TicketBook
-from mtgrpo.core.types import Group
+from mtgrpo.core.types import Draw, Group
 from mtgrpo.errors import StateError
+
+DRAW = Draw(3)
 
 
 def group(task: str) -> Group:
@@ -28,7 +30,7 @@ def check_counts(book: TicketBook) -> None:
 
 def test_a_request_claims_the_oldest_ahead_and_queues_the_rest():
     book = TicketBook(["a", "b"])
-    numbers = [book.hand_out(task, 0, asked=False) for task in "abaab"]
+    numbers = [book.hand_out(task, 0, DRAW, asked=False) for task in "abaab"]
     assert numbers == [0, 1, 2, 3, 4]
     book.request("a", 2)
     assert book.asked == {0, 2}
@@ -42,13 +44,14 @@ def test_a_request_claims_the_oldest_ahead_and_queues_the_rest():
 def test_a_round_comes_in_the_order_of_handing_out_and_is_forgotten():
     book = TicketBook(["a", "b"])
     for _ in range(3):
-        book.hand_out("a", 0, asked=True)
-    groups = {number: group("a") for number in (2, 0, 1)}
+        book.hand_out("a", 0, DRAW, asked=True)
+    groups = {n: Group("a", (0.0, 1.0), payload=n) for n in (2, 0, 1)}
     for number, arrived in groups.items():
         book.take(number, arrived)
     book.queue.append("a")
     told = book.take_round()
-    assert [id(g) for g in told] == [id(groups[n]) for n in (0, 1, 2)]
+    assert [g.payload for g in told] == [0, 1, 2]
+    assert all(g.draw == DRAW for g in told)
     assert not book.out
     assert not book.queue
     assert not book.take(0, groups[0]), "told before"
@@ -61,7 +64,7 @@ def test_counts_hold_through_anything_and_a_state_restores_all_but_the_groups():
         out = sorted(book.out)
         what = dice.choice(("hand out", "ask", "take", "take", "drop", "round"))
         if what in ("hand out", "ask"):
-            book.hand_out(dice.choice("ab"), 0, asked=what == "ask")
+            book.hand_out(dice.choice("ab"), 0, DRAW, asked=what == "ask")
         elif what == "take" and out:
             number = dice.choice(out)
             book.take(number, group(book.out[number].task))
@@ -84,7 +87,7 @@ def test_counts_hold_through_anything_and_a_state_restores_all_but_the_groups():
 
 def test_a_group_of_another_task_is_refused():
     book = TicketBook(["a", "b"])
-    book.hand_out("a", 7, asked=True)
-    assert book.out[0] == Outstanding("a", 7)
+    book.hand_out("a", 7, DRAW, asked=True)
+    assert book.out[0] == Outstanding("a", 7, DRAW)
     with pytest.raises(StateError, match=r"ticket 0 is of task 'a', its group of 'b'"):
         book.take(0, group("b"))

@@ -63,6 +63,7 @@ NAMES = (
     "worst_task",
     "seq_grpo",
     "seq_dapo",
+    "grpo_fair",
     "balanced",
     "sfl",
     "thompson",

@@ -30,13 +30,13 @@ def test_the_plan_in_words() -> None:
     described = describe_job(config(group_size=4, updates_per_step=2))
     sections = described.sections
     assert described.problems == ()
-    assert dict(sections["run"])["method"] == "mt_grpo (default, three_tasks)"
+    assert dict(sections["run"])["method"] == "grpo_fair (default, three_tasks)"
     batch = dict(sections["batch"])
     assert batch["steps"] == "5 (10 policy updates)"
     assert batch["groups per step"] == "4 of 4 completions = 16 rows"
     assert batch["rows per update"] == "8 = 1 process x 1 accumulation step x 8 rows"
-    assert dict(sections["weighting"])["rule"] == "improvement_aware"
-    assert dict(sections["sampler"])["quota_rule"] == "systematic"
+    assert dict(sections["weighting"])["rule"] == "balanced"
+    assert dict(sections["sampler"])["rounds"] == "one"
     assert dict(sections["GRPOConfig"])["num_generations"] == "4"
 
 

@@ -14,6 +14,7 @@ from mtgrpo.jobs.experiment import load_experiment
 FILE: dict[str, Any] = {
     "base": {
         "tasks": [{"tiny": "zebra", "level": "easy"}],
+        "preset": "mt_grpo",
         "steps": 5,
         "weighting": {"weight_lr": 0.1},
         "trl": {"beta": 0.01},

@@ -197,6 +197,23 @@ def test_clips_follow_the_method() -> None:
     assert {clip for name, clip in clips.items() if name not in symmetric} == {(0.2, 0.28)}
 
 
+def test_grpo_fair_costs_what_grpo_costs() -> None:
+    method = presets.get("grpo_fair")
+    assert isinstance(method.sampler, OneRoundSampler)
+    assert method.loss_shares
+    assert method.prompt_memory
+
+    rule = method.as_dict()["weighting"]
+    assert (rule["temperature"], rule["max_pressure"], rule["worst_fraction"]) == (0.3, 1.0, 0.5)
+
+    mixer = method.make_mixer(["a", "b"], batch_size=8)
+    assert fill_with(mixer, (0.0, 0.0)) == [8]  # one round of B groups, whatever comes back
+
+    refilling = presets.get("grpo_fair", sampler={"rounds": "refill"})
+    assert refilling.as_dict()["sampler"]["planner"]["kind"] == "needed"
+    assert refilling.loss_shares
+
+
 def test_changes_are_made_to_single_arguments_or_to_whole_parts() -> None:
     changed = presets.get(
         "mt_grpo",

@@ -1,24 +1,14 @@
-"""The code of docs/writing-a-task.md and of examples/custom_task.py runs."""
+"""docs/writing-a-task.md lists every kind of task, and examples/custom_task.py runs."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from mtgrpo.tasks import Task, build_task, kinds
 from mtgrpo.testing import TaskContract
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
-
-
-def test_the_page_runs():
-    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) >= 6
-    names: dict[str, Any] = {"__name__": "page"}
-    for block in blocks:
-        exec(compile(block, "writing-a-task.md", "exec"), names)
 
 
 def test_the_page_lists_every_kind():

@@ -15,6 +15,7 @@ import transfer_queue
 from omegaconf import OmegaConf
 from torchdata.stateful_dataloader import StatefulDataLoader
 from transformers import AutoTokenizer
+from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.utils.dataset.rl_dataset import collate_fn
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
@@ -65,6 +66,30 @@ def informative(task: str, ticket: int) -> list[float]:
     return [1.0, 0.0, 0.1, 1.0] if ticket % every == 0 else [0.1, 0.0, 0.0, 0.1]
 
 
+def length(task: str, i: int) -> int:
+    """Tokens of a completion: tasks answer at different lengths."""
+    return (i + 2) * {"copy": 1, "digit": 3, "rare": 7}[task]
+
+
+def loss_shares(keys: list[str]) -> dict[str, float]:
+    """Each task's share of a token-mean loss with the advantages that verl has computed."""
+    names = ["data_source", "uid", "rm_scores", "response_mask", "advantages"]
+    data = transfer_queue.kv_batch_get(keys=keys, partition_id="train", select_fields=names)
+    tasks = [str(getattr(task, "data", task)) for task in data["data_source"]]
+    uids = [str(getattr(uid, "data", uid)) for uid in data["uid"]]
+    rewards, masks, scaled = (
+        torch.nn.utils.rnn.pad_sequence(list(data[name].unbind()), batch_first=True)
+        for name in names[2:]
+    )
+    plain, _ = compute_grpo_outcome_advantage(rewards, masks, uids)
+
+    weights = torch.where(plain != 0, scaled / plain, 0.0).sum(-1)  # (rows,)
+    sums = Counter[str]()
+    for task, weight in zip(tasks, weights.tolist(), strict=True):
+        sums[task] += weight / float(weights.sum())
+    return dict(sums)
+
+
 class Trainer:
     """verl's own methods that fetch and submit prompts, without workers. `deliver` finishes what was submitted."""
 
@@ -72,6 +97,7 @@ class Trainer:
     _next_train_batch = PPOTrainer._next_train_batch
     _submit_batch_to_rollout = PPOTrainer._submit_batch_to_rollout
     _add_prompts_to_generate = PPOTrainer._add_prompts_to_generate
+    _compute_advantage = PPOTrainer._compute_advantage
 
     def __init__(
         self,
@@ -96,7 +122,17 @@ class Trainer:
                     "mtgrpo": FIXED | section,
                 },
                 "reward": {"reward_model": {"enable": False, "enable_resource_pool": False}},
-                "algorithm": {"filter_groups": {"enable": False}},
+                "algorithm": {
+                    "filter_groups": {"enable": False},
+                    "adv_estimator": "mtgrpo",
+                    "use_kl_in_reward": False,
+                    "gamma": 1.0,
+                    "lam": 1.0,
+                },
+                "actor_rollout_ref": {
+                    "actor": {"loss_agg_mode": "token-mean"},
+                    "rollout": {"n": 4},
+                },
             }
         )
         self.trainer_mode, self.outcome, self.global_steps = mode, outcome, 1
@@ -144,7 +180,8 @@ class Trainer:
                 "uid": uid,
                 "data_source": task,
                 TICKET: torch.tensor([ticket]),
-                "rm_scores": torch.tensor([0.0] * (i + 1) + [reward]),
+                "rm_scores": torch.tensor([0.0] * (length(task, i) - 1) + [reward]),
+                "response_mask": torch.ones(length(task, i), dtype=torch.int64),
                 "extra_fields": {"reward_extra_info": {"acc": float(reward >= 1.0)}},
             }
             for i, reward in enumerate(rewards)
@@ -166,6 +203,8 @@ class Trainer:
         )
         rows = Counter(str(getattr(task, "data", task)) for task in data["data_source"])
         tickets = list(dict.fromkeys(read_tickets(data)))
+        self._compute_advantage(batch, {})
+        self.shares = loss_shares(batch.keys)
         transfer_queue.kv_clear(keys=batch.keys, partition_id="train")
         self.global_steps += 1
         assert all(count % 4 == 0 for count in rows.values()), "whole groups"
@@ -202,6 +241,33 @@ def test_decisions_do_not_depend_on_what_finishes_first(toy_rows, toy_model):
     weights = [(one.step(), two.step(), one.train_dataset.ledger.mixer.weights()) for _ in range(3)]
     assert all(a == b for a, b, _ in weights)
     assert weights[0][2] != weights[2][2]
+
+
+@pytest.mark.parametrize("sampler", [{}, {"rounds": "one"}], ids=["quotas", "one round"])
+def test_verls_own_advantages_share_the_loss_as_the_weights_say(toy_rows, toy_model, sampler):
+    section = {"preset": "balanced", "sampler": sampler}
+    trainer, mean = Trainer(toy_rows, toy_model, informative, **section), Counter[str]()
+    for _ in range(12):
+        groups, metrics, tickets = trainer.step()
+        assert all(informative(*pair)[0] == 1 for pair in trainer.handed_out if pair[1] in tickets)
+        assert set(trainer.shares) == set(groups)
+        for task, share in trainer.shares.items():
+            assert metrics[f"task/{task}/loss_share"] == pytest.approx(share, abs=1e-6)
+            mean[task] += share / 12
+    if sampler:
+        assert len(trainer.handed_out) == 12 * 8
+        assert sum(groups.values()) < 8
+    assert mean == pytest.approx(WEIGHTS, abs=0.08 if sampler else 1e-5)
+    assert left() == []
+
+
+def test_separate_async_is_asked_as_colocate_async_is(toy_rows, toy_model):
+    trainer = Trainer(toy_rows, toy_model, informative, mode="separate_async")
+    trainer._add_prompts_to_generate(8)
+    for _ in range(4):
+        groups, metrics, _ = trainer.step()
+        assert groups == {"copy": 4, "digit": 2, "rare": 2}
+        assert metrics["sampler/discarded"] == 0
 
 
 def test_a_checkpoint_continues_exactly(toy_rows, toy_model):
@@ -348,10 +414,8 @@ def test_what_cannot_work_is_refused_with_the_way_out(toy_rows, toy_model):
         "max_off_policy_threshold": 8,
         "max_off_policy_strategy": "drop",
     }
-    with pytest.raises(ConfigError, match=r"trainer_mode=separate_async; .*: sync, colocate_async"):
-        MultiTaskReplayBuffer(
-            trainer_mode="separate_async", sampler_kwargs={}, refill_fn=None, **arguments
-        )
+    with pytest.raises(ConfigError, match=r"trainer_mode=other; .*: sync, colocate_async"):
+        MultiTaskReplayBuffer(trainer_mode="other", sampler_kwargs={}, refill_fn=None, **arguments)
     with pytest.raises(ConfigError, match=r"settings belong into data.mtgrpo"):
         MultiTaskReplayBuffer(
             trainer_mode="sync", sampler_kwargs={"a": 1}, refill_fn=None, **arguments

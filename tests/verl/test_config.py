@@ -14,8 +14,9 @@ from verl.utils.import_utils import load_extern_object
 
 from mtgrpo import presets
 from mtgrpo.integrations.verl import MultiTaskDataset, MultiTaskReplayBuffer
+from mtgrpo.integrations.verl.checks import check_mode, check_training
 from mtgrpo.integrations.verl.rows import compute_score
-from mtgrpo.integrations.verl.settings import make_mixer, read_settings
+from mtgrpo.integrations.verl.settings import make_mixer, read_settings, resolve_method
 from mtgrpo.tasks import build_tasks
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "verl"
@@ -72,10 +73,53 @@ def test_the_method_is_the_papers_with_the_improvement_from_rewards(name):
     assert len(names) == {"three_tasks": 3, "nine_tasks": 9}[name]
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-@pytest.mark.parametrize(("nodes", "mode"), [(1, "sync"), (4, "colocate_async")])
-def test_verl_accepts_them_and_loads_our_classes(name, nodes, mode):
-    config = composed(name, f"trainer.nnodes={nodes}", f"trainer.v1.trainer_mode={mode}")
+NODES = {"three_tasks": 1, "nine_tasks": 1, "balanced": 1, "balanced_nodes": 4}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_the_nodes_they_are_for(name):
+    config = composed(name)
+    assert config.trainer.nnodes == NODES[name]
+    is_async = NODES[name] > 1
+    assert config.trainer.v1.trainer_mode == ("colocate_async" if is_async else "sync")
+
+
+def test_nodes_that_train_and_nodes_that_roll_out():
+    config = composed("balanced_separate")
+    rollout = config.actor_rollout_ref.rollout
+    assert (config.trainer.nnodes, rollout.nnodes, rollout.n_gpus_per_node) == (2, 2, 8)
+    assert not config.actor_rollout_ref.hybrid_engine
+    # What verl's trainer of this mode asserts:
+    syncs = config.trainer.v1.separate_async.parameter_sync_step
+    minibatch = config.actor_rollout_ref.actor.ppo_mini_batch_size
+    assert config.data.train_batch_size == syncs * minibatch
+    assert rollout.checkpoint_engine.backend != "naive"
+
+
+@pytest.mark.parametrize("name", ["balanced", "balanced_nodes", "balanced_separate"])
+def test_balanced_is_the_preset_but_for_the_bank(name):
+    config = composed(name)
+    settings = read_settings(OmegaConf.to_container(config.data.mtgrpo, resolve=True))
+    assert resolve_method(settings).as_dict() == presets.get("balanced").as_dict()
+    names = build_tasks(OmegaConf.to_container(config.tasks), "tasks").names
+    mixer = make_mixer(settings, names, batch_size=config.data.train_batch_size, seed=0)
+    assert mixer.sampler.bank.max_staleness == 0
+    assert len(names) == (3 if name == "balanced" else 9)
+
+
+@pytest.mark.parametrize("name", [*NODES, "balanced_separate"])
+def test_what_the_buffer_checks_holds(name):
+    config = composed(name)
+    mode = config.trainer.v1.trainer_mode
+    sampler = config.trainer.v1.sampler
+    check_mode(mode, config.trainer.v1[mode], sampler.get("sampler_kwargs"))
+    settings = read_settings(OmegaConf.to_container(config.data.mtgrpo, resolve=True))
+    check_training(config, loss_shares=resolve_method(settings).loss_shares)
+
+
+@pytest.mark.parametrize("name", [*NODES, "balanced_separate"])
+def test_verl_accepts_them_and_loads_our_classes(name):
+    config = composed(name)
     validate_config(config, use_reference_policy=False, use_critic=False)
     OmegaConf.resolve(config)
     assert get_dataset_class(config.data) is MultiTaskDataset
@@ -122,8 +166,8 @@ def test_the_lines_that_docs_show_are_the_examples():
 
 def test_the_commands_that_docs_show_change_what_they_say():
     page = (EXAMPLES.parents[1] / "docs" / "verl.md").read_text(encoding="utf-8")
-    lines = re.findall(r"run(?:_nodes)?\.sh (three_tasks|nine_tasks)([^#\n]*)", page)
-    assert {name for name, _ in lines} == set(PUBLISHED)
+    lines = re.findall(r"run(?:_nodes)?\.sh (\w+)([^#\n]*)", page)
+    assert {name for name, _ in lines} == {*NODES, "balanced_separate"}
     changed = [(name, overrides.split()) for name, overrides in lines if overrides.split()]
     assert changed
     for name, overrides in changed:

@@ -102,7 +102,7 @@ class RunSettings:
     tasks: Sequence[Mapping[str, Any]]
     output: str = "runs/run"
     model: str = "tiny"
-    preset: str = "mt_grpo"
+    preset: str = "grpo_fair"
     variant: str = "default"
     setting: str = "three_tasks"
     steps: int = 100

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mtgrpo.core.ahead import batch_needs
 from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.filters import lenient
 from mtgrpo.core.kept_groups import KeptGroups
@@ -78,6 +79,16 @@ class Batch:
     def _by_name(self, counts: Ints) -> dict[str, int]:
         # Tasks that have any.
         return {self._rules.tasks[i]: int(counts[i]) for i in np.flatnonzero(counts)}
+
+    def prompts_needed(self, weights: Floats, rates: Floats) -> Floats:
+        """Prompts of each task that a batch of this kind takes, of shape (K,).
+
+        Args:
+            weights: Task weights of that batch, of shape (K,).
+            rates: Acceptance rates, of shape (K,).
+        """
+        keeps_shares = self._quotas is not None
+        return batch_needs(weights, rates, self._rules.batch_size, keeps_shares=keeps_shares)
 
     # ---- asking ----------------------------------------------------------------------------------
     def ask(self) -> dict[str, int]:

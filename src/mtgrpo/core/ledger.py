@@ -12,15 +12,16 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from mtgrpo.core.ahead import DealAhead, batch_needs
+from mtgrpo.core.ahead import DealAhead
 from mtgrpo.core.batch import Batch
+from mtgrpo.core.filters import informative_filter
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.prompts import PromptStream
+from mtgrpo.core.prompts import PromptStream, memory_metrics, remember_groups
 from mtgrpo.core.tickets import Ticket, TicketBook
 from mtgrpo.core.types import Floats, Group, Ints, State
 from mtgrpo.errors import ConfigError, RewardError, StateError, unknown
 
-VERSION = 3
+VERSION = 4
 REASONS = ("failed", "stale", "discarded")
 MAX_FAILURE_RATE = 0.5
 
@@ -74,6 +75,7 @@ class RolloutLedger:
         self.streams = streams
         self.deal = DealAhead(max_ahead)
         self._book = TicketBook(mixer.tasks)
+        self._informs = informative_filter(mixer.sampler.group_filter)
         self._needs: Floats | None = None
         self._counts: Counter[str] = Counter()
 
@@ -111,9 +113,9 @@ class RolloutLedger:
         else:
             task = self.mixer.tasks[self.deal.next_task(*self._dealing())]
 
-        number = self._book.hand_out(task, self.mixer.step, asked=asked)
-        (row,) = self.streams[task].draw_rows(1)
-        return Ticket(number, task, row)
+        (draw,) = self.streams[task].draw(1)
+        number = self._book.hand_out(task, self.mixer.step, draw, asked=asked)
+        return Ticket(number, task, draw.row)
 
     @property
     def wants_prompts(self) -> bool:
@@ -130,11 +132,8 @@ class RolloutLedger:
     def _dealing(self) -> tuple[Floats, Ints, Ints]:
         """What a batch needs, what is ahead and what is awaited, each of shape (K,)."""
         if self._needs is None:
-            self._needs = batch_needs(
-                self.mixer.weighting.weight_array(),
-                self.mixer.sampler.acceptance.rates(),
-                self.mixer.batch_size,
-                keeps_shares=self.batch.quotas is not None,
+            self._needs = self.batch.prompts_needed(
+                self.mixer.weighting.weight_array(), self.mixer.sampler.acceptance.rates()
             )
         return self._needs, self._book.num_ahead, self._book.num_awaited
 
@@ -198,7 +197,10 @@ class RolloutLedger:
             self.take(number, group)
 
         self._drop(self._book.asked - self._book.arrived.keys(), "failed")
-        batch.tell(self._book.take_round())
+
+        told = self._book.take_round()
+        batch.tell(told)
+        remember_groups(self.streams, told, self._informs)
         self._ask()
 
     def _ask(self) -> None:
@@ -273,6 +275,7 @@ class RolloutLedger:
             "sampler/failed": self._counts["failed"],
             "sampler/stale": self._counts["stale"],
             "sampler/discarded": self._counts["discarded"],
+            **memory_metrics(self.streams),
         }
 
         self._counts.clear()

@@ -41,6 +41,21 @@ class LossShares:
     after: Mapping[str, float]
     limited: tuple[str, ...]
 
+    def metrics(self, *, exact: bool) -> dict[str, float]:
+        """The step's figures.
+
+        Args:
+            exact: Whether the factors are used, or the shares only measured.
+        """
+        now = self.after if exact else self.before
+        metrics = {f"task/{name}/loss_share": share for name, share in now.items()}
+
+        if exact:
+            for name, share in self.before.items():
+                metrics[f"task/{name}/loss_share_unscaled"] = share
+            metrics["sampler/loss_shares_limited"] = len(self.limited)
+        return metrics
+
 
 def balance_loss(
     targets: Mapping[str, float],

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from mtgrpo.core.ahead import LEAST_RATE
+from mtgrpo.core.allocation import least_variance
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.loss_shares import balance_loss
@@ -48,6 +50,10 @@ class OneRoundBatch(Batch):
         self._planned, self._owed = planned, owed
         self._told_shares: dict[str, float] | None = None
         self.num_predicted = float(planned.sum())
+
+    def prompts_needed(self, weights: Floats, rates: Floats) -> Floats:
+        shares = least_variance(weights, np.maximum(rates, LEAST_RATE))
+        return self._rules.batch_size * shares
 
     @property
     def shortfall(self) -> int:

@@ -200,6 +200,16 @@ def remember_groups(
             memory.note(group.draw, group.mean_accuracy, informs(group).keep)
 
 
+def memory_metrics(streams: Mapping[str, PromptStream]) -> dict[str, float]:
+    """What the prompt memories did since the last call; empty without them."""
+    metrics: dict[str, float] = {}
+    for name, stream in streams.items():
+        if stream.memory is not None and (tally := stream.memory.end_step()).asked:
+            metrics[f"task/{name}/prompts_skipped_rate"] = tally.skipped_rate
+            metrics[f"task/{name}/acceptance_rate_unskipped"] = tally.acceptance_unskipped
+    return metrics
+
+
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 
 

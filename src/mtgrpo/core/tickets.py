@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from mtgrpo.core.types import Group, Ints, State
+from mtgrpo.core.types import Draw, Group, Ints, State
 from mtgrpo.errors import StateError
 
 
@@ -32,10 +33,12 @@ class Outstanding(NamedTuple):
     Attributes:
         task: Name of its task.
         step: The mixer's step when it was handed out.
+        draw: How its prompt was drawn.
     """
 
     task: str
     step: int
+    draw: Draw
 
 
 class TicketBook:
@@ -76,12 +79,12 @@ class TicketBook:
         )
 
     # ---- out -----------------------------------------------------------------------------------
-    def hand_out(self, task: str, step: int, *, asked: bool) -> int:
+    def hand_out(self, task: str, step: int, draw: Draw, *, asked: bool) -> int:
         """The number of a new ticket."""
         number = self.num_tickets
         self.num_tickets += 1
 
-        self.out[number] = Outstanding(task, step)
+        self.out[number] = Outstanding(task, step, draw)
         self._enter(number, asked)
         return number
 
@@ -118,7 +121,7 @@ class TicketBook:
             )
 
         is_first = number not in self.arrived
-        self.arrived[number] = group
+        self.arrived[number] = replace(group, draw=out.draw)
         if number in self.asked:
             self.num_awaited[self._index[out.task]] -= is_first
         return True
@@ -159,7 +162,7 @@ class TicketBook:
         return {
             "num_tickets": self.num_tickets,
             "queue": list(self.queue),
-            "out": [[number, *out] for number, out in self.out.items()],
+            "out": [[n, out.task, out.step, list(out.draw)] for n, out in self.out.items()],
             "asked": sorted(self.asked),
         }
 
@@ -168,7 +171,8 @@ class TicketBook:
         self._clear()
         self.num_tickets = int(state["num_tickets"])
         self.queue.extend(state["queue"])
-        self.out.update({number: Outstanding(task, step) for number, task, step in state["out"]})
+        for number, task, step, draw in state["out"]:
+            self.out[number] = Outstanding(task, step, Draw(*draw))
 
         asked = set(state["asked"])
         for number in self.out:

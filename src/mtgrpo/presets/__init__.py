@@ -8,9 +8,9 @@ A preset is looked up by (name, variant, setting):
 * setting: ``three_tasks`` or ``nine_tasks``, the two experiments with published hyper-parameters.
 
 ``sfl``, ``thompson``, ``dump`` and ``drats`` are other rules for task weights, with the plain
-sampler; ``balanced`` is this library's own method. These five are not the paper's, and their
-weighting is the same in every variant and setting. docs/paper-map.md lists every difference
-between the variants and where it is implemented.
+sampler; ``grpo_fair`` and ``balanced`` are this library's own methods. These six are not the
+paper's, and their weighting is the same in every variant and setting. docs/paper-map.md lists every
+difference between the variants and where it is implemented.
 """
 
 from mtgrpo.presets.lookup import NAMES, VARIANTS, get, nearest_setting

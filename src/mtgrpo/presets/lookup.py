@@ -11,9 +11,9 @@ from mtgrpo.build import build_sampler, build_weighting
 from mtgrpo.core.method import Method
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.presets.tables import (
-    BALANCED_SAMPLER,
-    BALANCED_WEIGHTING,
     CONSTANT_WEIGHTINGS,
+    OWN_SAMPLERS,
+    OWN_WEIGHTINGS,
     PUBLISHED,
     SETTINGS,
     TABLES,
@@ -93,6 +93,12 @@ _RECIPES: Mapping[str, _Recipe] = {
     "drats": _Recipe(
         "drats", "plain", _GRPO_CLIP, "GRPO with minimax weights on the gap to a target return"
     ),
+    "grpo_fair": _Recipe(
+        "grpo_fair",
+        "grpo_fair",
+        _DAPO_CLIP,
+        "this library's own: GRPO's cost, exact shares of the loss, mild weights",
+    ),
     "balanced": _Recipe(
         "balanced", "balanced", _DAPO_CLIP, "this library's own: no knob to tune, fewer rollouts"
     ),
@@ -136,7 +142,7 @@ def get(
     recipe = _RECIPES[name]
     weighting_spec = _weighting_spec(recipe.weighting, variant, setting)
     sampler_spec = _sampler_spec(recipe.sampler, variant, setting)
-    is_ours = name == "balanced"  # of which nothing was published that variants could differ in
+    is_ours = name in OWN_SAMPLERS  # of which nothing was published that variants could differ in
 
     built = build_sampler(_changed_sampler(sampler_spec, sampler or {}))
     return Method(
@@ -157,8 +163,8 @@ def nearest_setting(num_tasks: int) -> str:
 
 
 def _weighting_spec(key: str, variant: str, setting: str) -> Spec:
-    if key == "balanced":
-        return BALANCED_WEIGHTING
+    if key in OWN_WEIGHTINGS:
+        return OWN_WEIGHTINGS[key]
     if key in CONSTANT_WEIGHTINGS:
         return CONSTANT_WEIGHTINGS[key]
 
@@ -169,9 +175,9 @@ def _weighting_spec(key: str, variant: str, setting: str) -> Spec:
 
 
 def _sampler_spec(key: str, variant: str, setting: str) -> Spec:
-    spec = BALANCED_SAMPLER
-    if key != "balanced":
-        spec = TABLES[variant].samplers[setting][key]
+    spec = OWN_SAMPLERS[key] if key in OWN_SAMPLERS else TABLES[variant].samplers[setting][key]
+    if spec.get("rounds") == "one":
+        return {"acceptance": {"kind": "counted"}, **spec}
 
     # The defaults by name, so that single arguments of them can be changed.
     return {"planner": {"kind": "needed"}, "acceptance": {"kind": "counted"}, **spec}
@@ -197,8 +203,9 @@ def _published_clip(setting: str, lam: Any) -> float:
 
 
 def _changed_sampler(spec: Spec, changes: Mapping[str, Any]) -> Spec:
-    if changes.get("rounds", "refill") != "refill":
-        spec = _of_one_round(spec)
+    rounds = spec.get("rounds", "refill")
+    if changes.get("rounds", rounds) != rounds:
+        spec = _of_other_rounds(spec)
 
     changed = {**spec, **changes}
     for key in ("planner", "acceptance"):
@@ -209,8 +216,8 @@ def _changed_sampler(spec: Spec, changes: Mapping[str, Any]) -> Spec:
     return changed
 
 
-def _of_one_round(spec: Spec) -> Spec:
-    """What a sampler of one round has of one that refills: the filter, if there is one."""
+def _of_other_rounds(spec: Spec) -> Spec:
+    """What the one kind of sampler has of the other: the filter, if there is one."""
     started: Spec = {"acceptance": {"kind": "counted"}}
     if spec.get("group_filter", "none") != "none":
         started["group_filter"] = spec["group_filter"]

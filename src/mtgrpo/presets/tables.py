@@ -170,12 +170,23 @@ _RELEASED = Variant(
     },
 )
 
-# This library's own method: nothing of it was published that variants could differ in.
-BALANCED_WEIGHTING: Spec = {"rule": "balanced"}
-BALANCED_SAMPLER: Spec = {
-    "planner": {"kind": "needed", "confidence": 0.5, "max_inflation": 12.0},
-    "max_staleness": 2,
-    "max_prompts_per_group": 12.0,
+# This library's own methods: nothing of them was published that variants could differ in.
+OWN_WEIGHTINGS: Mapping[str, Spec] = {
+    "grpo_fair": {
+        "rule": "balanced",
+        "worst_fraction": 0.5,
+        "temperature": 0.3,
+        "max_pressure": 1.0,
+    },
+    "balanced": {"rule": "balanced"},
+}
+OWN_SAMPLERS: Mapping[str, Spec] = {
+    "grpo_fair": {"rounds": "one"},
+    "balanced": {
+        "planner": {"kind": "needed", "confidence": 0.5, "max_inflation": 12.0},
+        "max_staleness": 2,
+        "max_prompts_per_group": 12.0,
+    },
 }
 
 TABLES: Mapping[str, Variant] = {"default": _DEFAULT, "paper": _PAPER, "released": _RELEASED}

@@ -7,9 +7,7 @@ from mtgrpo.core.weightings import Balanced
 from mtgrpo.core.weightings.balanced import (
     DUAL_RATE,
     MIN_SHARE,
-    PERSISTENCE_LIMIT,
     PERSISTENCE_RATE,
-    TEMPERATURE,
 )
 from mtgrpo.core.weightings.base import GroupCounts
 from mtgrpo.core.weightings.learnability import PROBE_SHARE
@@ -32,7 +30,7 @@ def test_weights_are_the_entropic_closed_form_of_well_known_accuracies():
     weights = told(weighting, rewards, steps=20, groups=1e6)
     multiplier = weighting.metrics()["tasks/multiplier"]
     assert multiplier == pytest.approx(1 + 20 * PERSISTENCE_RATE * 0.4, abs=1e-4)
-    raw = {task: math.exp(-multiplier * value / TEMPERATURE) for task, value in rewards.items()}
+    raw = {task: math.exp(-multiplier * value / 0.2) for task, value in rewards.items()}
     focus = {task: value / sum(raw.values()) for task, value in raw.items()}
     assert weights == pytest.approx(
         {k: (1 - MIN_SHARE) * f + MIN_SHARE / 3 for k, f in focus.items()}, abs=2e-3
@@ -45,7 +43,18 @@ def test_a_gap_that_lasts_presses_harder_up_to_a_limit():
     early, late = told(weighting, rewards, steps=10)["a"], told(weighting, rewards, steps=200)["a"]
     assert 0.7 < early < late
     told(weighting, rewards, steps=2000)
-    assert weighting.metrics()["tasks/multiplier"] == PERSISTENCE_LIMIT
+    assert weighting.metrics()["tasks/multiplier"] == 4
+
+
+def test_temperature_and_pressure_make_the_weights_mild():
+    weighting = Balanced(temperature=0.5, max_pressure=1, learnability=False).bind(["a", "b"])
+
+    weights = told(weighting, {"a": 0.4, "b": 0.9}, steps=500, groups=1e6)
+
+    assert weighting.metrics()["tasks/multiplier"] == 1
+    # Half a unit apart at temperature .5: e-fold, but for the part that is spread evenly.
+    share = math.e / (1 + math.e)
+    assert weights["a"] == pytest.approx((1 - MIN_SHARE) * share + MIN_SHARE / 2, abs=2e-3)
 
 
 def test_a_gap_within_the_stated_one_returns_to_uniform_weights():
@@ -142,6 +151,10 @@ def test_a_task_out_of_reach_does_not_make_the_others_press_harder():
     [
         ({"worst_fraction": 0.0}, "worst_fraction=0.0"),
         ({"worst_fraction": 1.5}, "worst_fraction=1.5"),
+        ({"temperature": 0.0}, "temperature=0.0"),
+        ({"temperature": math.inf}, "temperature=inf"),
+        ({"max_pressure": 0.5}, "max_pressure=0.5"),
+        ({"max_pressure": math.nan}, "max_pressure=nan"),
     ],
 )
 def test_bad_fractions_are_refused(arguments, message):

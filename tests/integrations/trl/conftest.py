@@ -81,7 +81,7 @@ class Lab:
             self.model(),
             tasks=make_tasks() if tasks is None else tasks,
             args=self.config(**changes),
-            method=Method(**method) if method else None,
+            method=Method(**method),
             processing_class=self.tokenizer(),
             **arguments,
         )

@@ -8,9 +8,9 @@ import pytest
 from mtgrpo import Fixed, ImprovementAware, RatioPreservingSampler, Uniform
 from mtgrpo.core.method import Method
 from mtgrpo.core.planners import OversampledRounds
+from mtgrpo.core.prompts import memory_metrics
 from mtgrpo.errors import ConfigError, RewardError
 from mtgrpo.integrations.trl.run_log import RunLogWriter
-from mtgrpo.integrations.trl.step import memory_metrics
 from mtgrpo.tasks import Scoring, Task, TaskSet
 
 from .engine import GROUP, SCHEDULE, Dice, make_step

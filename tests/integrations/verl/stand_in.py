@@ -16,9 +16,20 @@ import torch
 from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.integrations.verl.groups import TICKET
-from mtgrpo.integrations.verl.settings import make_mixer, read_settings
+from mtgrpo.integrations.verl.settings import (
+    make_mixer,
+    read_settings,
+    resolve_method,
+)
 
 TRAIN = "train"
+
+
+class Section(types.SimpleNamespace):
+    """A part of a configuration: attributes, and `get`."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return getattr(self, key, default)
 
 
 class Queue:
@@ -40,6 +51,10 @@ class Queue:
         if "rm_scores" in columns:
             columns["rm_scores"] = torch.nested.nested_tensor(
                 columns["rm_scores"], layout=torch.jagged
+            )
+        if "response_mask" in columns:
+            columns["response_mask"] = torch.nested.nested_tensor(
+                columns["response_mask"], layout=torch.jagged
             )
         return columns
 
@@ -114,11 +129,51 @@ def install(monkeypatch: Any, queue: Queue) -> None:
     vars(module).update(kv_batch_get=queue.kv_batch_get, kv_batch_put=queue.kv_batch_put)
     monkeypatch.setitem(sys.modules, "transfer_queue", module)
 
-    path = "verl"
-    for part in ("", ".trainer", ".ppo", ".v1", ".replay_buffer"):
-        path += part
-        monkeypatch.setitem(sys.modules, path, types.ModuleType(path))
+    for path in ("", ".trainer", ".trainer.ppo", ".trainer.ppo.core_algos", ".trainer.ppo.v1"):
+        monkeypatch.setitem(sys.modules, f"verl{path}", types.ModuleType(f"verl{path}"))
+    path = "verl.trainer.ppo.v1.replay_buffer"
+    monkeypatch.setitem(sys.modules, path, types.ModuleType(path))
     vars(sys.modules[path]).update(ReplayBuffer=ReplayBuffer)
+    vars(sys.modules["verl.trainer.ppo.core_algos"]).update(
+        ADV_ESTIMATOR_REGISTRY={}, compute_grpo_outcome_advantage=grpo_advantages
+    )
+
+
+def grpo_advantages(
+    token_level_rewards: torch.Tensor,
+    response_mask: torch.Tensor,
+    index: Sequence[str],
+    epsilon: float = 1e-6,
+    norm_adv_by_std_in_grpo: bool = True,
+    config: Any = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    scores = token_level_rewards.sum(-1)
+    for uid in set(index):
+        mine = torch.tensor([other == uid for other in index])
+        values = scores[mine]
+        scale = values.std() + epsilon if norm_adv_by_std_in_grpo else 1.0
+        scores[mine] = (values - values.mean()) / scale
+    advantages = scores.unsqueeze(-1) * response_mask
+    return advantages, advantages
+
+
+def loss_shares(rows: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> dict[str, float]:
+    """Each task's share of a token-mean loss with the advantages that verl would compute now."""
+    rewards, masks = (
+        torch.nn.utils.rnn.pad_sequence([row[name] for row in rows], batch_first=True)
+        for name in ("rm_scores", "response_mask")
+    )
+    arguments = (rewards, masks, [f"u-{int(row[TICKET])}" for row in rows])
+    core_algos = sys.modules["verl.trainer.ppo.core_algos"]
+    scaled, _ = core_algos.ADV_ESTIMATOR_REGISTRY["mtgrpo"](*arguments)
+    plain, _ = core_algos.compute_grpo_outcome_advantage(*arguments)
+
+    # A coefficient of the loss is an advantage against what plain GRPO would give the same token.
+    weights = torch.where(plain != 0, scaled / plain, 0.0).sum(-1)  # (rows,)
+    sums: dict[str, float] = defaultdict(float)
+    for task, weight in zip(tasks, weights.tolist(), strict=True):
+        sums[task] += weight / float(weights.sum())
+    return dict(sums)
 
 
 class Trainer:
@@ -136,26 +191,38 @@ class Trainer:
     ) -> None:
         self.queue, self.outcome, self.newest_first = Queue(), outcome, newest_first
         install(monkeypatch, self.queue)
-        sys.modules.pop("mtgrpo.integrations.verl.buffer", None)
+        ours = [f"mtgrpo.integrations.verl.{name}" for name in ("buffer", "loss_shares")]
+        for name in ours:
+            sys.modules.pop(name, None)
         from mtgrpo.integrations.verl.buffer import MultiTaskReplayBuffer
 
-        del sys.modules["mtgrpo.integrations.verl.buffer"]  # the next one imports it anew
+        for name in ours:
+            del sys.modules[name]  # the next one imports it anew
 
         weights = {"copy": 0.5, "digit": 0.25, "rare": 0.25}
         fixed = {"weighting": {"rule": "fixed", "weights": weights}, "accuracy_key": "acc"}
         settings = read_settings(fixed | section)
         mixer = make_mixer(settings, list(weights), batch_size=8, seed=5)
-        ledger = RolloutLedger(mixer, {name: PromptStream(name, 30, 5) for name in weights})
-        self.train_dataset = types.SimpleNamespace(ledger=ledger, settings=settings)
+        method = resolve_method(settings)
+        streams = {
+            name: PromptStream(name, 30, 5, remember=method.prompt_memory) for name in weights
+        }
+        ledger = RolloutLedger(mixer, streams)
+        self.train_dataset = types.SimpleNamespace(ledger=ledger, settings=settings, method=method)
         reward_model = types.SimpleNamespace(enable=False, enable_resource_pool=False)
         self.config = types.SimpleNamespace(
             reward=types.SimpleNamespace(reward_model=reward_model),
-            algorithm=types.SimpleNamespace(filter_groups=types.SimpleNamespace(enable=False)),
+            algorithm=Section(
+                filter_groups=Section(enable=False),
+                adv_estimator="mtgrpo" if method.loss_shares else "grpo",
+            ),
+            actor_rollout_ref=Section(actor=Section(loss_agg_mode="token-mean")),
         )
 
         self.global_steps = 1
         self.submitted: list[tuple[str, str, int]] = []  # uid, task, ticket: not finished yet
         self.handed_out: list[tuple[str, int]] = []
+        self.rows: dict[int, int] = {}  # of a task's, by ticket
         monkeypatch.setattr(ReplayBuffer, "queue", self.queue, raising=False)
         monkeypatch.setattr(ReplayBuffer, "poll", staticmethod(self._poll), raising=False)
         self.buffer = MultiTaskReplayBuffer(
@@ -177,6 +244,7 @@ class Trainer:
             uid = f"u-{ticket.number}"
             self.submitted.append((uid, ticket.task, ticket.number))
             self.handed_out.append((ticket.task, ticket.number))
+            self.rows[ticket.number] = ticket.row
             self.queue.status[uid] = "running"
             self.buffer.prompt_global_steps[TRAIN][uid] = self.global_steps
 
@@ -195,10 +263,15 @@ class Trainer:
             info = {"reward_extra_info": {"acc": float(reward >= 1.0)}}
             self.queue.rows[f"{uid}_{i}_0"] = {
                 TICKET: torch.tensor([ticket]),
-                "rm_scores": torch.tensor([0.0] * (i + 1) + [reward]),
+                "rm_scores": torch.tensor([0.0] * (self.length(task, i) - 1) + [reward]),
+                "response_mask": torch.ones(self.length(task, i), dtype=torch.int64),
                 "extra_fields": info,
             }
         self.queue.status[uid] = "finished"
+
+    def length(self, task: str, i: int) -> int:
+        """Tokens of a completion: tasks answer at different lengths."""
+        return (i + 2) * {"copy": 1, "digit": 3, "rare": 7}[task]
 
     def deliver_all(self) -> None:
         for item in self.submitted:
@@ -213,6 +286,8 @@ class Trainer:
 
         tickets = [int(uid.removeprefix("u-")) for uid in batch.uids]
         names = {ticket: task for task, ticket in self.handed_out}
+        rows = [self.queue.rows[key] for key in batch.keys]
+        self.shares = loss_shares(rows, [names[int(row[TICKET])] for row in rows])
         counts: dict[str, int] = defaultdict(int)
         for ticket in tickets:
             counts[names[ticket]] += 1

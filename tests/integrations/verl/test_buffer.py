@@ -144,8 +144,103 @@ def test_what_cannot_work_is_refused_with_the_way_out(monkeypatch):
     with pytest.raises(ConfigError, match="the training data are a SimpleNamespace"):
         trainer.buffer.sample(1, "train", 8)
     make = type(trainer.buffer)
-    rest = (None, None, "drop")
-    with pytest.raises(ConfigError, match=r"trainer_mode=separate_async; .* sync, colocate_async"):
-        make("separate_async", *rest, {}, None)
+    rest = (None, "drop")
+    with pytest.raises(ConfigError, match=r"trainer_mode=other; .* sync, colocate_async, separate"):
+        make("other", {}, *rest, {}, None)
     with pytest.raises(ConfigError, match=r"settings belong into data.mtgrpo"):
-        make("sync", *rest, {"a": 1}, None)
+        make("sync", {}, *rest, {"a": 1}, None)
+    with pytest.raises(ConfigError, match=r"parameter_sync_step=4 .* set it to 1"):
+        make("separate_async", {"parameter_sync_step": 4}, *rest, {}, None)
+    switch = {"parameter_sync_step": 1, "hybrid_rollout": {"enable_switch": True}}
+    with pytest.raises(ConfigError, match=r"enable_switch=True .* set it to False"):
+        make("separate_async", switch, *rest, {}, None)
+
+
+# ---- shares in the loss ----------------------------------------------------------------------------
+def test_the_loss_is_shared_by_the_weights_whatever_the_lengths(monkeypatch):
+    trainer = Trainer(monkeypatch, informative, loss_shares=True)
+    for _ in range(3):
+        groups, metrics, _ = trainer.step()
+        assert groups == SHARES
+        for task, weight in {"copy": 0.5, "digit": 0.25, "rare": 0.25}.items():
+            assert trainer.shares[task] == pytest.approx(weight, abs=1e-6)
+            assert metrics[f"task/{task}/loss_share"] == pytest.approx(weight)
+        assert metrics["task/rare/loss_share_unscaled"] > 0.5, "its completions are long"
+        assert metrics["sampler/loss_shares_limited"] == 0
+
+
+def test_without_loss_shares_they_are_measured(monkeypatch):
+    trainer = Trainer(monkeypatch, informative)
+    _, metrics, _ = trainer.step()
+    for task, share in trainer.shares.items():
+        assert metrics[f"task/{task}/loss_share"] == pytest.approx(share, abs=1e-6)
+    assert "task/rare/loss_share_unscaled" not in metrics
+
+
+def test_where_each_completion_counts_the_same_its_length_does_not_matter(monkeypatch):
+    trainer = Trainer(monkeypatch, informative)
+    trainer.config.actor_rollout_ref.actor.loss_agg_mode = "seq-mean-token-mean"
+    _, metrics, _ = trainer.step()
+    assert metrics["task/copy/loss_share"] == pytest.approx(0.5)
+    assert metrics["task/rare/loss_share"] == pytest.approx(0.25)
+
+
+def test_groups_without_a_gradient_are_no_part_of_the_loss(monkeypatch):
+    trainer = Trainer(monkeypatch, informative, loss_shares=True, sampler=NO_FILTER)
+    _, metrics, tickets = trainer.step()
+    varied = {
+        task for task, n in trainer.handed_out if n in tickets and informative(task, n)[0] == 1
+    }
+    total = sum(trainer.shares.values())
+    assert total == pytest.approx(1.0)
+    assert {task for task, share in trainer.shares.items() if share > 0} == varied
+    for task in varied:
+        assert metrics[f"task/{task}/loss_share"] == pytest.approx(trainer.shares[task], abs=1e-6)
+
+
+def test_one_round_trains_on_all_that_inform_and_makes_the_shares_in_the_loss(monkeypatch):
+    sampler = {"rounds": "one"}
+    trainer, mean = Trainer(monkeypatch, informative, sampler=sampler), dict[str, float]()
+    for _ in range(40):
+        groups, metrics, tickets = trainer.step()
+        assert len(trainer.handed_out) == 8 * trainer.global_steps - 8
+        assert sum(groups.values()) == len(tickets)
+        for task, share in trainer.shares.items():
+            assert metrics[f"task/{task}/loss_share"] == pytest.approx(share, abs=1e-6)
+            mean[task] = mean.get(task, 0.0) + share / 40
+        assert not trainer.queue.rows
+    assert mean["copy"] == pytest.approx(0.5, abs=0.05)
+    assert mean["rare"] == pytest.approx(0.25, abs=0.05)
+
+
+def test_prompts_that_never_inform_are_asked_rarely(monkeypatch):
+    def by_row(task: str, ticket: int) -> list[float]:
+        return [1.0, 0.0, 0.1, 1.0] if trainer.rows[ticket] % 2 else [0.1, 0.0, 0.0, 0.1]
+
+    trainer = Trainer(monkeypatch, by_row, prompt_memory=True)
+    rates = [trainer.step()[1]["task/rare/prompts_skipped_rate"] for _ in range(30)]
+    assert rates[0] == 0.0
+    assert sum(rates[20:]) / 10 > 0.2
+
+
+def test_loss_shares_that_would_not_hold_are_refused(monkeypatch):
+    trainer = Trainer(monkeypatch, informative, loss_shares=True)
+    trainer.config.algorithm.adv_estimator = "grpo"
+    with pytest.raises(ConfigError, match=r"takes algorithm.adv_estimator=mtgrpo .*loss_shares=fa"):
+        trainer.step()
+
+    trainer = Trainer(monkeypatch, informative, loss_shares=True)
+    trainer.config.algorithm.rollout_correction = {"rollout_rs": "token_k1"}
+    with pytest.raises(ConfigError, match=r"rollout_rs=token_k1 drops rows .* set it to null"):
+        trainer.step()
+
+    trainer = Trainer(monkeypatch, informative, loss_shares=True)
+    deliver = trainer.deliver
+
+    def in_two_outputs(uid: str, task: str, ticket: int) -> None:
+        deliver(uid, task, ticket)
+        trainer.queue.rows[f"{uid}_0_1"] = trainer.queue.rows[f"{uid}_0_0"]
+
+    trainer.deliver = in_two_outputs
+    with pytest.raises(ConfigError, match=r"several outputs a session.*adv_estimator=grpo"):
+        trainer.step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from mtgrpo import presets
@@ -65,7 +66,10 @@ def test_wrong_settings_are_refused_by_name(values, message):
         ),
         ({"variant": "paper"}, r"one more forward pass.*set weighting: \{improvement: rewards\}"),
         ({"weighting": {"lam": -1.0}}, "data.mtgrpo: .*lam=-1.0"),
-        ({"sampler": {"rounds": "one"}}, r"in the loss, .*set sampler: \{rounds: refill\}"),
+        (
+            {"sampler": {"rounds": "one"}, "loss_shares": False},
+            r"data.mtgrpo: Method: OneRoundSampler .*set loss_shares=True",
+        ),
         ({"sampler": {"group_filter": "loose"}}, "data.mtgrpo: .*unknown filter 'loose'"),
         (
             {"preset": "balanced", "sampler": {"max_staleness": 1}},
@@ -85,24 +89,39 @@ def test_every_preset_makes_a_mixer(name, variant):
     method = presets.get(name, variant=variant)
     if isinstance(method.weighting, ImprovementAware):
         values["weighting"] = {"improvement": "rewards"}
-    if method.sampler.max_staleness:
-        values["sampler"] = {"max_staleness": 0}
     mixer = make_mixer(read_settings(values), ["a", "b", "c"], batch_size=6, seed=0)
     assert sum(mixer.weights().values()) == pytest.approx(1.0)
 
 
-def test_what_verl_cannot_do_of_a_preset_is_said(caplog):
-    values = {"preset": "balanced", "sampler": {"max_staleness": 0}}
-    make_mixer(read_settings(values), ["a", "b"], batch_size=4, seed=0)
-    assert "without loss_shares and prompt_memory" in caplog.text
+def test_what_verl_cannot_do_of_a_preset_is_one_line(caplog):
+    settings = read_settings({"preset": "balanced"})
+    mixer = make_mixer(settings, ["a", "b"], batch_size=4, seed=0)
+    assert mixer.sampler.bank.max_staleness == 0
+    (line,) = caplog.messages
+    assert "'balanced' without its bank of surplus groups" in line
+
+    method = resolve_method(settings)
+    assert (method.loss_shares, method.prompt_memory) == (True, True)
+
     caplog.clear()
     make_mixer(read_settings({"preset": "mt_grpo"}), ["a", "b"], batch_size=4, seed=0)
-    assert caplog.text == ""
+    quiet = {"preset": "balanced", "sampler": {"rounds": "one"}}
+    make_mixer(read_settings(quiet), ["a", "b"], batch_size=4, seed=0)
+    assert caplog.messages == []
+
+
+def test_families_reach_the_estimates():
+    families = {"a": "math", "b": "math"}
+    mixer = make_mixer(VerlSettings(), ["a", "b", "c"], batch_size=4, families=families, seed=0)
+    mixer.sampler.acceptance.observe(np.array([40, 0, 0]), np.array([4, 0, 0]))
+    _, sibling, stranger = mixer.sampler.acceptance.rates()
+    assert sibling < stranger
 
 
 @pytest.mark.parametrize("values", [
     {},
-    {"preset": "balanced", "sampler": {"max_staleness": 0}},
+    {"preset": "balanced"},
+    {"preset": "balanced", "sampler": {"rounds": "one"}, "prompt_memory": False},
     {"variant": "paper", "setting": "nine_tasks", "weighting": {"lam": 1.2, "improvement": "rewards"}},
     {"preset": "dapo", "variant": "released", "task_reward": "reward", "observe": "step"},
 ])  # fmt: skip

@@ -15,14 +15,12 @@ from mtgrpo.core.weightings.reward_estimate import mean_of_known
 from mtgrpo.core.weightings.simplex import cap_weights, softmax
 from mtgrpo.errors import ConfigError, unknown
 
-TEMPERATURE = 0.2
-"""tau, in accuracy."""
 MIN_SHARE = 0.02
 """Part of the weight that is always spread evenly."""
 DUAL_RATE = 0.5
 """What a step adds to mu, per unit of the gap beyond the accepted one."""
-PERSISTENCE_RATE, PERSISTENCE_LIMIT = 0.02, 4.0
-"""What a step adds to mu per unit of the gap where none is accepted, and how far mu may rise."""
+PERSISTENCE_RATE = 0.02
+"""What a step adds to mu per unit of the gap where none is accepted."""
 
 
 class Balanced(TaskWeighting):
@@ -38,17 +36,25 @@ class Balanced(TaskWeighting):
     use more training get less, see `Learnability`.
 
     The multiplier mu is the dual variable of a constraint on the gap between the best
-    and the worst accuracy. Without a stated `gap` it starts at 1 and rises, at most
-    fourfold, for as long as there is a gap: at first all tasks are trained, which helps
-    those that are like them, and what lags behind for long gets more and more. With a
-    stated one it falls to 0, uniform weights, when the gap is smaller than that, and
-    rises to 1 when it is not.
+    and the worst accuracy. Without a stated `gap` it starts at 1 and rises, to
+    `max_pressure`, for as long as there is a gap: at first all tasks are trained, which
+    helps those that are like them, and what lags behind for long gets more and more.
+    With a stated one it falls to 0, uniform weights, when the gap is smaller than that,
+    and rises to 1 when it is not.
+
+    The defaults press for the worst task. Milder ones (``temperature=0.3,
+    max_pressure=1, worst_fraction=0.5``, those of the preset ``grpo_fair``) give up
+    some of it for the mean: at equal rollouts a weight that presses hard on one task takes
+    more from the others than it gives, most where that task hardly gains.
 
     Args:
         gap: Accepted difference between the accuracies of any two tasks, in (0, 1);
             None: as small as can be.
         worst_fraction: Share of the tasks that may get all the weight, in (0, 1]; of
             ten tasks or fewer, one may.
+        temperature: tau, in accuracy, above 0: at the start two tasks that differ by it
+            differ e-fold in weight.
+        max_pressure: How far mu may rise without a stated gap, at least 1; 1 keeps it there.
         learnability: Whether tasks that cannot use more training are capped.
         floors: Accuracy of a guess per task; tasks left out have 0. Tasks are compared by
             ``(J - floor) / (ceiling - floor)``.
@@ -64,6 +70,8 @@ class Balanced(TaskWeighting):
         self,
         gap: float | None = None,
         worst_fraction: float = 0.1,
+        temperature: float = 0.2,
+        max_pressure: float = 4.0,
         learnability: bool = True,
         floors: Mapping[str, float] | None = None,
         ceilings: Mapping[str, float] | None = None,
@@ -74,8 +82,17 @@ class Balanced(TaskWeighting):
             raise ConfigError(
                 f"Balanced: worst_fraction={worst_fraction}; it must be above 0 and at most 1"
             )
+        if not 0 < temperature < np.inf:
+            raise ConfigError(
+                f"Balanced: temperature={temperature}; it must be above 0 and finite, e.g. 0.2"
+            )
+        if not 1 <= max_pressure < np.inf:
+            raise ConfigError(
+                f"Balanced: max_pressure={max_pressure}; it must be at least 1 and finite"
+            )
         self.gap, self.floors, self.ceilings = gap, dict(floors or {}), dict(ceilings or {})
         self.worst_fraction, self.learnability = worst_fraction, learnability
+        self.temperature, self.max_pressure = temperature, max_pressure
 
     def _start(self, num_tasks: int) -> None:
         for what, given in (("floors", self.floors), ("ceilings", self.ceilings)):
@@ -156,7 +173,7 @@ class Balanced(TaskWeighting):
         gap = float(np.ptp(level))
         if self.gap is None:
             risen = self._multiplier + PERSISTENCE_RATE * gap
-            self._multiplier = min(risen, PERSISTENCE_LIMIT)
+            self._multiplier = min(risen, self.max_pressure)
         else:
             moved = self._multiplier + DUAL_RATE * (gap - self.gap)
             self._multiplier = min(max(moved, 0.0), 1.0)
@@ -172,7 +189,7 @@ class Balanced(TaskWeighting):
         return cap_weights(z, np.full(len(z), largest))
 
     def _focus(self, level: Floats) -> Floats:
-        focused = softmax(-self._multiplier * level / TEMPERATURE)
+        focused = softmax(-self._multiplier * level / self.temperature)
         return (1 - MIN_SHARE) * focused + MIN_SHARE / len(level)
 
     def _weights(self) -> Floats:

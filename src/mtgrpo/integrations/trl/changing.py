@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.prompts import PromptStream
+from mtgrpo.core.task_news import TaskNews
 from mtgrpo.core.types import State
-from mtgrpo.errors import ConfigError, StateError, counted
+from mtgrpo.errors import ConfigError, StateError
 from mtgrpo.integrations.trl.schedule import WHERE
 from mtgrpo.tasks.task_set import TaskSet
-
-
-@dataclass(frozen=True, slots=True)
-class TaskNews:
-    """What changed about a task.
-
-    Attributes:
-        task: Its name.
-        change: ``joined``, ``left``, ``grown`` or ``shrunk``.
-        num_rows: Rows to train on, from now on; those it had, if it left.
-        num_before: Rows that it had before; None where these are no news.
-    """
-
-    task: str
-    change: str
-    num_rows: int
-    num_before: int | None = None
-
-    def __str__(self) -> str:
-        rows = counted(self.num_rows, "training row")
-        if self.num_before is None:
-            return f"task {self.task!r} {self.change} ({rows})"
-
-        return (
-            f"task {self.task!r} has {self.change} from {self.num_before:,} to {rows}; it goes on "
-            "at the same place of an order for so many"
-        )
-
 
 Tell = Callable[[int, Sequence[TaskNews]], None]
 """Takes the number of the first step of which they are true, from 1, and the news."""

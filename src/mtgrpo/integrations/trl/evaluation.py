@@ -123,7 +123,7 @@ class TaskEvaluator:
         if is_prediction:
             self.results, self.part = {}, None
         self._num_rows, self._dataset = 0, dataset
-        self._num_prompts = len(dataset) if hasattr(dataset, "__len__") else None
+        self._num_prompts = len(self._dataset) if hasattr(dataset, "__len__") else None
         table = self._table = EvaluationTable(self.tasks, self.num_samples, self.scale)
         try:
             with separate_randomness(self.seed + accelerator.process_index, accelerator.device):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mtgrpo.core.loss_shares import LossShares, balance_loss
+from mtgrpo.core.loss_shares import balance_loss
 from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_NUMBERS
 
 # Loss types whose normaliser is a completion's own length; in all others each token counts the
@@ -76,7 +76,7 @@ class TaskLossShares:
                 del micro_batch[LOSS_FACTORS]
 
         self.now = shares.after if self.exact else shares.before
-        return self._metrics(shares)
+        return shares.metrics(exact=self.exact)
 
     def _sums(
         self, micro_batches: Sequence[Mapping[str, Any]], accelerator: Any
@@ -98,16 +98,6 @@ class TaskLossShares:
             dict(zip(self.names, num_rows, strict=True)),
             dict(zip(self.names, masses, strict=True)),
         )
-
-    def _metrics(self, shares: LossShares) -> dict[str, float]:
-        metrics = {f"task/{name}/loss_share": share for name, share in self.now.items()}
-
-        if self.exact:
-            for name, share in shares.before.items():
-                metrics[f"task/{name}/loss_share_unscaled"] = share
-            metrics["sampler/loss_shares_limited"] = len(shares.limited)
-
-        return metrics
 
     def scaled(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The inputs of a loss, with the factors on their advantages where there are any."""

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtgrpo.core.task_news import TaskNews
 from mtgrpo.core.types import Group
-from mtgrpo.integrations.trl.changing import TaskNews
 from mtgrpo.integrations.trl.results import TaskResult
 from mtgrpo.runlog import RunLog
 from mtgrpo.runlog.script_run import ScriptRun

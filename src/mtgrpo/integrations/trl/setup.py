@@ -38,7 +38,7 @@ def find_method(method: Method | str | None, *, is_one_task: bool = False) -> Me
         ConfigError: Something else, or an unknown name.
     """
     if method is None:
-        return replace(presets.get("grpo"), clip=None) if is_one_task else Method()
+        return replace(presets.get("grpo" if is_one_task else "grpo_fair"), clip=None)
     if isinstance(method, str):
         return presets.get(method)
     if isinstance(method, Method):

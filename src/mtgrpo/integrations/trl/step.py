@@ -13,13 +13,14 @@ import torch
 
 from mtgrpo.core.filters import informative_filter
 from mtgrpo.core.method import Method
-from mtgrpo.core.prompts import PromptStream, remember_groups
+from mtgrpo.core.prompts import PromptStream, memory_metrics, remember_groups
 from mtgrpo.core.report import StepReport
+from mtgrpo.core.task_news import TaskNews
 from mtgrpo.core.types import Group, State
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.agreement import check_agreement
 from mtgrpo.integrations.trl.banked import BankedGroups
-from mtgrpo.integrations.trl.changing import ChangingTasks, TaskNews
+from mtgrpo.integrations.trl.changing import ChangingTasks
 from mtgrpo.integrations.trl.evaluation import TaskEvaluator
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
@@ -336,13 +337,3 @@ class TrainingStep:
         self.improvements, self.figures = state["improvements"], state["step_counts"]
         if self.mixer.batch is None:
             self.changing.follow()
-
-
-def memory_metrics(streams: Mapping[str, PromptStream]) -> dict[str, float]:
-    """What the prompt memories did since the last call; empty without them."""
-    metrics: dict[str, float] = {}
-    for name, stream in streams.items():
-        if stream.memory is not None and (tally := stream.memory.end_step()).asked:
-            metrics[f"task/{name}/prompts_skipped_rate"] = tally.skipped_rate
-            metrics[f"task/{name}/acceptance_rate_unskipped"] = tally.acceptance_unskipped
-    return metrics

@@ -74,9 +74,9 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         reward_range: Lowest and highest reward of graded tasks, for all of them or by task; by
             default it is learnt. See `Task`.
         method: What is trained on, and how the task weights move: a `Method`, or the name of a
-            preset, such as ``"balanced"``. Default: `ImprovementAware` weights and a
-            `RatioPreservingSampler`; for a dataset that is one task, the preset ``"grpo"``. Its
-            clip is used where `args` leaves ``epsilon`` and ``epsilon_high`` at TRL's defaults.
+            preset, such as ``"balanced"``. Its clip is used where `args` leaves ``epsilon`` and
+            ``epsilon_high`` at TRL's defaults. Default: the preset ``"grpo_fair"`` without its
+            clip, at GRPO's cost; ``"grpo"`` for a dataset that is one task.
         share_prompts: Compute each prompt once for all its completions: faster for small models,
             the same distribution, but other draws than TRL's for a seed. See docs/trl.md.
         skip_zero_advantages: Leave rows whose advantage is 0 out of the loss's passes wherever the

@@ -16,11 +16,19 @@ from mtgrpo.core.batch import Batch
 from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.types import Group
 from mtgrpo.errors import ConfigError, StateError, counted
-from mtgrpo.integrations.verl.groups import Rollouts, columns, read_groups, session_of, uid_of
-from mtgrpo.integrations.verl.settings import WHERE, VerlSettings
+from mtgrpo.integrations.verl.checks import check_mode, check_training
+from mtgrpo.integrations.verl.groups import (
+    Rollouts,
+    check_one_output,
+    columns,
+    read_groups,
+    session_of,
+    uid_of,
+)
+from mtgrpo.integrations.verl.loss_shares import BatchLossShares
+from mtgrpo.integrations.verl.settings import VerlSettings
 
 TRAIN = "train"  # verl's name for the partition that is trained on
-MODES = ("sync", "colocate_async")
 
 
 class MultiTaskReplayBuffer(ReplayBuffer):
@@ -29,9 +37,9 @@ class MultiTaskReplayBuffer(ReplayBuffer):
     verl's trainer makes it, with these arguments; settings are read from ``data.mtgrpo``.
 
     Args:
-        trainer_mode: ``"sync"`` or ``"colocate_async"``.
+        trainer_mode: ``"sync"``, ``"colocate_async"`` or ``"separate_async"``.
         trainer_config: verl's section of that mode.
-        max_off_policy_threshold: Model versions that a group may span (``colocate_async``); None
+        max_off_policy_threshold: Model versions that a group may span (not in ``sync``); None
             sets no limit.
         max_off_policy_strategy: ``"drop"`` gives up older groups, ``"wait"`` uses them.
         sampler_kwargs: Refused: settings belong into ``data.mtgrpo``.
@@ -50,16 +58,7 @@ class MultiTaskReplayBuffer(ReplayBuffer):
         sampler_kwargs: Any,
         refill_fn: Any,
     ) -> None:
-        if trainer_mode not in MODES:
-            raise ConfigError(
-                f"trainer.v1.trainer_mode={trainer_mode}; MultiTaskReplayBuffer works with: "
-                f"{', '.join(MODES)}"
-            )
-        if sampler_kwargs:
-            raise ConfigError(
-                f"trainer.v1.sampler.sampler_kwargs={sampler_kwargs}; settings belong into {WHERE}"
-            )
-
+        check_mode(trainer_mode, trainer_config, sampler_kwargs)
         super().__init__(
             trainer_mode=trainer_mode,
             trainer_config=trainer_config,
@@ -69,6 +68,9 @@ class MultiTaskReplayBuffer(ReplayBuffer):
             refill_fn=refill_fn,
         )
         self._settings = VerlSettings()
+        self._loss_agg_mode = "token-mean"
+        self._shares = BatchLossShares()
+        self._shares.register()
         # uids of finished groups that were read and are still in the queue.
         self._seen: set[str] = set()
 
@@ -94,14 +96,15 @@ class MultiTaskReplayBuffer(ReplayBuffer):
         self._fill(ledger, global_steps)
 
         batch = ledger.batch
-        selected = [str(group.uid) for group in batch.groups] or [self._zero_gradient(batch)]
-        metrics = ledger.close()
+        selected = [str(group.payload) for group in batch.groups] or [self._zero_gradient(batch)]
+        figures = self._settle_shares(batch)
+        metrics = ledger.close() | figures
 
         if self.trainer_mode == "sync":  # nothing is carried over
             self._drain()
             ledger.discard_ahead()
 
-        waiting = {str(group.uid) for group in ledger.arrived.values()}
+        waiting = {str(group.payload) for group in ledger.arrived.values()}
         self._clear(self._seen - set(selected) - waiting)
         self._seen &= waiting
         return self._materialize_batch(TRAIN, selected, self._in_order(selected)), metrics
@@ -120,7 +123,9 @@ class MultiTaskReplayBuffer(ReplayBuffer):
 
         self._settings = dataset.settings
         self.poll_interval = self._settings.poll_interval
-        _check_config(trainer.config)
+        self._shares.exact = dataset.method.loss_shares
+        self._loss_agg_mode = trainer.config.actor_rollout_ref.actor.loss_agg_mode
+        check_training(trainer.config, loss_shares=self._shares.exact)
 
         if batch_size != ledger.mixer.batch_size:
             raise ConfigError(
@@ -179,7 +184,10 @@ class MultiTaskReplayBuffer(ReplayBuffer):
                 useless.add(uid)
                 ledger.give_up([rollouts.ticket], "failed")
             else:
-                group = Group(task, rollouts.rewards, rollouts.accuracies, uid)
+                # Groups are told in the order of their tickets; verl's uids are random.
+                group = Group(
+                    task, rollouts.rewards, rollouts.accuracies, uid=rollouts.ticket, payload=uid
+                )
                 ledger.take(rollouts.ticket, group)
                 self._seen.add(uid)
 
@@ -198,9 +206,9 @@ class MultiTaskReplayBuffer(ReplayBuffer):
     def _give_up_stale(self, ledger: RolloutLedger, global_steps: int) -> set[str]:
         """Give up groups that have become too old, those of earlier steps included; their uids."""
         stale = [
-            (number, str(group.uid))
+            (number, str(group.payload))
             for number, group in ledger.arrived.items()
-            if self._is_stale(str(group.uid), global_steps)
+            if self._is_stale(str(group.payload), global_steps)
         ]
         ledger.give_up([number for number, _ in stale], "stale")
         return {uid for _, uid in stale}
@@ -216,7 +224,7 @@ class MultiTaskReplayBuffer(ReplayBuffer):
     # ---- clearing the queue --------------------------------------------------------------------
     def _useless(self, batch: Batch) -> set[str]:
         """Dropped groups. The best one stays, in case that nothing else is left to train on."""
-        dropped = [str(group.uid) for group in batch.padding(batch.counts.num_generated)]
+        dropped = [str(group.payload) for group in batch.padding(batch.counts.num_generated)]
         return self._seen & set(dropped[1:])
 
     def _clear(self, uids: Set[str]) -> None:
@@ -232,9 +240,30 @@ class MultiTaskReplayBuffer(ReplayBuffer):
         self._clear((self.finished_keys[TRAIN] | self.failure_keys[TRAIN]) - self._seen)
 
     # ---- the batch -----------------------------------------------------------------------------
+    def _settle_shares(self, batch: Batch) -> dict[str, float]:
+        """Set the tasks' shares of the loss of this batch; their figures."""
+        uids = {str(group.payload) for group in batch.groups}
+        keys = [key for key in self.partitions[TRAIN] if uid_of(key) in uids]
+        lengths: dict[str, list[int]] = {uid: [] for uid in uids}
+
+        if keys:
+            data = transfer_queue.kv_batch_get(
+                keys=keys, partition_id=TRAIN, select_fields=["response_mask"]
+            )
+            for key, mask in zip(keys, data["response_mask"].unbind(), strict=True):
+                lengths[uid_of(key)].append(int(mask.sum()))  # mask: (tokens,)
+
+        if self._shares.exact:
+            check_one_output(keys)
+        figures = self._shares.settle(
+            batch.groups, lengths, batch.loss_targets, self._loss_agg_mode
+        )
+        batch.tell_loss_shares(self._shares.now)
+        return figures
+
     def _zero_gradient(self, batch: Batch) -> str:
         """A dropped group with its rewards made equal: verl has to train on something."""
-        uid = str(batch.padding(1)[0].uid)
+        uid = str(batch.padding(1)[0].payload)
         keys = [key for key in self.partitions[TRAIN] if uid_of(key) == uid]
 
         data = transfer_queue.kv_batch_get(
@@ -253,18 +282,3 @@ class MultiTaskReplayBuffer(ReplayBuffer):
             if uid_of(key) in place
         ]
         return {key: self.partitions[TRAIN][key] for *_, key in sorted(rows)}
-
-
-def _check_config(config: Any) -> None:
-    reward_model = config.reward.reward_model
-    if reward_model.enable and not reward_model.enable_resource_pool:
-        raise ConfigError(
-            "reward.reward_model: colocated, so rewards come after sampling, but the mixer needs "
-            "them before; use rule rewards, or set "
-            "reward.reward_model.enable_resource_pool=True"
-        )
-    if config.algorithm.filter_groups.enable:
-        raise ConfigError(
-            "algorithm.filter_groups.enable=True would be ignored, as the mixer filters groups; "
-            f"set it to False and choose {WHERE}.sampler.group_filter"
-        )

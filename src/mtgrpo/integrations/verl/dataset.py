@@ -13,10 +13,17 @@ from omegaconf import OmegaConf
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from mtgrpo.core.ledger import RolloutLedger
+from mtgrpo.core.method import Method
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.errors import ConfigError
+from mtgrpo.integrations.verl.changing import resume
 from mtgrpo.integrations.verl.groups import TICKET
-from mtgrpo.integrations.verl.settings import VerlSettings, make_mixer, read_settings
+from mtgrpo.integrations.verl.settings import (
+    VerlSettings,
+    make_mixer,
+    read_settings,
+    resolve_method,
+)
 
 
 class MultiTaskDataset(RLHFDataset):
@@ -35,6 +42,7 @@ class MultiTaskDataset(RLHFDataset):
 
     Attributes:
         settings: What ``data.mtgrpo`` says; the defaults for the validation split.
+        method: The method that is; the default one for the validation split.
         ledger: Decides whose row each fetch gets; None for the validation split.
 
     Raises:
@@ -52,7 +60,7 @@ class MultiTaskDataset(RLHFDataset):
         super().__init__(
             data_files, tokenizer, config, processor=processor, max_samples=max_samples
         )
-        self.settings = VerlSettings()
+        self.settings, self.method = VerlSettings(), Method()
         self.ledger: RolloutLedger | None = None
 
         if not _is_train_split(data_files, config):
@@ -60,14 +68,22 @@ class MultiTaskDataset(RLHFDataset):
 
         section = OmegaConf.create(config.get("mtgrpo") or {})
         self.settings = read_settings(OmegaConf.to_container(section, resolve=True))
+        self.method = resolve_method(self.settings)
         _check_fetching(config)
         self._rows = self._rows_by_task(config)
 
         seed = int(config.get("seed") or 0)
         mixer = make_mixer(
-            self.settings, list(self._rows), batch_size=int(config.train_batch_size), seed=seed
+            self.settings,
+            list(self._rows),
+            batch_size=int(config.train_batch_size),
+            families=self._families(),
+            seed=seed,
         )
-        streams = {task: PromptStream(task, len(rows), seed) for task, rows in self._rows.items()}
+        streams = {
+            task: PromptStream(task, len(rows), seed, remember=self.method.prompt_memory)
+            for task, rows in self._rows.items()
+        }
         self.ledger = RolloutLedger(mixer, streams)
 
     def _rows_by_task(self, config: Any) -> dict[str, list[int]]:
@@ -85,6 +101,19 @@ class MultiTaskDataset(RLHFDataset):
             rows[str(task)].append(i)
         return dict(rows)
 
+    def _families(self) -> dict[str, str]:
+        """What each task's rows name as their ``ability``, where they agree."""
+        if "ability" not in self.dataframe.column_names:
+            return {}
+
+        abilities = self.dataframe["ability"]
+        families: dict[str, str] = {}
+        for task, rows in self._rows.items():
+            named = {abilities[i] for i in rows}
+            if len(named) == 1 and (ability := named.pop()):
+                families[task] = str(ability)
+        return families
+
     def __getitem__(self, item: int) -> dict[str, Any]:
         if self.ledger is None:
             return super().__getitem__(item)
@@ -99,14 +128,14 @@ class MultiTaskDataset(RLHFDataset):
         return {} if self.ledger is None else self.ledger.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where the checkpoint stood.
+        """Continue where the checkpoint stood, with the tasks that there are now.
 
         Raises:
-            StateError: Written for other tasks, rows, batch size, seed or weighting, or not by
-                this class.
+            StateError: Written for another batch size, seed or weighting, not by this class, or
+                for other tasks and with prompts on their way.
         """
         if self.ledger is not None:
-            self.ledger.load_state_dict(state)
+            resume(self.ledger, state, self._families())
 
 
 def _is_train_split(data_files: Any, config: Any) -> bool:

@@ -44,6 +44,20 @@ def session_of(key: str) -> tuple[int, int]:
     return int(session), int(output)
 
 
+def check_one_output(keys: Sequence[str]) -> None:
+    """Refuse sessions of several outputs, whose advantages an estimator by name cannot tell apart.
+
+    Raises:
+        ConfigError: A trajectory is not the only output of its session.
+    """
+    if any(session_of(key)[1] > 0 for key in keys):
+        raise ConfigError(
+            "algorithm.adv_estimator=mtgrpo: the agent loop returns several outputs a session, "
+            f"which verl's own grpo alone can follow; set {WHERE}.loss_shares=false and "
+            "algorithm.adv_estimator=grpo"
+        )
+
+
 def read_tickets(data: Any) -> list[int]:
     """Each trajectory's ticket; the queue returns a column as a plain or as a nested tensor."""
     return [int(ticket) for ticket in data[TICKET].unbind()]

@@ -34,7 +34,8 @@ def write_rows(specs: Sequence[Mapping[str, Any]], folder: str | Path) -> dict[s
         Rows written, by task and split.
 
     Raises:
-        ConfigError: A task cannot be built, or a row holds something that JSON or Parquet cannot.
+        ConfigError: A task cannot be built, has steps of its own, or a row holds something that
+            JSON or Parquet cannot.
         MissingExtra: pyarrow is not installed.
     """
     require("pyarrow", "verl")
@@ -43,6 +44,7 @@ def write_rows(specs: Sequence[Mapping[str, Any]], folder: str | Path) -> dict[s
 
     tasks = build_tasks(specs, "tasks")
     tasks.check_disjoint()
+    _check_present_throughout(tasks)
 
     folder = Path(folder)
     described = {"tasks": plain(list(specs), TASKS_FILE)}
@@ -60,6 +62,16 @@ def write_rows(specs: Sequence[Mapping[str, Any]], folder: str | Path) -> dict[s
                 if rows:
                     writer.write_table(pa.Table.from_pylist(rows, schema=schema))
     return counts
+
+
+def _check_present_throughout(tasks: TaskSet) -> None:
+    for task in tasks:
+        if task.from_step or task.until_step is not None:
+            raise ConfigError(
+                f"task {task.name!r}: from_step={task.from_step}, until_step={task.until_step}; "
+                "under verl tasks do not join or leave while a run goes on; drop both, and resume "
+                "the run with other data when a task is to join or leave"
+            )
 
 
 def _schema() -> Any:

@@ -32,6 +32,10 @@ class VerlSettings:
         task_reward: What J_k is, ``accuracy`` or ``reward``; null takes the preset's.
         observe: Over which groups J_k is observed, the ``first_round`` of a step, the whole
             ``step`` or each ``round``; null takes the preset's.
+        loss_shares: Whether each task's share of the loss is made its share of the quotas, by
+            ``algorithm.adv_estimator=mtgrpo``; null takes the preset's.
+        prompt_memory: Whether prompts whose last groups were all right or all wrong are asked
+            again rarely; null takes the preset's.
         task_key: Column with the task's name; null takes verl's ``data.reward_fn_key``.
         accuracy_key: Key under which the reward function returns the accuracy, in [0, 1]; null
             counts a completion as correct from a reward of `correct_at` on.
@@ -46,6 +50,8 @@ class VerlSettings:
     sampler: Mapping[str, Any] = field(default_factory=dict[str, Any])
     task_reward: str | None = None
     observe: str | None = None
+    loss_shares: bool | None = None
+    prompt_memory: bool | None = None
     task_key: str | None = None
     accuracy_key: str | None = None
     correct_at: float = 1.0
@@ -76,7 +82,7 @@ def resolve_method(settings: VerlSettings) -> Method:
     """
     stated = {
         key: getattr(settings, key)
-        for key in ("task_reward", "observe")
+        for key in ("task_reward", "observe", "loss_shares", "prompt_memory")
         if getattr(settings, key) is not None
     }
     try:
@@ -93,7 +99,12 @@ def resolve_method(settings: VerlSettings) -> Method:
 
 
 def make_mixer(
-    settings: VerlSettings, tasks: Sequence[str], *, batch_size: int, seed: int
+    settings: VerlSettings,
+    tasks: Sequence[str],
+    *,
+    batch_size: int,
+    families: Mapping[str, str] | None = None,
+    seed: int,
 ) -> TaskMixer:
     """The mixer these settings describe.
 
@@ -101,41 +112,38 @@ def make_mixer(
         settings: From `read_settings`.
         tasks: Task names, in the order of the data.
         batch_size: Groups per step, verl's ``data.train_batch_size``.
+        families: Family of each task that has one.
         seed: Seed of all the mixer's randomness.
 
     Raises:
         ConfigError: A value that cannot work, or a weighting that verl cannot feed.
     """
     method = resolve_method(settings)
-    _check_supported(method)
-    _say_what_is_missing(method)
-    return method.make_mixer(tasks, batch_size=batch_size, seed=seed)
-
-
-def _check_supported(method: Method) -> None:
     if method.weighting.uses_improvements:
         raise ConfigError(
             f"{WHERE}: the weighting wants improvements measured by one more forward pass per "
             "policy update, for which verl has no place; set weighting: {improvement: rewards}"
         )
-    if method.sampler.needs_loss_shares:
-        raise ConfigError(
-            f"{WHERE}: the sampler makes the tasks' shares in the loss, for which verl has no "
-            "place; set sampler: {rounds: refill}"
-        )
-    if staleness := method.sampler.bank.max_staleness:
+
+    mixer = method.make_mixer(tasks, batch_size=batch_size, families=families, seed=seed)
+    _stop_banking(mixer, method.name, is_stated="max_staleness" in settings.sampler)
+    return mixer
+
+
+def _stop_banking(mixer: TaskMixer, name: str, *, is_stated: bool) -> None:
+    staleness = mixer.sampler.bank.max_staleness
+    if not staleness:
+        return
+    if is_stated:
         raise ConfigError(
             f"{WHERE}: the sampler's max_staleness={staleness} keeps surplus groups for later "
             "steps, for whose log-probabilities verl has no place; set sampler: {max_staleness: 0}"
         )
 
-
-def _say_what_is_missing(method: Method) -> None:
-    missing = [name for name in ("loss_shares", "prompt_memory") if getattr(method, name)]
-    if missing:
-        logger.warning(
-            "%s: preset %r without %s, for which verl has no place",
-            WHERE,
-            method.name,
-            " and ".join(missing),
-        )
+    logger.warning(
+        "%s: preset %r without its bank of surplus groups, for whose log-probabilities verl has no "
+        "place (max_staleness=0)",
+        WHERE,
+        name,
+    )
+    mixer.sampler.stop_banking()

@@ -1,0 +1,131 @@
+"""Writes the short tables people read, in README.md and docs/, from the committed records.
+
+    python research/tables.py
+
+A table stands between `<!-- table: name -->` and `<!-- /table -->`; the text around it is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mtgrpo.evidence import load_results
+from mtgrpo.evidence.paired import Interval, compare
+from mtgrpo.evidence.results import RunResult, StudyResults
+from mtgrpo.evidence.table import Table, spread
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+SHOWN = {
+    "grpo": "`grpo`",
+    "dapo": "`dapo`",
+    "mt_grpo released lam=0.2": "`mt_grpo` released, best lambda",
+    "mt_grpo released lam=1.2": "`mt_grpo` released, best lambda",
+    "mt_grpo default": "`mt_grpo` default",
+    "balanced": "`balanced`",
+    "balanced, one round": "`balanced`, one round",
+}
+STEPS = (  # the name in the study of three tasks, and in that of nine
+    ("grpo", "grpo"),
+    ("dapo", "dapo"),
+    ("mt_grpo released lam=0.2", "mt_grpo released lam=1.2"),
+    ("mt_grpo default", "mt_grpo default"),
+    ("balanced", "balanced"),
+)
+
+
+def written(page: str) -> str:
+    """The page with its tables as the records have them."""
+    return MARKED.sub(lambda match: match[1] + TABLES[match[2]]() + "\n" + match[3], page)
+
+
+def equal_cost(name: str, *, brief: bool = False) -> str:
+    """Each method at its own learning rate and batch, against `grpo`, after the same rollouts."""
+    results = load_results(HERE / "equal_cost" / f"{name}.json")
+    plain = results.of("grpo")
+    rows: list[tuple[str, ...]] = []
+
+    for method in results.finished_methods:
+        runs, gains = results.of(method), ["", ""]
+        if method != "grpo":
+            pair = compare(runs, plain, at="rollouts")
+            gains = [_points(pair.worst), _points(pair.mean)]
+
+        cells = [spread(values, brief=brief) for values in _ends(runs)]
+        rows.append((SHOWN.get(method, method), *cells, *gains))
+
+    heads = ("method", "worst task, %", "mean, %", "worst minus `grpo`'s", "mean minus `grpo`'s")
+    return Table("", heads, tuple(rows)).markdown()
+
+
+def one_rate() -> str:
+    """`balanced` minus `grpo` at `grpo`'s rollouts, at the one learning rate of the studies."""
+    rows: list[tuple[str, ...]] = []
+    for study, tasks in (("three_tasks", "three"), ("nine_tasks", "nine")):
+        results = _study(study)
+        pair = compare(results.of("balanced"), results.of("grpo"), at="rollouts")
+        rows.append((tasks, f"{pair.cost:,.0f}", _points(pair.worst), _points(pair.mean)))
+
+    heads = ("tasks", "rollouts", "worst task, points", "mean, points")
+    return Table("", heads, tuple(rows)).markdown()
+
+
+def equal_steps() -> str:
+    """Worst and mean accuracy after the same number of steps, and what they cost."""
+    studies = [_study("three_tasks"), _study("nine_tasks")]
+    rows: list[tuple[str, ...]] = []
+
+    for pair in STEPS:
+        cells = [SHOWN[pair[0]]]
+        for results, name in zip(studies, pair, strict=True):
+            runs = results.of(name)
+            cells.append(" / ".join(spread(values, brief=True) for values in _ends(runs)))
+            cells.append(f"{np.mean([run.rollouts[-1] for run in runs]):,.0f}")
+        rows.append(tuple(cells))
+
+    heads = ("method", "three: worst / mean", "rollouts", "nine: worst / mean", "rollouts")
+    return Table("", heads, tuple(rows)).markdown()
+
+
+def _study(name: str) -> StudyResults:
+    return load_results(HERE / f"{name}.json")
+
+
+def _ends(runs: Sequence[RunResult]) -> tuple[list[float], list[float]]:
+    """Worst and mean accuracy at the end of each run, in percent."""
+    ends = [100 * run.accuracy[-1] for run in runs]
+    return [float(end.min()) for end in ends], [float(end.mean()) for end in ends]
+
+
+def _points(interval: Interval) -> str:
+    value, low, high = (f"{100 * v:+.1f}" for v in (interval.value, interval.low, interval.high))
+    return f"{value} ({low} to {high})"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "equal-cost-brief": lambda: equal_cost("three_tasks_short", brief=True),
+    "equal-cost-short": lambda: equal_cost("three_tasks_short"),
+    "equal-cost-long": lambda: equal_cost("three_tasks_long"),
+    "one-rate": one_rate,
+    "equal-steps": equal_steps,
+}
+
+
+def main() -> None:
+    for path in PAGES:
+        page = path.read_text(encoding="utf-8")
+        new = written(page)
+        if new != page:
+            path.write_text(new, encoding="utf-8")
+            print(path)
+
+
+if __name__ == "__main__":
+    main()
