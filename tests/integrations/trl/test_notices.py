@@ -27,6 +27,7 @@ def test_a_change_is_logged_once_and_taken_back(caplog):
         mixer.update()
         log(mixer.step, mixer.report)
 
+    log.training_ended()
     first, last = said(caplog)
     assert "step 1: task 'essay' trains on nothing" in first
     assert last == "step 4: task 'essay' can be trained again"
@@ -69,4 +70,7 @@ def test_a_script_that_trains_on_nothing_is_told(lab, caplog, listens):
     trainer.train()
     assert any(
         "task 'a' gave nothing to train on, nor did any other" in line for line in said(caplog)
+    )
+    assert said(caplog)[-1].startswith(
+        "end of training: task 'b' was trained on in none of 1 step: it"
     )
