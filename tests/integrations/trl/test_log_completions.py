@@ -2,6 +2,7 @@
 
 import pytest
 from datasets import Dataset
+from transformers import GenerationConfig
 from trl import LogCompletionsCallback
 
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
@@ -29,7 +30,8 @@ def trainer_of(lab, kind):
 @pytest.mark.parametrize("kind", ["tasks", "datasets"])
 def test_completions_of_test_prompts_are_collected(lab, kind):
     trainer = trainer_of(lab, kind)
-    callback = LogCompletionsCallback(trainer, num_prompts=3, freq=1)
+    generation = GenerationConfig(max_new_tokens=4, max_length=None)
+    callback = LogCompletionsCallback(trainer, generation, num_prompts=3, freq=1)
     trainer.add_callback(callback)
     trainer.train()
 
