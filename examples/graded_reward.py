@@ -46,7 +46,7 @@ def main() -> None:
     trainer = MultiTaskGRPOTrainer(
         str(tiny.model_path()),
         tasks=tasks,
-        method="balanced",
+        method="grpo_fair",
         args=GRPOConfig(
             options.output,
             max_steps=options.steps,

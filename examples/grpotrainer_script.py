@@ -62,7 +62,7 @@ def main() -> None:
         ),
         task_column="data_source",
         accuracy="exact",
-        method="balanced",
+        method="grpo_fair",
     )
     trainer.remove_callback(PrinterCallback)  # prints every metric of every step
 

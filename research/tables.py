@@ -7,6 +7,7 @@ A table stands between `<!-- table: name -->` and `<!-- /table -->`; the text ar
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ SHOWN = {
     "mt_grpo released lam=1.2": "`mt_grpo` released, best lambda",
     "mt_grpo default": "`mt_grpo` default",
     "balanced": "`balanced`",
+    "grpo_fair": "`grpo_fair`",
     "balanced, one round": "`balanced`, one round",
 }
 STEPS = (  # the name in the study of three tasks, and in that of nine
@@ -94,6 +96,21 @@ def equal_steps() -> str:
     return Table("", heads, tuple(rows)).markdown()
 
 
+def simulated() -> str:
+    """`grpo_fair` minus `grpo` after the same rollouts, in random simulated worlds."""
+    record = json.loads((ROOT / "benchmarks" / "equal_rollouts.json").read_text(encoding="utf-8"))
+    rows: list[tuple[str, ...]] = []
+
+    for name, title in (("worst", "worst task"), ("mean", "mean")):
+        part = record[name]
+        low, high = part["interval"]
+        ahead = f"{part['higher_in']} of {record['worlds']}"
+        rows.append((title, f"{part['difference']:+.1f} ({low:+.1f} to {high:+.1f})", ahead))
+
+    heads = ("of simulated worlds", "`grpo_fair` minus `grpo`, points", "ahead in")
+    return Table("", heads, tuple(rows)).markdown()
+
+
 def _study(name: str) -> StudyResults:
     return load_results(HERE / f"{name}.json")
 
@@ -115,6 +132,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "equal-cost-long": lambda: equal_cost("three_tasks_long"),
     "one-rate": one_rate,
     "equal-steps": equal_steps,
+    "simulated": simulated,
 }
 
 

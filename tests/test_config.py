@@ -184,6 +184,23 @@ def test_steps_of_one_round_have_a_planned_cost_and_are_read_again() -> None:
         parse_config({**values, "sampler": {"rounds": "one"}, "loss_shares": False}, "test")
 
 
+def test_budgets_of_one_round_are_planned_and_read_again() -> None:
+    values = {**MINIMAL, "preset": "balanced", "batch_size": 16, "group_size": 8}
+    expected = {"groups": (12 * 8, 12 * 8), "tokens": (8, 16 * 8)}
+    for unit, bounds in expected.items():
+        sampler = {"rounds": "one", "budget": {unit: 12}, "spreads": {"a": 2.0}}
+        run = parse_config({**values, "sampler": sampler}, "test")
+        plan = make_plan(run)
+        assert (plan.min_rollouts, plan.max_rollouts) == bounds
+
+        again = parse_config(parse_yaml(yaml.safe_dump(run.as_dict()), "again"), "again")
+        assert again.as_dict()["sampler"]["budget"] == {unit: 12}
+        assert again.as_dict()["sampler"]["spreads"] == {"a": 2.0}
+
+    with pytest.raises(ConfigError, match="unknown unit 'token'"):
+        parse_config({**values, "sampler": {"rounds": "one", "budget": {"token": 9}}}, "test")
+
+
 @pytest.mark.parametrize("name", sorted(shipped_experiments()))
 def test_every_run_of_every_shipped_experiment_parses(name: str, tmp_path: Path) -> None:
     experiment = load_experiment(name)

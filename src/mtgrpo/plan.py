@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from mtgrpo.config import ResolvedRun
 from mtgrpo.core.base_sampler import Sampler
+from mtgrpo.core.budget import Budget
 from mtgrpo.core.filters import keep_all
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.errors import ConfigError, counted
@@ -31,7 +33,8 @@ class Plan:
         steps_per_generation: Forward passes per step.
         optimizer_steps: Policy updates of the whole run (TRL's ``max_steps``).
         min_rollouts: Completions generated per step when every group is accepted.
-        max_rollouts: Completions generated in a step that uses up its budget of rounds.
+        max_rollouts: Completions generated in a step that uses up its budget of rounds, or of what
+            one round may cost.
         num_evaluation_rollouts: Completions of one evaluation.
     """
 
@@ -59,7 +62,7 @@ def make_plan(run: ResolvedRun, *, world_size: int = 1, num_test_prompts: int = 
         ConfigError: Batch, processes and micro batches do not divide; the message says what would.
     """
     groups, size = run.batch_size, run.group_size
-    first, most = _prompts_per_group(run.method.sampler)
+    first, most = _prompts_per_group(run.method.sampler, groups)
     if groups * size * first > MAX_ROLLOUTS or not math.isfinite(groups * size * most):
         raise ConfigError(
             f"batch_size: {counted(groups, 'group')} of {size} completions, oversampled "
@@ -108,10 +111,12 @@ def _micro_batch_size(run: ResolvedRun, rows_per_process: int) -> int:
     )
 
 
-def _prompts_per_group(sampler: Sampler) -> tuple[float, float]:
+def _prompts_per_group(sampler: Sampler, batch_size: int) -> tuple[float, float]:
     """Prompts that a step asks for per group of a batch: at least, and at most."""
+    if isinstance(sampler, OneRoundSampler):
+        return _share_of_batch(Budget(sampler.budget), batch_size)
     if not isinstance(sampler, RatioPreservingSampler):
-        return 1.0, 1.0  # one round
+        return 1.0, 1.0
 
     num_rounds = sampler.max_resamples + 1
     limit = math.inf
@@ -129,6 +134,14 @@ def _prompts_per_group(sampler: Sampler) -> tuple[float, float]:
     per_round = planner.max_inflation if isinstance(planner, NeededRounds) else 1.0
 
     return 1.0, min(per_round * num_rounds, limit)
+
+
+def _share_of_batch(budget: Budget, batch_size: int) -> tuple[float, float]:
+    if budget.is_measured:  # how many groups that is, depends on what they will cost
+        return 1 / batch_size, 1.0
+
+    share = min(1.0, max(1.0, budget.amount) / batch_size)
+    return share, share
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.sampler import RatioPreservingSampler
-from mtgrpo.core.types import Group
+from mtgrpo.core.types import Cost, Group
 from mtgrpo.core.weightings import SEC, Balanced, ImprovementAware, Regularized, Uniform
 
 TASKS = ("countdown", "zebra_puzzles", "arc/1d")
@@ -34,7 +34,9 @@ class Dice:
         self.serial[task] += 1
         rng = random.Random(f"{self.seed} {number} {task}")
         rewards = MIXED if rng.random() < self.rates[task] else rng.choice([WRONG, FORMAT, RIGHT])
-        return Group.verified(task, tuple(rng.sample(rewards, 4)), uid=f"{task}#{number}")
+        rewards = tuple(rng.sample(rewards, 4))
+        cost = Cost(tokens=rng.randint(1, 100) * (1 + list(self.rates).index(task)))
+        return Group.verified(task, rewards, uid=f"{task}#{number}", cost=cost)
 
     def rollout(self, request: Mapping[str, int]) -> list[Group]:
         """All groups of a request, task by task."""
@@ -121,6 +123,11 @@ def _one_round(seed: int) -> TaskMixer:
     )
 
 
+def _one_round_of_tokens(seed: int) -> TaskMixer:
+    sampler = OneRoundSampler(budget={"tokens": 500})
+    return TaskMixer(TASKS, batch_size=8, weighting=Balanced(), sampler=sampler, seed=seed)
+
+
 def _default(seed: int) -> TaskMixer:
     return TaskMixer(TASKS, batch_size=8, seed=seed)
 
@@ -133,5 +140,6 @@ SETUPS: Mapping[str, Callable[[int], TaskMixer]] = {
     "regularized": _regularized,
     "balanced": _balanced,
     "one round": _one_round,
+    "one round of tokens": _one_round_of_tokens,
     "default": _default,
 }

@@ -333,7 +333,7 @@ def test_states_that_do_not_fit_are_refused():
     ):
         with pytest.raises(StateError, match=message):
             other.load_state_dict(state)
-    with pytest.raises(StateError, match="state version 0; this mtgrpo reads 6"):
+    with pytest.raises(StateError, match="state version 0; this mtgrpo reads 7"):
         mixer().load_state_dict({**state, "version": 0})
 
 

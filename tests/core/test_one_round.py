@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from mtgrpo.core.allocation import least_variance
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.sampler import RatioPreservingSampler
-from mtgrpo.core.types import Group
+from mtgrpo.core.types import Cost, Group
 from mtgrpo.core.weightings import Fixed
 from mtgrpo.errors import ConfigError, StateError
 from tests.core.driver import MIXED, RATES, TASKS, WRONG, Dice, fill
@@ -197,6 +198,8 @@ def test_the_state_of_another_kind_of_sampler_is_refused():
         ({"max_owed": -0.1}, "max_owed=-0.1; it must be at least 0"),
         ({"max_owed": float("nan")}, "max_owed=nan"),
         ({"group_filter": "lenien"}, "lenient"),
+        ({"budget": {"tokens": -1}}, "-1 tokens; it must be above 0"),
+        ({"spreads": {"a": 0.0}}, "spreads: 0.0 for 'a'"),
     ],
 )
 def test_what_cannot_work_is_refused(arguments, message):
@@ -211,3 +214,105 @@ def test_refilled_batches_have_no_shares_of_the_loss():
     assert batch.loss_shares is None
     assert batch.loss_targets == batch.quotas
     assert mixer.sampler.owed() is None
+
+
+# ---- budgets -------------------------------------------------------------------------------------
+TOKENS = {TASKS[0]: 100, TASKS[1]: 400, TASKS[2]: 900}
+
+
+class Measured(Dice):
+    """Tells what each group took: the same for all of a task."""
+
+    def group(self, task):
+        return replace(super().group(task), cost=Cost(tokens=TOKENS[task], seconds=1.0))
+
+
+def spent(mixer: TaskMixer, dice: Dice, num_steps: int) -> list[dict[str, float]]:
+    told = []
+    for _ in range(num_steps):
+        fill(mixer.new_batch(), dice)
+        mixer.update()
+        told.append(mixer.metrics())
+    return told
+
+
+def test_a_budget_of_groups_is_their_number():
+    figures = spent(make(budget={"groups": 10}), Dice(RATES), 20)
+    assert {step["sampler/groups_generated"] for step in figures} == {10}
+    assert "sampler/cost" not in figures[0]
+    more = spent(make(budget={"groups": 100}), Dice(RATES), 3)
+    assert {step["sampler/groups_generated"] for step in more} == {16}, "never more than B"
+
+
+def test_a_budget_of_tokens_is_spent_on_average():
+    """B groups at first; then as many as the mean costs allow, within one group of each task."""
+    figures = spent(make(batch_size=32, budget={"tokens": 6000}), Measured(RATES), 200)
+    first, later = figures[0], figures[40:]
+    assert first["sampler/groups_generated"] == 32
+    assert f"task/{TASKS[0]}/group_cost" not in first
+
+    assert np.mean([step["sampler/cost"] for step in later]) == pytest.approx(6000, rel=0.02)
+    assert max(step["sampler/cost"] for step in later) <= 6000 * 1.02 + sum(TOKENS.values())
+    assert max(step["sampler/groups_generated"] for step in later) < 32
+    for task, tokens in TOKENS.items():
+        assert later[-1][f"task/{task}/group_cost"] == pytest.approx(tokens, rel=0.1)
+
+
+def test_counts_follow_costs_and_spreads():
+    """n ~ z s / sqrt(a c), with estimates that have come to rest."""
+    sampler = OneRoundSampler(budget={"tokens": 4000}, spreads={TASKS[1]: 2.0})
+    sampler.bind(TASKS, 64)
+    rates, costs = np.array([0.7, 0.5, 0.2]), np.array([100.0, 400.0, 900.0])
+    sampler.acceptance.rates = lambda: rates
+    sampler._costs.means = lambda: costs
+    rng, weights = np.random.default_rng(0), np.array(list(WEIGHTS.values()))
+
+    wanted = weights * [1, 2, 1] / np.sqrt(rates * costs)
+    wanted *= 4000 / (wanted @ costs)
+    total, num_steps = np.zeros(3), 2000
+    for _ in range(num_steps):
+        request = sampler.new_batch(weights, 0, rng).ask()
+        total += [request.get(task, 0) for task in TASKS]
+    assert total / num_steps == pytest.approx(wanted, abs=0.01)
+
+
+def test_at_least_one_group_however_small_the_budget():
+    figures = spent(make(budget={"tokens": 1}), Measured(RATES), 10)
+    assert {step["sampler/groups_generated"] for step in figures[1:]} == {1}
+
+
+def test_costs_must_be_told_in_the_unit_of_the_budget():
+    mixer = make(budget={"seconds": 60})
+    batch = mixer.new_batch()
+    request = batch.ask()
+    with pytest.raises(ConfigError, match="the sampler's budget is in seconds"):  # tokens are told
+        batch.tell(Dice(RATES).rollout(request))
+    assert batch.ask() == request, "nothing was counted"
+
+
+def test_costs_are_restored_in_the_middle_of_a_step():
+    mixer, dice = make(budget={"tokens": 3000}), Measured(RATES)
+    spent(mixer, dice, 4)
+    batch = mixer.new_batch()
+    groups = dice.rollout(batch.ask())
+    batch.tell(groups[:3])
+
+    other = make(seed=99, budget={"tokens": 3000})
+    other.load_state_dict(json.loads(json.dumps(mixer.state_dict())))
+    for each in (mixer, other):
+        each.batch.tell(groups[3:])
+        assert each.batch.ask() == {}
+        each.update()
+    assert mixer.metrics() == other.metrics()
+    assert mixer.state_dict() == other.state_dict()
+
+
+def test_a_state_with_costs_in_another_unit_is_refused():
+    saved = make(budget={"tokens": 3000}).state_dict()
+    with pytest.raises(StateError, match="a budget in tokens, now in seconds"):
+        make(budget={"seconds": 3000}).load_state_dict(saved)
+
+
+def test_spreads_of_unknown_tasks_are_refused():
+    with pytest.raises(ConfigError, match="unknown task 'zebra'"):
+        make(spreads={"zebra": 2.0})

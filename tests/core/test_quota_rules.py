@@ -23,6 +23,16 @@ def test_systematic_by_hand():
     assert systematic(10 * weights, 5, 0.75).tolist() == [3, 1, 1]  # any positive sum
 
 
+def test_systematic_counts_sum_to_a_total_that_is_not_whole_on_average():
+    weights, totals, sums = np.array([0.5, 0.3, 0.2]), set[int](), np.zeros(3)
+    for step in range(1000):
+        counts = systematic(weights, 5.3, (0.4 + step * GOLDEN_STEP) % 1)
+        totals.add(int(counts.sum()))
+        sums += counts
+    assert totals == {5, 6}
+    assert sums / 1000 == pytest.approx(5.3 * weights, abs=0.01)
+
+
 @given(weight_lists, st.integers(1, 2000), offsets)
 @example([1 / 3, 1 / 3, 1 / 3], 32, float(ALMOST_ONE))  # 32 + offset rounds to 33
 @example([0.1, 0.2, 0.7 / 3, 0.3, 0.0], 32, 0.0)  # nothing for the trailing zero

@@ -9,7 +9,7 @@ import yaml
 
 from mtgrpo.cli import main
 from mtgrpo.runlog import read_run
-from mtgrpo.simulation import World, simulate
+from mtgrpo.simulation import World, least_rollouts, simulate
 from mtgrpo.simulation.command import known_floors, run_simulation
 
 from .worlds import write_run
@@ -53,3 +53,28 @@ def test_guess_floors_of_the_embedded_tasks_are_known(tmp_path) -> None:
     config["tasks"] = [{"tiny": "zebra", "level": "medium"}]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     assert known_floors(read_run(tmp_path))["zebra-medium"] > 0
+
+
+def test_methods_are_held_against_the_least_possible(capsys) -> None:
+    arguments = ["simulate", "three_tasks", "--steps", "12", "--preset", "grpo", "--preset", "dapo"]
+    assert main(arguments) == 0
+    page = capsys.readouterr().out
+    assert "eta" in page
+    assert "the least possible rollouts to a worst task of" in page
+
+    outcome = run_simulation(
+        world="three_tasks",
+        fit_to=None,
+        presets=["grpo", "dapo"],
+        variant="default",
+        steps=12,
+        batch_size=None,
+        group_size=None,
+        num_seeds=1,
+        sweep_over=None,
+    )
+    reached = min(outcome.runs[name][0].worst_accuracy[-1] for name in outcome.runs)
+    assert outcome.common_accuracy == reached
+    least = least_rollouts(outcome.world, reached, batch_size=32, group_size=8)
+    grpo = outcome.runs["grpo"][0]
+    assert outcome.efficiency["grpo"] == pytest.approx(least / grpo.rollouts_to(reached))

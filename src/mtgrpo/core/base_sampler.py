@@ -134,11 +134,11 @@ class Sampler(Described, ABC):
         """What each task is owed of the loss; None where shares are not made in the loss."""
         return None
 
-    def _systematic(self, weights: Floats, rng: np.random.Generator) -> Ints:
-        # Counts that sum to B, of least variance over the steps.
+    def _systematic(self, weights: Floats, total: float, rng: np.random.Generator) -> Ints:
+        # Counts that sum to `total`, of least variance over the steps.
         start = rng.random() if self._offset is None else self._offset + quota_rules.GOLDEN_STEP
         self._offset = start % 1.0
-        return quota_rules.systematic(weights, self.batch_size, self._offset)
+        return quota_rules.systematic(weights, total, self._offset)
 
     def state_dict(self) -> State:
         """Acceptance estimate, offset of the counts and bank."""

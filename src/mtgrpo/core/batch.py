@@ -293,6 +293,16 @@ class Batch:
         """Each task's share of the loss, where shares are made there; else None."""
         return None
 
+    @property
+    def cost(self) -> float | None:
+        """What the groups cost, in the unit of the sampler's budget; None where none is counted."""
+        return None
+
+    @property
+    def expected_costs(self) -> Mapping[str, float]:
+        """What a group of each task was expected to cost, likewise; empty where not known."""
+        return {}
+
     def tell_loss_shares(self, shares: Mapping[str, float]) -> None:
         """Hand in each task's share of the engine's loss, for samplers that make shares there."""
 

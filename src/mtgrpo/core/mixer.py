@@ -26,7 +26,7 @@ from mtgrpo.errors import ConfigError, StateError, unknown
 
 TASK_REWARDS = ("accuracy", "reward")
 OBSERVATIONS = ("first_round", "step", "round")
-STATE_VERSION = 6
+STATE_VERSION = 7
 
 
 class TaskMixer:

@@ -8,39 +8,47 @@ from typing import ClassVar
 import numpy as np
 
 from mtgrpo.core.acceptance import AcceptanceEstimate
-from mtgrpo.core.allocation import least_variance
+from mtgrpo.core.allocation import least_variance, within_budget
 from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.batch import Batch
+from mtgrpo.core.budget import Budget
 from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.filters import GroupFilter
+from mtgrpo.core.group_costs import GroupCosts
 from mtgrpo.core.one_round_batch import GivenRound, OneRoundBatch
 from mtgrpo.core.share_debt import ShareDebt
 from mtgrpo.core.task_change import TaskChange
-from mtgrpo.core.types import Floats, State
-from mtgrpo.errors import ConfigError
+from mtgrpo.core.types import Floats, Ints, State
+from mtgrpo.errors import ConfigError, StateError, unknown
 
 
 class OneRoundSampler(Sampler):
-    """Generates B groups in one round, and trains on every informative one of them.
+    """Generates a budget of groups in one round, and trains on every informative one of them.
 
     The step's shares are made in the loss: engines scale each task's advantages until its part
     of the loss is `Batch.loss_targets`, its weight z_k. A task without an informative group is
     owed its share, see `ShareDebt`.
 
-    With n_k groups of a task, of which a_k are informative, the variance of the gradient is
-    ``sum_k z_k^2 / (n_k a_k)``. At a given budget it is least for
+    With n_k groups of a task, of which a_k are informative, whose gradients deviate by s_k, the
+    variance of the gradient is ``sum_k z_k^2 s_k^2 / (n_k a_k)``. Where a group costs c_k, it is
+    least at a given ``sum_k n_k c_k`` for
 
-        ``n_k ~ z_k / sqrt(a_k)``.
+        ``n_k ~ z_k s_k / sqrt(a_k c_k)``.
 
     Equal informative quotas, ``n_k ~ z_k / a_k``, cost 1.13 times the groups for the same variance
     at a = (.12, .35, .67), and 1.69 times at (.02, .35, .95). Counts are rounded systematically:
-    they sum to B in each step, and their means over steps are exact.
+    their means over steps are exact, and they sum to the budget where that is in groups.
 
     Args:
         group_filter: As in `RatioPreservingSampler`.
         acceptance: Estimate of acceptance rates; default `CountedAcceptance()`.
         max_inflation: Cap of ``1 / a_k``: a task that gives nothing is not asked for ever more.
         max_owed: Most that a task can be owed, in steps' losses.
+        budget: What a step may cost on average: ``{"groups": 24}``, ``{"tokens": 4096}`` or
+            ``{"seconds": 30}``, and never more than B groups; None: B groups. Tokens and seconds
+            are what the engine tells of each group, see `Cost`; c_k is their mean. The first step,
+            before any is known, generates B groups.
+        spreads: s_k, where they are known; 1 for tasks that are not named.
 
     Source: own; the counts are Neyman's (1934) with costs.
     """
@@ -54,6 +62,8 @@ class OneRoundSampler(Sampler):
         acceptance: AcceptanceEstimate | None = None,
         max_inflation: float = 12.0,
         max_owed: float = 1.0,
+        budget: Mapping[str, float] | None = None,
+        spreads: Mapping[str, float] | None = None,
     ) -> None:
         if not 1 <= max_inflation < np.inf:
             raise ConfigError(
@@ -64,12 +74,26 @@ class OneRoundSampler(Sampler):
                 f"OneRoundSampler: max_owed={max_owed}; it must be at least 0 and finite"
             )
 
+        for task, spread in (spreads or {}).items():
+            if not 0 < spread < np.inf:
+                raise ConfigError(
+                    f"OneRoundSampler: spreads: {spread} for {task!r}; "
+                    "it must be above 0 and finite"
+                )
+
         super().__init__(group_filter, acceptance)
         self.max_inflation, self.max_owed = max_inflation, max_owed
-        self._debt = ShareDebt(0, max_owed)
+        self.budget, self.spreads = budget, spreads
+
+        self._budget = Budget(budget)
+        self._debt, self._costs = ShareDebt(0, max_owed), GroupCosts(0)
 
     def _make_rules(self, tasks: tuple[str, ...], batch_size: int) -> FillRules:
-        self._debt = ShareDebt(len(tasks), self.max_owed)
+        for task in self.spreads or {}:
+            if task not in tasks:
+                raise ConfigError(unknown("OneRoundSampler: spreads", "task", task, tasks))
+
+        self._debt, self._costs = ShareDebt(len(tasks), self.max_owed), GroupCosts(len(tasks))
 
         return FillRules(
             tasks=tasks,
@@ -85,16 +109,40 @@ class OneRoundSampler(Sampler):
     def change_tasks(self, change: TaskChange, families: Mapping[str, str] | None = None) -> None:
         super().change_tasks(change, families)
         self._debt.change_tasks(change)
+        self._costs.change_tasks(change)
 
     def new_batch(self, weights: Floats, step: int, rng: np.random.Generator) -> Batch:
+        spreads = self.spreads or {}
+        spread = np.array([spreads.get(task, 1.0) for task in self.tasks])
         rates = np.maximum(self.acceptance.rates(), 1 / self.max_inflation)
-        counts = self._systematic(least_variance(weights, rates), rng)
-        return OneRoundBatch(self._bound(), weights, counts, self._debt.owed, rng)
+
+        # Without costs all groups count the same, and B or the budget limits their number.
+        costs = self._costs.means()
+        if costs is None:
+            total = self.batch_size
+            if not self._budget.is_measured:
+                total = min(self._budget.amount, total)
+            wanted = least_variance(weights * spread, rates)
+        else:
+            wanted = within_budget(
+                weights * spread, rates, costs, self._budget.amount, self.batch_size
+            )
+            total = min(float(wanted.sum()), self.batch_size)
+
+        counts = self._systematic(wanted, max(1.0, total), rng)
+        return self._make_batch(weights, counts, costs, rng)
+
+    def _make_batch(
+        self, weights: Floats, counts: Ints, costs: Floats | None, rng: np.random.Generator
+    ) -> OneRoundBatch:
+        return OneRoundBatch(
+            self._bound(), weights, counts, self._debt.owed, self._budget, costs, rng
+        )
 
     def restore_batch(self, state: State, rng: np.random.Generator) -> Batch:
         weights = np.array(state["weights"], dtype=np.float64)
         counts = np.array(state["planned"], dtype=np.int64)
-        batch = OneRoundBatch(self._bound(), weights, counts, self._debt.owed, rng)
+        batch = self._make_batch(weights, counts, self._costs.means(), rng)
         batch.load_state_dict(state)
         return batch
 
@@ -104,13 +152,33 @@ class OneRoundSampler(Sampler):
         had = np.array([shares.get(task, 0.0) for task in self.tasks])
         self._debt.settle(batch.weight_array, had)
 
+        if self._budget.is_measured and isinstance(batch, OneRoundBatch):
+            self._costs.observe(*batch.told_costs)
+
     def owed(self) -> dict[str, float]:
         return dict(zip(self.tasks, self._debt.owed.tolist(), strict=True))
 
     def state_dict(self) -> State:
-        """As every sampler's, and what tasks are owed."""
-        return {**super().state_dict(), "debt": self._debt.state_dict()}
+        """As every sampler's, what tasks are owed, and what their groups cost."""
+        return {
+            **super().state_dict(),
+            "debt": self._debt.state_dict(),
+            "costs": {"unit": self._budget.unit, **self._costs.state_dict()},
+        }
 
     def load_state_dict(self, state: State) -> None:
+        """Restore what `state_dict` returned.
+
+        Raises:
+            StateError: As every sampler, or costs in another unit.
+        """
         super().load_state_dict(state)
         self._debt.load_state_dict(state["debt"])
+
+        unit = state["costs"]["unit"]
+        if unit != self._budget.unit:
+            raise StateError(
+                f"sampler: saved with a budget in {unit}, now in {self._budget.unit}; "
+                "resume with a budget in the same unit"
+            )
+        self._costs.load_state_dict(state["costs"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +10,12 @@ import numpy as np
 from mtgrpo.core.ahead import LEAST_RATE
 from mtgrpo.core.allocation import least_variance
 from mtgrpo.core.batch import Batch
+from mtgrpo.core.budget import Budget
 from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.loss_shares import balance_loss
 from mtgrpo.core.planners import RoundPlanner, RoundView
 from mtgrpo.core.share_debt import targets_of_loss
-from mtgrpo.core.types import Floats, Ints, State
+from mtgrpo.core.types import Floats, Group, Ints, State
 
 
 class GivenRound(RoundPlanner):
@@ -35,6 +36,9 @@ class OneRoundBatch(Batch):
         weights: z, shape (K,).
         planned: Groups to ask of each task, shape (K,).
         owed: What each task is owed before this step, shape (K,).
+        budget: What the step may cost; gives each group's cost.
+        expected_costs: What a group of each task was expected to cost, shape (K,); None where that
+            was not known.
         rng: The mixer's.
     """
 
@@ -44,16 +48,49 @@ class OneRoundBatch(Batch):
         weights: Floats,
         planned: Ints,
         owed: Floats,
+        budget: Budget,
+        expected_costs: Floats | None,
         rng: np.random.Generator,
     ) -> None:
         super().__init__(replace(rules, planner=GivenRound(planned)), weights, None, rng)
         self._planned, self._owed = planned, owed
         self._told_shares: dict[str, float] | None = None
+
+        self._budget, self._expected_costs = budget, expected_costs
+        self._cost = np.zeros(len(rules.tasks))  # of each task's groups together, shape (K,)
         self.num_predicted = float(planned.sum())
 
+    def tell(self, groups: Iterable[Group], copies: Sequence[int] | None = None) -> None:
+        groups = list(groups)
+        each = [self._budget.cost(group) for group in groups]
+        super().tell(groups, copies)
+
+        for i in range(len(groups)) if copies is None else copies:
+            self._cost[self._index[groups[i].task]] += each[i]
+
+    @property
+    def cost(self) -> float | None:
+        """What the groups cost, in the unit of the budget; None where that is groups."""
+        return float(self._cost.sum()) if self._budget.is_measured else None
+
+    @property
+    def expected_costs(self) -> Mapping[str, float]:
+        """What a group of each task was expected to cost; empty where that was not known."""
+        if self._expected_costs is None:
+            return {}
+        return dict(zip(self._rules.tasks, self._expected_costs.tolist(), strict=True))
+
+    @property
+    def told_costs(self) -> tuple[Floats, Floats]:
+        """What each task's groups cost together, and how many there were; shape (K,) each."""
+        num_groups = self.counts.totals().num_groups
+        counts = [num_groups.get(task, 0) for task in self._rules.tasks]
+        return self._cost, np.array(counts, dtype=np.float64)
+
     def prompts_needed(self, weights: Floats, rates: Floats) -> Floats:
-        shares = least_variance(weights, np.maximum(rates, LEAST_RATE))
-        return self._rules.batch_size * shares
+        costs = 1.0 if self._expected_costs is None else self._expected_costs
+        shares = least_variance(weights, np.maximum(rates, LEAST_RATE), costs)
+        return self._planned.sum() * shares
 
     @property
     def shortfall(self) -> int:
@@ -89,8 +126,10 @@ class OneRoundBatch(Batch):
             **super().state_dict(),
             "planned": self._planned.tolist(),
             "loss_shares": self._told_shares,
+            "cost": self._cost.tolist(),
         }
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
         self._told_shares = state["loss_shares"]
+        self._cost = np.array(state["cost"], dtype=np.float64)

@@ -35,8 +35,10 @@ def released(
     return np.rint(draws / oversampling).astype(np.int64)
 
 
-def systematic(weights: Floats, batch_size: int, offset: float) -> Ints:
+def systematic(weights: Floats, batch_size: float, offset: float) -> Ints:
     """Systematic rounding: the counts sum to `batch_size` and each is within one of ``B z``.
+
+    Where B is not whole, they sum to one of the two whole numbers beside it, and to B on average.
 
     Lay the shares ``B z_k`` end to end on a line of length B and count the points ``1 -
     offset, 2 - offset, ...`` that fall into each. Over a uniform offset the counts are
@@ -55,5 +57,5 @@ def systematic(weights: Floats, batch_size: int, offset: float) -> Ints:
     edges /= edges[-1]  # exactly 1 at the end, and wherever only zero weights follow
 
     # B + offset rounds up to B + 1 when the offset is almost 1.
-    points = np.minimum(np.floor(edges * batch_size + offset), batch_size)
+    points = np.minimum(np.floor(edges * batch_size + offset), np.ceil(batch_size))
     return np.diff(points).astype(np.int64)

@@ -39,6 +39,8 @@ class StepReport:
         notices: What a user should be told of a task at present.
         loss_shares: Each task's share of the loss, where shares are made there; else None.
         owed: What each task is owed of the loss after the step, likewise.
+        cost: What the groups cost, in the unit of the sampler's budget; None where that is groups.
+        expected_costs: What a group of each task was expected to cost; empty where not known.
         remarks: What a user should be told of a task once, in this step.
     """
 
@@ -62,6 +64,8 @@ class StepReport:
     notices: Mapping[str, str]
     loss_shares: Mapping[str, float] | None = None
     owed: Mapping[str, float] | None = None
+    cost: float | None = None
+    expected_costs: Mapping[str, float] = field(default_factory=dict[str, float])
     remarks: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
@@ -118,6 +122,8 @@ class StepReport:
             notices=dict(notices or {}),
             loss_shares=batch.loss_shares,
             owed=owed,
+            cost=batch.cost,
+            expected_costs=batch.expected_costs,
             remarks=dict(remarks or {}),
         )
 
@@ -145,6 +151,8 @@ class StepReport:
             metrics[prefix + "realized_ratio"] = shares[task]
             if self.owed is not None:
                 metrics[prefix + "owed"] = self.owed[task]
+            if task in self.expected_costs:
+                metrics[prefix + "group_cost"] = self.expected_costs[task]
             metrics[prefix + "num_generated"] = num_generated
             metrics[prefix + "num_informative"] = self.num_informative.get(task, 0)
 
@@ -165,6 +173,8 @@ class StepReport:
             kind = "score" if self.graded else "accuracy"
             metrics[f"tasks/worst_{kind}"] = worst_accuracy(self.running_scores)
             metrics[f"tasks/mean_{kind}"] = mean_accuracy(self.running_scores)
+        if self.cost is not None:
+            metrics["sampler/cost"] = self.cost
         return metrics | self._sampler_metrics()
 
     def realized_shares(self) -> dict[str, float]:

@@ -138,4 +138,4 @@ class RatioPreservingSampler(Sampler):
         if self.quota_rule == "released":
             return quota_rules.released(weights, self.batch_size, rng)
 
-        return self._systematic(weights, rng)
+        return self._systematic(weights, self.batch_size, rng)

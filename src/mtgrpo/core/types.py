@@ -99,6 +99,18 @@ class Draw(NamedTuple):
         return self.predicted + (value - self.predicted) / self.chance
 
 
+class Cost(NamedTuple):
+    """What a group took to generate, as far as the engine measures it.
+
+    Attributes:
+        tokens: Completion tokens, all completions together.
+        seconds: Its part of the seconds of generation.
+    """
+
+    tokens: float | None = None
+    seconds: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """The completions of one prompt, scored.
@@ -118,6 +130,7 @@ class Group:
         payload: Whatever the engine needs to train on the group. Never looked at, never saved.
         draw: How its prompt was drawn, where prompts may be passed over: the task's statistics
             need it.
+        cost: What it took to generate: samplers with a budget in tokens or seconds need it.
     """
 
     task: str
@@ -126,6 +139,7 @@ class Group:
     uid: int | str = 0
     payload: Any = field(default=None, compare=False, repr=False)
     draw: Draw | None = field(default=None, compare=False, repr=False)
+    cost: Cost | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         rewards = tuple(float(r) for r in self.rewards)
@@ -158,13 +172,14 @@ class Group:
         uid: int | str = 0,
         payload: Any = None,
         draw: Draw | None = None,
+        cost: Cost | None = None,
     ) -> Group:
         """A group whose rewards say what is right: a completion is, from `correct_at` on."""
         accuracies = tuple(
             reward if math.isnan(reward) else float(at_least(reward, correct_at))
             for reward in rewards
         )
-        return cls(task, tuple(rewards), accuracies, uid, payload, draw)
+        return cls(task, tuple(rewards), accuracies, uid, payload, draw, cost)
 
     @property
     def is_graded(self) -> bool:
@@ -186,7 +201,7 @@ class Group:
         return _mean(self.accuracies)
 
     def state(self) -> list[Any]:
-        """All of the group but payload and draw, JSON-able."""
+        """All of the group but payload, draw and cost, JSON-able."""
         # JSON has no NaN: an unscorable completion is written as null.
         return [
             self.task,
@@ -197,7 +212,7 @@ class Group:
 
     @classmethod
     def from_state(cls, state: Sequence[Any]) -> Group:
-        """The group that `state` describes, without payload and draw."""
+        """The group that `state` describes, without payload, draw and cost."""
         task, rewards, accuracies, uid = state
         return cls(
             task,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtgrpo.config import ResolvedRun
+from mtgrpo.core.budget import Budget
 from mtgrpo.core.method import show_value
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError, MtgrpoError, counted
 from mtgrpo.jobs.adapter_size import AdapterSize, adapter_size
 from mtgrpo.jobs.forecast import describe_forecast
@@ -16,6 +18,7 @@ from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.jobs.model_files import ModelFiles, find_model
 from mtgrpo.jobs.resume import check_same_run
 from mtgrpo.jobs.setup import Job, prepare
+from mtgrpo.plan import Plan
 from mtgrpo.runlog import read_logged_steps
 from mtgrpo.runlog.checkpoints import checkpoint_step, newest
 from mtgrpo.runlog.output import check_output
@@ -127,15 +130,27 @@ def _describe_batch(job: Job) -> list[tuple[str, str]]:
         f"{counted(plan.micro_batch_size, 'row')}"
     )
 
-    rollouts = f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)"
-
     return [
         ("steps", f"{run.steps:,} ({counted(plan.optimizer_steps, 'policy update')})"),
         ("groups per step", f"{completions} = {plan.rows_per_step:,} rows"),
         ("rows per update", f"{plan.rows_per_update:,} = {rows}"),
-        ("rollouts per step", rollouts),
+        ("rollouts per step", _describe_rollouts(run, plan)),
         ("rollouts per evaluation", f"{plan.num_evaluation_rollouts:,}"),
     ]
+
+
+def _describe_rollouts(run: ResolvedRun, plan: Plan) -> str:
+    sampler = run.method.sampler
+    if not isinstance(sampler, OneRoundSampler):
+        return f"{plan.min_rollouts:,} to {plan.max_rollouts:,} (the budget of rounds)"
+    if plan.min_rollouts == plan.max_rollouts:
+        return f"{plan.max_rollouts:,} in one round"
+
+    budget = Budget(sampler.budget)
+    return (
+        f"as many as cost {budget.amount:,g} {budget.unit}, in one round of at most "
+        f"{plan.max_rollouts:,} (the first step's)"
+    )
 
 
 def _describe_memory(job: Job, problems: list[str]) -> list[tuple[str, str]]:

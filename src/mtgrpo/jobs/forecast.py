@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtgrpo.config import ResolvedRun, load_config
+from mtgrpo.core.filters import keep_all
 from mtgrpo.errors import MtgrpoError
+from mtgrpo.jobs.prices import MeasuredSteps, compare_rounds, measure_steps
 from mtgrpo.plan import Plan
 from mtgrpo.runlog import Run, read_run
 from mtgrpo.runlog.progress import in_words, total_steps
@@ -45,6 +47,7 @@ class StepCost:
         rollouts: Completions generated per policy update, the mean.
         evaluation_s: Seconds of an evaluation, the median; 0 where none was made after a step.
         start_s: Seconds before the first step, its evaluation included.
+        steps: What the parts of its steps took; None where its log does not say enough.
     """
 
     path: Path
@@ -52,6 +55,7 @@ class StepCost:
     rollouts: float
     evaluation_s: float
     start_s: float
+    steps: MeasuredSteps | None
 
 
 def find_cost(run: ResolvedRun) -> StepCost | None:
@@ -87,10 +91,13 @@ def describe_forecast(run: ResolvedRun, plan: Plan) -> list[tuple[str, str]]:
 
     seconds = cost.start_s + updates * cost.step_s + num_evaluations * cost.evaluation_s
     per_step = cost.step_s * run.updates_per_step
-    return [
+    lines = [
         ("rollouts", f"about {round(updates * cost.rollouts):,} ({bounds})"),
         ("time", f"about {in_words(seconds)} ({per_step:.2g} s a step in {cost.path})"),
     ]
+    if cost.steps is not None and run.method.sampler.group_filter is not keep_all:
+        lines.append(("rounds", compare_rounds(cost.steps)))
+    return lines
 
 
 def _beside(output: Path) -> Iterator[Path]:
@@ -129,4 +136,5 @@ def _cost(run: Run) -> StepCost | None:
         rollouts=lines[-1].rollouts / lines[-1].step,
         evaluation_s=statistics.median(evaluations) if evaluations else 0.0,
         start_s=max(0.0, lines[0].elapsed_s - lines[0].step * step_s),
+        steps=measure_steps(run),
     )

@@ -6,6 +6,7 @@ equations and what they leave out.
 """
 
 from mtgrpo.simulation.fitting import fit, fit_errors
+from mtgrpo.simulation.least import efficiency, least_rollouts
 from mtgrpo.simulation.loop import simulate
 from mtgrpo.simulation.observations import Observations
 from mtgrpo.simulation.result import SimulationResult
@@ -19,8 +20,10 @@ __all__ = [
     "SimulationResult",
     "Sweep",
     "World",
+    "efficiency",
     "fit",
     "fit_errors",
+    "least_rollouts",
     "simulate",
     "sweep",
 ]

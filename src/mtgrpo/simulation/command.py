@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from mtgrpo.errors import ConfigError, MtgrpoError
 from mtgrpo.runlog import Run, read_run
 from mtgrpo.simulation.fitting import fit, fit_errors
+from mtgrpo.simulation.least import efficiency
 from mtgrpo.simulation.loop import simulate
 from mtgrpo.simulation.result import SimulationResult
 from mtgrpo.simulation.sweeps import Sweep, sweep
@@ -28,12 +30,17 @@ class SimulationOutcome:
         runs: One list of runs per method, a run per seed; empty for a sweep.
         sweep: The sweep, when one was asked for.
         fit_errors: Root mean square error of the fit per task, when the world was fitted to a run.
+        common_accuracy: What the worst task of every run reached; NaN for a sweep.
+        efficiency: eta of each method: the least possible rollouts to that, over those it took; NaN
+            where nothing was needed.
     """
 
     world: World
     runs: dict[str, list[SimulationResult]]
     sweep: Sweep | None
     fit_errors: dict[str, float]
+    common_accuracy: float
+    efficiency: dict[str, float]
 
 
 def run_simulation(
@@ -103,13 +110,16 @@ def run_simulation(
 
         parameter, values = _sweep_values(sweep_over)
         table = sweep(chosen, presets[0], parameter, values, seeds, **common)
-        return SimulationOutcome(chosen, {}, table, errors)
+        return SimulationOutcome(chosen, {}, table, errors, math.nan, {})
 
     runs: dict[str, list[SimulationResult]] = {}
     for preset in presets:
         runs[preset] = [simulate(chosen, preset, seed=seed, **common) for seed in seeds]
 
-    return SimulationOutcome(chosen, runs, None, errors)
+    ends = [float(run.worst_accuracy[-1]) for each in runs.values() for run in each]
+    reached = min(ends, default=math.nan)
+    etas = {preset: efficiency(chosen, each, reached) for preset, each in runs.items()}
+    return SimulationOutcome(chosen, runs, None, errors, reached, etas)
 
 
 def known_floors(run: Run) -> dict[str, float]:

@@ -15,6 +15,7 @@ from mtgrpo.tasks.sources.paper import paper_task, paper_tasks
 from mtgrpo.tasks.sources.reasoning_gym import reasoning_gym_task
 from mtgrpo.tasks.sources.released import released_tasks
 from mtgrpo.tasks.sources.rows import rows_task
+from mtgrpo.tasks.sources.verifiers import verifiers_task
 from mtgrpo.tasks.specs import build_task, build_tasks, kinds
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
@@ -42,4 +43,5 @@ __all__ = [
     "rows_task",
     "score_countdown",
     "score_exact",
+    "verifiers_task",
 ]

@@ -16,6 +16,7 @@ from mtgrpo.tasks.sources.paper import paper_task
 from mtgrpo.tasks.sources.reasoning_gym import reasoning_gym_task
 from mtgrpo.tasks.sources.released import released_tasks
 from mtgrpo.tasks.sources.rows import rows_task
+from mtgrpo.tasks.sources.verifiers import verifiers_task
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 from mtgrpo.tasks.tiny.catalogue import tiny_task
@@ -149,6 +150,10 @@ def _hub(dataset: str, options: Spec) -> list[Task]:
     return [hub_task(dataset=dataset, **options)]
 
 
+def _verifiers(taskset: str, options: Spec) -> list[Task]:
+    return [verifiers_task(taskset, **options)]
+
+
 def _released(path: str, options: Spec) -> list[Task]:
     if "test" in options:
         return released_tasks(path, options["test"])
@@ -256,6 +261,15 @@ _KINDS: dict[str, _Kind] = {
             "test_split": str, "test_fraction": float, "revision": str, **_REPORTED, **_GRADED,
         },
         ("name", "prompt", "reward"),
+    ),
+    "verifiers": _Kind(
+        _verifiers,
+        "an installed taskset of verifiers, one turn of text",
+        "{verifiers: gsm8k_v1, num_test: 100, correct_at: 1.0}",
+        {
+            "name": str, "config": Mapping, "num_train": int, "num_test": int, "chat": bool,
+            **_REPORTED, **_GRADED,
+        },
     ),
     "released": _Kind(
         _released,

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import trl.trainer.grpo_trainer as module
 
 from mtgrpo import Fixed, RatioPreservingSampler
 from mtgrpo.core.planners import OversampledRounds
@@ -17,7 +16,7 @@ from mtgrpo.integrations.trl.rollouts import (
 from mtgrpo.tasks import TaskSet
 
 from .conftest import around, history, same_parameters
-from .test_vllm import FakeVLLM
+from .test_vllm import use_stand_in
 from .toy import make_tasks
 
 TWO_UPDATES = {
@@ -214,7 +213,7 @@ def test_numbers_of_groups_are_unique_in_a_run(lab):
 
 
 def test_with_vllm_the_sampler_is_compared_with_the_policy_it_sampled_from(lab, monkeypatch):
-    monkeypatch.setattr(module, "VLLMGeneration", FakeVLLM)
+    use_stand_in(monkeypatch)
     trainer = trained(lab, use_vllm=True, max_steps=4)
     banked = 0
     for replay in trainer.replays:

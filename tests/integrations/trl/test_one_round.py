@@ -16,10 +16,10 @@ LOSS_TYPES = ["dapo", "grpo", "bnpo", "dr_grpo"]
 ONE_UPDATE = {"per_device_train_batch_size": 48, "learning_rate": 1e-2}  # 12 groups
 
 
-def one_round(lab, cls=Measured, weights=WEIGHTS, tasks=None, **changes):
+def one_round(lab, cls=Measured, weights=WEIGHTS, tasks=None, sampler=None, **changes):
     arguments = {
         "weighting": Fixed(weights),
-        "sampler": OneRoundSampler(),
+        "sampler": OneRoundSampler() if sampler is None else sampler,
         "loss_shares": True,
     }
     tasks = uneven_tasks() if tasks is None else tasks
@@ -135,3 +135,19 @@ def test_balanced_in_one_round_by_a_word(lab):
     assert all(entry["sampler/rounds"] == 1 for entry in entries)
     assert all(f"task/{name}/owed" in entries[-1] for name in trainer.tasks.names)
     assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
+
+
+def test_a_budget_of_tokens(lab):
+    """A whole batch at first, which costs more; then as many groups as it allows."""
+    sampler = OneRoundSampler(budget={"tokens": 120})
+    trainer = one_round(lab, max_steps=8, sampler=sampler)
+    trainer.train()
+    first, *later = history(trainer)
+    assert first["sampler/groups_generated"] == 12
+    assert all(entry["sampler/cost"] == entry["sampler/tokens_generated"] for entry in later)
+    numbers = [entry["sampler/groups_generated"] for entry in later]
+    assert max(numbers) < 12
+    assert first["sampler/cost"] > 120
+    mean = sum(entry["sampler/cost"] for entry in later) / len(later)
+    assert mean == pytest.approx(120, rel=0.15)
+    assert all(f"task/{name}/group_cost" in later[-1] for name in WEIGHTS)

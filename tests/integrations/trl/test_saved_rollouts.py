@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import trl.trainer.grpo_trainer as module
 
 from mtgrpo import ImprovementAware
 from mtgrpo.errors import ConfigError, StateError
@@ -22,7 +21,7 @@ from mtgrpo.tasks import Task, TaskSet
 
 from .conftest import history, same_parameters
 from .test_banked import FOUR_PASSES, KL, TWO_UPDATES, build, trained, two_tasks
-from .test_vllm import FakeVLLM
+from .test_vllm import use_stand_in
 from .toy import make_tasks
 
 
@@ -38,7 +37,7 @@ from .toy import make_tasks
     ids=["one", "surrogate", "inside-batch", "inside-batch-with-kl", "vllm"],
 )
 def test_resume_is_exact(lab, monkeypatch, improvement, save_steps, changes):
-    monkeypatch.setattr(module, "VLLMGeneration", FakeVLLM)
+    use_stand_in(monkeypatch)
 
     def make():
         weighting = ImprovementAware(improvement=improvement, updates="minibatch", weight_lr=0.3)

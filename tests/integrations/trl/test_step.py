@@ -116,7 +116,7 @@ def test_a_task_without_completions_took_no_time():
     times = {"task/easy/reward_time_s": 2.0, "task/easy/reward_time_p95_s": 1.0}
     step.scorer = SimpleNamespace(reason=str, take_metrics=lambda: dict(times))
     run(step, 1)
-    logged = {name: value for name, value in engine.logged[0].items() if "_time" in name}
+    logged = {name: value for name, value in engine.logged[0].items() if "reward_time" in name}
     others = {f"task/{name}/reward_time_s": 0.0 for name in ("medium", "hard")}
     assert logged == times | others
 

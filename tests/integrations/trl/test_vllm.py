@@ -6,6 +6,7 @@ import trl.trainer.grpo_trainer as module
 
 from mtgrpo import RatioPreservingSampler
 from mtgrpo.core.planners import OversampledRounds
+from mtgrpo.integrations.trl import parts
 
 from .conftest import history
 
@@ -60,9 +61,14 @@ class FakeVLLM:
         return prompts, ids, found, None
 
 
+def use_stand_in(monkeypatch):
+    monkeypatch.setattr(module, "VLLMGeneration", FakeVLLM)
+    monkeypatch.setattr(parts, "check_vllm", lambda *args: None)  # it need not be installed
+
+
 @pytest.mark.parametrize("mode", ["colocate", "server"])
 def test_rounds_go_to_vllm_whole_and_log_probs_come_back_with_their_rows(lab, monkeypatch, mode):
-    monkeypatch.setattr(module, "VLLMGeneration", FakeVLLM)
+    use_stand_in(monkeypatch)
     sampler = RatioPreservingSampler(planner=OversampledRounds(oversampling=3.0), max_resamples=2)
     trainer = lab.trainer(
         arguments={"sampler": sampler},

@@ -75,6 +75,10 @@ def test_wrong_settings_are_refused_by_name(values, message):
             {"preset": "balanced", "sampler": {"max_staleness": 1}},
             r"max_staleness=1 .*sampler: \{max_staleness: 0\}",
         ),
+        (
+            {"preset": "balanced", "sampler": {"rounds": "one", "budget": {"tokens": 9.0}}},
+            r"budget=\{'tokens': 9.0\} asks for fewer groups .*leave budget out",
+        ),
     ],
 )
 def test_methods_that_cannot_work_are_refused(values, message):

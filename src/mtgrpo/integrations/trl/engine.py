@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from mtgrpo.integrations.trl.costs import with_costs
 from mtgrpo.integrations.trl.old_log_probs import completion_log_probs, with_recorded
 from mtgrpo.integrations.trl.replay import environments_done
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, task_of, with_all_images
@@ -44,13 +46,15 @@ class TRLEngine:
         return self.trainer._step % self.trainer.schedule.cycle == 0
 
     def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
-        """One group per (task, training row), in order, by TRL's own method."""
+        """One group per (task, training row), in order, by TRL's own method; with their costs."""
         trainer = self.trainer
+        start = time.perf_counter()
         rolled_out = trainer.replay.roll_out(plan, first_uid, self.generate_and_score, trainer)
+        seconds = time.perf_counter() - start
 
         # Logged again on replay, for the rows that are trained on.
         trainer._pending_extra_logs.clear()
-        return rolled_out
+        return with_costs(rolled_out, seconds, self.accelerator)
 
     def replay(self, rows: Sequence[RecordedRow]) -> dict[str, Any]:
         """TRL's batch of rows that were rolled out, by its own method."""

@@ -24,12 +24,13 @@ from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.reward_columns import RewardColumns
 from mtgrpo.integrations.trl.rollouts import DatasetInputRows, InputRows
 from mtgrpo.integrations.trl.run_log import RunLogWriter
-from mtgrpo.integrations.trl.schedule import Schedule, make_schedule, warn_about_batch
+from mtgrpo.integrations.trl.schedule import WHERE, Schedule, make_schedule, warn_about_batch
 from mtgrpo.integrations.trl.scores import TaskScores
 from mtgrpo.integrations.trl.setup import find_method, make_meter, placeholder_dataset, with_clip
 from mtgrpo.integrations.trl.step import Engine, TrainingStep
 from mtgrpo.integrations.trl.surrogate import SurrogateMeter
 from mtgrpo.integrations.trl.trainer_arguments import Arguments
+from mtgrpo.integrations.trl.vllm_version import check_vllm
 from mtgrpo.tasks.scoring.scorer import Scorer
 
 
@@ -99,6 +100,8 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
         run_log=given.run_log,
         on_mixer_step=given.on_mixer_step,
     )
+
+    check_vllm(args.use_vllm, WHERE)
 
     schedule = make_schedule(args)
     data, scores, scorer = _data_and_scores(given, schedule)

@@ -21,6 +21,7 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.agreement import check_agreement
 from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.changing import ChangingTasks
+from mtgrpo.integrations.trl.costs import CostTally
 from mtgrpo.integrations.trl.evaluation import TaskEvaluator
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
@@ -124,6 +125,7 @@ class TrainingStep:
 
         self.improvements: list[dict[str, float]] = []
         self.figures: dict[str, float] = {}
+        self._costs = CostTally()
         self._num_discarded_rollouts = 0
         self._next_uid = 0  # of groups, unique in the run
 
@@ -161,6 +163,7 @@ class TrainingStep:
         self.figures = {
             "sampler/padded": sum(not slot.trains for slot in slots),
             "sampler/discarded": len(spare),
+            **self._costs.take_metrics(),
             **memory_metrics(self.streams),
         }
         return slots
@@ -206,6 +209,7 @@ class TrainingStep:
     def _roll_out(self, plan: Sequence[tuple[str, int]]) -> list[Group]:
         groups, prompts, completions = self.engine.roll_out(plan, self._next_uid)
         self._next_uid += len(plan)
+        self._costs.add(groups)
 
         accelerator = self.engine.accelerator
         share = len(plan) // accelerator.num_processes

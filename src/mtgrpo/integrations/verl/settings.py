@@ -12,6 +12,7 @@ from typing import Any
 from mtgrpo import presets
 from mtgrpo.core.method import Method
 from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError
 from mtgrpo.values import parse_dataclass
 
@@ -123,6 +124,13 @@ def make_mixer(
         raise ConfigError(
             f"{WHERE}: the weighting wants improvements measured by one more forward pass per "
             "policy update, for which verl has no place; set weighting: {improvement: rewards}"
+        )
+
+    sampler = method.sampler
+    if isinstance(sampler, OneRoundSampler) and sampler.budget is not None:
+        raise ConfigError(
+            f"{WHERE}: the sampler's budget={dict(sampler.budget)} asks for fewer groups than "
+            "data.train_batch_size, for which verl has no place; leave budget out, and set that"
         )
 
     mixer = method.make_mixer(tasks, batch_size=batch_size, families=families, seed=seed)

@@ -1,0 +1,68 @@
+"""What a step may cost, and in which unit that is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mtgrpo.core.types import Group
+from mtgrpo.errors import ConfigError, unknown
+
+UNITS = ("groups", "tokens", "seconds")
+
+
+class Budget:
+    """What a step may cost.
+
+    Args:
+        stated: ``{"groups": 24}``, ``{"tokens": 4096}`` or ``{"seconds": 30}``; None: as many
+            groups as a batch has.
+
+    Attributes:
+        unit: One of `UNITS`.
+        amount: How many of it; infinite where none is stated.
+
+    Raises:
+        ConfigError: Another unit, none or several, or an amount that is no positive number.
+    """
+
+    def __init__(self, stated: Mapping[str, float] | None) -> None:
+        self.unit, self.amount = "groups", np.inf
+        if stated is None:
+            return
+
+        for unit in stated:
+            if unit not in UNITS:
+                raise ConfigError(unknown("budget", "unit", unit, UNITS))
+        if len(stated) != 1:
+            raise ConfigError(
+                f"budget: {dict(stated)}; state one of {', '.join(UNITS)}, as in {{tokens: 4096}}"
+            )
+
+        ((self.unit, self.amount),) = stated.items()
+        if not 0 < self.amount < np.inf:
+            raise ConfigError(f"budget: {self.amount} {self.unit}; it must be above 0 and finite")
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is in a unit that the engine has to tell of each group."""
+        return self.unit != "groups"
+
+    def cost(self, group: Group) -> float:
+        """What a group cost, in this unit.
+
+        Raises:
+            ConfigError: The engine did not tell it.
+        """
+        if not self.is_measured:
+            return 1.0
+
+        told = None if group.cost is None else getattr(group.cost, self.unit)
+        if told is None or not 0 <= told < np.inf:
+            raise ConfigError(
+                f"tell: a group of task {group.task!r} with cost={group.cost}; the sampler's "
+                f"budget is in {self.unit}: give Group(cost=Cost({self.unit}=...)), at least 0, or "
+                "choose a budget in groups"
+            )
+        return float(told)

@@ -1,0 +1,177 @@
+"""TRL's own rollout loop, whose prompts the mixer deals and whose groups become batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from trl.experimental.async_grpo.async_rollout_worker import (
+    TurnRecord,
+    _AsyncRolloutLoop,  # pyright: ignore[reportPrivateUsage]
+    _chain_to_sequences,  # pyright: ignore[reportPrivateUsage]
+)
+
+from mtgrpo.core.tickets import Ticket
+from mtgrpo.core.types import Group
+from mtgrpo.errors import MtgrpoError
+from mtgrpo.integrations.trl_async.batches import BatchMaker
+from mtgrpo.tasks.scores import Completion, Score
+from mtgrpo.tasks.scoring.drop_limit import DropLimit
+from mtgrpo.tasks.scoring.scorer import Item, Scorer
+from mtgrpo.tasks.task_set import TaskSet
+
+NO_ROLLOUT = ([], [], [], 0, 0, None)
+"""What TRL gets of a completion that failed; its group never reaches the trainer."""
+
+logger = logging.getLogger("mtgrpo")
+
+
+class MultiTaskRolloutLoop(_AsyncRolloutLoop):
+    """Where TRL's loop takes the next row, rolls a prompt out, and scores a group.
+
+    Args:
+        batches: Deals the prompts, takes the groups.
+        tasks: Have the rows.
+        scorer: Scores completions.
+        rollout_timeout: Seconds after which a completion is cancelled, and its group given up.
+        loop_kwargs: TRL's.
+    """
+
+    _provides_rollout_reward = True
+
+    def __init__(
+        self,
+        *,
+        batches: BatchMaker,
+        tasks: TaskSet,
+        scorer: Scorer,
+        rollout_timeout: float | None = None,
+        **loop_kwargs: Any,
+    ) -> None:
+        super().__init__(**loop_kwargs)
+        self.batches, self.tasks, self.scorer = batches, tasks, scorer
+        self.rollout_timeout = rollout_timeout
+        self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
+        self.reward_func_names.append("reward")  # TRL has no name for a loop's own reward
+        self._tickets: dict[int, Ticket] = {}
+
+    async def _run_loops(self, stop_event: asyncio.Event) -> None:
+        try:
+            await super()._run_loops(stop_event)
+        finally:
+            # Where one of its two loops fails, TRL leaves the other one to the end of its process.
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+    # ---- prompts -------------------------------------------------------------------------------
+    def _repeat_iterator(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        while True:
+            ticket = self.batches.next_prompt(self.model_version)
+            self._tickets[ticket.number] = ticket
+            row = self.tasks[ticket.task].train[ticket.row]
+
+            for _ in range(self.num_generations):
+                yield ticket.number, {"prompt": row["prompt"]}
+
+    # ---- completions ---------------------------------------------------------------------------
+    async def _generate_one(
+        self, prompt: Any, tool_dict: Any, tools: Any, group_id: int = 0
+    ) -> tuple[Any, ...]:
+        if not self.batches.awaits(group_id):
+            return NO_ROLLOUT  # given up meanwhile
+
+        if isinstance(prompt, str):
+            rollout = self._complete_text(prompt)
+        else:
+            rollout = super()._generate_one(prompt, tool_dict, tools, group_id)
+
+        try:
+            return await asyncio.wait_for(rollout, self.rollout_timeout)
+        except TimeoutError:
+            reason, error = "stale", f"no completion within {self.rollout_timeout:g} s"
+        except Exception as failure:  # of one completion: the run goes on without its group
+            reason, error = "failed", f"{type(failure).__name__}: {failure}"
+
+        if self.batches.awaits(group_id):
+            ticket = self._tickets[group_id]
+            logger.warning("task %r, prompt %d: given up: %s", ticket.task, ticket.row, error)
+            self.batches.give_up(group_id, reason)
+        return NO_ROLLOUT
+
+    async def _complete_text(self, prompt: str) -> tuple[Any, ...]:
+        """What TRL's own method does with chats, for a prompt that is a text."""
+        start = time.monotonic()
+        prompt_ids = list(self.tokenizer(prompt)["input_ids"])
+        ids, log_probs = await self._generate_one_turn(prompt_ids)
+
+        completion = self.tokenizer.decode(ids, skip_special_tokens=True)
+        sequences, tally = _chain_to_sequences(
+            [TurnRecord(prompt_ids, ids, log_probs)], uuid.uuid4().hex, self._fork_threshold_tokens
+        )
+        self._push_rollout_metrics(
+            turns=1,
+            sequences=len(sequences),
+            completion_ids=ids,
+            tally=tally,
+            loop_exhausted=False,
+            duration_s=time.monotonic() - start,
+        )
+        return completion, ids, sequences, 0, 0, None
+
+    # ---- groups --------------------------------------------------------------------------------
+    async def _score_group(self, group: Any) -> list[Any]:
+        ticket = self._tickets.pop(group.group_id)
+        if self.batches.awaits(ticket.number):
+            await self._take(ticket, group)
+
+        if not self.batches.fill():
+            return []
+        await self._until_fetched()
+        return [] if self._stop_event.is_set() else self.batches.make().samples
+
+    async def _take(self, ticket: Ticket, group: Any) -> None:
+        scores = await asyncio.to_thread(self._score, ticket, group.completions)
+        rewards = [score.reward for score in scores]
+        self.drop_limit.observe([(ticket.task, any(map(math.isnan, rewards)))], self.scorer.reason)
+
+        group.rollout_rewards = rewards
+        samples = await super()._score_group(group)  # TRL's advantages
+        if len(samples) != self.num_generations:
+            # A batch of another number of rows would move the borders of all later ones.
+            self.batches.give_up(ticket.number, "failed")
+            return
+
+        is_graded = any(score.accuracy is None for score in scores)
+        accuracies = () if is_graded else tuple(float(score.accuracy or 0.0) for score in scores)
+        self.batches.take(
+            ticket.number, Group(ticket.task, tuple(rewards), accuracies, payload=samples)
+        )
+
+    def _score(self, ticket: Ticket, completions: list[Completion]) -> list[Score]:
+        row = self.tasks[ticket.task].train[ticket.row]
+        return self.scorer.score(
+            [
+                Item(ticket.task, row, ticket.row, completion, ticket.number)
+                for completion in completions
+            ]
+        )
+
+    async def _until_fetched(self) -> None:
+        """Wait until the trainer has fetched the last batch: the next one is made no sooner."""
+        while self.rollout_buffer.qsize() and not self._stop_event.is_set():
+            self._heartbeat_value.value = time.time()
+            await asyncio.sleep(0.01)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """What to raise in the trainer for an error of the loop's thread."""
+    if isinstance(error, MtgrpoError):
+        return error
+    return RuntimeError(f"the rollout loop ended: {type(error).__name__}: {error}")

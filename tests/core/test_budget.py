@@ -1,0 +1,46 @@
+"""A step's budget: its unit, its amount, and what a group costs in it."""
+
+import math
+
+import pytest
+
+from mtgrpo.core.budget import Budget
+from mtgrpo.core.types import Cost, Group
+from mtgrpo.errors import ConfigError
+
+
+def test_units():
+    none, groups, tokens = Budget(None), Budget({"groups": 24}), Budget({"tokens": 4096})
+    assert (none.unit, none.amount, none.is_measured) == ("groups", math.inf, False)
+    assert (groups.unit, groups.amount, groups.is_measured) == ("groups", 24, False)
+    assert (tokens.unit, tokens.amount, tokens.is_measured) == ("tokens", 4096, True)
+
+
+def test_what_a_group_costs():
+    group = Group.verified("a", (1.0, 0.0), cost=Cost(tokens=70, seconds=1.5))
+    assert Budget(None).cost(group) == 1
+    assert Budget({"tokens": 4096}).cost(group) == 70
+    assert Budget({"seconds": 30}).cost(group) == 1.5
+
+
+@pytest.mark.parametrize("cost", [None, Cost(seconds=1.0), Cost(-1), Cost(math.nan)])
+def test_a_cost_that_was_not_told_is_asked_for(cost):
+    group = Group.verified("a", (1.0, 0.0), cost=cost)
+    with pytest.raises(ConfigError, match=r"task 'a' .* in tokens: give .*Cost\(tokens="):
+        Budget({"tokens": 4096}).cost(group)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"token": 5}, "tokens"),
+        ({}, "state one of groups, tokens, seconds"),
+        ({"tokens": 5, "seconds": 1}, "state one of"),
+        ({"tokens": 0}, "0 tokens; it must be above 0"),
+        ({"seconds": math.inf}, "inf seconds"),
+        ({"seconds": math.nan}, "nan seconds"),
+    ],
+)
+def test_what_cannot_be_is_refused(stated, message):
+    with pytest.raises(ConfigError, match=message):
+        Budget(stated)

@@ -1,0 +1,3 @@
+import os
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")

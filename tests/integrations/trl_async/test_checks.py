@@ -1,0 +1,70 @@
+from types import SimpleNamespace
+
+import pytest
+
+from mtgrpo import ImprovementAware, Method
+from mtgrpo.errors import ConfigError
+from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step
+from mtgrpo.tasks import Task, TaskSet
+
+ROWS = [{"prompt": "1+1="}]
+
+
+def tasks(**changes) -> TaskSet:
+    return TaskSet(Task("sum", ROWS, ROWS, lambda **_: [1.0], **changes))
+
+
+def args(**changes) -> SimpleNamespace:
+    values = {
+        "max_steps": 10,
+        "token_budget": None,
+        "num_generations": 4,
+        "per_device_train_batch_size": 8,
+        "gradient_accumulation_steps": 2,
+        "world_size": 1,
+    }
+    return SimpleNamespace(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("given", "method", "made", "message"),
+    [
+        ({"max_steps": -1}, Method(), {}, "the number of steps is needed"),
+        ({"token_budget": 512}, Method(), {}, "no task's share of a step can be exact"),
+        ({}, Method(ImprovementAware(improvement="surrogate")), {}, "improvement='reward'"),
+        ({}, Method(prompt_memory=True), {}, "set prompt_memory=False"),
+        ({}, Method(), {"until_step": 3}, "joins or leaves during the run"),
+    ],
+)
+def test_what_cannot_work_is_refused(given, method, made, message):
+    with pytest.raises(ConfigError, match=message):
+        check(args(**given), method, tasks(**made))
+
+
+def test_a_step_is_whole_groups():
+    assert groups_per_step(args()) == 4
+    with pytest.raises(
+        ConfigError, match="16 samples of a step do not divide into whole groups of 6"
+    ):
+        groups_per_step(args(num_generations=6))
+    with pytest.raises(ConfigError, match="at least 2"):
+        groups_per_step(args(num_generations=1))
+
+
+def test_bounds_are_for_all_tasks_or_by_task():
+    assert bounds_of(None, 4, ["a", "b"]) == {"a": 4, "b": 4}
+    assert bounds_of(2, 4, ["a", "b"]) == {"a": 2, "b": 2}
+    assert bounds_of({"a": 1}, 4, ["a", "b"]) == {"a": 1, "b": 4}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"c": 1}, "unknown task 'c'"),
+        (0, "max_staleness of task 'a' is 0"),
+        ({"b": 5}, "1 to args.max_staleness=4"),
+    ],
+)
+def test_bounds_that_cannot_be_are_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        bounds_of(given, 4, ["a", "b"])

@@ -1,0 +1,47 @@
+"""vLLM in the trainer's own process (`vllm_mode="colocate"`)."""
+
+import pytest
+
+from mtgrpo import RatioPreservingSampler
+
+
+@pytest.fixture(autouse=True)
+def float32(monkeypatch):
+    """vLLM makes the embedded model's weights bfloat16, and TRL has no setting for it."""
+    import trl.generation.vllm_generation as generation
+
+    import vllm
+
+    from .cpu.mtgrpo_vllm_cpu import keep_linear_weights
+
+    keep_linear_weights()
+
+    def make(*args, **kwargs):
+        return vllm.LLM(*args, **{**kwargs, "dtype": "float32", "enforce_eager": True})
+
+    monkeypatch.setattr(generation, "LLM", make)
+
+
+def test_a_run_with_a_bank_trains_with_exact_shares_and_resumes_bit_for_bit(lab):
+    from mtgrpo import ImprovementAware, Method
+
+    from .lab import logged, weights_digest
+
+    method = Method(ImprovementAware(lam=0.2), RatioPreservingSampler(max_staleness=2))
+    whole = lab.trainer("whole", method)
+    before = whole.evaluate()
+    whole.train()
+    lab.check_shares()
+
+    assert len(lab.steps) == 4
+    assert max(logged(whole, "sampling/sampling_logp_difference/max")) < 1e-3
+    assert all(value > 0 for value in logged(whole, "grad_norm"))
+    assert sum(logged(whole, "sampler/groups_banked")) > 0
+    after = whole.evaluate()
+    assert before.keys() == after.keys()
+    assert 0.0 <= after["eval_tasks/worst_accuracy"] <= 1.0
+
+    resumed = lab.trainer("resumed", method)
+    resumed.train(resume_from_checkpoint=str(lab.folder / "whole" / "checkpoint-2"))
+    lab.check_shares()
+    assert weights_digest(resumed) == weights_digest(whole)
