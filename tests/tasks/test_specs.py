@@ -149,6 +149,7 @@ def test_every_kind_has_an_example():
         "rows",
         "dataset",
         "hub",
+        "verifiers",
         "released",
         "task",
     }
