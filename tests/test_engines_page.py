@@ -131,10 +131,13 @@ def test_slime(engine, tmp_path):
 
     async def generate_and_rm_group(
         args: Any, group: list[Sample], sampling_params: dict[str, Any]
-    ) -> list[Sample]:
+    ) -> list[Sample] | list[list[Sample]]:
         for sample, reward in zip(group, rewards(group[0].metadata["task"], dice), strict=True):
             sample.reward = reward
-        return group
+        if dice.random() < 0.5:
+            return group
+        # A custom generate function may split a rollout into several samples.
+        return [[Sample(sample.metadata, reward=0.0), sample] for sample in group]
 
     async def eval_rollout(args: Any, rollout_id: int) -> tuple[str, list[Any]]:
         return "evaluated", []
@@ -161,8 +164,9 @@ def test_slime(engine, tmp_path):
     for step in range(STEPS):
         output = recipe["generate_rollout"](args, step, source)
         assert all(len(group) == SIZE for group in output.samples)
-        assert exact(Counter(g[0].metadata["task"] for g in output.samples), source.rows.mixer)
-        assert len({s.index for g in output.samples for s in g}) == BATCH * SIZE
+        whole = [[s[-1] if isinstance(s, list) else s for s in group] for group in output.samples]
+        assert exact(Counter(group[0].metadata["task"] for group in whole), source.rows.mixer)
+        assert len({sample.index for group in whole for sample in group}) == BATCH * SIZE
     weights = source.rows.mixer.weights()
     assert weights["hard"] > weights["easy"]
     assert output.metrics["sampler/shares_met"] == 1.0
@@ -340,9 +344,57 @@ def test_nemo_rl(engine, tmp_path, monkeypatch):
     assert resumed["ledger"].mixer.weights() == weights
 
 
+def test_tinker_cookbook(engine, tmp_path):
+    class EnvGroupBuilder:
+        def __init__(self, task: str) -> None:
+            self.task = task
+
+        async def make_envs(self) -> list[str]:
+            return [self.task] * SIZE
+
+        async def compute_group_rewards(
+            self, trajectory_group: list[Any], env_group: list[str]
+        ) -> list[tuple[float, dict[str, float]]]:
+            return [(reward, {}) for reward in rewards(self.task, dice)]
+
+        async def cleanup(self) -> None: ...
+
+        def logging_tags(self) -> list[str]:
+            return ["tag"]
+
+    dice = random.Random(1)
+    engine.add("tinker_cookbook.rl.types", EnvGroupBuilder=EnvGroupBuilder, RLDataset=object)
+    recipe = engine.run("tinker-cookbook")
+    builders = {task: [EnvGroupBuilder(task)] * 5 for task in ACCEPTED}
+    dataset = recipe["TaskDataset"](builders, BATCH, STEPS, folder=tmp_path)
+
+    async def roll_out(group: Any) -> None:
+        envs = await group.make_envs()
+        step = types.SimpleNamespace(reward=0.0)
+        final = await group.compute_group_rewards(
+            [types.SimpleNamespace(transitions=[step])] * SIZE, envs
+        )
+        assert group.rewards == [reward for reward, _ in final]
+        await group.cleanup()
+
+    for index in range(len(dataset)):
+        groups = dataset.get_batch(index)
+        quotas = dataset.rows.mixer.batch.quotas
+        assert Counter(group.task for group in groups) == {t: n for t, n in quotas.items() if n}
+        assert groups[0].logging_tags() == ["tag", groups[0].task]
+        for group in groups:
+            asyncio.run(roll_out(group))
+
+    weights = dataset.rows.mixer.weights()
+    assert weights["hard"] > weights["easy"]
+    state = tmp_path / f"mixer-{STEPS - 1}.json"
+    resumed = recipe["TaskDataset"](builders, BATCH, STEPS, folder=tmp_path, state=state)
+    assert resumed.rows.mixer.weights() == weights
+
+
 def test_the_page_names_what_was_run():
-    assert "None of the four was run inside its engine" in PAGE
-    assert all(
-        f"## {name}\n" in PAGE
-        for name in ("Plain PyTorch", "slime", "OpenRLHF", "prime-rl", "NeMo-RL")
-    )
+    assert "Nothing was trained inside these engines, and nothing was run on a\nGPU." in PAGE
+    recipes = ("Plain PyTorch", "slime", "OpenRLHF", "prime-rl", "NeMo-RL", "tinker-cookbook")
+    assert all(f"## {name}\n" in PAGE for name in (*recipes, "SkyRL"))
+    real = {path.stem for path in (Path(__file__).parent / "engines").glob("test_*.py")}
+    assert len(real) == PAGE.count("| real code: ")

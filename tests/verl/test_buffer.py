@@ -26,6 +26,7 @@ from mtgrpo.integrations.verl.groups import TICKET, read_tickets
 
 WEIGHTS = {"copy": 0.5, "digit": 0.25, "rare": 0.25}
 FIXED = {
+    "preset": "mt_grpo",
     "weighting": {"rule": "fixed", "weights": WEIGHTS},
     "accuracy_key": "acc",
     "poll_interval": 0.01,

@@ -157,8 +157,11 @@ def watch(arguments: argparse.Namespace) -> int:
 
 
 def tasks(arguments: argparse.Namespace) -> int:
-    """``mtgrpo tasks list``, ``show`` and ``check``."""
+    """``mtgrpo tasks list``, ``show``, ``check`` and ``profile``."""
     require("rich", "cli")
+    if arguments.action == "profile":
+        return _profile(arguments)
+
     from mtgrpo.console import tasks as console
     from mtgrpo.tasks import build_tasks, kinds
     from mtgrpo.tasks.check import examine_task
@@ -182,6 +185,20 @@ def tasks(arguments: argparse.Namespace) -> int:
     console.problems_table(problems, {name: each.remarks for name, each in found.items()})
 
     return EXIT_BAD_INPUT if any(problems.values()) else 0
+
+
+def _profile(arguments: argparse.Namespace) -> int:
+    from mtgrpo.console.output import print_line
+    from mtgrpo.console.profile import profile_table
+    from mtgrpo.jobs.profile import profile, profiled_run
+    from mtgrpo.runlog.files import write_text
+
+    run = profiled_run(arguments.config, arguments.set, arguments.model)
+    found = profile(run, num_prompts=arguments.num, tell=lambda name: print_line(f"asking {name}"))
+    profile_table(found)
+    if arguments.json:
+        write_text(Path(arguments.json), json.dumps(found.as_dict(), indent=2) + "\n")
+    return 0
 
 
 def simulate(arguments: argparse.Namespace) -> int:

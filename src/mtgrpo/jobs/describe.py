@@ -16,6 +16,7 @@ from mtgrpo.jobs.adapter_size import AdapterSize, adapter_size
 from mtgrpo.jobs.forecast import describe_forecast
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.jobs.model_files import ModelFiles, find_model
+from mtgrpo.jobs.named_models import is_to_be_made, known_shape
 from mtgrpo.jobs.resume import check_same_run
 from mtgrpo.jobs.setup import Job, prepare
 from mtgrpo.plan import Plan
@@ -54,7 +55,7 @@ def describe_job(run: ResolvedRun, *, resume: bool = False) -> Description:
     method = job.run.as_dict()
 
     problems: list[str] = []
-    model = _checked(lambda: _describe_model(job.model), problems)
+    model = _checked(lambda: _describe_model(job), problems)
     output = _checked(lambda: _describe_output(job.run, resume=resume), problems)
 
     sections: Sections = {
@@ -82,7 +83,11 @@ def _checked(describe: Callable[[], str], problems: list[str]) -> str:
         return ""
 
 
-def _describe_model(model: str) -> str:
+def _describe_model(job: Job) -> str:
+    if is_to_be_made(job.run.model):
+        return " (made at the first use)"
+
+    model = job.model
     found = find_model(model)
     if found is None:
         return " (not on this machine: a hub name)"
@@ -165,5 +170,7 @@ def _describe_memory(job: Job, problems: list[str]) -> list[tuple[str, str]]:
     except ConfigError as error:
         problems.append(str(error))
 
-    shape = job.run.model_shape if found is None or found.shape is None else found.shape
+    shape = job.run.model_shape or known_shape(job.run.model)
+    if found is not None:
+        shape = found.shape or shape
     return describe_memory(job.run, job.plan, job.model, shape, adapter)

@@ -200,7 +200,11 @@ class Trainer:
             del sys.modules[name]  # the next one imports it anew
 
         weights = {"copy": 0.5, "digit": 0.25, "rare": 0.25}
-        fixed = {"weighting": {"rule": "fixed", "weights": weights}, "accuracy_key": "acc"}
+        fixed = {
+            "preset": "mt_grpo",
+            "weighting": {"rule": "fixed", "weights": weights},
+            "accuracy_key": "acc",
+        }
         settings = read_settings(fixed | section)
         mixer = make_mixer(settings, list(weights), batch_size=8, seed=5)
         method = resolve_method(settings)

@@ -23,7 +23,7 @@ def test_an_empty_section_is_the_default_method():
     mixer = make_mixer(settings, ["a", "b"], batch_size=4, seed=1)
     assert mixer.tasks == ("a", "b")
     assert mixer.batch_size == 4
-    assert type(mixer.weighting) is type(presets.get("mt_grpo").weighting)
+    assert type(mixer.weighting) is type(presets.get("grpo_fair").weighting)
     assert mixer.task_reward == "accuracy"
 
 
@@ -64,10 +64,13 @@ def test_wrong_settings_are_refused_by_name(values, message):
             {"preset": "dappo"},
             r"data.mtgrpo: preset: unknown name 'dappo' \(did you mean 'dapo'\?\)",
         ),
-        ({"variant": "paper"}, r"one more forward pass.*set weighting: \{improvement: rewards\}"),
-        ({"weighting": {"lam": -1.0}}, "data.mtgrpo: .*lam=-1.0"),
         (
-            {"sampler": {"rounds": "one"}, "loss_shares": False},
+            {"preset": "mt_grpo", "variant": "paper"},
+            r"one more forward pass.*set weighting: \{improvement: rewards\}",
+        ),
+        ({"preset": "mt_grpo", "weighting": {"lam": -1.0}}, "data.mtgrpo: .*lam=-1.0"),
+        (
+            {"preset": "mt_grpo", "sampler": {"rounds": "one"}, "loss_shares": False},
             r"data.mtgrpo: Method: OneRoundSampler .*set loss_shares=True",
         ),
         ({"sampler": {"group_filter": "loose"}}, "data.mtgrpo: .*unknown filter 'loose'"),
@@ -126,7 +129,7 @@ def test_families_reach_the_estimates():
     {},
     {"preset": "balanced"},
     {"preset": "balanced", "sampler": {"rounds": "one"}, "prompt_memory": False},
-    {"variant": "paper", "setting": "nine_tasks", "weighting": {"lam": 1.2, "improvement": "rewards"}},
+    {"preset": "mt_grpo", "variant": "paper", "setting": "nine_tasks", "weighting": {"lam": 1.2, "improvement": "rewards"}},
     {"preset": "dapo", "variant": "released", "task_reward": "reward", "observe": "step"},
 ])  # fmt: skip
 def test_the_method_is_the_one_a_run_configuration_gives(values):

@@ -44,7 +44,7 @@ class VerlSettings:
         poll_interval: Seconds between looks at the queue of finished groups.
     """
 
-    preset: str = "mt_grpo"
+    preset: str = "grpo_fair"
     variant: str = "default"
     setting: str = "three_tasks"
     weighting: Mapping[str, Any] = field(default_factory=dict[str, Any])
