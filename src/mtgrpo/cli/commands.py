@@ -157,8 +157,11 @@ def watch(arguments: argparse.Namespace) -> int:
 
 
 def tasks(arguments: argparse.Namespace) -> int:
-    """``mtgrpo tasks list``, ``show`` and ``check``."""
+    """``mtgrpo tasks list``, ``show``, ``check`` and ``profile``."""
     require("rich", "cli")
+    if arguments.action == "profile":
+        return _profile(arguments)
+
     from mtgrpo.console import tasks as console
     from mtgrpo.tasks import build_tasks, check_task, kinds
 
@@ -180,6 +183,20 @@ def tasks(arguments: argparse.Namespace) -> int:
     console.problems_table(problems)
 
     return EXIT_BAD_INPUT if any(problems.values()) else 0
+
+
+def _profile(arguments: argparse.Namespace) -> int:
+    from mtgrpo.console.output import print_line
+    from mtgrpo.console.profile import profile_table
+    from mtgrpo.jobs.profile import profile, profiled_run
+    from mtgrpo.runlog.files import write_text
+
+    run = profiled_run(arguments.config, arguments.set, arguments.model)
+    found = profile(run, num_prompts=arguments.num, tell=lambda name: print_line(f"asking {name}"))
+    profile_table(found)
+    if arguments.json:
+        write_text(Path(arguments.json), json.dumps(found.as_dict(), indent=2) + "\n")
+    return 0
 
 
 def simulate(arguments: argparse.Namespace) -> int:

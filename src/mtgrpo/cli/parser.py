@@ -133,7 +133,7 @@ def _add_watch(commands: Any) -> None:
 
 
 def _add_tasks(commands: Any) -> None:
-    tasks = commands.add_parser("tasks", help="list, show and check tasks")
+    tasks = commands.add_parser("tasks", help="list, show, check and profile tasks")
     actions = tasks.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     listed = actions.add_parser(
@@ -146,7 +146,19 @@ def _add_tasks(commands: Any) -> None:
     checked = actions.add_parser("check", help="check rows, splits and rewards before a run does")
     _add_rows(checked, default=20)
 
-    for action in (listed, shown, checked):
+    profiled = actions.add_parser(
+        "profile", help="accuracy, acceptance, length and cost of each task before any training"
+    )
+    profiled.add_argument(
+        "config",
+        help="configuration file or shipped name, or a model that has tasks of its own: tiny, "
+        "smollm2, smollm2-warm",
+    )
+    profiled.add_argument("--model", help="instead of the configuration's")
+    profiled.add_argument("--num", type=_positive, default=32, help="prompts per task (default 32)")
+    profiled.add_argument("--json", metavar="FILE", help="also write the result here")
+
+    for action in (listed, shown, checked, profiled):
         action.add_argument(
             "--set", action="append", default=[], metavar="A.B=C", help="change a key"
         )

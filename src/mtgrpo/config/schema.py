@@ -69,7 +69,8 @@ class RunSettings:
     Attributes:
         tasks: One mapping per task; docs/writing-a-task.md lists the kinds.
         output: Run directory.
-        model: ``tiny`` (the embedded model), a directory, or a hub name.
+        model: ``tiny`` (the embedded model), ``smollm2`` or ``smollm2-warm`` (docs/smollm2.md), a
+            directory, or a hub name.
         preset: Name of the method in `mtgrpo.presets.NAMES`.
         variant: ``default``, ``paper`` or ``released``.
         setting: Published setting the preset's hyper-parameters come from.

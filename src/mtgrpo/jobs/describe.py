@@ -15,6 +15,7 @@ from mtgrpo.errors import ConfigError, MtgrpoError, counted
 from mtgrpo.jobs.forecast import describe_forecast
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.jobs.model_files import find_model, model_shape
+from mtgrpo.jobs.named_models import is_to_be_made, known_shape
 from mtgrpo.jobs.resume import check_same_run
 from mtgrpo.jobs.setup import Job, prepare
 from mtgrpo.plan import Plan
@@ -52,7 +53,7 @@ def describe_job(run: ResolvedRun, *, resume: bool = False) -> Description:
     method = job.run.as_dict()
 
     problems: list[str] = []
-    model = _checked(lambda: _describe_model(job.model), problems)
+    model = _checked(lambda: _describe_model(job), problems)
     output = _checked(lambda: _describe_output(job.run, resume=resume), problems)
 
     sections: Sections = {
@@ -83,7 +84,11 @@ def _checked(describe: Callable[[], str], problems: list[str]) -> str:
         return ""
 
 
-def _describe_model(model: str) -> str:
+def _describe_model(job: Job) -> str:
+    if is_to_be_made(job.run.model):
+        return " (made at the first use)"
+
+    model = job.model
     found = find_model(model)
     if found is None:
         return " (not on this machine: a hub name)"
@@ -145,7 +150,7 @@ def _describe_rollouts(run: ResolvedRun, plan: Plan) -> str:
 
 
 def _describe_memory(job: Job) -> list[tuple[str, str]]:
-    shape = job.run.model_shape
+    shape = job.run.model_shape or known_shape(job.run.model)
     with contextlib.suppress(ConfigError):  # said among the problems
         shape = model_shape(job.model) or shape
 

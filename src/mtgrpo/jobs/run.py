@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from mtgrpo.config import ResolvedRun
 from mtgrpo.errors import MtgrpoError
 from mtgrpo.jobs.display import Display, Silent, StepNews
+from mtgrpo.jobs.named_models import make_model, model_place
 from mtgrpo.jobs.resume import check_same_run, checkpoint_to_resume, describe_move
-from mtgrpo.jobs.setup import Job, model_place, prepare
+from mtgrpo.jobs.setup import Job, prepare
 from mtgrpo.jobs.stopping import Stop, stop_on_signals
 from mtgrpo.jobs.summary import (
     closing_lines,
@@ -34,7 +35,7 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
 
     Args:
         run: Its tasks and ``evaluation`` say what is measured.
-        model: ``tiny``, a directory or a hub name; by default the run's model, untrained.
+        model: As in a configuration; by default the run's model, untrained.
 
     Returns:
         ``{"title", "tasks": {name: {"accuracy", "reward", "std_error", "num_prompts",
@@ -44,6 +45,7 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
         ConfigError: As `prepare`, or the model cannot be loaded.
     """
     job = prepare(run)
+    make_model(run.model if model is None else model)
     model = job.model if model is None else model_place(model)
 
     from mtgrpo.integrations.trl.job import make_trainer
@@ -51,7 +53,7 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         arguments = {**job.trl, "output_dir": scratch, "report_to": "none"}
         trainer = make_trainer(
-            job.run, tasks=job.tasks, arguments=arguments, **_weights(job, model)
+            job.run, tasks=job.tasks, arguments=arguments, **adapter_arguments(job, model)
         )
         with contextlib.closing(trainer.step.scorer):
             trainer.evaluate()
@@ -100,7 +102,7 @@ def train(
         return _Training(job, log, stop, display).carry_out(resumes)
 
 
-def _weights(job: Job, place: str) -> dict[str, Any]:
+def adapter_arguments(job: Job, place: str) -> dict[str, Any]:
     """The arguments of `make_trainer` for weights in a directory: a model, or a model's adapter."""
     from mtgrpo.integrations.trl.adapters import is_adapter
 
@@ -185,6 +187,7 @@ class _Training:
         """The trainer with its model: that of the last checkpoint, if no step is left."""
         from mtgrpo.integrations.trl.job import make_trainer
 
+        make_model(self.job.run.model)
         place = self.job.model
         if checkpoint is not None and self.is_trained(checkpoint):
             place = str(checkpoint)
@@ -193,7 +196,7 @@ class _Training:
             self.job.run,
             tasks=self.job.tasks,
             arguments=self.job.trl,
-            **_weights(self.job, place),
+            **adapter_arguments(self.job, place),
             run_log=self.log,
             on_mixer_step=self.news,
         )

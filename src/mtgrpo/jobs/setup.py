@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mtgrpo import tiny
 from mtgrpo.config import ResolvedRun
 from mtgrpo.core.weightings import Sequential
 from mtgrpo.integrations.trl import check_installed
 from mtgrpo.integrations.trl.grpo_arguments import grpo_arguments
 from mtgrpo.integrations.trl.own_code import trainer_parts
+from mtgrpo.jobs.named_models import model_place
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
 from mtgrpo.tasks.prompts import PromptCheck
@@ -70,11 +70,6 @@ def _keep_reports_with_the_run(run: ResolvedRun) -> None:
     """Trackio looks for its place once, when TRL imports it."""
     if "trackio" in run.report_to:
         os.environ.setdefault("TRACKIO_DIR", str(Path(run.output).resolve() / "trackio"))
-
-
-def model_place(name: str) -> str:
-    """Directory or hub name of a model as a configuration names it."""
-    return str(tiny.model_path()) if name == "tiny" else name
 
 
 def _with_few_test_rows(tasks: TaskSet, limit: int | None) -> TaskSet:

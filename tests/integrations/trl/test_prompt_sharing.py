@@ -120,3 +120,38 @@ def test_switched_off_the_model_is_not_touched():
     part = trl_sharing.PromptSharing()
     with part.prefix(None, 4, None):
         assert not part.on
+
+
+# ---- adapters --------------------------------------------------------------------------------
+def adapted(lab, **lora):
+    peft = pytest.importorskip("peft")
+    config = peft.LoraConfig(task_type="CAUSAL_LM", r=4, init_lora_weights=False, **lora)
+    return lab.trainer(arguments={**SHARED, **uniform(), "peft_config": config}, max_steps=2)
+
+
+def test_an_adapters_loss_is_that_of_plain_passes(lab, calls, monkeypatch):
+    torch.manual_seed(0)
+    both = adapted(lab)
+    both.train()
+    assert calls["rows"] == both.num_rollouts
+    assert calls["passes"] >= 2
+
+    monkeypatch.setattr(trl_sharing, "shared_prefix", lambda *_: trl_sharing.nullcontext())
+    torch.manual_seed(0)
+    only_generation = adapted(lab)
+    only_generation.train()
+    a, b = (
+        [e["loss"] for e in t.state.log_history if "loss" in e] for t in (both, only_generation)
+    )
+    assert a == pytest.approx(b, abs=1e-4)
+    for name, trained in both.model.named_parameters():
+        other = only_generation.model.get_parameter(name)
+        assert torch.allclose(trained, other, atol=1e-3), name
+
+
+def test_dropout_in_an_adapter_keeps_prompts_apart(lab, caplog, calls):
+    with caplog.at_level(logging.WARNING):
+        trainer = adapted(lab, lora_dropout=0.1)
+    assert "the adapter has dropout" in caplog.text
+    trainer.train()
+    assert calls == {"rows": 0, "passes": 0}

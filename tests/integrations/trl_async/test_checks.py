@@ -3,11 +3,13 @@ from types import SimpleNamespace
 import pytest
 
 from mtgrpo import ImprovementAware, Method
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step
 from mtgrpo.tasks import Task, TaskSet
 
 ROWS = [{"prompt": "1+1="}]
+SECONDS = Method(sampler=OneRoundSampler(budget={"seconds": 30.0}), loss_shares=True)
 
 
 def tasks(**changes) -> TaskSet:
@@ -33,6 +35,7 @@ def args(**changes) -> SimpleNamespace:
         ({"token_budget": 512}, Method(), {}, "no task's share of a step can be exact"),
         ({}, Method(ImprovementAware(improvement="surrogate")), {}, "improvement='reward'"),
         ({}, Method(prompt_memory=True), {}, "set prompt_memory=False"),
+        ({}, SECONDS, {}, "budget is in seconds, .* state it in tokens"),
         ({}, Method(), {"until_step": 3}, "joins or leaves during the run"),
     ],
 )

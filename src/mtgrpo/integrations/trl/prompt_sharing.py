@@ -50,7 +50,7 @@ class PromptSharing:
         ends = settings.eos_token_id
 
         tokens, _ = sample(
-            model,
+            without_wrapper(model),
             prompt_ids,
             max_new_tokens=settings.max_new_tokens,
             eos_ids=ends if isinstance(ends, list) else [ends],
@@ -66,7 +66,7 @@ class PromptSharing:
         """Within it, forward passes of the model read equal prompts once; see `shared_prefix`."""
         if not self.on:
             return nullcontext()
-        return shared_prefix(accelerator.unwrap_model(model), num_completion)
+        return shared_prefix(without_wrapper(accelerator.unwrap_model(model)), num_completion)
 
 
 def why_not_shared(trainer: Any) -> str:
@@ -89,4 +89,21 @@ def why_not_shared(trainer: Any) -> str:
         if is_so:
             return reason
 
-    return why_not_plain(trainer.accelerator.unwrap_model(trainer.model), trainer.generation_config)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if any(getattr(part, "lora_dropout", 0.0) for part in _adapters(model)):
+        return "the adapter has dropout, which differs from row to row"
+    return why_not_plain(without_wrapper(model), trainer.generation_config)
+
+
+def without_wrapper(model: Any) -> Any:
+    """The model inside peft's wrapper, with the adapter's layers in it; any other model itself."""
+    adapters = _adapters(model)
+    if not adapters or any(part.is_prompt_learning for part in adapters):
+        return model
+    return model.get_base_model()
+
+
+def _adapters(model: Any) -> list[Any]:
+    """Configurations of peft's adapters in a model; none where it has no wrapper."""
+    is_wrapped = hasattr(model, "peft_config") and hasattr(model, "get_base_model")
+    return list(model.peft_config.values()) if is_wrapped else []

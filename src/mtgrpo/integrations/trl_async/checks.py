@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtgrpo.core.method import Method
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.integrations.trl_async.seam import WHERE
 from mtgrpo.tasks.task_set import TaskSet
@@ -36,6 +37,12 @@ def check(args: Any, method: Method, tasks: TaskSet) -> None:
         raise ConfigError(
             f"{WHERE}: method has prompt_memory=True, which needs each prompt's outcome before the "
             "next is drawn; set prompt_memory=False"
+        )
+    sampler = method.sampler
+    if isinstance(sampler, OneRoundSampler) and "seconds" in (sampler.budget or {}):
+        raise ConfigError(
+            f"{WHERE}: the sampler's budget is in seconds, which groups that are generated side by "
+            "side do not have; state it in tokens"
         )
     for task in tasks:
         if task.from_step or task.until_step is not None:

@@ -17,7 +17,7 @@ from trl.experimental.async_grpo.async_rollout_worker import (
 )
 
 from mtgrpo.core.tickets import Ticket
-from mtgrpo.core.types import Group
+from mtgrpo.core.types import Cost, Group
 from mtgrpo.errors import MtgrpoError
 from mtgrpo.integrations.trl_async.batches import BatchMaker
 from mtgrpo.tasks.scores import Completion, Score
@@ -150,8 +150,10 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
 
         is_graded = any(score.accuracy is None for score in scores)
         accuracies = () if is_graded else tuple(float(score.accuracy or 0.0) for score in scores)
+        cost = Cost(tokens=sum(float(sample.completion_mask.sum()) for sample in samples))
         self.batches.take(
-            ticket.number, Group(ticket.task, tuple(rewards), accuracies, payload=samples)
+            ticket.number,
+            Group(ticket.task, tuple(rewards), accuracies, payload=samples, cost=cost),
         )
 
     def _score(self, ticket: Ticket, completions: list[Completion]) -> list[Score]:
