@@ -28,7 +28,7 @@ def uses_numbers(completions, numbers, **columns):
 def rows(count, seed):
     rng = random.Random(seed)
     for _ in range(count):
-        numbers = rng.sample(range(1, 11), 5)
+        numbers = rng.sample(range(1, 11), 7)
         shown = ",".join(map(str, numbers))
         yield {"prompt": f"countdown:{shown}={rng.randrange(1, 20)}?", "numbers": numbers}
 
@@ -53,7 +53,7 @@ def main() -> None:
             per_device_train_batch_size=64,
             num_generations=8,
             num_generations_eval=2,
-            max_completion_length=16,
+            max_completion_length=20,
             learning_rate=1e-4,
             use_cpu=True,  # leave these two out on a GPU
             bf16=False,
