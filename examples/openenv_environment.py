@@ -23,6 +23,13 @@ from trl import GRPOConfig
 from mtgrpo import ImprovementAware, Method, tiny
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 
+# Environments speak in chat messages, the embedded model reads their text alone. TRL wants a template that could show
+# calls of tools; there are none.
+TEMPLATE = (
+    "{% for message in messages %}{{ message['content'] }}{% for call in message['tool_calls'] or [] %}"
+    "{{ call['function']['name'] }} {{ call['function']['arguments'] }}{% endfor %}{% endfor %}"
+)
+
 
 class Answer(Action):
     text: str
@@ -92,8 +99,7 @@ def main() -> None:
     torch.set_num_threads(1)
 
     tokenizer = AutoTokenizer.from_pretrained(tiny.model_path())
-    # Environments speak in chat messages, the embedded model reads their text alone.
-    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    tokenizer.chat_template = TEMPLATE
 
     empty = [{"role": "user", "content": ""}]  # the environment adds what `reset` returns
     games = {"countdown": CountdownGame, "zebra": ZebraGame}

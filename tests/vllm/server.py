@@ -57,7 +57,7 @@ def running(log: Path, *arguments: str) -> Iterator[str]:
                 server.wait()
 
 
-def wait_for(url: str, server: subprocess.Popen, log: Path, seconds: float = 600) -> None:
+def wait_for(url: str, server: subprocess.Popen, log: Path, seconds: float = 1800) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if server.poll() is not None:
@@ -81,7 +81,7 @@ def send(url: str, folder: Path, tensors) -> None:
 
 
 def post(url: str, body) -> None:
-    requests.post(url, json=body, timeout=120).raise_for_status()
+    requests.post(url, json=body, timeout=600).raise_for_status()
 
 
 class FileTransfer:
@@ -94,14 +94,14 @@ class FileTransfer:
         post(f"{self.url}/init_weight_transfer_engine", {"init_info": {}})
 
     def pause(self) -> None:
-        requests.post(f"{self.url}/pause", params={"mode": "keep"}, timeout=120).raise_for_status()
+        requests.post(f"{self.url}/pause", params={"mode": "keep"}, timeout=600).raise_for_status()
 
     def send_weights(self, iterator) -> None:
         send(self.url, self.folder, iterator)
         self.num_sent += 1
 
     def resume(self) -> None:
-        requests.post(f"{self.url}/resume", timeout=120).raise_for_status()
+        requests.post(f"{self.url}/resume", timeout=600).raise_for_status()
 
     def destroy(self) -> None:
         pass

@@ -9,7 +9,7 @@ import pytest
 def url(tmp_path_factory):
     from .server import running
 
-    with running(tmp_path_factory.mktemp("server") / "log", "--enable-lora") as address:
+    with running(tmp_path_factory.mktemp("server") / "log") as address:
         yield address
 
 
@@ -126,8 +126,7 @@ def asynchronous(lab, url, folder):
         made.append(make())
         return made[-1]
 
-    monkey = trainer.batches
-    monkey.make = recorded
+    trainer.batches.make = recorded
     return trainer, made
 
 

@@ -110,9 +110,12 @@ def test_groups_without_a_gradient_are_rows_without_one(lab):
     assert part["advantages"][moves].any()
 
 
-def test_resumed_inside_a_generation_batch(lab):
+@pytest.mark.parametrize("budget", [None, {"tokens": 120}])
+def test_resumed_inside_a_generation_batch(lab, budget):
     saving = {"save_strategy": "steps", "save_steps": 1, "max_steps": 6, **TWO_UPDATES}
-    whole, resumed = one_round(lab, **saving), one_round(lab, **saving)
+    whole, resumed = (
+        one_round(lab, sampler=OneRoundSampler(budget=budget), **saving) for _ in range(2)
+    )
     whole.train()
     resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
     assert same_parameters(whole, resumed)
