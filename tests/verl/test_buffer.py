@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import shutil
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
@@ -290,6 +293,28 @@ def test_a_checkpoint_continues_exactly(toy_rows, toy_model):
         StateError, match=r"verl is at step 3, the mixer has closed 0; .*resume_mode=disable"
     ):
         fresh.step()
+
+
+def test_a_checkpoint_continues_with_other_tasks(toy_rows, toy_model, tmp_path):
+    changes = {"preset": "balanced", "weighting": {}, "sampler": {"rounds": "refill"}}
+    before = Trainer(toy_rows, toy_model, informative, **changes)
+    for _ in range(5):  # past the number of rows there will be
+        before.step()
+    file = io.BytesIO()
+    torch.save(before.train_dataloader.state_dict(), file)
+
+    table = pq.read_table(f"{toy_rows}/train.parquet").to_pylist()
+    fewer = [row for row in table if row["data_source"] != "digit"][10:]
+    pq.write_table(pa.Table.from_pylist(fewer), tmp_path / "train.parquet")
+    shutil.copy(f"{toy_rows}/test.parquet", tmp_path)
+    resumed = Trainer(tmp_path, toy_model, informative, **changes)
+    file.seek(0)
+    resumed.train_dataloader.load_state_dict(torch.load(file, weights_only=False))
+    resumed.global_steps = 6
+    for _ in range(3):
+        groups, metrics, _ = resumed.step()
+        assert set(groups) <= {"copy", "rare"}
+        assert metrics["task/copy/weight"] + metrics["task/rare/weight"] == pytest.approx(1.0)
 
 
 def test_failed_groups_and_rewards_that_are_no_numbers_are_replaced(toy_rows, toy_model):
