@@ -33,7 +33,6 @@ SHOWN = {
     "balanced": "`balanced`",
     "grpo_fair": "`grpo_fair`",
     "balanced, one round": "`balanced`, one round",
-    "grpo_fair": "`grpo_fair`",
     "grpo, two passes": "`grpo`, two passes over each batch",
     "grpo_fair, two passes": "`grpo_fair`, two passes",
 }
