@@ -33,7 +33,7 @@ def args(**changes) -> SimpleNamespace:
     [
         ({"max_steps": -1}, Method(), {}, "the number of steps is needed"),
         ({"token_budget": 512}, Method(), {}, "no task's share of a step can be exact"),
-        ({}, Method(ImprovementAware(improvement="surrogate")), {}, "improvement='reward'"),
+        ({}, Method(ImprovementAware(improvement="surrogate")), {}, "improvement='rewards'"),
         ({}, Method(prompt_memory=True), {}, "set prompt_memory=False"),
         ({}, SECONDS, {}, "budget is in seconds, .* state it in tokens"),
         ({}, Method(), {"until_step": 3}, "joins or leaves during the run"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.ledger import RolloutLedger
-from mtgrpo.core.loss_shares import LossShares, balance_loss
+from mtgrpo.core.loss_shares import balance_loss
 from mtgrpo.core.starvation import StarvationWatch
 from mtgrpo.core.tickets import Ticket
 from mtgrpo.core.types import Group, State
@@ -219,7 +219,7 @@ class BatchMaker:
             samples = scaled + samples[len(scaled) :]
 
         batch.tell_loss_shares(now)
-        return samples, self._share_figures(shares, now)
+        return samples, shares.metrics(exact=self.scale_loss)
 
     def _row_weights(self, samples: list[Any]) -> list[float]:
         """What each row weighs in TRL's loss, a mean over the tokens of each forward pass."""
@@ -229,14 +229,6 @@ class BatchMaker:
             part = tokens[start : start + self.rows_at_once]
             weights += [count / max(1.0, sum(part)) for count in part]
         return weights
-
-    def _share_figures(self, shares: LossShares, now: Mapping[str, float]) -> dict[str, float]:
-        figures = {f"task/{task}/loss_share": share for task, share in now.items()}
-        if self.scale_loss:
-            for task, share in shares.before.items():
-                figures[f"task/{task}/loss_share_unscaled"] = share
-            figures["sampler/loss_shares_limited"] = len(shares.limited)
-        return figures
 
     # ---- what is kept of a step ----------------------------------------------------------------
     def _figures(self, groups: list[Group]) -> dict[str, float]:

@@ -31,7 +31,7 @@ def check(args: Any, method: Method, tasks: TaskSet) -> None:
     if method.weighting.uses_improvements:
         raise ConfigError(
             f"{WHERE}: the weighting measures improvements on the samples just used, which TRL's "
-            "asynchronous trainer has no place for; use improvement='reward'"
+            "asynchronous trainer has no place for; use improvement='rewards'"
         )
     if method.prompt_memory:
         raise ConfigError(
