@@ -72,6 +72,14 @@ def test_learn_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "learn.json").read_bytes() == before
 
 
+@pytest.mark.slow
+def test_fsdp_is_launched_as_far_as_a_cpu_goes(tmp_path: Path) -> None:
+    """accelerate takes every option, and then finds no device to shard over."""
+    (found,) = rehearse("fsdp", tmp_path)["measurements"].values()
+    assert found["first_half"]["code"] == 1
+    assert "no available devices" in found["first_half"]["errors"][0]
+
+
 def test_a_model_in_two_parts_is_joined_and_checked(tmp_path: Path) -> None:
     import kit_setup
 
