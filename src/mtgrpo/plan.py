@@ -177,11 +177,12 @@ def estimate_memory(
     micro_batch_size: int,
     sequence_length: int,
     completion_length: int,
+    num_adapted: float | None = None,
 ) -> MemoryEstimate:
     """Memory of training with AdamW and gradient checkpointing on one process, without sharding.
 
     Args:
-        num_parameters: Trainable parameters.
+        num_parameters: Parameters; trainable ones without an adapter.
         bytes_per_parameter: Bytes of a weight as loaded: 4 for float32 (TRL's default), 2 for
             bfloat16.
         hidden_size: Width of the model.
@@ -190,11 +191,18 @@ def estimate_memory(
         micro_batch_size: Sequences per forward pass.
         sequence_length: Tokens of prompt and completion.
         completion_length: Tokens of the completion; logits are computed for these alone.
+        num_adapted: Parameters of an adapter, which peft keeps in float32 and which alone are
+            trained; None without one.
     """
     tokens = micro_batch_size * sequence_length
+    weights = optimizer = 2.0 * bytes_per_parameter * num_parameters
+    if num_adapted is not None:
+        optimizer = 2 * 4.0 * num_adapted
+        weights = bytes_per_parameter * num_parameters + 2 * 4.0 * num_adapted
+
     return MemoryEstimate(
-        weights=2 * bytes_per_parameter * num_parameters,
-        optimizer=2 * bytes_per_parameter * num_parameters,
+        weights=weights,
+        optimizer=optimizer,
         # One checkpoint per layer in 2 bytes, and the recomputed inside of one layer, about 34
         # hidden sizes a token.
         activations=tokens * hidden_size * (2 * num_layers + 34),

@@ -20,6 +20,27 @@ def test_a_stated_range_is_taken_as_it_is_and_levels_stay_within_it():
     assert [scale.level("essay", r) for r in (-2.0, -1.75, -1.0, 5.0, -9.0)] == [0, 0.25, 1, 1, 0]
 
 
+def test_rewards_outside_a_stated_range_are_remarked_on_once_for_each_task():
+    scale = RewardScale({"a": (0, 1), "b": (-2, -1)})
+    scale.observe_step({"a": [0.0, 1.0 + 1e-12], "b": [-1.5], "c": [7.0]})
+    assert scale.remarks == {}
+
+    scale.observe_step({"a": [0.5, 1.2, 1.7, -0.3], "b": [-1.5]})
+    assert list(scale.remarks) == ["a"]
+    assert scale.remarks["a"].startswith(
+        "earns rewards outside its reward_range [0, 1], such as 1.7:"
+    )
+
+    scale.observe_step({"a": [3.0], "b": [-2.5]})
+    assert list(scale.remarks) == ["b"], "a has had its turn"
+    assert "[-2, -1], such as -2.5" in scale.remarks["b"]
+
+    scale.change_tasks(["b"], {"b": (-3, -1)})
+    scale.change_tasks(["a", "b"], {"a": (0, 1), "b": (-3, -1)})
+    scale.observe_step({"a": [1.7], "b": [-9.0]})
+    assert list(scale.remarks) == ["a"], "a is a new task"
+
+
 def test_nothing_seen_or_nothing_varied_is_unknown():
     scale = RewardScale()
     assert scale.level("new", 3.0) == UNKNOWN

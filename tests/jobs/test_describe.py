@@ -74,9 +74,26 @@ def test_what_would_keep_a_run_from_starting_is_found_and_nothing_is_changed(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_task_of_a_part_of_the_run_says_so() -> None:
+    """From the step after from_step on, up to until_step."""
+    spans = [{"until_step": 3}, {"from_step": 2}, {"from_step": 1, "until_step": 4}, {}]
+    families = [("zebra", "easy"), ("zebra", "hard"), ("arc", "easy"), ("arc", "hard")]
+    tasks = [
+        {"tiny": family, "level": level, **span}
+        for (family, level), span in zip(families, spans, strict=True)
+    ]
+    shown = dict(describe_job(config(tasks=tasks)).sections["tasks"])
+    assert shown["zebra-easy"].endswith("test rows, trained on from step 1 to 3")
+    assert shown["zebra-hard"].endswith("test rows, trained on from step 3 on")
+    assert shown["arc-easy"].endswith("test rows, trained on from step 2 to 4")
+    assert shown["arc-hard"].endswith("test rows")
+
+
 def test_an_output_that_holds_a_run_is_for_resuming(tmp_path: Path) -> None:
     run = config(output=str(tmp_path / "run"))
     assert dict(describe_job(run).sections["run"])["output"].endswith("run (new)")
+    asked = describe_job(run, resume=True)
+    assert dict(asked.sections["run"])["output"].endswith("run (new: no run to resume there)")
 
     with RunLog.create(tmp_path / "run", ["a"]) as log:
         log.write_config(run.as_dict())

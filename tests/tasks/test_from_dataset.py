@@ -36,6 +36,30 @@ def test_a_dataset_of_the_package():
     assert tasks["a"].train[1] == ROWS[2]
 
 
+def test_numbers_name_tasks_and_labels_have_names():
+    numbered = [{**row, "source": i % 2} for i, row in enumerate(ROWS)]
+    assert TaskSet.from_dataset(
+        numbered, column="source", rewards={"0": exact, "1": short}
+    ).names == (
+        "0",
+        "1",
+    )
+    datasets = pytest.importorskip("datasets")
+    labels = datasets.Features(
+        prompt=datasets.Value("string"),
+        answer=datasets.Value("string"),
+        source=datasets.ClassLabel(names=["a", "b"]),
+    )
+    labelled = datasets.Dataset.from_list(ROWS, features=labels)
+    tasks = TaskSet.from_dataset(labelled, column="source", rewards=exact)
+    assert tasks.names == ("a", "b")
+    assert tasks["b"].train[0]["source"] == 1, "rewards get the column as it is"
+
+    unlabelled = datasets.Dataset.from_list([*ROWS, {**ROWS[0], "source": -1}], features=labels)
+    with pytest.raises(TaskError, match="row 6: column 'source' is -1; the name of the row's task"):
+        TaskSet.from_dataset(unlabelled, column="source", rewards=exact)
+
+
 def test_several_rewards_are_summed_and_one_says_what_is_right():
     given = {"column": "source", "rewards": [exact, short], "reward_weights": [1.0, 0.5]}
     graded = TaskSet.from_dataset(ROWS, **given)
@@ -59,7 +83,22 @@ def test_several_rewards_are_summed_and_one_says_what_is_right():
         ({"rewards": [exact], "reward_weights": [1, 2]}, "1 name and 2 weights"),
         ({"rewards": exact, "dataset": {"train": ROWS}}, "the splits 'train', not a dataset for"),
         ({"rewards": exact, "dataset": []}, "dataset: no rows; at least one"),
-        ({"rewards": exact, "column": "answer", "dataset": [{"answer": 3}]}, "'answer' is 3; the"),
+        (
+            {"rewards": exact, "column": "answer", "dataset": [{"answer": 0.5}]},
+            "'answer' is 0.5; the",
+        ),
+        (
+            {"rewards": exact, "column": "answer", "dataset": [{"answer": True}]},
+            "is True; the name",
+        ),
+        (
+            {
+                "rewards": exact,
+                "column": "prompt",
+                "dataset": [{"prompt": f"p{i}"} for i in range(30)],
+            },
+            "column 'prompt' has 30 different values in 30 rows; a task has many rows",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(arguments, message):

@@ -142,7 +142,17 @@ def test_build_tasks_makes_a_set():
 
 
 def test_every_kind_has_an_example():
-    assert set(kinds()) == {"tiny", "paper", "reasoning_gym", "rows", "hub", "released", "task"}
+    assert set(kinds()) == {
+        "tiny",
+        "paper",
+        "reasoning_gym",
+        "rows",
+        "dataset",
+        "hub",
+        "verifiers",
+        "released",
+        "task",
+    }
     assert all(f"{{{name}: " in text for name, text in kinds().items())
 
 

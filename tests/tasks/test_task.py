@@ -78,7 +78,7 @@ def test_torch_tensors_are_numbers():
 def test_what_is_no_finite_number_names_task_and_prompt(value: object):
     with pytest.raises(
         RewardError,
-        match=r"^task 'math', prompt 17: reward function .*constant_reward returned .*need",
+        match=r"^task 'math', prompt 17: reward function .*constant_reward .*returned .*need",
     ):
         make(returning([0.0, value])).score(ROWS, ["", ""], [4, 17])
 

@@ -163,7 +163,8 @@ def tasks(arguments: argparse.Namespace) -> int:
         return _profile(arguments)
 
     from mtgrpo.console import tasks as console
-    from mtgrpo.tasks import build_tasks, check_task, kinds
+    from mtgrpo.tasks import build_tasks, kinds
+    from mtgrpo.tasks.check import examine_task
 
     if arguments.config is None:
         console.kinds_table(kinds())
@@ -179,8 +180,9 @@ def tasks(arguments: argparse.Namespace) -> int:
         console.show_tasks(chosen, arguments.num)
         return 0
 
-    problems = {task.name: check_task(task, num_rows=arguments.num) for task in chosen}
-    console.problems_table(problems)
+    found = {task.name: examine_task(task, num_rows=arguments.num) for task in chosen}
+    problems = {name: findings.problems for name, findings in found.items()}
+    console.problems_table(problems, {name: each.remarks for name, each in found.items()})
 
     return EXIT_BAD_INPUT if any(problems.values()) else 0
 

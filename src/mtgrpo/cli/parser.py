@@ -72,7 +72,9 @@ def _add_train(commands: Any) -> None:
     _add_config(train)
     train.add_argument("--dry-run", action="store_true", help="print the resolved plan and stop")
     train.add_argument(
-        "--resume", action="store_true", help="continue the run in the output directory"
+        "--resume",
+        action="store_true",
+        help="continue the run in the output directory; start one if there is none",
     )
 
 

@@ -63,9 +63,13 @@ def _show_oracle(task: Task, row: Row, index: int) -> None:
     print_lines(f"oracle: {answer}\nreward {score.reward:g}{worth}")
 
 
-def problems_table(problems: Mapping[str, Sequence[str]]) -> None:
-    """What `check_task` found, task by task."""
+def problems_table(
+    problems: Mapping[str, Sequence[str]], remarks: Mapping[str, Sequence[str]] | None = None
+) -> None:
+    """What `examine_task` found, task by task: what is wrong, then what may be."""
     for name, lines in problems.items():
         print_line(f"{name}: {counted(len(lines), 'problem') if lines else 'ok'}")
         for line in lines:
             print_line(f"  {line}")
+        for line in (remarks or {}).get(name, ()):
+            print_line(f"  note: {line}")

@@ -208,8 +208,7 @@ class TaskMixer:
 
         weights = self.weighting.weights()
         total = batch.counts.totals()
-        for task, rewards in batch.counts.graded_rewards.items():
-            self.reward_scale.observe(task, rewards)
+        self.reward_scale.observe_step(batch.counts.graded_rewards)
         self._running.observe(total)
         self._reasons.update(*batch.counts.dropped.values())
         self._silent.observe(
@@ -236,6 +235,7 @@ class TaskMixer:
             | self.weighting.notices()
             | self._silent.notices(batch.counts.dropped, is_idle=not batch.groups),
             owed=self.sampler.owed(),
+            remarks=self.reward_scale.remarks,
         )
 
         self.step += 1

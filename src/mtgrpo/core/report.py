@@ -41,6 +41,7 @@ class StepReport:
         owed: What each task is owed of the loss after the step, likewise.
         cost: What the groups cost, in the unit of the sampler's budget; None where that is groups.
         expected_costs: What a group of each task was expected to cost; empty where not known.
+        remarks: What a user should be told of a task once, in this step.
     """
 
     weights: Mapping[str, float]
@@ -65,6 +66,7 @@ class StepReport:
     owed: Mapping[str, float] | None = None
     cost: float | None = None
     expected_costs: Mapping[str, float] = field(default_factory=dict[str, float])
+    remarks: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(
@@ -79,6 +81,7 @@ class StepReport:
         num_expired: int = 0,
         notices: Mapping[str, str] | None = None,
         owed: Mapping[str, float] | None = None,
+        remarks: Mapping[str, str] | None = None,
     ) -> StepReport:
         """The report of a finished batch.
 
@@ -92,6 +95,7 @@ class StepReport:
             num_expired: As the attribute.
             notices: As the attribute.
             owed: As the attribute.
+            remarks: As the attribute.
         """
         dropped: dict[str, Counter[str]] = {}
         for task in weights:
@@ -120,6 +124,7 @@ class StepReport:
             owed=owed,
             cost=batch.cost,
             expected_costs=batch.expected_costs,
+            remarks=dict(remarks or {}),
         )
 
     @property
@@ -214,5 +219,8 @@ def notice_changes(before: Mapping[str, str], report: StepReport) -> dict[str, s
     for name in before.keys() - report.notices.keys():
         if report.realized.get(name):
             changes[name] = "can be trained again"
+
+    for name, remark in report.remarks.items():
+        changes[name] = f"{changes[name]}; it {remark}" if name in changes else remark
 
     return dict(sorted(changes.items()))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from mtgrpo.core.types import State
+from mtgrpo.core.types import TOLERANCE, State
 from mtgrpo.errors import ConfigError
 
 TAIL = 0.02
@@ -32,6 +32,10 @@ class RewardScale:
     Args:
         stated: Lowest and highest reward of each task for which they are known.
 
+    Attributes:
+        remarks: What the last step showed of a stated range that is too narrow, by task; said once
+            for each task.
+
     Raises:
         ConfigError: A stated range is empty or not finite.
     """
@@ -40,6 +44,30 @@ class RewardScale:
         self.stated = dict(stated or {})
         check_ranges(self.stated)
         self._samples: dict[str, _Sample] = {}
+        self.remarks: dict[str, str] = {}
+        self._remarked: set[str] = set()
+
+    def observe_step(self, rewards: Mapping[str, Sequence[float]]) -> None:
+        """Take in the rewards of a step, by task."""
+        self.remarks = {}
+        for task, values in rewards.items():
+            self.observe(task, values)
+            if task in self.stated and task not in self._remarked:
+                self._look_outside(task, values)
+
+    def _look_outside(self, task: str, rewards: Sequence[float]) -> None:
+        low, high = self.stated[task]
+        outside = [r for r in rewards if r < low - TOLERANCE or r > high + TOLERANCE]
+        if not outside:
+            return
+
+        farthest = max(outside, key=lambda reward: max(low - reward, reward - high))
+        self._remarked.add(task)
+        self.remarks[task] = (
+            f"earns rewards outside its reward_range [{low:g}, {high:g}], such as {farthest:g}: "
+            "where tasks are compared, a mean beyond its ends is cut off there; state a range that "
+            "holds all of its rewards, or leave it out and it is learnt"
+        )
 
     def observe(self, task: str, rewards: Sequence[float]) -> None:
         """Take in the rewards of a group; NaN stands for a completion that could not be scored."""
@@ -65,6 +93,7 @@ class RewardScale:
         """
         check_ranges(stated)
         self.stated = dict(stated)
+        self._remarked &= set(tasks)
         self._samples = {task: kept for task, kept in self._samples.items() if task in tasks}
 
     def reward_range(self, task: str) -> tuple[float, float] | None:

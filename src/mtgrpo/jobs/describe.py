@@ -12,9 +12,10 @@ from mtgrpo.core.budget import Budget
 from mtgrpo.core.method import show_value
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError, MtgrpoError, counted
+from mtgrpo.jobs.adapter_size import AdapterSize, adapter_size
 from mtgrpo.jobs.forecast import describe_forecast
 from mtgrpo.jobs.memory import describe_memory
-from mtgrpo.jobs.model_files import find_model, model_shape
+from mtgrpo.jobs.model_files import ModelFiles, find_model
 from mtgrpo.jobs.named_models import is_to_be_made, known_shape
 from mtgrpo.jobs.resume import check_same_run
 from mtgrpo.jobs.setup import Job, prepare
@@ -22,6 +23,7 @@ from mtgrpo.plan import Plan
 from mtgrpo.runlog import read_logged_steps
 from mtgrpo.runlog.checkpoints import checkpoint_step, newest
 from mtgrpo.runlog.output import check_output
+from mtgrpo.tasks import Task
 
 Sections = dict[str, list[tuple[str, str]]]
 
@@ -62,15 +64,12 @@ def describe_job(run: ResolvedRun, *, resume: bool = False) -> Description:
             ("method", f"{run.preset} ({run.variant}, {run.setting})"),
             ("output", f"{run.output}{output}"),
         ],
-        "tasks": [
-            (task.name, f"{len(task.train):,} train, {counted(len(task.test), 'test row')}")
-            for task in job.tasks
-        ],
+        "tasks": [(task.name, _describe_task(task)) for task in job.tasks],
         "weighting": [(key, show_value(value)) for key, value in method["weighting"].items()],
         "sampler": [(key, show_value(value)) for key, value in method["sampler"].items()],
         "batch": _describe_batch(job),
         "whole run": describe_forecast(job.run, job.plan),
-        "memory": _describe_memory(job),
+        "memory": _describe_memory(job, problems),
         "GRPOConfig": [(key, show_value(value)) for key, value in sorted(job.trl.items())],
     }
     return Description(sections, tuple(problems))
@@ -106,11 +105,21 @@ def _describe_model(job: Job) -> str:
     return ""
 
 
+def _describe_task(task: Task) -> str:
+    rows = f"{len(task.train):,} train, {counted(len(task.test), 'test row')}"
+    if not task.from_step and task.until_step is None:
+        return rows
+
+    first = f"from step {task.from_step + 1:,}"
+    last = "on" if task.until_step is None else f"to {task.until_step:,}"
+    return f"{rows}, trained on {first} {last}"
+
+
 def _describe_output(run: ResolvedRun, *, resume: bool) -> str:
     out = Path(run.output)
     if not resume or not (out / "config.yaml").is_file():
         check_output(out)
-        return " (new)"
+        return " (new: no run to resume there)" if resume else " (new)"
 
     check_same_run(out, run)
     last = newest(out / "checkpoints", read_logged_steps(out)).path
@@ -149,9 +158,19 @@ def _describe_rollouts(run: ResolvedRun, plan: Plan) -> str:
     )
 
 
-def _describe_memory(job: Job) -> list[tuple[str, str]]:
-    shape = job.run.model_shape or known_shape(job.run.model)
+def _describe_memory(job: Job, problems: list[str]) -> list[tuple[str, str]]:
+    found: ModelFiles | None = None
     with contextlib.suppress(ConfigError):  # said among the problems
-        shape = model_shape(job.model) or shape
+        found = find_model(job.model)
 
-    return describe_memory(job.run, job.plan, job.model, shape)
+    adapter: AdapterSize | None = None
+    try:
+        if job.run.peft is not None and found is not None:
+            adapter = adapter_size(job.run.peft, found)
+    except ConfigError as error:
+        problems.append(str(error))
+
+    shape = job.run.model_shape or known_shape(job.run.model)
+    if found is not None:
+        shape = found.shape or shape
+    return describe_memory(job.run, job.plan, job.model, shape, adapter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtgrpo.config import ModelShape, ResolvedRun
 from mtgrpo.errors import counted
+from mtgrpo.jobs.adapter_size import AdapterSize
 from mtgrpo.plan import GIB, Plan, estimate_memory
 
 PROMPT_TOKENS = 512
@@ -11,7 +12,11 @@ PROMPT_TOKENS = 512
 
 
 def describe_memory(
-    run: ResolvedRun, plan: Plan, model: str, shape: ModelShape | None
+    run: ResolvedRun,
+    plan: Plan,
+    model: str,
+    shape: ModelShape | None,
+    adapter: AdapterSize | None = None,
 ) -> list[tuple[str, str]]:
     """Lines for the plan of a run: memory of one process, by use.
 
@@ -20,6 +25,7 @@ def describe_memory(
         plan: Its batch arithmetic.
         model: Directory or hub name.
         shape: Shape of the model; None where it is not known.
+        adapter: What of it is trained; None where that is all, or not known.
     """
     if shape is None:
         reason = f"{model} is not on this machine; give its model_shape in the configuration"
@@ -35,6 +41,7 @@ def describe_memory(
         micro_batch_size=plan.micro_batch_size,
         sequence_length=PROMPT_TOKENS + run.max_completion_length,
         completion_length=run.max_completion_length,
+        num_adapted=None if adapter is None else adapter.num_parameters,
     )
 
     rows = plan.micro_batch_size
@@ -42,6 +49,7 @@ def describe_memory(
 
     return [
         ("parameters", f"{shape.num_parameters / 1e6:,.1f} M"),
+        *_describe_adapter(run, adapter),
         ("weights and gradients", _size(memory.weights)),
         ("AdamW moments", _size(memory.optimizer)),
         (
@@ -51,6 +59,19 @@ def describe_memory(
         ("logits", f"{_size(memory.logits)} for {counted(rows, 'completion')} at full length"),
         ("total per process", total),
     ]
+
+
+def _describe_adapter(run: ResolvedRun, adapter: AdapterSize | None) -> list[tuple[str, str]]:
+    if run.peft is None:
+        return []
+    if adapter is None:
+        return [("adapter", "of unknown size; the figures below are those of training all weights")]
+
+    matrices = counted(adapter.num_matrices, "matrix", "matrices")
+    line = f"{adapter.num_parameters / 1e6:,.2f} M trained, beside {matrices} that stay as they are"
+    if adapter.unused:
+        line += f"; the model has no {', '.join(adapter.unused)}"
+    return [("adapter", line)]
 
 
 def _size(num_bytes: float) -> str:

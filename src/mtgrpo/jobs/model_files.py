@@ -26,12 +26,14 @@ class ModelFiles:
     Attributes:
         path: Its directory; of a hub name, the snapshot in the cache.
         shape: Its sizes; None where the files do not say them.
+        tensors: The shape of each tensor, by name, as far as there are safetensors.
         has_weights: Whether there are weights.
         has_tokenizer: Whether there is a tokenizer.
     """
 
     path: Path
     shape: ModelShape | None
+    tensors: Mapping[str, tuple[int, ...]]
     has_weights: bool
     has_tokenizer: bool
 
@@ -79,17 +81,22 @@ def _in_cache(name: str) -> Path | None:
 
 def _read(path: Path) -> ModelFiles:
     weights = sorted(path.glob("*.safetensors"))
+    tensors: dict[str, tuple[int, ...]] = {}
+    for file in weights:
+        tensors |= _tensors(file)
+
     return ModelFiles(
         path,
-        _shape(path, weights),
+        _shape(path, tensors),
+        tensors,
         has_weights=bool(weights or any(path.glob("*.bin"))),
         has_tokenizer=any((path / file).is_file() for file in TOKENIZERS),
     )
 
 
-def _shape(path: Path, weights: list[Path]) -> ModelShape | None:
+def _shape(path: Path, tensors: Mapping[str, tuple[int, ...]]) -> ModelShape | None:
     config = _config(path)
-    num_parameters = sum(map(_num_parameters, weights))
+    num_parameters = sum(map(math.prod, tensors.values()))
 
     sizes: list[int] = []
     for key in ("hidden_size", "num_hidden_layers", "vocab_size"):
@@ -114,13 +121,16 @@ def _config(path: Path) -> Mapping[str, Any]:
     return text if isinstance(text, dict) else config
 
 
-def _num_parameters(file: Path) -> int:
-    """Numbers in the tensors of a safetensors file; 0 where it is none."""
+def _tensors(file: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors of a safetensors file; empty where it is none."""
     try:
         with open(file, "rb") as stream:
             size = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(size)) if size <= MAX_HEADER else {}
-            shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
-            return sum(map(math.prod, shapes))
+            return {
+                name: tuple(map(int, entry["shape"]))
+                for name, entry in header.items()
+                if name != "__metadata__"
+            }
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
-        return 0
+        return {}

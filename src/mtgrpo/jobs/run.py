@@ -72,7 +72,7 @@ def train(
     Args:
         run: The run.
         resume: Go on with the run in ``run.output`` from its last checkpoint. Starts one if there
-            is none.
+            is none, and says so: a job that is started again and again is one command.
         display: Where news go.
 
     Returns:
@@ -88,6 +88,8 @@ def train(
     out = Path(job.run.output)
 
     resumes = resume and (out / "config.yaml").is_file()
+    if resume and not resumes:
+        display.message(f"{out}: no run to resume there; starting one")
     if resumes:
         for change in check_same_run(out, job.run):
             display.message(change)

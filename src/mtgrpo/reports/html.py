@@ -16,7 +16,7 @@ from mtgrpo.reports import page
 from mtgrpo.reports.comparison_page import write_comparison
 from mtgrpo.reports.curves import AccuracyCurves, Floats, accuracy_curves, step_curves
 from mtgrpo.reports.figure_files import save
-from mtgrpo.reports.run_tables import baseline_table, task_rows_table
+from mtgrpo.reports.run_tables import baseline_table, changes_table, task_rows_table
 from mtgrpo.reports.samples import samples_section
 from mtgrpo.reports.task_rows import shares_met_rate
 from mtgrpo.reports.training_curves import training_curves
@@ -77,6 +77,7 @@ def write_report(
         _headline(run),
         page.section("Curves", page.figure_grid(drawn)),
         page.section("Tasks", task_rows_table(run)),
+        page.section("Tasks that changed", changes_table(run)),
         page.section("Against other runs", baseline_table(run, others)),
         samples_section(run),
         page.section("Go on with this run", _commands(run)),

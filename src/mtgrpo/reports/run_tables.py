@@ -69,6 +69,21 @@ def task_rows_table(run: Run) -> str:
     return page.table(heads, cells, totals=2) + notes
 
 
+def changes_table(run: Run) -> str:
+    """Tasks that joined, left, grew or shrank while the run went on; empty without any."""
+    rows: list[list[str]] = []
+    for change in run.changes:
+        size = page.number(change.num_rows)
+        if change.num_before is not None:
+            size = f"{page.number(change.num_before)} → {size}"
+        about = [page.number(change.step), page.name(change.task), page.text(change.change), size]
+        rows.append(about)
+
+    if not rows:
+        return ""
+    return page.table(["first step", "task", "what changed", "training rows"], rows)
+
+
 def baseline_table(run: Run, others: Sequence[Run]) -> str:
     """A row per other run: its final accuracies, and what this run needed to reach them."""
     if not others:

@@ -13,7 +13,7 @@ from mtgrpo.core.reward_scale import RewardScale
 from mtgrpo.errors import RunError, require
 from mtgrpo.runlog.files import os_errors_as, read_json, read_lines
 from mtgrpo.runlog.lock import locked_by_live_process
-from mtgrpo.runlog.records import Completion, Evaluation, Metrics, Run, TaskEvaluation
+from mtgrpo.runlog.records import Change, Completion, Evaluation, Metrics, Run, TaskEvaluation
 
 FILES = ("run.json", "config.yaml", "metrics.jsonl", "evaluations.jsonl")
 HEAD = ("step", "rollouts", "elapsed_s")
@@ -91,6 +91,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         completions=_records(directory / "completions.jsonl", _completion),
         summary=_mapping(directory / "summary.json"),
         in_use=locked_by_live_process(directory / ".lock"),
+        changes=_records(directory / "changes.jsonl", _change),
     )
 
 
@@ -154,6 +155,17 @@ def _metrics(line: Mapping[str, Any]) -> Metrics:
             values[name] = _number(value)
 
     return Metrics(int(line["step"]), int(line["rollouts"]), _number(line.get("elapsed_s")), values)
+
+
+def _change(line: Mapping[str, Any]) -> Change:
+    before = line.get("num_before")
+    return Change(
+        step=int(line["step"]),
+        task=str(line["task"]),
+        change=str(line["change"]),
+        num_rows=int(line["num_rows"]),
+        num_before=None if before is None else int(before),
+    )
 
 
 def _evaluation(line: Mapping[str, Any]) -> Evaluation:

@@ -86,6 +86,25 @@ class Completion:
     kept: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What changed about a task before a step.
+
+    Attributes:
+        step: The first step with it.
+        task: Its name.
+        change: ``joined``, ``left``, ``grown`` or ``shrunk``.
+        num_rows: Rows to train on from then on; those it had, if it left.
+        num_before: Rows that it had before; None where these are no news.
+    """
+
+    step: int
+    task: str
+    change: str
+    num_rows: int
+    num_before: int | None = None
+
+
 @dataclass(frozen=True)
 class Run:
     """A run directory, read once.
@@ -100,6 +119,7 @@ class Run:
         completions: Samples, in order.
         summary: How it ended; empty while it runs, or after a kill.
         in_use: Whether a live process writes it.
+        changes: Tasks that joined, left, grew or shrank, in order.
     """
 
     path: Path
@@ -111,6 +131,7 @@ class Run:
     completions: tuple[Completion, ...]
     summary: Mapping[str, Any]
     in_use: bool
+    changes: tuple[Change, ...] = ()
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
+from mtgrpo.imports import USER_MODULE
 from mtgrpo.tasks.own_copy import own_copy
 
 Row: TypeAlias = "Mapping[str, Any]"
@@ -152,7 +153,11 @@ def call_reward(
 
 
 def label(fn: object) -> str:
-    """A function's module and name, for messages."""
-    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-    module = getattr(fn, "__module__", None)
-    return f"{module}.{name}" if module else str(name)
+    """A function's module and name, for messages; of a file's own module only the name."""
+    name = getattr(fn, "__qualname__", None)
+    if name is None:
+        name = getattr(fn, "__name__", type(fn).__qualname__)
+    module = getattr(fn, "__module__", None) or ""
+    if not module or module == "__main__" or module.startswith(USER_MODULE):
+        return str(name)  # `mtgrpo.tasks.faults.named` says its file
+    return f"{module}.{name}"

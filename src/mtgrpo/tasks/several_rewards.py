@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from mtgrpo.core.types import at_least
 from mtgrpo.errors import TaskError, counted, unknown
+from mtgrpo.tasks.faults import named
+from mtgrpo.tasks.numeric import as_reward
 from mtgrpo.tasks.scores import RewardFunction, Score
 
 AccuracyRule: TypeAlias = "str | Callable[[Mapping[str, float]], float]"
@@ -64,14 +67,14 @@ class SeveralRewards:
     ) -> list[float | Score | None]:
         """One value per completion."""
         values: list[list[Any]] = []
-        for name, function in self.functions.items():
+        for function in self.functions.values():
             of_one = list(function(prompts=prompts, completions=completions, **columns))
             if len(of_one) != len(completions):
                 raise ValueError(
-                    f"{name} returned {counted(len(of_one), 'value')} for "
+                    f"{named(function)} returned {counted(len(of_one), 'value')} for "
                     + counted(len(completions), "completion")
                 )
-            values.append([_reward(value) for value in of_one])
+            values.append([_reward(value, function) for value in of_one])
 
         return [self._joined(row) for row in zip(*values, strict=True)]
 
@@ -92,7 +95,11 @@ class SeveralRewards:
         return Score(total, None if math.isnan(value) else value)
 
 
-def _reward(value: Any) -> float:
-    if value is None:
+def _reward(value: Any, function: RewardFunction) -> float:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return math.nan
-    return float(value.reward if isinstance(value, Score) else value)
+
+    reward = as_reward(value.reward if isinstance(value, Score) else value)
+    if reward is None:
+        raise ValueError(f"{named(function)} returned {reprlib.repr(value)}, no finite number")
+    return reward

@@ -11,6 +11,7 @@ from mtgrpo.errors import ConfigError, TaskError, unknown
 from mtgrpo.imports import import_function
 from mtgrpo.tasks.policy import IN_PROCESS, parse_scoring
 from mtgrpo.tasks.sources.hub import hub_task
+from mtgrpo.tasks.sources.one_file import dataset_tasks
 from mtgrpo.tasks.sources.paper import paper_task
 from mtgrpo.tasks.sources.reasoning_gym import reasoning_gym_task
 from mtgrpo.tasks.sources.released import released_tasks
@@ -28,8 +29,8 @@ def build_tasks(specs: Sequence[Spec], where: str) -> TaskSet:
     """The tasks of a configuration's list.
 
     Args:
-        specs: One mapping per entry; an entry of the kinds ``released`` and ``task`` may give
-            several tasks.
+        specs: One mapping per entry; an entry of the kinds ``dataset``, ``released`` and ``task``
+            may give several tasks.
         where: Begins error messages, such as ``"config.yaml: tasks"``; entry i is
             ``"config.yaml: tasks[i]"``.
 
@@ -141,6 +142,10 @@ def _rows(path: str, options: Spec) -> list[Task]:
     return [rows_task(train=path, **options)]
 
 
+def _dataset(path: str, options: Spec) -> list[Task]:
+    return dataset_tasks(path, **options)
+
+
 def _hub(dataset: str, options: Spec) -> list[Task]:
     return [hub_task(dataset=dataset, **options)]
 
@@ -190,7 +195,7 @@ class _Kind(NamedTuple):
     build: Callable[[str, Spec], list[Task]]
     summary: str
     example: str
-    options: dict[str, type]
+    options: dict[str, Any]
     required: tuple[str, ...] = ()
 
 
@@ -233,6 +238,19 @@ _KINDS: dict[str, _Kind] = {
             **_REPORTED, **_GRADED,
         },
         ("name", "reward"),
+    ),
+    "dataset": _Kind(
+        _dataset,
+        "the tasks of one .jsonl or .parquet file with a column that names each row's task",
+        "{dataset: train.jsonl, task_column: source, rewards: {math: 'my_rewards.py:exact', "
+        "code: 'my_rewards.py:passes'}}",
+        {
+            "task_column": str, "rewards": str | list | Mapping, "test": str,
+            "test_fraction": float, "prompt": str, "reward_weights": list[float],
+            "accuracy": str | Mapping, "correct_at": float | Mapping,
+            "reward_range": list | Mapping,
+        },
+        ("task_column", "rewards"),
     ),
     "hub": _Kind(
         _hub,

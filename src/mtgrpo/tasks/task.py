@@ -11,6 +11,7 @@ from typing import Any, cast, final
 
 from mtgrpo.core.types import as_accuracy, at_least
 from mtgrpo.errors import MissingExtra, RewardError, TaskError, counted
+from mtgrpo.tasks.faults import fault, named
 from mtgrpo.tasks.numeric import as_number, as_reward
 from mtgrpo.tasks.policy import IN_PROCESS, Scoring
 from mtgrpo.tasks.scores import (
@@ -159,7 +160,7 @@ class Task:
                 returned = f"{counted(len(values), 'value')} for {counted(len(rows), 'completion')}"
             raise RewardError(
                 f"task {self.name!r}, prompts {numbers[0]} to {numbers[-1]}: reward function "
-                f"{label(self.reward)} returned {returned}; a sequence with one number per "
+                f"{named(self.reward)} returned {returned}; a sequence with one number per "
                 "completion is needed; wrap a function that scores one completion in "
                 "mtgrpo.tasks.each"
             )
@@ -188,7 +189,8 @@ class Task:
 
         return RewardError(
             f"task {self.name!r}, {prompt}: reward function {label(self.reward)} raised "
-            f"{type(culprit).__name__}: {culprit}"
+            f"{fault(culprit, self.reward)}; a number for any completion is needed; correct it "
+            "there, or leave such groups out with scoring: on_error: drop"
         )
 
     def _accuracy_of(self, reward: float) -> float | None:
@@ -216,7 +218,7 @@ class Task:
             )
 
         raise RewardError(
-            f"task {self.name!r}, prompt {number}: reward function {label(self.reward)} returned "
+            f"task {self.name!r}, prompt {number}: reward function {named(self.reward)} returned "
             f"{reprlib.repr(value)}; {need}"
         )
 

@@ -8,7 +8,7 @@ from typing import Any, cast, final
 
 from mtgrpo.errors import TaskError, unknown
 from mtgrpo.tasks.scores import Row
-from mtgrpo.tasks.several_rewards import SeveralRewards
+from mtgrpo.tasks.sources.by_task import RewardsByTask, tasks_by_name
 from mtgrpo.tasks.sources.dataset import rows_by_task
 from mtgrpo.tasks.task import Task
 
@@ -115,45 +115,9 @@ class TaskSet:
         test: dict[str, Sequence[Row]] = {}
         if eval_dataset is not None:
             test = rows_by_task(eval_dataset, column, f"{where}: eval_dataset")
-        names = tuple(dict.fromkeys([*train, *test]))
 
-        def of_each(value: Any, what: str) -> dict[str, Any]:
-            if not isinstance(value, Mapping):
-                return dict.fromkeys(names, value)
-            by_name = cast("Mapping[str, Any]", value)
-            for name in by_name:
-                if name not in names:
-                    raise TaskError(unknown(f"{where}: {what}", "task", name, names))
-            return {name: by_name.get(name) for name in names}
-
-        functions, rules = of_each(rewards, "rewards"), of_each(accuracy, "accuracy")
-        limits, ranges = of_each(correct_at, "correct_at"), of_each(reward_range, "reward_range")
-        tasks: list[Task] = []
-        for name in names:
-            given, rule, limit = functions[name], rules[name], limits[name]
-            if not given:
-                raise TaskError(f"{where}: task {name!r} has no reward; give rewards[{name!r}]")
-
-            if isinstance(given, (list, tuple)) or rule is not None:
-                listed = (
-                    list(cast("Sequence[Any]", given))
-                    if isinstance(given, (list, tuple))
-                    else [given]
-                )
-                at = None if rule is None else limit
-                given = SeveralRewards(listed, reward_weights, rule, at, f"{where}: task {name!r}")
-                limit = limit if rule is None else None
-            tasks.append(
-                Task(
-                    name,
-                    train.get(name, ()),
-                    test.get(name, ()),
-                    given,
-                    correct_at=limit,
-                    reward_range=ranges[name],
-                )
-            )
-        return cls(*tasks)
+        said = RewardsByTask(rewards, reward_weights, accuracy, correct_at, reward_range)
+        return cls(*tasks_by_name(train, test, said, where))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from datasets import Dataset, IterableDataset
 from transformers import Qwen2Config, Qwen2ForSequenceClassification
 
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.integrations.trl.rollouts import DatasetRow
 
 from .toy import make_tokenizer
 
@@ -136,6 +137,30 @@ def test_a_reward_model_beside_a_function(lab, judge):
     arguments = {"reward_processing_classes": [make_tokenizer(), None]}
     last = check(build(lab, [model, penalties], arguments=arguments))
     assert -2 <= last["rewards/penalties/mean"] <= -1
+
+
+def test_a_reward_model_for_one_of_the_tasks(lab, judge):
+    """The other task has None of it, so TRL's table is that of the model on all rows, with holes."""
+    model = Qwen2ForSequenceClassification.from_pretrained(judge)
+    everywhere = build(lab, [model, penalties])
+    here = build(lab, {POOR: [str(judge), penalties], RICH: penalties})
+    assert here.reward_func_names == everywhere.reward_func_names
+
+    table = table_of(here)
+    assert torch.isnan(table[:, 0]).tolist() == [False, True] * 4
+    assert torch.allclose(table.nan_to_num(0), table_of(everywhere) * ~torch.isnan(table))
+
+    last = check(here)
+    assert last[f"task/{POOR}/reward"] != last[f"task/{RICH}/reward"]
+
+
+def table_of(trainer) -> torch.Tensor:
+    """TRL's table of rewards, shape (rows, columns), of completions of unequal lengths."""
+    inputs = [DatasetRow(row, row["task"], i) for i, row in enumerate(rows(8))]
+    completions = [f"b{'a' * i}" for i in range(8)]
+    prompts = [row["prompt"] for row in inputs]
+    ids = [[5 + i] for i in range(8)]
+    return trainer._calculate_rewards(inputs, prompts, completions, ids)
 
 
 def test_a_stream_of_rows(lab):

@@ -8,11 +8,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
-from datasets import Dataset, DatasetDict, IterableDataset
+from datasets import ClassLabel, Dataset, DatasetDict, IterableDataset
 
 from mtgrpo import Balanced
 from mtgrpo.errors import ConfigError, MtgrpoError, RewardError, StateError
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
+from mtgrpo.tasks import Score
 
 from .toy import make_tasks
 
@@ -130,17 +131,49 @@ BAD = {
     "a reward of no task": Bad(
         {"reward_funcs": {"a": parity, "b": parity, "c": parity}}, "unknown task 'c'; allowed: a, b"
     ),
-    "a model for some tasks": Bad(
-        {"reward_funcs": {"a": "judge", "b": parity}},
-        "a model scores all tasks; call it in a reward",
-    ),
     "weights of zero": Bad({}, "no reward counts; give one of them", {"reward_weights": [0.0]}),
     "a weight that is NaN": Bad(
         {}, "finite numbers are needed", {"reward_weights": [float("nan")]}
     ),
+    "a reward that raises": Bad(
+        {"reward_funcs": lambda completions, **columns: [1 / len(c[999:]) for c in completions]},
+        r"task '[ab]', prompt \d: reward function .*test_bad_uses.py:\d+. raised "
+        r"ZeroDivisionError: .*test_bad_uses.py:\d+.; one number or None .* is needed; correct",
+        then=train,
+    ),
+    "a reward with other arguments": Bad(
+        {"reward_funcs": lambda texts: [0.0 for text in texts]},
+        "task '[ab]', prompt .*raised TypeError: .*unexpected keyword.*test_bad_uses.py",
+        then=train,
+    ),
+    "a reward of texts": Bad(
+        {"reward_funcs": lambda completions, **columns: ["0.5" for c in completions]},
+        "task '[ab]', prompt .* returned '0.5'; a finite number is needed, or None where it",
+        then=train,
+    ),
+    "one reward for all completions": Bad(
+        {"reward_funcs": lambda completions, **columns: [0.5]},
+        "tasks? '[ab]'.*test_bad_uses.py.* returned 1 value for 8 completions; a list is needed",
+        then=train,
+    ),
+    "a reward that is no list": Bad(
+        {"reward_funcs": lambda completions, **columns: 0.5},
+        "returned 0.5; a list is needed with a number for each completion",
+        then=train,
+    ),
     "an infinite reward": Bad(
         {"reward_funcs": lambda completions, **columns: [float("inf")] * len(completions)},
-        "task '[ab]': a completion of reward inf; rewards must be finite numbers; give NaN",
+        "task '[ab]', prompt .* returned inf; a finite number is needed, or None where it",
+        then=train,
+    ),
+    "a score for a reward": Bad(
+        {"reward_funcs": lambda completions, **columns: [Score(1.0, 1.0) for c in completions]},
+        r"returned Score\(.*; one number is needed; return the reward alone, and say with accuracy=",
+        then=train,
+    ),
+    "a reward of one task that raises": Bad(
+        {"reward_funcs": {"a": parity, "b": lambda completions, **columns: completions[0] + 1}},
+        "task 'b', prompt .* raised TypeError.*test_bad_uses.py",
         then=train,
     ),
     "an accuracy of no name": Bad(
@@ -182,6 +215,24 @@ BAD = {
         "cannot hold whole groups of 4 samples; make their product a multiple of 4",
         {"per_device_eval_batch_size": 3},
         then=lambda trainer: trainer.evaluate(),
+    ),
+    "rows to predict of no task": Bad(
+        {"tasks": make_tasks(), "reward_funcs": None, "train_dataset": None},
+        "predict: test rows come from the tasks; put them into Task.test",
+        {"per_device_eval_batch_size": 4},
+        then=lambda trainer: trainer.predict(rows()),
+    ),
+    "a task for each row": Bad(
+        {"train_dataset": of(prompt=["q"] * 40, task=list(range(40)))},
+        "column 'task' has 40 different values in 40 rows; a task has many rows: name the column",
+    ),
+    "a label that is none": Bad(
+        {
+            "train_dataset": rows()
+            .cast_column("task", ClassLabel(names=["a", "b"]))
+            .map(lambda row: {"task": -1})
+        },
+        "row 0: column 'task' is -1; the name of the row's task is needed, or its number",
     ),
     "test rows without a task": Bad(
         {},

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, Features, Value
 
 from mtgrpo import Method, RatioPreservingSampler, Uniform
 from mtgrpo.errors import ConfigError, StateError
@@ -75,7 +75,22 @@ def test_a_dataset_for_each_task_and_evaluation_by_task(lab):
         "x": 3,
         "y": 2,
     }
-    assert len(trainer.predict(both).metrics) > 0
+    predicted = trainer.predict(both).metrics
+    assert predicted["test_task/y/reward"] >= 0
+    assert predicted["test_rewards/shared/mean"] >= 0
+    again = trainer.evaluate(tests["x"])
+    assert "eval_task/y/reward" not in again, "nothing of a prediction is left behind"
+
+
+def test_labels_name_the_tasks_that_are_trained_on_and_evaluated(lab):
+    labels = Features(
+        {name: Value("string") for name in Dataset.from_list(rows("x")).column_names}
+        | {"task": ClassLabel(names=["x", "y"])}
+    )
+    train = Dataset.from_list(rows("x") + rows("y")).cast(labels)
+    trainer = build(lab, train, shared, max_steps=1)
+    assert trainer.mixer.tasks == ("x", "y")
+    assert trainer.evaluate(train.select([0, 1, 19]))["eval_task/y/reward"] >= 0
 
 
 def test_resuming_a_run_on_a_dataset_is_exact(lab):

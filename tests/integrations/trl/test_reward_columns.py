@@ -1,6 +1,5 @@
 """Reward functions of several tasks, and what their columns say of a completion."""
 
-import asyncio
 import math
 
 import pytest
@@ -65,28 +64,20 @@ def test_what_is_right_is_what_was_said(said, accuracies):
     assert [accuracy for _, accuracy in values] == pytest.approx(accuracies, nan_ok=True)
 
 
-def test_functions_of_some_tasks_are_asked_about_their_rows_alone():
-    made = RewardColumns({"a": [exact, short], "b": [slow, short]}, ("a", "b"))
-    first, second, third = made.functions
-    assert [f.__name__ for f in made.functions] == ["exact", "short", "slow"]
-    assert second is short, "all tasks have it"
+def test_functions_of_some_tasks_are_columns_of_their_own_and_a_model_is_there_once():
+    given = {"a": [exact, short, "judge"], "b": [slow, short, "".join(["jud", "ge"])]}
+    made = RewardColumns(given, ("a", "b"))
+    assert made.functions == [exact, short, "judge", slow]
+    assert made.calls.tasks_of == (frozenset("a"), None, None, frozenset("b"))
+
+
+def test_trl_gets_the_columns_of_all_rows():
     rows = [
         DatasetRow({"prompt": "x", "answer": "1"}, "a", 0),
         DatasetRow({"prompt": "y", "level": 3}, "b", 0),
-        DatasetRow({"prompt": "x", "answer": "2"}, "a", 1),
     ]
-    given = made.rows_for_trl(None, rows, [])
-    assert [list(row) for row in given] == [["prompt", "answer", "level"]] * 3
-    arguments = {
-        "prompts": ["x", "y", "x"],
-        "completions": ["1", "1", "1"],
-        "completion_ids": [[1], [2], [3]],
-        "answer": ["1", None, "2"],
-        "level": [None, 3, None],
-        "trainer_state": None,
-    }
-    assert first(**arguments) == [1.0, None, 0.0]
-    assert asyncio.run(third(**arguments)) == [None, 0.5, None]
+    given = columns([exact, short]).rows_for_trl(None, rows, [])
+    assert [list(row) for row in given] == [["prompt", "answer", "level"]] * 2
 
 
 @pytest.mark.parametrize(
@@ -94,11 +85,6 @@ def test_functions_of_some_tasks_are_asked_about_their_rows_alone():
     [
         ({"a": exact}, {}, "no entry for task 'b'"),
         ({"a": exact, "b": exact, "c": exact}, {}, "unknown task 'c'"),
-        (
-            {"a": exact, "b": "some/model"},
-            {},
-            "the reward model 'some/model' is given for 'b' alone",
-        ),
         ({"a": exact, "b": 3}, {}, r"reward_funcs\['b'\] has a int; a function"),
         ([exact], {"correct_at": {"c": 1.0}}, "correct_at: unknown task 'c'"),
         ([exact, short], {"accuracy": "exakt"}, "unknown reward function 'exakt' .did you mean"),

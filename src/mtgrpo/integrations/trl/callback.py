@@ -31,6 +31,11 @@ class StepCallback(TrainerCallback):
             self.step.writer.script.begin(config, state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for listener in self.step.listeners:
+            ended = getattr(listener, "training_ended", None)
+            if ended is not None:
+                ended()
+
         if self.step.writer is not None:
             self.step.writer.script.end()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,11 +11,18 @@ import torch
 from accelerate.utils import gather_object
 
 from mtgrpo.core.reward_scale import RewardScale
+from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.eval_rows import TestRows
 from mtgrpo.integrations.trl.randomness import separate_randomness
 from mtgrpo.integrations.trl.results import EvaluationTable, TaskResult, result_metrics
-from mtgrpo.integrations.trl.rollouts import DatasetRow, InputRows, number_of, task_of
-from mtgrpo.tasks.sources.dataset import task_name
+from mtgrpo.integrations.trl.rollouts import (
+    DatasetInputRows,
+    DatasetRow,
+    InputRows,
+    number_of,
+    task_of,
+)
+from mtgrpo.tasks.sources.dataset import label_names, task_name
 
 
 class TaskEvaluator:
@@ -39,6 +47,7 @@ class TaskEvaluator:
         self, rows: InputRows, num_samples: int, seed: int, scale: RewardScale | None = None
     ) -> None:
         self.tasks, self.num_samples, self.seed = rows.tasks, num_samples, seed
+        self._has_own_rows = not isinstance(rows, DatasetInputRows)
         test_rows = TestRows(rows)
         self.rows: Any = test_rows if len(test_rows) else None
         self.results: dict[str, TaskResult] = {}
@@ -47,6 +56,7 @@ class TaskEvaluator:
         self._table: EvaluationTable | None = None
         self.part: str | None = None
         self._num_rows = 0  # of a dataset, in the evaluation that is running
+        self._dataset: Any = None
         self._num_prompts: int | None = None
 
     def change_rows(self, rows: InputRows) -> None:
@@ -90,18 +100,30 @@ class TaskEvaluator:
         return metrics
 
     @contextmanager
-    def running(self, accelerator: Any, dataset: Any = None) -> Iterator[None]:
+    def running(
+        self, accelerator: Any, dataset: Any = None, is_prediction: bool = False
+    ) -> Iterator[None]:
         """While TRL's loop runs: scores are collected, and join `results` at the end.
 
         Args:
             accelerator: accelerate's `Accelerator`.
-            dataset: What is evaluated, where that is not the tasks' test rows.
+            dataset: What is evaluated; None: the tasks' test rows.
+            is_prediction: Whether `predict` was called, and no `of_each` before.
 
         Raises:
+            ConfigError: Rows of no task, where tasks bring their own.
             RewardError: As `EvaluationTable.results`.
         """
-        self._num_rows = 0
-        self._num_prompts = len(dataset) if hasattr(dataset, "__len__") else None
+        is_own = dataset is None or isinstance(dataset, TestRows)
+        if self._has_own_rows and not is_own:
+            raise ConfigError(
+                "predict: test rows come from the tasks; put them into Task.test and call "
+                "trainer.predict(trainer.eval_dataset)"
+            )
+        if is_prediction:
+            self.results, self.part = {}, None
+        self._num_rows, self._dataset = 0, dataset
+        self._num_prompts = len(self._dataset) if hasattr(dataset, "__len__") else None
         table = self._table = EvaluationTable(self.tasks, self.num_samples, self.scale)
         try:
             with separate_randomness(self.seed + accelerator.process_index, accelerator.device):
@@ -125,6 +147,7 @@ class TaskEvaluator:
         self._num_rows += accelerator.num_processes * len(rows)
         name = self.tasks.names[0] if self.part is None else self.part
 
+        labels = label_names(self._dataset, column)
         numbered: list[dict[str, Any]] = []
         for place, row in enumerate(rows, first):
             number = place // self.num_samples
@@ -132,7 +155,7 @@ class TaskEvaluator:
                 number %= self._num_prompts
             task = name
             if column in row:
-                task = task_name(row[column], f"evaluate: row {place}", column)
+                task = task_name(row[column], f"evaluate: row {place}", column, labels)
             numbered.append(DatasetRow(row, task, number))
         return numbered
 
@@ -172,3 +195,30 @@ class TaskEvaluator:
     def metrics(self) -> dict[str, float]:
         """Flat figures of the last evaluation."""
         return result_metrics(self.results)
+
+    def hand_on(
+        self,
+        log: MutableMapping[str, list[float]],
+        output: dict[str, float],
+        is_prediction: bool,
+        prefix: str,
+    ) -> None:
+        """Put the figures where they are read.
+
+        Args:
+            log: TRL's figures of an evaluation, to which its `log` adds them at the end, with
+                "eval_" before each name.
+            output: The figures that the loop returns: of a prediction, for which TRL does not
+                call `log`, they would be seen nowhere else, and in the next evaluation's log.
+            is_prediction: Whether `predict` was called.
+            prefix: Put before each name in `output`.
+        """
+        for name, value in self.metrics().items():
+            log.setdefault(name, []).append(value)
+
+        if is_prediction:
+            for name, values in log.items():
+                known = [value for value in values if not math.isnan(value)]
+                if known:
+                    output[f"{prefix}_{name}"] = math.fsum(known) / len(known)
+            log.clear()

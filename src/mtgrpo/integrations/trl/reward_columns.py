@@ -7,24 +7,20 @@ one column a function, the mixer needs two numbers: what is trained on, and what
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import torch
 
 from mtgrpo.core.types import as_accuracy, at_least
-from mtgrpo.errors import ConfigError, RewardError, StateError, counted, unknown
+from mtgrpo.errors import ConfigError, RewardError, unknown
+from mtgrpo.integrations.trl.reward_calls import RewardCalls
 from mtgrpo.integrations.trl.schedule import WHERE
 
 AccuracyRule: TypeAlias = "str | Callable[[Mapping[str, float]], float]"
 """The name of a reward function, or a function of all rewards of a completion by name."""
-
-PROTOCOL = frozenset(
-    {"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric"}
-)
-"""Keyword arguments of a reward function that are no columns of the data."""
 
 
 class RewardColumns:
@@ -39,7 +35,8 @@ class RewardColumns:
             the weighted sum of its rewards; for all tasks or by task.
 
     Attributes:
-        functions: What TRL gets.
+        functions: What TRL gets: the functions as they are.
+        calls: TRL's calls of them.
 
     Raises:
         ConfigError: A task without a reward, or a name that is no task's.
@@ -57,11 +54,12 @@ class RewardColumns:
         self.accuracy = by_task(accuracy, self.tasks, "accuracy")
         self.correct_at = by_task(correct_at, self.tasks, "correct_at")
         _check_said(self.accuracy, self.correct_at)
-        self.batch = _Batch()
         self.functions = reward_funcs
         check_functions(reward_funcs)
+        tasks_of: Sequence[frozenset[str] | None] = ()
         if isinstance(reward_funcs, Mapping):
-            self.functions = _one_column_each(reward_funcs, self.tasks, self.batch)
+            self.functions, tasks_of = _one_column_each(reward_funcs, self.tasks)
+        self.calls = RewardCalls(tasks_of)
 
         self.names: tuple[str, ...] = ()
         self._weights = torch.ones(0)
@@ -81,11 +79,14 @@ class RewardColumns:
         self, trainer: Any, rows: Sequence[Any], completions: Sequence[Any]
     ) -> list[dict[str, Any]]:
         """The rows with the columns of all of them, as TRL reads the names from the first."""
-        self.batch.rows = rows
         names = dict.fromkeys(name for row in rows for name in row)
         if all(len(row) == len(names) for row in rows):
             return list(rows)
         return [{name: row.get(name) for name in names} for row in rows]
+
+    def watched(self, trainer: Any, rows: Sequence[Any]) -> AbstractContextManager[None]:
+        """While TRL calls the functions for these rows: a fault is said with its place."""
+        return self.calls.watched(trainer, rows)
 
     def marked(self, rewards: torch.Tensor) -> torch.Tensor:
         """TRL's table as it is: its functions say themselves what could not be scored."""
@@ -195,17 +196,11 @@ def _check_said(accuracy: Mapping[str, Any], correct_at: Mapping[str, Any]) -> N
 
 
 # ---- functions of some of the tasks ------------------------------------------------------------
-class _Batch:
-    """The rows that reward functions are being asked about."""
-
-    rows: Sequence[Any] = ()
-
-
 def _one_column_each(
-    reward_funcs: Mapping[str, Any], tasks: Sequence[str], batch: _Batch
-) -> list[Any]:
-    """The distinct functions of all tasks, each of which is only asked about rows of its own."""
-    users: dict[int, tuple[Any, list[str]]] = {}
+    reward_funcs: Mapping[str, Any], tasks: Sequence[str]
+) -> tuple[list[Any], list[frozenset[str] | None]]:
+    """The distinct functions of all tasks, and of each the tasks it is for; None if for all."""
+    users: dict[Any, tuple[Any, list[str]]] = {}
     given = by_task(reward_funcs, tasks, "reward_funcs")
     for task in tasks:
         if task not in given:
@@ -215,92 +210,19 @@ def _one_column_each(
             )
         functions = given[task] if isinstance(given[task], (list, tuple)) else [given[task]]
         for function in functions:
-            users.setdefault(id(function), (function, []))[1].append(task)
+            # Of a name, equal ones are one model; functions may be equal and not the same.
+            key = function if isinstance(function, str) else id(function)
+            users.setdefault(key, (function, []))[1].append(task)
 
     columns: list[Any] = []
+    tasks_of: list[frozenset[str] | None] = []
     for function, own in users.values():
-        if set(own) == set(tasks):
-            columns.append(function)
-        elif isinstance(function, (str, torch.nn.Module)):
-            raise ConfigError(
-                f"{WHERE}: the reward model {_name(function)!r} is given for "
-                f"{', '.join(map(repr, own))} alone; a model scores all tasks; call it in a "
-                "reward function to use it for some of them"
-            )
-        else:
-            columns.append(_for_some_tasks(function, frozenset(own), batch))
-
-    return columns
+        columns.append(function)
+        tasks_of.append(None if set(own) == set(tasks) else frozenset(own))
+    return columns, tasks_of
 
 
 def _name(function: Any) -> str:
     if isinstance(function, str):
         return function
     return getattr(function, "__name__", type(function).__name__)
-
-
-def _for_some_tasks(function: Any, tasks: frozenset[str], batch: _Batch) -> Any:
-    """`function` for rows of these tasks, and None for the others."""
-
-    def chosen(arguments: Mapping[str, Any]) -> tuple[list[int], dict[str, Any]]:
-        rows = batch.rows
-        num_rows = len(arguments["completions"])
-        if len(rows) != num_rows:
-            raise StateError(
-                f"rewards: {counted(num_rows, 'completion')}, but {counted(len(rows), 'row')} "
-                "to score; "
-                "this function only works inside MultiTaskGRPOTrainer"
-            )
-        places = [i for i, row in enumerate(rows) if row.task in tasks]
-        own = {name for i in places for name in rows[i]}
-
-        given: dict[str, Any] = {}
-        for name, value in arguments.items():
-            if name == "log_extra":
-                given[name] = _spread(value, places, num_rows)
-            elif name in ("trainer_state", "log_metric"):
-                given[name] = value
-            elif name in own or name in PROTOCOL or name == "environments":
-                given[name] = [value[i] for i in places]
-        return places, given
-
-    def spread_out(values: Any, places: Sequence[int], num_rows: int) -> list[Any]:
-        values = list(values)
-        if len(values) != len(places):
-            raise RewardError(
-                f"reward function {_name(function)!r}: {counted(len(values), 'value')} for "
-                f"{counted(len(places), 'completion')}; one per completion is needed"
-            )
-        rewards: list[Any] = [None] * num_rows
-        for place, value in zip(places, values, strict=True):
-            rewards[place] = value
-        return rewards
-
-    def reward(**arguments: Any) -> list[Any]:
-        places, given = chosen(arguments)
-        values = function(**given) if places else []
-        return spread_out(values, places, len(arguments["completions"]))
-
-    async def async_reward(**arguments: Any) -> list[Any]:
-        places, given = chosen(arguments)
-        values = await function(**given) if places else []
-        return spread_out(values, places, len(arguments["completions"]))
-
-    call: Any = getattr(function, "__call__", None)  # noqa: B004 - the method of an object
-    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-    wrapper = async_reward if is_async else reward
-    wrapper.__name__ = _name(function)
-    wrapper.__doc__ = function.__doc__
-    return wrapper
-
-
-def _spread(log_extra: Any, places: Sequence[int], num_rows: int) -> Any:
-    """`log_extra` for the rows of some tasks: the others' places are empty."""
-
-    def log(column: str, values: Sequence[Any]) -> None:
-        spread: list[Any] = [None] * num_rows
-        for place, value in zip(places, values, strict=True):
-            spread[place] = value
-        log_extra(column, spread)
-
-    return log

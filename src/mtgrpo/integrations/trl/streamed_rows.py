@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from mtgrpo.core.types import Draw, State
 from mtgrpo.errors import ConfigError, StateError
-from mtgrpo.tasks.sources.dataset import DEFAULT, task_name
+from mtgrpo.tasks.sources.dataset import DEFAULT, label_names, task_name
 
 BUFFER = 1024
 """Rows that are kept of each task."""
@@ -102,7 +102,8 @@ class _Reader:
     def task_of(self, row: Mapping[str, Any]) -> str:
         if self.column is None or self.column not in row:
             return DEFAULT
-        return task_name(row[self.column], "train_dataset", self.column)
+        labels = label_names(self.dataset, self.column)
+        return task_name(row[self.column], "train_dataset", self.column, labels)
 
     def next_row(self) -> Mapping[str, Any] | None:
         """The next row; None where the stream ends, after which it begins again."""

@@ -231,7 +231,9 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
 
         given = (prompts, completions, completion_ids_list)
         rows = self.scores.rows_for_trl(self, inputs, completions)
-        rewards = self.scores.marked(super()._calculate_rewards(rows, *given))
+        with self.scores.watched(self, inputs):
+            rewards = super()._calculate_rewards(rows, *given)
+        rewards = self.scores.marked(rewards)
 
         self.replay.record_rewards(rewards, completions)  # leaves here if it collects
         self.evaluation.add(inputs, rewards, self.accelerator, self.scores.measure)
@@ -328,13 +330,13 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         self.step.write_evaluation(self.state.global_step, self.evaluation)
         return metrics
 
-    def evaluation_loop(self, dataloader: Any, *args: Any, **kwargs: Any) -> Any:
-        dataset = dataloader.dataset if self.data.of_datasets else None
-        with self.evaluation.running(self.accelerator, dataset):
-            output = super().evaluation_loop(dataloader, *args, **kwargs)
+    def evaluation_loop(self, dataloader: Any, description: str, *args: Any, **kwargs: Any) -> Any:
+        predicts = description == "Prediction"
+        with self.evaluation.running(self.accelerator, dataloader.dataset, predicts):
+            output = super().evaluation_loop(dataloader, description, *args, **kwargs)
 
-        for name, value in self.evaluation.metrics().items():
-            self._metrics["eval"][name].append(value)  # TRL's `log` puts "eval_" before it
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        self.evaluation.hand_on(self._metrics["eval"], output.metrics or {}, predicts, prefix)
         return output
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:

@@ -10,10 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast, overload
 
 from mtgrpo.errors import TaskError, counted
+from mtgrpo.tasks.numeric import as_whole
 from mtgrpo.tasks.scores import Row
 
 DEFAULT = "default"
 """Name of the only task of a dataset without a column of task names."""
+
+MANY = 20
+"""Tasks, from which on a column with hardly two rows of each is taken for one of something else."""
 
 SPLITS = frozenset({"train", "test", "validation"})
 
@@ -67,9 +71,18 @@ def rows_by_task(dataset: Any, column: str, where: str) -> dict[str, Sequence[Ro
     if names is None:
         return {DEFAULT: DatasetRows(dataset)}
 
+    labels = label_names(dataset, column)
     places: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        places.setdefault(task_name(name, f"{where}, row {i}", column), []).append(i)
+    for i, value in enumerate(names):
+        name = task_name(value, f"{where}, row {i}", column, labels)
+        places.setdefault(name, []).append(i)
+
+    if len(places) > MANY and 2 * len(places) > len(names):
+        raise TaskError(
+            f"{where}: column {column!r} has {len(places):,} different values in "
+            f"{counted(len(names), 'row')}; a task has many rows: name the column that says of "
+            "each row which task it is of"
+        )
     return {name: DatasetRows(dataset, own) for name, own in places.items()}
 
 
@@ -88,17 +101,37 @@ def check_names(named: Mapping[str, Any], where: str) -> None:
         )
 
 
-def task_name(value: Any, where: str, column: str) -> str:
+def label_names(dataset: Any, column: str) -> Sequence[str] | None:
+    """Names of the labels of a dataset's column, where it holds their numbers; else None."""
+    features: Any = getattr(dataset, "features", None)
+    if not features or column not in features:
+        return None
+    return getattr(features[column], "names", None)  # a `datasets.ClassLabel` has them
+
+
+def task_name(value: Any, where: str, column: str, labels: Sequence[str] | None = None) -> str:
     """The name of a row's task.
 
+    Args:
+        value: What the row has: a name, or a whole number, which is its own name.
+        where: Begins the message.
+        column: Name of the column.
+        labels: Of a column of numbers of labels, their names.
+
     Raises:
-        TaskError: It is no text.
+        TaskError: It is neither.
     """
+    number = None if isinstance(value, (str, float)) else as_whole(value)
+    if number is not None and labels is not None and 0 <= number < len(labels):
+        return labels[number]
+    if number is not None and labels is None:
+        return str(number)
     if isinstance(value, str) and value:
         return value
+
     raise TaskError(
-        f"{where}: column {column!r} is {value!r}; the name of the row's task is needed; name "
-        "another column with task_column="
+        f"{where}: column {column!r} is {value!r}; the name of the row's task is needed, or its "
+        "number; leave such rows out, or name another column"
     )
 
 

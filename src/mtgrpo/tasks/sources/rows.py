@@ -53,18 +53,14 @@ def rows_task(
     check_name(name)
     where = f"task {name!r}"
 
-    if test is not None and test_fraction:
-        raise TaskError(f"{where}: test and test_fraction are both given; give one")
-    if not 0.0 <= test_fraction < 1.0:
-        raise TaskError(f"{where}: test_fraction is {test_fraction!r}; a share in [0, 1) is needed")
-
+    check_fraction(test, test_fraction, where)
     train_rows = prepare_rows(read_rows(train, f"{where}, train"), prompt, f"{where}, train")
 
     test_rows: list[dict[str, Any]] = []
     if test is not None:
         test_rows = prepare_rows(read_rows(test, f"{where}, test"), prompt, f"{where}, test")
     elif test_fraction:
-        train_rows, test_rows = _split(train_rows, test_fraction, where)
+        train_rows, test_rows = split_rows(train_rows, test_fraction, where)
 
     if isinstance(reward, str):
         reward = import_function(reward, f"{where}, reward")
@@ -116,10 +112,26 @@ def _check_prompt(prompt: Any, where: str) -> None:
             raise TaskError(f"{where}: a message without role; messages need role and content")
 
 
-def _split(
+def check_fraction(test: object, test_fraction: float, where: str) -> None:
+    """Refuse a share of rows to test on that is none, or one beside rows to test on.
+
+    Raises:
+        TaskError: With the key's name.
+    """
+    if test is not None and test_fraction:
+        raise TaskError(f"{where}: test and test_fraction are both given; give one")
+    if not 0.0 <= test_fraction < 1.0:
+        raise TaskError(f"{where}: test_fraction is {test_fraction!r}; a share in [0, 1) is needed")
+
+
+def split_rows(
     rows: list[dict[str, Any]], test_fraction: float, where: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows to train on and rows to test on."""
+    """Rows to train on and rows to test on.
+
+    Raises:
+        TaskError: There are none of one kind.
+    """
     train: list[dict[str, Any]] = []
     test: list[dict[str, Any]] = []
 
