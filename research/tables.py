@@ -33,6 +33,15 @@ SHOWN = {
     "balanced": "`balanced`",
     "grpo_fair": "`grpo_fair`",
     "balanced, one round": "`balanced`, one round",
+    "grpo, two passes": "`grpo`, two passes over each batch",
+    "grpo_fair, two passes": "`grpo_fair`, two passes",
+}
+FAIR = "three_tasks_fair"
+BRIEF = ("grpo", "grpo_fair", "grpo_fair, two passes", "dapo")
+SIZES = {  # rows of Countdown, Zebra and ARC in the datasets that are concatenated
+    "grpo, sizes 16 4 1": "16 : 4 : 1",
+    "grpo, sizes 1 16 4": "1 : 16 : 4",
+    "grpo, sizes 4 1 16": "4 : 1 : 16",
 }
 STEPS = (  # the name in the study of three tasks, and in that of nine
     ("grpo", "grpo"),
@@ -54,7 +63,8 @@ def equal_cost(name: str, *, brief: bool = False) -> str:
     plain = results.of("grpo")
     rows: list[tuple[str, ...]] = []
 
-    for method in results.finished_methods:
+    shown = BRIEF if brief else [m for m in results.finished_methods if m not in SIZES]
+    for method in shown:
         runs, gains = results.of(method), ["", ""]
         if method != "grpo":
             pair = compare(runs, plain, at="rollouts")
@@ -64,6 +74,22 @@ def equal_cost(name: str, *, brief: bool = False) -> str:
         rows.append((SHOWN.get(method, method), *cells, *gains))
 
     heads = ("method", "worst task, %", "mean, %", "worst minus `grpo`'s", "mean minus `grpo`'s")
+    return Table("", heads, tuple(rows)).markdown()
+
+
+def unequal_sizes() -> str:
+    """GRPO on datasets of unequal size in one pile, and `grpo_fair`, which weighs tasks, not rows."""
+    results = load_results(HERE / "equal_cost" / f"{FAIR}.json")
+    fair = results.of("grpo_fair")
+    rows: list[tuple[str, ...]] = []
+
+    for method, sizes in SIZES.items():
+        runs = results.of(method)
+        pair = compare(fair, runs, at="rollouts")
+        cells = [spread(values, brief=True) for values in _ends(runs)]
+        rows.append((sizes, *cells, _points(pair.worst), _points(pair.mean)))
+
+    heads = ("rows", "worst task, %", "mean, %", "`grpo_fair`'s worst minus it", "mean minus it")
     return Table("", heads, tuple(rows)).markdown()
 
 
@@ -127,8 +153,9 @@ def _points(interval: Interval) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "equal-cost-brief": lambda: equal_cost("three_tasks_short", brief=True),
-    "equal-cost-short": lambda: equal_cost("three_tasks_short"),
+    "equal-cost-brief": lambda: equal_cost(FAIR, brief=True),
+    "equal-cost-short": lambda: equal_cost(FAIR),
+    "unequal-sizes": unequal_sizes,
     "equal-cost-long": lambda: equal_cost("three_tasks_long"),
     "one-rate": one_rate,
     "equal-steps": equal_steps,

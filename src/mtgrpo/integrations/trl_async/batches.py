@@ -200,7 +200,8 @@ class BatchMaker:
         tasks = [group.task for group in groups for _ in range(self.group_size)]
         trains = [any(sample.advantage for sample in group.payload) for group in groups]
 
-        masses = Counter[str]()
+        targets = batch.loss_targets
+        masses = dict.fromkeys(targets, 0.0)
         weights = self._row_weights(samples)
         for row, task in enumerate(tasks):
             masses[task] += weights[row] * trains[row // self.group_size]
@@ -208,8 +209,7 @@ class BatchMaker:
             group.task for group, is_used in zip(groups, trains, strict=True) if is_used
         )
 
-        targets = batch.loss_targets
-        shares = balance_loss(targets, counts, {task: masses[task] for task in targets})
+        shares = balance_loss(targets, counts, masses)
         now = shares.after if self.scale_loss else shares.before
         if self.scale_loss:
             scaled = [

@@ -12,8 +12,8 @@ from typing import Any
 
 from trl.experimental.async_grpo.async_rollout_worker import (
     TurnRecord,
-    _AsyncRolloutLoop,  # pyright: ignore[reportPrivateUsage]
-    _chain_to_sequences,  # pyright: ignore[reportPrivateUsage]
+    _AsyncRolloutLoop,
+    _chain_to_sequences,
 )
 
 from mtgrpo.core.tickets import Ticket

@@ -54,6 +54,7 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
 
     args: Any
     accelerator: Any
+    model: Any
 
     def __init__(
         self,

@@ -35,8 +35,8 @@ class MultiTaskRolloutWorker:
         self, batches: BatchMaker, start_loop: Callable[..., MultiTaskRolloutLoop]
     ) -> None:
         self.batches, self._make_loop = batches, start_loop
-        self.rollout_buffer: queue.Queue[Any] = queue.Queue()
-        self.metrics_queue: queue.Queue[Any] = queue.Queue(4096)
+        self.rollout_buffer: Any = queue.Queue()
+        self.metrics_queue: Any = queue.Queue(4096)
         self.first_version = 1
 
         self._version = SimpleNamespace(value=0)
