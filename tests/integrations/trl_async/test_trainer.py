@@ -7,7 +7,6 @@ pytest.importorskip("trl")
 from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer
 
 from mtgrpo import Method
-from mtgrpo.errors import ConfigError
 
 from ..trl.toy import make_tasks
 from .test_seam import installed_has_it
@@ -28,28 +27,12 @@ pytestmark = pytest.mark.skipif(
 def test_the_clip_is_the_methods_where_arguments_leave_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path, method, stated, clip
 ):
-    _, handed = made(monkeypatch, tmp_path, method, **stated)
+    handed = made(monkeypatch, tmp_path, method, **stated)
     assert (handed["args"].epsilon, handed["args"].epsilon_high) == clip
 
 
-def test_presets_and_the_default_go_without_their_prompt_memory(
-    monkeypatch: pytest.MonkeyPatch, tmp_path, caplog
-):
-    trainer, _ = made(monkeypatch, tmp_path, None)
-    assert trainer.method.name == "grpo_fair"
-    assert not trainer.method.prompt_memory
-    assert not caplog.messages
-
-    trainer, _ = made(monkeypatch, tmp_path, "grpo_fair")
-    assert not trainer.method.prompt_memory
-    assert "preset 'grpo_fair' without its prompt memory" in caplog.text
-
-    with pytest.raises(ConfigError, match="set prompt_memory=False"):
-        made(monkeypatch, tmp_path, Method(prompt_memory=True))
-
-
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path, method, **stated):
-    """A trainer, and what it hands to TRL's constructor, which is not called."""
+    """What a trainer hands to TRL's constructor, which is not called."""
     from mtgrpo.integrations.trl_async.trainer import MultiTaskAsyncGRPOTrainer
 
     handed = {}
@@ -67,5 +50,5 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path, method, **stated):
         **stated,
     )
 
-    trainer = MultiTaskAsyncGRPOTrainer("a-model", make_tasks(), args, method=method)
-    return trainer, handed
+    MultiTaskAsyncGRPOTrainer("a-model", make_tasks(), args, method=method)
+    return handed

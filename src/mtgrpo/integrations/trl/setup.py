@@ -50,7 +50,7 @@ def find_method(method: Method | str | None, *, is_one_task: bool = False) -> Me
     )
 
 
-def with_clip(args: GRPOConfig, method: Method) -> GRPOConfig:
+def with_clip(args: Any, method: Method) -> Any:
     """`args`, with the method's clip where they leave it at TRL's defaults."""
     is_default = args.epsilon == GRPOConfig.epsilon and args.epsilon_high is None
     if method.clip is None or not is_default:

@@ -4,9 +4,7 @@
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +15,15 @@ from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer
 
 from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.method import Method
-from mtgrpo.integrations.trl.setup import find_method, make_streams, with_clip
+from mtgrpo.integrations.trl.setup import make_streams, with_clip
 from mtgrpo.integrations.trl_async.batches import BatchMaker
-from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step
+from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step, method_of
 from mtgrpo.integrations.trl_async.loop import MultiTaskRolloutLoop
-from mtgrpo.integrations.trl_async.seam import WHERE
 from mtgrpo.integrations.trl_async.worker import MultiTaskRolloutWorker
 from mtgrpo.runlog import load_state, save_state
 from mtgrpo.runlog.checkpoints import STATE_FILE
 from mtgrpo.tasks.scoring.scorer import Scorer
 from mtgrpo.tasks.task_set import TaskSet
-
-logger = logging.getLogger("mtgrpo")
 
 
 class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
@@ -42,8 +37,8 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
         tasks: What is trained on.
         args: TRL's `AsyncGRPOConfig`. A step has ``per_device_train_batch_size x processes x
             gradient_accumulation_steps / num_generations`` groups: the mixer's batch size B.
-        method: As for `MultiTaskGRPOTrainer`. Banks, prompt memories and measured improvements are
-            not possible here; presets, and the default, go without their prompt memory.
+        method: As for `MultiTaskGRPOTrainer`, by default without its prompt memory: this, banks and
+            measured improvements are not possible here.
         max_staleness: Versions of the policy by which a group may lag behind the one it trains, for
             all tasks or by task; by default, and at most, ``args.max_staleness``.
         rollout_timeout: Seconds after which a completion is cancelled and its prompt replaced.
@@ -76,7 +71,7 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
         peft_config: Any = None,
         weight_transfer: Any = None,
     ) -> None:
-        self.method, self.tasks = _without_memory(method), tasks
+        self.method, self.tasks = method_of(method), tasks
         check(args, self.method, tasks)
         args = with_clip(args, self.method)
         if args.token_budget is None:
@@ -180,19 +175,3 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
             # Names of adapters on the server count on.
             self.model_version = state["model_version"]
             self._worker.update_model_version(self.model_version)
-
-
-def _without_memory(given: Method | str | None) -> Method:
-    """The method; one that was not made by the caller goes without its prompt memory."""
-    method = find_method(given)
-    if isinstance(given, Method) or not method.prompt_memory:
-        return method
-
-    if given is not None:
-        logger.warning(
-            "%s: preset %r without its prompt memory, for which TRL's asynchronous trainer has no "
-            "place",
-            WHERE,
-            method.name,
-        )
-    return replace(method, prompt_memory=False)
