@@ -92,7 +92,7 @@ def test_asynchronous_steps_have_exact_shares_and_go_on(lab, url, monkeypatch, t
 def asynchronous(lab, url, folder):
     from trl.experimental.async_grpo import AsyncGRPOConfig
 
-    from mtgrpo import tiny
+    from mtgrpo import ImprovementAware, Method, tiny
     from mtgrpo.integrations.trl_async import MultiTaskAsyncGRPOTrainer
 
     from .lab import GROUP, easy_tasks
@@ -118,7 +118,11 @@ def asynchronous(lab, url, folder):
         dtype="float32",
     )
     trainer = MultiTaskAsyncGRPOTrainer(
-        str(tiny.model_path()), easy_tasks(), args, weight_transfer=FileTransfer(url, folder)
+        str(tiny.model_path()),
+        easy_tasks(),
+        args,
+        method=Method(ImprovementAware(lam=0.2)),
+        weight_transfer=FileTransfer(url, folder),
     )
     made, make = [], trainer.batches.make
 

@@ -2,10 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 
+pytest.importorskip("trl")
+
 from mtgrpo import ImprovementAware, Method
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError
-from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step
+from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step, method_of
 from mtgrpo.tasks import Task, TaskSet
 
 ROWS = [{"prompt": "1+1="}]
@@ -42,6 +44,11 @@ def args(**changes) -> SimpleNamespace:
 def test_what_cannot_work_is_refused(given, method, made, message):
     with pytest.raises(ConfigError, match=message):
         check(args(**given), method, tasks(**made))
+
+
+def test_the_default_method_is_one_that_works_here():
+    check(args(), method_of(None), tasks())
+    assert not method_of(None).sampler.bank.max_staleness
 
 
 def test_a_step_is_whole_groups():

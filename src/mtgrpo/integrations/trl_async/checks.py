@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mtgrpo.core.method import Method
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.integrations.trl.setup import find_method
 from mtgrpo.integrations.trl_async.seam import WHERE
 from mtgrpo.tasks.task_set import TaskSet
+
+
+def method_of(method: Method | str | None) -> Method:
+    """The method, or by default that of `MultiTaskGRPOTrainer` without a prompt memory.
+
+    Raises:
+        ConfigError: As `find_method`.
+    """
+    if method is None:
+        return replace(find_method(None), prompt_memory=False)
+    return find_method(method)
 
 
 def check(args: Any, method: Method, tasks: TaskSet) -> None:

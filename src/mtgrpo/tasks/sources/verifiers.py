@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from mtgrpo.errors import MissingExtra, TaskError, counted
 from mtgrpo.tasks.scores import Completion, completion_text
@@ -64,7 +64,7 @@ def verifiers_task(
     if num_train is None and not taskset.bounded:
         raise TaskError(f"{where}: it has no end; num_train is needed")
     limit = None if num_train is None else num_test + num_train
-    tasks = list(islice(iter(taskset), limit))
+    tasks: list[Any] = list(islice(cast("Iterable[Any]", taskset), limit))
     if len(tasks) <= num_test:
         raise TaskError(
             f"{where}: {counted(len(tasks), 'task')}, of which num_test={num_test} are to test on; "
@@ -129,9 +129,9 @@ def _load(name: str, config: dict[str, Any], where: str) -> Any:
 
 def _check_offline(task: Any, taskset: Any, where: str) -> None:
     needs = None
-    if type(task).NEEDS_CONTAINER:
+    if task.NEEDS_CONTAINER:
         needs = "a container"
-    elif type(task).toolsets(task.config) or type(taskset).toolsets(taskset.config):
+    elif task.toolsets(task.config) or taskset.toolsets(taskset.config):
         needs = "tools"
 
     rewards: list[Callable[..., Any]] = task.hooks("reward")
