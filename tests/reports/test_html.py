@@ -181,6 +181,22 @@ def test_unfinished_runs_say_so(tmp_path: Path, status: str | None, message: str
     assert f"mtgrpo train {run} --resume" in text
 
 
+def test_tasks_that_changed_are_a_table(run_dir: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    shutil.copytree(run_dir, directory)
+    assert "Tasks that changed" not in write_report(directory).read_text(encoding="utf-8")
+
+    change = {"task": "new <b>", "change": "joined", "num_rows": 12, "num_before": None}
+    grown = {"task": "zebra-medium", "change": "grown", "num_rows": 30, "num_before": 20}
+    lines = [{"step": 5, "rollouts": 8, "elapsed_s": 1.0, **one} for one in (change, grown)]
+    (directory / "changes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    html = write_report(directory).read_text(encoding="utf-8")
+    section = html.split("Tasks that changed")[1].split("</table>")[0]
+    assert "new &lt;b&gt;" in section
+    assert "joined" in section
+    assert "20 → 30" in section
+
+
 def test_single_evaluation_running_and_empty_runs(tmp_path: Path) -> None:
     run = write_synthetic_run(tmp_path / "run", steps=0)
     text = "".join(check_safe(write_report(run, out=tmp_path / "r.html")).text)

@@ -54,3 +54,9 @@ def test_two_processes(model_path, tmp_path):
     assert first["num_prompts"] == [6, 6, 6]
     assert max(first["discarded"]) <= 1
     assert max(first["skipped"]) > 0, "nothing was passed over"
+    assert first["changed"] == [
+        ["easy", "medium"],
+        ["medium"],
+        ["medium", "hard"],
+        ["easy", "hard"],
+    ]

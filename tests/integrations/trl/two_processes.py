@@ -4,6 +4,7 @@
 import faulthandler
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from trl import GRPOConfig, GRPOTrainer
 from mtgrpo import ImprovementAware, Method, RatioPreservingSampler, Uniform
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_NUMBERS
+from mtgrpo.tasks import TaskSet
 from tests.integrations.trl.conftest import around, history, same_parameters
 from tests.integrations.trl.test_bitwise import Recording, plain_rewards
 from tests.integrations.trl.toy import make_tasks
@@ -61,6 +63,7 @@ def build(
     loss_shares=False,
     memory=False,
     skip=True,
+    tasks=None,
     **changes,
 ):
     method = Method(
@@ -70,7 +73,7 @@ def build(
         prompt_memory=memory,
     )
     return cls(
-        tasks=make_tasks(),
+        tasks=tasks or make_tasks(),
         args=config(name, **changes),
         method=method,
         skip_zero_advantages=skip,
@@ -184,6 +187,23 @@ result["remembered"] = same_parameters(remembering, again) and result["memories"
 result["skipped"] = [
     entry.get("task/hard/prompts_skipped_rate", 0.0) for entry in history(remembering)
 ]
+
+easy, medium, hard = make_tasks()
+changing = build(
+    "changing", tasks=TaskSet(replace(easy, until_step=1), medium, replace(hard, from_step=2))
+)
+present = []
+around(
+    changing.step,
+    "choose_groups",
+    lambda choose: (choose(), present.append(changing.mixer.tasks))[0],
+)
+changing.train()
+changing.change_tasks(TaskSet(easy, hard))
+changing.step.changing.follow()
+result["changed"] = [*present, changing.mixer.tasks]
+result["weights"] = changing.mixer.weights()
+
 metrics = whole.evaluate()
 result["evaluation"] = {k: v for k, v in metrics.items() if k.startswith("eval_task")}
 result["num_prompts"] = [r.num_prompts for r in whole.evaluation.results.values()]

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from mtgrpo.integrations.trl.results import TaskResult
 from mtgrpo.integrations.trl.trainer import MultiTaskGRPOTrainer
 
@@ -46,7 +44,7 @@ def measure_tasks(
         first = places.stop
         tell(task.name)
 
-        trainer.eval_dataset = torch.utils.data.Subset(whole, places)
+        trainer.eval_dataset = whole.select(places)
         start = time.perf_counter()
         metrics = trainer.evaluate()
         seconds = time.perf_counter() - start
