@@ -127,8 +127,8 @@ def apply(script: str, diff: str) -> str:
             r"the splits 'train', 'test'.*give one of them: dataset\['train'\]",
         ),
         (
-            {"train_dataset": Dataset.from_list([{"prompt": "x", "task": 3}])},
-            "train_dataset, row 0: column 'task' is 3; the name of the row's task",
+            {"train_dataset": Dataset.from_list([{"prompt": "x", "task": 3.5}])},
+            "train_dataset, row 0: column 'task' is 3.5; the name of the row's task",
         ),
         (
             {"train_dataset": dataset(), "reward_range": {"b": (0, 1)}},

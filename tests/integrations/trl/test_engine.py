@@ -3,7 +3,9 @@
 from collections import defaultdict
 from types import SimpleNamespace
 
+from mtgrpo.core.types import Group
 from mtgrpo.integrations.trl.engine import TRLEngine
+from mtgrpo.integrations.trl.rollouts import RolledOut
 
 from .engine import SCHEDULE, Processes
 
@@ -40,10 +42,13 @@ def test_a_round_is_rolled_out_by_trls_method_and_logs_nothing_yet():
     class Replay:
         def roll_out(self, *arguments):
             calls.append(arguments)
-            return "rolled out"
+            return RolledOut([Group("a", (0.0, 1.0), payload=[])], ["prompt"], ["completion"])
 
     made = engine(replay=Replay())
-    assert made.roll_out([("a", 3)], 7) == "rolled out"
+    rolled_out = made.roll_out([("a", 3)], 7)
+    assert (rolled_out.prompts, rolled_out.completions) == (["prompt"], ["completion"])
+    assert [group.task for group in rolled_out.groups] == ["a"]
+    assert rolled_out.groups[0].cost is not None
     assert calls == [([("a", 3)], 7, made.generate_and_score, made.trainer)]
     assert made.trainer._pending_extra_logs == {}
 
