@@ -56,4 +56,4 @@ def test_one_method_cannot_be_compared(runs: list[str], capsys: pytest.CaptureFi
     assert main(["compare", *runs, "--labels", "x"]) == 2
     assert "1 label for 2 runs" in capsys.readouterr().err
     assert main(["compare", *runs, "--labels", "x,y", "--at", "rollouts"]) == 0
-    assert "at 40 rollouts that all runs have" in capsys.readouterr().out
+    assert "at rollout 40, the last that all runs have" in capsys.readouterr().out

@@ -41,8 +41,9 @@ def comparison_table(
         table.add_row(label, "", "", *_difference(difference))
 
     console.print(table)
-    place = "at the last evaluation" if pair.at == "steps" else f"at {pair.cost:,.0f} rollouts"
-    print_line(f"{place} that all runs have; {seeds}; paired by seed and test prompt")
+    unit = "step" if pair.at == "steps" else "rollout"
+    print_line(f"at {unit} {pair.cost:,.0f}, the last that all runs have; {seeds}")
+    print_line("linear between evaluations; paired by seed and test prompt")
 
 
 def _at_end(runs: Sequence[RunResult], task: str, pair: PairedComparison) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,7 +18,7 @@ class Budget:
 
     Args:
         stated: ``{"groups": 24}``, ``{"tokens": 4096}`` or ``{"seconds": 30}``; None: as many
-            groups as a batch has.
+            groups as a batch has. A step generates at least one group, whatever it costs.
 
     Attributes:
         unit: One of `UNITS`.
@@ -41,8 +42,11 @@ class Budget:
             )
 
         ((self.unit, self.amount),) = stated.items()
-        if not 0 < self.amount < np.inf:
-            raise ConfigError(f"budget: {self.amount} {self.unit}; it must be above 0 and finite")
+        is_number = isinstance(self.amount, numbers.Real) and not isinstance(self.amount, bool)
+        if not is_number or not 0 < self.amount < np.inf:
+            raise ConfigError(
+                f"budget: {self.amount!r} {self.unit}; it must be a number above 0 and finite"
+            )
 
     @property
     def is_measured(self) -> bool:

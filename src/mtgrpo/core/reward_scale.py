@@ -34,7 +34,7 @@ class RewardScale:
 
     Attributes:
         remarks: What the last step showed of a stated range that is too narrow, by task; said once
-            for each task.
+            in a process for each task.
 
     Raises:
         ConfigError: A stated range is empty or not finite.
