@@ -47,7 +47,7 @@ def test_a_row_per_task_and_colour_where_the_sign_is_known(
     for part in ("50.0", "+0.0", "+0.0 to +0.0"):
         assert part in b
     assert any("two against one" in line for line in lines)
-    assert any("1 seed: 7; paired by seed and test prompt" in line for line in lines)
+    assert any("last that all runs have; 1 seed: 7" in line for line in lines)
 
 
 def test_one_method_cannot_be_compared(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +28,9 @@ class Budget:
         ConfigError: Another unit, none or several, or an amount that is no positive number.
     """
 
-    def __init__(self, stated: Mapping[str, float] | None) -> None:
-        self.unit, self.amount = "groups", np.inf
+    def __init__(self, stated: Mapping[str, Any] | None) -> None:
+        self.unit: str = "groups"
+        self.amount: float = np.inf
         if stated is None:
             return
 
@@ -41,12 +42,13 @@ class Budget:
                 f"budget: {dict(stated)}; state one of {', '.join(UNITS)}, as in {{tokens: 4096}}"
             )
 
-        ((self.unit, self.amount),) = stated.items()
-        is_number = isinstance(self.amount, numbers.Real) and not isinstance(self.amount, bool)
-        if not is_number or not 0 < self.amount < np.inf:
+        ((self.unit, amount),) = stated.items()
+        is_number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
+        if not is_number or not 0 < amount < np.inf:
             raise ConfigError(
-                f"budget: {self.amount!r} {self.unit}; it must be a number above 0 and finite"
+                f"budget: {amount!r} {self.unit}; it must be a number above 0 and finite"
             )
+        self.amount = amount
 
     @property
     def is_measured(self) -> bool:
