@@ -23,6 +23,17 @@ def test_shares_are_exact_whatever_comes_late_out_of_order_or_not_at_all(seed):
     assert counts["failed"] > 0
 
 
+def test_prompts_are_remembered_however_late_their_groups_come():
+    world = World(failing=0.05, cancelled=0.05, remember=True)
+    world.run(200)
+
+    for made in world.batches:
+        assert world.trained(made) == Counter({t: n for t, n in made.quotas.items() if n})
+    memories = [world.maker.ledger.streams[task].memory for task in LATENCIES]
+    chances = [memory.chance(row) for memory in memories for row in range(500)]
+    assert min(chances) < 1  # some prompt that was all right or all wrong is passed over
+
+
 def test_a_batch_has_whole_groups_side_by_side():
     world = World(failing=0.05)
     world.run(5)

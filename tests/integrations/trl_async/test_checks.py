@@ -7,7 +7,8 @@ pytest.importorskip("trl")
 from mtgrpo import ImprovementAware, Method
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError
-from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step, method_of
+from mtgrpo.integrations.trl.setup import find_method
+from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step
 from mtgrpo.tasks import Task, TaskSet
 
 ROWS = [{"prompt": "1+1="}]
@@ -36,7 +37,6 @@ def args(**changes) -> SimpleNamespace:
         ({"max_steps": -1}, Method(), {}, "the number of steps is needed"),
         ({"token_budget": 512}, Method(), {}, "no task's share of a step can be exact"),
         ({}, Method(ImprovementAware(improvement="surrogate")), {}, "improvement='rewards'"),
-        ({}, Method(prompt_memory=True), {}, "set prompt_memory=False"),
         ({}, SECONDS, {}, "budget is in seconds, .* state it in tokens"),
         ({}, Method(), {"until_step": 3}, "joins or leaves during the run"),
     ],
@@ -46,9 +46,11 @@ def test_what_cannot_work_is_refused(given, method, made, message):
         check(args(**given), method, tasks(**made))
 
 
-def test_the_default_method_is_one_that_works_here():
-    check(args(), method_of(None), tasks())
-    assert not method_of(None).sampler.bank.max_staleness
+@pytest.mark.parametrize("method", [None, "grpo_fair", "mt_grpo"])
+def test_the_default_and_presets_work_here(method):
+    found = find_method(method)
+    check(args(), found, tasks())
+    assert not found.sampler.bank.max_staleness
 
 
 def test_a_step_is_whole_groups():

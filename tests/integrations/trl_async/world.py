@@ -42,6 +42,7 @@ class World:
         seed=0,
         one_round=False,
         dead=(),
+        remember=False,
     ):
         self.random = random.Random(seed)
         self.failing, self.cancelled, self.dead = failing, cancelled, dead
@@ -49,7 +50,7 @@ class World:
         sampler = {"sampler": OneRoundSampler(), "loss_shares": True} if one_round else {}
         method = Method(ImprovementAware(lam=0.2), **sampler)
         mixer = method.make_mixer(list(LATENCIES), batch_size=BATCH, seed=seed)
-        streams = {task: PromptStream(task, 500, seed) for task in LATENCIES}
+        streams = {task: PromptStream(task, 500, seed, remember=remember) for task in LATENCIES}
 
         if not isinstance(bounds, dict):
             bounds = dict.fromkeys(LATENCIES, bounds)

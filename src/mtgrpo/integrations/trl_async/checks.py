@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from mtgrpo.core.method import Method
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError, unknown
-from mtgrpo.integrations.trl.setup import find_method
 from mtgrpo.integrations.trl_async.seam import WHERE
 from mtgrpo.tasks.task_set import TaskSet
-
-
-def method_of(method: Method | str | None) -> Method:
-    """The method, or by default that of `MultiTaskGRPOTrainer` without a prompt memory.
-
-    Raises:
-        ConfigError: As `find_method`.
-    """
-    if method is None:
-        return replace(find_method(None), prompt_memory=False)
-    return find_method(method)
 
 
 def check(args: Any, method: Method, tasks: TaskSet) -> None:
@@ -45,11 +32,6 @@ def check(args: Any, method: Method, tasks: TaskSet) -> None:
         raise ConfigError(
             f"{WHERE}: the weighting measures improvements on the samples just used, which TRL's "
             "asynchronous trainer has no place for; use improvement='rewards'"
-        )
-    if method.prompt_memory:
-        raise ConfigError(
-            f"{WHERE}: method has prompt_memory=True, which needs each prompt's outcome before the "
-            "next is drawn; set prompt_memory=False"
         )
     sampler = method.sampler
     if isinstance(sampler, OneRoundSampler) and "seconds" in (sampler.budget or {}):

@@ -15,9 +15,9 @@ from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer
 
 from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.method import Method
-from mtgrpo.integrations.trl.setup import make_streams, with_clip
+from mtgrpo.integrations.trl.setup import find_method, make_streams, with_clip
 from mtgrpo.integrations.trl_async.batches import BatchMaker
-from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step, method_of
+from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step
 from mtgrpo.integrations.trl_async.loop import MultiTaskRolloutLoop
 from mtgrpo.integrations.trl_async.worker import MultiTaskRolloutWorker
 from mtgrpo.runlog import load_state, save_state
@@ -37,8 +37,8 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
         tasks: What is trained on.
         args: TRL's `AsyncGRPOConfig`. A step has ``per_device_train_batch_size x processes x
             gradient_accumulation_steps / num_generations`` groups: the mixer's batch size B.
-        method: As for `MultiTaskGRPOTrainer`, by default without its prompt memory: this, banks and
-            measured improvements are not possible here.
+        method: As for `MultiTaskGRPOTrainer`; banks and measured improvements are not possible
+            here.
         max_staleness: Versions of the policy by which a group may lag behind the one it trains, for
             all tasks or by task; by default, and at most, ``args.max_staleness``.
         rollout_timeout: Seconds after which a completion is cancelled and its prompt replaced.
@@ -71,7 +71,7 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
         peft_config: Any = None,
         weight_transfer: Any = None,
     ) -> None:
-        self.method, self.tasks = method_of(method), tasks
+        self.method, self.tasks = find_method(method), tasks
         check(args, self.method, tasks)
         args = with_clip(args, self.method)
         if args.token_budget is None:
@@ -86,7 +86,8 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
             reward_ranges=tasks.reward_ranges,
             seed=args.seed,
         )
-        self.ledger = RolloutLedger(mixer, make_streams(tasks, args.seed, remember=False))
+        streams = make_streams(tasks, args.seed, remember=self.method.prompt_memory)
+        self.ledger = RolloutLedger(mixer, streams)
         self.batches = BatchMaker(
             self.ledger,
             bounds_of(max_staleness, args.max_staleness, tasks.trained),
