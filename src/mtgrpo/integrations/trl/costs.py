@@ -54,11 +54,12 @@ class CostTally:
                 self._tokens += group.cost.tokens or 0.0
                 self._seconds += group.cost.seconds or 0.0
 
-    def take_metrics(self) -> dict[str, float]:
-        """The sums since the last call."""
-        metrics = {
-            "sampler/tokens_generated": self._tokens,
-            "sampler/generation_time_s": self._seconds,
-        }
-        self._tokens, self._seconds = 0.0, 0.0
-        return metrics
+    def take_tokens(self) -> dict[str, float]:
+        """Tokens since the last call: the same whenever the same groups are generated."""
+        tokens, self._tokens = self._tokens, 0.0
+        return {"sampler/tokens_generated": tokens}
+
+    def take_seconds(self) -> dict[str, float]:
+        """Seconds since the last call."""
+        seconds, self._seconds = self._seconds, 0.0
+        return {"sampler/generation_time_s": seconds}

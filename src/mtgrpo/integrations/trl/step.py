@@ -163,7 +163,7 @@ class TrainingStep:
         self.figures = {
             "sampler/padded": sum(not slot.trains for slot in slots),
             "sampler/discarded": len(spare),
-            **self._costs.take_metrics(),
+            **self._costs.take_tokens(),
             **memory_metrics(self.streams),
         }
         return slots
@@ -285,7 +285,7 @@ class TrainingStep:
 
         # TRL averages over the steps that have a figure: no time spent is a figure, too.
         times = {f"task/{name}/reward_time_s": 0.0 for name in self.mixer.tasks}
-        times |= self.scorer.take_metrics()
+        times |= self.scorer.take_metrics() | self._costs.take_seconds()  # times are in no state
         self.engine.log_step(self.mixer.metrics() | self.figures | times)
 
         if self.mixer.report is not None:
