@@ -12,7 +12,7 @@ export HF_HUB_OFFLINE ?= 1
 .PHONY: help install demo test test-fast test-gpu-kit test-smollm2 test-trl-lowest test-verl test-vllm check format bench docs dist clean
 
 help:            ## what can be made
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
+	@grep -E '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
 
 install: $(STAMP) ## create $(VENV) and install the package with everything it can use
 
