@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mtgrpo.core.ahead import AWAITED, LEAST_RATE, DealAhead, batch_needs
+from mtgrpo.core.ahead import AWAITED, LEAST_RATE_AHEAD, DealAhead, batch_needs
 from mtgrpo.errors import ConfigError
 
 
@@ -18,7 +18,9 @@ def test_needs_by_hand():
     blind = batch_needs(weights, rates, 8, keeps_shares=False)
     assert blind.tolist() == pytest.approx((8 * weights / 0.5625).tolist())
     never = batch_needs(weights, np.zeros(3), 8, keeps_shares=True)
-    assert never.tolist() == (8 * weights / LEAST_RATE).tolist(), "finite for what was never seen"
+    assert never.tolist() == (8 * weights / LEAST_RATE_AHEAD).tolist(), (
+        "finite for what was never seen"
+    )
 
 
 def deal(deal: DealAhead, needs: list[float], count: int, awaited: list[int]) -> Counter[int]:

@@ -105,6 +105,14 @@ def test_nothing_to_learn_from_says_so() -> None:
     assert written["tasks"][0]["even_part"] == 0.0
 
 
+def test_nothing_is_said_of_graded_tasks() -> None:
+    alike = (mixed("a", 0.5, 50), mixed("b", 0.5, 50))
+    profile = MixtureProfile("model", alike, graded=("c",))
+    assert "graded ones are not judged" in profile.verdict
+    assert "graded ones are not judged" in MixtureProfile("model", alike[:1], ("c",)).verdict
+    assert profile.as_dict()["graded"] == ["c"]
+
+
 def test_levels_that_teach_come_first() -> None:
     tasks = (
         mixed("z-easy", 0.5, 40, family="z", level="easy"),

@@ -45,6 +45,29 @@ def test_the_same_seed_asks_the_same_prompts() -> None:
     assert first.tasks[0].accuracy == again.tasks[0].accuracy
 
 
+def test_graded_tasks_are_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"prompt": f"say {i % 3}:", "answer": str(i % 3)} for i in range(6)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "own.py").write_text(
+        "def length(completions, **columns):\n    return [len(c) / 20 for c in completions]\n"
+    )
+    reward = f"{tmp_path / 'own.py'}:length"
+    graded = {"rows": str(tmp_path / "rows.jsonl"), "name": "say", "reward": reward}
+    run = {"group_size": 2, "max_completion_length": 8}
+    source = tmp_path / "run.json"
+
+    source.write_text(json.dumps({**run, "tasks": [TASKS[0], graded]}))
+    assert main(["tasks", "profile", str(source), "--num", "4"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "say: graded by its rewards alone, so it has no profile" in shown
+
+    source.write_text(json.dumps({**run, "tasks": [graded]}))
+    assert main(["tasks", "profile", str(source), "--num", "4"]) == 2
+    assert "all tasks (say) are graded" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_model_with_tasks_of_its_own_needs_no_configuration() -> None:
     assert len(profiled_run("tiny").tasks) == 9
     assert profiled_run("smollm2").model == "smollm2"

@@ -37,6 +37,9 @@ def profile_table(profile: MixtureProfile) -> None:
         if task.advice != KEEP:
             print_line(f"{task.name}: {task.advice}")
 
+    for name in profile.graded:
+        print_line(f"{name}: graded by its rewards alone, so it has no profile; give it correct_at")
+
     for line in describe_levels(profile.tasks):
         print_line(f"worth training on, {line}")
     print_line(profile.verdict)

@@ -9,7 +9,7 @@ from mtgrpo.core.types import Floats, Ints
 from mtgrpo.errors import ConfigError
 
 # Below it an acceptance rate says how little is known, not how many prompts are needed.
-LEAST_RATE = 1 / 32
+LEAST_RATE_AHEAD = 1 / 32
 AWAITED = 4
 
 
@@ -68,7 +68,7 @@ def batch_needs(weights: Floats, rates: Floats, batch_size: int, keeps_shares: b
         keeps_shares: Whether a batch has quotas: ``B z_k / a_k`` prompts then. Without them it is
             filled from any task, by ``B z_k / sum_j z_j a_j``.
     """
-    rates = np.maximum(rates, LEAST_RATE)
+    rates = np.maximum(rates, LEAST_RATE_AHEAD)
     if keeps_shares:
         return batch_size * weights / rates
     return batch_size * weights / float(weights @ rates)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mtgrpo.core.ahead import LEAST_RATE
+from mtgrpo.core.ahead import LEAST_RATE_AHEAD
 from mtgrpo.core.allocation import least_variance
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.budget import Budget
@@ -89,7 +89,7 @@ class OneRoundBatch(Batch):
 
     def prompts_needed(self, weights: Floats, rates: Floats) -> Floats:
         costs = 1.0 if self._expected_costs is None else self._expected_costs
-        shares = least_variance(weights, np.maximum(rates, LEAST_RATE), costs)
+        shares = least_variance(weights, np.maximum(rates, LEAST_RATE_AHEAD), costs)
         return self._planned.sum() * shares
 
     @property

@@ -97,10 +97,12 @@ class MixtureProfile:
     Attributes:
         model: The model.
         tasks: Its tasks.
+        graded: Tasks without a notion of right, which have no profile.
     """
 
     model: str
     tasks: tuple[TaskProfile, ...]
+    graded: tuple[str, ...] = ()
 
     @property
     def informative(self) -> tuple[TaskProfile, ...]:
@@ -148,10 +150,12 @@ class MixtureProfile:
                 "no group had both right and wrong completions: nothing can be learned by GRPO; "
                 "warm the model up on the answer format, or take easier tasks"
             )
-        if len(self.tasks) == 1:
+        if len(self.tasks) == 1 and not self.graded:
             return "one task: plain GRPO will do"
 
         reasons = self.reasons
+        if not reasons and self.graded:
+            return "no task with right answers would be left far behind; graded ones are not judged"
         if not reasons:
             return "plain GRPO will do: no task would be left far behind"
         return f"this mixture needs shares, because {'; '.join(reasons)}"
@@ -175,6 +179,7 @@ class MixtureProfile:
         return {
             "model": self.model,
             "tasks": tasks,
+            "graded": list(self.graded),
             "verdict": self.verdict,
             "reasons": list(self.reasons),
             "levels": suggested_levels(self.tasks),

@@ -11,12 +11,12 @@ from mtgrpo.config import ResolvedRun
 from mtgrpo.core.budget import Budget
 from mtgrpo.core.method import show_value
 from mtgrpo.core.one_round import OneRoundSampler
-from mtgrpo.errors import ConfigError, MtgrpoError, counted
+from mtgrpo.errors import ConfigError, MtgrpoError, counted, did_you_mean
 from mtgrpo.jobs.adapter_size import AdapterSize, adapter_size
 from mtgrpo.jobs.forecast import describe_forecast
 from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.jobs.model_files import ModelFiles, find_model
-from mtgrpo.jobs.named_models import is_to_be_made, known_shape
+from mtgrpo.jobs.named_models import MODEL_NAMES, is_to_be_made, known_shape
 from mtgrpo.jobs.resume import check_same_run
 from mtgrpo.jobs.setup import Job, prepare
 from mtgrpo.plan import Plan
@@ -90,7 +90,7 @@ def _describe_model(job: Job) -> str:
     model = job.model
     found = find_model(model)
     if found is None:
-        return " (not on this machine: a hub name)"
+        return f" (not on this machine: a hub name, not checked){did_you_mean(model, MODEL_NAMES)}"
 
     missing: list[str] = []
     if not found.has_weights:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from mtgrpo import smollm2, tiny
 from mtgrpo.config import ModelShape
 
+MODEL_NAMES = ("tiny", *smollm2.NAMES)
+"""The words."""
+
 
 def model_place(name: str) -> str:
     """Directory or hub name of a model as a configuration names it. Nothing is made or loaded.

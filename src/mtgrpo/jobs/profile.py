@@ -11,7 +11,7 @@ from typing import Any
 
 from mtgrpo.config import ResolvedRun, load_config
 from mtgrpo.errors import ConfigError
-from mtgrpo.evidence.profile import MixtureProfile, task_profile
+from mtgrpo.evidence.profile import MixtureProfile, TaskProfile, task_profile
 from mtgrpo.jobs.named_models import make_model
 from mtgrpo.jobs.run import adapter_arguments
 from mtgrpo.jobs.setup import prepare
@@ -64,7 +64,7 @@ def profile(
         tell: Called with each task's name before it is measured.
 
     Raises:
-        ConfigError: As `prepare`, or a task is graded, or the model cannot be loaded.
+        ConfigError: As `prepare`, or all tasks are graded, or the model cannot be loaded.
     """
     job = prepare(run)
     asked = TaskSet(*(_drawn(task, num_prompts, run.seed) for task in _trained(job.tasks)))
@@ -87,28 +87,33 @@ def profile(
         with contextlib.closing(trainer.step.scorer):
             measured = measure_tasks(trainer, tell)
 
-    profiles = []
+    profiles: list[TaskProfile] = []
+    graded: list[str] = []
     for task in asked:
-        found = measured[task.name]
-        if found.result is not None and found.result.measure != "accuracy":
-            raise ConfigError(
-                f"profile: task {task.name!r} is graded by its rewards alone; a profile counts "
-                "right completions; give it correct_at"
-            )
+        sampled = measured[task.name]
+        if sampled.result is not None and sampled.result.measure != "accuracy":
+            graded.append(task.name)
+            continue
 
-        accuracies = () if found.result is None else found.result.prompt_accuracies
+        accuracies = () if sampled.result is None else sampled.result.prompt_accuracies
         profiles.append(
             task_profile(
                 task.name,
                 accuracies,
                 group_size=run.group_size,
-                tokens=found.tokens,
-                seconds=found.seconds / max(1, len(task.test) * run.group_size),
+                tokens=sampled.tokens,
+                seconds=sampled.seconds / max(1, len(task.test) * run.group_size),
                 family=task.family or task.name,
                 level=task.level or "",
             )
         )
-    return MixtureProfile(run.model, tuple(profiles))
+
+    if not profiles:
+        raise ConfigError(
+            f"profile: all tasks ({', '.join(graded)}) are graded by their rewards alone; a "
+            "profile counts right completions; give them correct_at"
+        )
+    return MixtureProfile(run.model, tuple(profiles), tuple(graded))
 
 
 def _trained(tasks: TaskSet) -> list[Task]:

@@ -40,6 +40,8 @@ def test_a_round_is_rolled_out_by_trls_method_and_logs_nothing_yet():
     calls = []
 
     class Replay:
+        generation_seconds = 2.0
+
         def roll_out(self, *arguments):
             calls.append(arguments)
             return RolledOut([Group("a", (0.0, 1.0), payload=[])], ["prompt"], ["completion"])
@@ -49,6 +51,7 @@ def test_a_round_is_rolled_out_by_trls_method_and_logs_nothing_yet():
     assert (rolled_out.prompts, rolled_out.completions) == (["prompt"], ["completion"])
     assert [group.task for group in rolled_out.groups] == ["a"]
     assert rolled_out.groups[0].cost is not None
+    assert rolled_out.groups[0].cost.tokens == 0
     assert calls == [([("a", 3)], 7, made.generate_and_score, made.trainer)]
     assert made.trainer._pending_extra_logs == {}
 

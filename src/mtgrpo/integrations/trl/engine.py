@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -48,13 +47,11 @@ class TRLEngine:
     def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
         """One group per (task, training row), in order, by TRL's own method; with their costs."""
         trainer = self.trainer
-        start = time.perf_counter()
         rolled_out = trainer.replay.roll_out(plan, first_uid, self.generate_and_score, trainer)
-        seconds = time.perf_counter() - start
 
         # Logged again on replay, for the rows that are trained on.
         trainer._pending_extra_logs.clear()
-        return with_costs(rolled_out, seconds, self.accelerator)
+        return with_costs(rolled_out, trainer.replay.generation_seconds, self.accelerator)
 
     def replay(self, rows: Sequence[RecordedRow]) -> dict[str, Any]:
         """TRL's batch of rows that were rolled out, by its own method."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +63,9 @@ class RolloutReplay:
         group_size: Completions per prompt.
         measure: Gives reward and accuracy, shape (rows, 2), of TRL's rewards, shape (rows,
             columns), and each row's task; by default the weighted sum and the second column.
+
+    Attributes:
+        generation_seconds: What generating the last round took, without scoring it.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class RolloutReplay:
         self.measure = measure
         self._collected: _Collected | None = None
         self._playback: _Playback | None = None
+        self.generation_seconds = self._started = 0.0
 
     # ---- collect -------------------------------------------------------------------------------
     @property
@@ -183,6 +188,7 @@ class RolloutReplay:
         self, inputs: list[dict[str, Any]], method: Callable[[list[dict[str, Any]]], Any]
     ) -> _Collected:
         collected = self._collected = _Collected()
+        self._started = time.perf_counter()
         try:
             method(inputs)
         except _RoundDone:
@@ -194,6 +200,7 @@ class RolloutReplay:
     def record_generation(self, generation: tuple[Any, ...], prompts: Sequence[Any]) -> None:
         """Keep what a round generated; at other times nothing happens."""
         if self._collected is not None:
+            self.generation_seconds = time.perf_counter() - self._started
             self._collected.generation, self._collected.prompts = generation, prompts
 
     def record_rewards(self, rewards: torch.Tensor, completions: Sequence[Any]) -> None:

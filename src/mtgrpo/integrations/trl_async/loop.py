@@ -145,6 +145,13 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         samples = await super()._score_group(group)  # TRL's advantages
         if len(samples) != self.num_generations:
             # A batch of another number of rows would move the borders of all later ones.
+            logger.warning(
+                "task %r, prompt %d: given up: TRL made %d samples of %d completions",
+                ticket.task,
+                ticket.row,
+                len(samples),
+                self.num_generations,
+            )
             self.batches.give_up(ticket.number, "failed")
             return
 

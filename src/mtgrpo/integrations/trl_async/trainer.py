@@ -4,6 +4,7 @@
 # pyright: reportPrivateImportUsage=false
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
     ) -> None:
         self.method, self.tasks = find_method(method), tasks
         check(args, self.method, tasks)
-        args = with_clip(args, self.method)
+        args = copy.copy(with_clip(args, self.method))  # the user's own object stays as it is
         if args.token_budget is None:
             args.token_budget = 0  # a budget of tokens would cut batches where it likes
         self.rollout_timeout = rollout_timeout
