@@ -11,7 +11,13 @@ import pytest
 from mtgrpo import tiny
 from mtgrpo.config import ModelShape
 from mtgrpo.errors import ConfigError
-from mtgrpo.jobs.model_files import find_model, model_shape
+from mtgrpo.jobs.model_files import find_model
+
+
+def shape_of(place: Path) -> ModelShape | None:
+    files = find_model(str(place))
+    assert files is not None
+    return files.shape
 
 
 def test_the_embedded_model() -> None:
@@ -41,7 +47,7 @@ def test_a_hub_name_is_looked_up_in_the_cache(
     found = find_model("some/model")
     assert found is not None
     assert found.path == snapshot
-    assert found.shape == model_shape(str(tiny.model_path()))
+    assert found.shape == shape_of(tiny.model_path())
 
 
 @pytest.mark.parametrize(
@@ -49,14 +55,14 @@ def test_a_hub_name_is_looked_up_in_the_cache(
 )
 def test_files_that_do_not_say_it(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
-    assert model_shape(str(tmp_path)) is None
+    assert shape_of(tmp_path) is None
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "vocab_size": 3}
     (tmp_path / "config.json").write_text(json.dumps(sizes))
     (tmp_path / "model.safetensors").write_bytes(content)
-    assert model_shape(str(tmp_path)) is None
+    assert shape_of(tmp_path) is None
     for text in ("[]", "{", ""):
         (tmp_path / "config.json").write_text(text)
-        assert model_shape(str(tmp_path)) is None
+        assert shape_of(tmp_path) is None
 
 
 def test_a_place_without_a_model_is_refused(tmp_path: Path) -> None:

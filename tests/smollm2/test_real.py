@@ -9,7 +9,7 @@ import pytest
 
 from mtgrpo import smollm2
 from mtgrpo.config import load_config
-from mtgrpo.jobs.model_files import model_shape
+from mtgrpo.jobs.model_files import find_model
 from mtgrpo.jobs.profile import profile, profiled_run
 
 pytestmark = [
@@ -37,9 +37,9 @@ def in_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_its_sizes_are_the_stated_ones() -> None:
-    shape = model_shape(str(smollm2.made("smollm2")))
-    assert shape is not None
-    assert vars(shape) == smollm2.SIZES
+    files = find_model(str(smollm2.made("smollm2")))
+    assert files is not None
+    assert vars(files.shape) == smollm2.SIZES
 
 
 def test_it_speaks() -> None:

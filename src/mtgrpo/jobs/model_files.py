@@ -63,12 +63,6 @@ def find_model(name: str) -> ModelFiles | None:
     return _read(path)
 
 
-def model_shape(name: str) -> ModelShape | None:
-    """The sizes of a model whose files are on this machine; None when they do not say."""
-    found = find_model(name)
-    return None if found is None else found.shape
-
-
 def _in_cache(name: str) -> Path | None:
     """The newest snapshot of a hub name that has a configuration."""
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
