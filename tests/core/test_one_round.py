@@ -198,7 +198,7 @@ def test_the_state_of_another_kind_of_sampler_is_refused():
         ({"max_owed": -0.1}, "max_owed=-0.1; it must be at least 0"),
         ({"max_owed": float("nan")}, "max_owed=nan"),
         ({"group_filter": "lenien"}, "lenient"),
-        ({"budget": {"tokens": -1}}, "-1 tokens; it must be above 0"),
+        ({"budget": {"tokens": -1}}, "-1 tokens; it must be a number above 0"),
         ({"spreads": {"a": 0.0}}, "spreads: 0.0 for 'a'"),
     ],
 )
