@@ -240,7 +240,9 @@ class _Training:
             summary = summarize(self.out, status)
             self.log.write_summary(summary)
         # Again at the end, as nobody reads all of a long log: a task that trained on nothing, say.
-        notices = [f"task {name!r} {text}" for name, text in self.news.notices.items()]
+        notices = [
+            f"after the last step: task {name!r} {text}" for name, text in self.news.notices.items()
+        ]
         return {**summary, "lines": notices + closing_lines(self.out, summary)}
 
     def close_failed(self, error: MtgrpoError) -> None:
