@@ -4,7 +4,6 @@ import pytest
 
 from mtgrpo import RatioPreservingSampler
 
-
 pytestmark = pytest.mark.usefixtures("float32")
 
 
