@@ -1,6 +1,8 @@
 """A real `vllm serve` on a CPU, and what sends the trainer's weights to it: through files, as NCCL needs CUDA."""
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -38,6 +40,18 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+def chat_model(folder: Path) -> Path:
+    """The embedded model with a chat template: contents one after the other, an end after each reply."""
+    shutil.copytree(tiny.model_path(), folder)
+    path = folder / "tokenizer_config.json"
+    template = (
+        "{% for m in messages %}{{ m['content'] }}"
+        "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    )
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+    return folder
+
+
 @contextmanager
 def running(log: Path, *arguments: str) -> Iterator[str]:
     """The address of a server of the embedded model, in float32."""
@@ -45,6 +59,7 @@ def running(log: Path, *arguments: str) -> Iterator[str]:
     command = [str(Path(sys.executable).parent / "vllm"), "serve", str(tiny.model_path())]
     command += ["--port", str(port), "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager"]
     command += ["--max-model-len", "64", "--logprobs-mode", "processed_logprobs"]
+    command += ["--enable-scale-out"]  # tokens in and out, for verifiers
     command += ["--weight-transfer-config", '{"backend": "file"}', *arguments]
     environment = {**fresh_environment(), **SERVER}
 

@@ -57,7 +57,7 @@ def verifiers_task(
     """
     shown = taskset if isinstance(taskset, str) else type(taskset).__name__
     where = f"verifiers taskset {shown!r}"
-    verifiers = _import(where)
+    verifiers = import_verifiers(where)
     if isinstance(taskset, str):
         taskset = _load(taskset, dict(config or {}), where)
 
@@ -90,7 +90,16 @@ def verifiers_task(
     )
 
 
-def _import(where: str) -> Any:
+def import_verifiers(where: str) -> Any:
+    """The v1 interface of verifiers.
+
+    Args:
+        where: Who asks.
+
+    Raises:
+        MissingExtra: It is not installed.
+        TaskError: The installed release has no such interface.
+    """
     if find_spec("verifiers") is None:
         raise MissingExtra(
             f"{where}: verifiers is not installed; install it, and the package of the taskset, "
@@ -145,7 +154,8 @@ def _check_offline(task: Any, taskset: Any, where: str) -> None:
     if needs is not None:
         raise TaskError(
             f"{where}: it needs {needs}; here one turn of text is scored, by rewards alone; train "
-            "it through environment_factory, or with prime-rl"
+            "it with VerifiersRollouts (docs/environments.md), through environment_factory, or "
+            "with prime-rl"
         )
 
 
