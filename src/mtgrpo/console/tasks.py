@@ -27,12 +27,18 @@ def kinds_table(kinds: Mapping[str, str]) -> None:
 
 
 def tasks_table(tasks: Iterable[Task]) -> None:
-    """Tasks with the sizes of their splits."""
+    """Tasks with the sizes of their splits, and their own settings where there are some."""
+    tasks = list(tasks)
+    has_settings = any(task.generation for task in tasks)
+
     table = Table()
     for column in ("task", "family", "level", "train", "test", "guess floor"):
         table.add_column(column)
+    if has_settings:
+        table.add_column("generation")
 
     for task in tasks:
+        settings = [as_text(task.generation.in_words())] if has_settings else []
         table.add_row(
             as_text(task.name),
             as_text(task.family or ""),
@@ -40,6 +46,7 @@ def tasks_table(tasks: Iterable[Task]) -> None:
             f"{len(task.train):,}",
             f"{len(task.test):,}",
             f"{task.floor:.3g}",
+            *settings,
         )
 
     console.print(table)
@@ -51,6 +58,8 @@ def show_tasks(tasks: Iterable[Task], num: int) -> None:
     That is the row's other columns, and the oracle's answer with its score where there is one.
     """
     for task in tasks:
+        if task.generation:
+            print_line(f"{task.name}: {task.generation.in_words()}")
         for index in range(min(num, len(task.train))):
             row = task.train[index]
             console.print(as_text(f"--- {task.name}, train row {index}", style="bold"))
