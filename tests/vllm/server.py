@@ -59,7 +59,8 @@ def running(log: Path, *arguments: str) -> Iterator[str]:
     command = [str(Path(sys.executable).parent / "vllm"), "serve", str(tiny.model_path())]
     command += ["--port", str(port), "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager"]
     command += ["--max-model-len", "64", "--logprobs-mode", "processed_logprobs"]
-    command += ["--enable-scale-out"]  # tokens in and out, for verifiers
+    # Tokens in and out, for verifiers.
+    command += ["--enable-scale-out", "--return-tokens-as-token-ids"]
     command += ["--weight-transfer-config", '{"backend": "file"}', *arguments]
     environment = {**fresh_environment(), **SERVER}
 

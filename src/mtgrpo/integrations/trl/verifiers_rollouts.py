@@ -106,7 +106,8 @@ class VerifiersRollouts:
         if not args.use_vllm or args.vllm_mode != "server":
             raise ConfigError(
                 f"{WHERE}: episodes go to a vLLM server; use_vllm=True, vllm_mode='server' are "
-                "needed, and `vllm serve --enable-scale-out --logprobs-mode processed_logprobs`"
+                "needed, and `vllm serve --enable-scale-out --return-tokens-as-token-ids "
+                "--logprobs-mode processed_logprobs`"
             )
 
         sampling = {"temperature": args.temperature, "top_p": args.top_p}
