@@ -45,8 +45,10 @@ class GroupCosts:
 
         overall = self._cost.sum() / self._groups.sum()
         known = self._groups + self.prior
-        own = (self._cost + self.prior * overall) / np.where(known > 0, known, 1.0)
-        return np.where(known > 0, own, overall)
+
+        means: Floats = np.full(len(known), overall)
+        np.divide(self._cost + self.prior * overall, known, out=means, where=known > 0)
+        return means
 
     def change_tasks(self, change: TaskChange) -> None:
         """Go on with other tasks; new ones have the mean of all."""
