@@ -12,6 +12,7 @@ from typing import Any
 from trl import GRPOConfig
 
 from mtgrpo.core.method import Method
+from mtgrpo.core.one_round import refuse_probes
 from mtgrpo.core.report import StepReport
 from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
 from mtgrpo.integrations.trl.checks import check_arguments, check_own, check_sources
@@ -106,6 +107,7 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     schedule = make_schedule(args)
     data, scores, scorer = _data_and_scores(given, schedule)
     method = find_method(given.method, is_one_task=data.loader is not None)
+    refuse_probes(method.sampler, WHERE)
     args = with_clip(args, method)
     check_arguments(given.tasks, args, schedule, method.weighting)
 
