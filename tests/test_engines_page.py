@@ -392,6 +392,82 @@ def test_tinker_cookbook(engine, tmp_path):
     assert resumed.rows.mixer.weights() == weights
 
 
+def test_skyrl(engine):
+    class RayPPOTrainer:
+        def __init__(self, cfg: Any, train_dataset: Any) -> None:
+            self.cfg, self.train_dataset, self.all_metrics = cfg, train_dataset, {}
+            self._build_train_dataloader_and_compute_training_steps()
+
+        def epoch(self) -> Any:
+            """The part of SkyRL's loop that a batch comes from."""
+            for prompts in self.train_dataloader:
+                prompts = self._remove_tail_data(prompts)
+                uids = [row["uid"] for row in prompts for _ in range(SIZE)]
+                output = {
+                    "rewards": [
+                        reward if token_level is False else [0.0, reward]
+                        for row in prompts
+                        for reward in rewards(row["env_extras"]["data_source"], dice)
+                    ],
+                    "rollout_logprobs": None,
+                    "trajectory_time_splits": {"llm": [0.0] * len(uids)},
+                }
+                output, uids, keep_sampling = self.handle_dynamic_sampling(output, uids)
+                if not keep_sampling:
+                    yield output, uids
+
+    def slice_generator_output(output: dict[str, Any], indices: list[int]) -> dict[str, Any]:
+        return {k: v if v is None else [v[i] for i in indices] for k, v in output.items()}
+
+    def concatenate_generator_outputs(outputs: list[Any], step_wise: bool) -> dict[str, Any]:
+        assert not step_wise
+        return {"rewards": [reward for output in outputs for reward in output["rewards"]]}
+
+    class Dataset(list[Any]):
+        def collate_fn(self, items: list[Any]) -> list[dict[str, Any]]:
+            names = ("prompt", "env_class", "env_extras", "uid")
+            return [dict(zip(names, item, strict=True)) for item in items]
+
+    dice, token_level = random.Random(1), False
+    engine.add("ray", remote=lambda **options: lambda function: function)
+    engine.add("skyrl.train.config", SkyRLTrainConfig=object)
+    engine.add("skyrl.train.entrypoints.main_base", BasePPOExp=object)
+    engine.add(
+        "skyrl.train.generators.utils",
+        concatenate_generator_outputs=concatenate_generator_outputs,
+        slice_generator_output=slice_generator_output,
+    )
+    engine.add("skyrl.train.trainer", RayPPOTrainer=RayPPOTrainer)
+    engine.add("skyrl.train.utils", initialize_ray=None, validate_cfg=None)
+    recipe = engine.run("SkyRL")
+    settings = types.SimpleNamespace(
+        train_batch_size=BATCH, seed=0, epochs=STEPS, max_training_steps=None
+    )
+    cfg = types.SimpleNamespace(
+        trainer=settings, generator=types.SimpleNamespace(step_wise_trajectories=False)
+    )
+    dataset = Dataset((t, None, {"data_source": t}, "0") for t in ACCEPTED for _ in range(10))
+    trainer = recipe["TaskTrainer"](cfg, dataset)
+    mixer = trainer.train_dataloader.mixer
+    assert trainer.total_training_steps == 2 * STEPS  # twenty rows are two batches
+
+    for epoch in range(STEPS):
+        token_level = epoch % 2 == 1
+        batches = list(trainer.epoch())
+        assert len(batches) == 2
+        output, uids = batches[-1]
+        assert len(uids) == len(output["rewards"]) == BATCH * SIZE
+        assert len(set(uids)) == BATCH
+        assert exact(Counter(uid.split("/")[0] for uid in uids[::SIZE]), mixer)
+        assert trainer.all_metrics["sampler/shares_met"] == 1.0
+
+    weights = mixer.weights()
+    assert weights["hard"] > weights["easy"]
+    resumed = recipe["TaskTrainer"](cfg, dataset).train_dataloader
+    resumed.load_state_dict(json.loads(json.dumps(trainer.train_dataloader.state_dict())))
+    assert resumed.mixer.weights() == weights
+
+
 def test_the_page_names_what_was_run():
     assert "Nothing was trained inside these engines, and nothing was run on a\nGPU." in PAGE
     recipes = ("Plain PyTorch", "slime", "OpenRLHF", "prime-rl", "NeMo-RL", "tinker-cookbook")

@@ -31,3 +31,11 @@ def lab(tmp_path):
     from .lab import Lab
 
     return Lab(tmp_path)
+
+
+@pytest.fixture
+def float32(monkeypatch):
+    """vLLM makes the embedded model's weights bfloat16, and TRL has no setting for it."""
+    from .lab import use_float32
+
+    use_float32(monkeypatch.setattr)

@@ -16,8 +16,33 @@ torch.set_num_threads(1)
 ROWS, GROUP = 96, 8
 
 
-def easy_tasks() -> TaskSet:
-    return TaskSet(*(tiny.tiny_task(family, "easy", num_test=8) for family in tiny.FAMILIES))
+def easy_tasks(num_train: int = 10_000) -> TaskSet:
+    return TaskSet(
+        *(
+            tiny.tiny_task(family, "easy", num_train=num_train, num_test=8)
+            for family in tiny.FAMILIES
+        )
+    )
+
+
+def use_float32(replace) -> None:
+    """What makes vLLM's engine of the trainer's own process compute in float32.
+
+    Args:
+        replace: Called with owner, name and value.
+    """
+    import trl.generation.vllm_generation as generation
+
+    import vllm
+
+    from .cpu.mtgrpo_vllm_cpu import keep_linear_weights
+
+    keep_linear_weights()
+
+    def make(*args, **kwargs):
+        return vllm.LLM(*args, **{**kwargs, "dtype": "float32", "enforce_eager": True})
+
+    replace(generation, "LLM", make)
 
 
 class Lab:
@@ -49,15 +74,25 @@ class Lab:
         }
         return GRPOConfig(str(self.folder / output), **{**values, **changes})
 
-    def trainer(self, output: str, method: Method | None = None, peft_config=None, **changes):
+    def trainer(
+        self,
+        output: str,
+        method: Method | str | None = None,
+        *,
+        cls=MultiTaskGRPOTrainer,
+        tasks: TaskSet | None = None,
+        arguments=None,
+        **changes,
+    ):
+        """`arguments` are those of the trainer, `changes` go to the config."""
         self.steps = []
-        trainer = MultiTaskGRPOTrainer(
+        trainer = cls(
             str(tiny.model_path()),
-            tasks=easy_tasks(),
+            tasks=tasks or easy_tasks(),
             method=method or Method(ImprovementAware(lam=0.2)),
-            peft_config=peft_config,
             on_mixer_step=lambda step, report: self.steps.append(report),
             args=self.config(output, **changes),
+            **(arguments or {}),
         )
         trainer.remove_callback(PrinterCallback)
         return trainer

@@ -24,6 +24,12 @@ SERVER = {
     "VLLM_ENGINE_ITERATION_TIMEOUT_S": "600",
     "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "600",
 }
+RANKS = ("MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "WORLD_SIZE")
+"""What TRL sets for vLLM in its own process, and no other process must take for its own."""
+
+
+def fresh_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in RANKS}
 
 
 def free_port() -> int:
@@ -40,7 +46,7 @@ def running(log: Path, *arguments: str) -> Iterator[str]:
     command += ["--port", str(port), "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager"]
     command += ["--max-model-len", "64", "--logprobs-mode", "processed_logprobs"]
     command += ["--weight-transfer-config", '{"backend": "file"}', *arguments]
-    environment = {**os.environ, **SERVER}
+    environment = {**fresh_environment(), **SERVER}
 
     with log.open("w") as output:
         server = subprocess.Popen(command, stdout=output, stderr=output, env=environment)

@@ -4,22 +4,7 @@ import pytest
 
 from mtgrpo import RatioPreservingSampler
 
-
-@pytest.fixture(autouse=True)
-def float32(monkeypatch):
-    """vLLM makes the embedded model's weights bfloat16, and TRL has no setting for it."""
-    import trl.generation.vllm_generation as generation
-
-    import vllm
-
-    from .cpu.mtgrpo_vllm_cpu import keep_linear_weights
-
-    keep_linear_weights()
-
-    def make(*args, **kwargs):
-        return vllm.LLM(*args, **{**kwargs, "dtype": "float32", "enforce_eager": True})
-
-    monkeypatch.setattr(generation, "LLM", make)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 def test_a_run_with_a_bank_trains_with_exact_shares_and_resumes_bit_for_bit(lab):

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+from .server import fresh_environment
+
 CONFIG = """
 output: run
 model: tiny
@@ -23,7 +25,14 @@ trl: {use_vllm: true, vllm_mode: colocate, vllm_max_model_length: 64, vllm_gpu_m
 def test_a_configuration_trains_with_vllm(tmp_path):
     (tmp_path / "job.yaml").write_text(CONFIG)
     command = [sys.executable, "-m", "mtgrpo", "train", "job.yaml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=fresh_environment(),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()

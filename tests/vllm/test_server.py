@@ -58,7 +58,7 @@ def test_an_adapter_trains(lab, files, url):
     adapter = LoraConfig(r=4, target_modules=["q_proj", "v_proj"])
     trainer = lab.trainer(
         "adapter",
-        peft_config=adapter,
+        arguments={"peft_config": adapter},
         max_steps=2,
         save_strategy="no",
         vllm_mode="server",

@@ -56,7 +56,7 @@ def log_probs(model, weights, inputs):
     return logits.log_softmax(-1).gather(-1, inputs["completion_ids"].unsqueeze(-1)).squeeze(-1)
 
 
-def by_hand(lab, update, form, low, high, level):
+def by_hand(lab, update, form, low, high, level, names=("easy", "medium", "hard")):
     model = lab.model().eval()
     gains: dict[str, list[float]] = {}
     for inputs in update["inputs"]:
@@ -71,9 +71,7 @@ def by_hand(lab, update, form, low, high, level):
                 a = inputs["advantages"][row]
                 values.append(torch.min(ratio * a, ratio.clamp(1 - low, 1 + high) * a).mean())
             if number >= 0:
-                gains.setdefault(("easy", "medium", "hard")[number], []).append(
-                    float(values[1] - values[0])
-                )
+                gains.setdefault(names[number], []).append(float(values[1] - values[0]))
     return {name: sum(v) / (len(v) if form == "mean" else 1) for name, v in gains.items()}
 
 

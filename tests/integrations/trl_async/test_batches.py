@@ -2,11 +2,13 @@ import json
 import logging
 from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
 
+from mtgrpo.core.types import Group
 from mtgrpo.errors import RewardError, StateError
 
-from .world import BATCH, GROUP, LATENCIES, World
+from .world import BATCH, GROUP, LATENCIES, Sample, World
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -75,6 +77,28 @@ def test_a_task_that_never_comes_back_is_named_and_ends_the_run(caplog):
     starving = [r.getMessage() for r in caplog.records if "starves" in r.getMessage()]
     assert len(starving) == 1
     assert starving[0].startswith("task 'rare' starves: 16 prompts in a row did not come back")
+
+
+def test_prompts_that_are_too_old_ahead_of_their_batch_starve_nobody(caplog):
+    maker = World(bounds=1).maker
+    ahead = [maker.next_prompt(version=0) for _ in range(12 * BATCH)]
+
+    with caplog.at_level(logging.WARNING, "mtgrpo"):
+        while not maker.fill():
+            if maker.ledger.num_queued:
+                maker.next_prompt(version=0)
+            for number in maker.ledger.asked:
+                task = maker.ledger.task(number)
+                samples = [Sample(task, number, 1.0, np.ones(3))] * GROUP
+                rewards = [1.0, *[0.0] * (GROUP - 1)]
+                maker.take(number, Group.verified(task, rewards, payload=samples))
+        maker.make()
+        maker.fill()  # for the second step, all that is left is too old
+
+    lost = Counter(ticket.task for ticket in ahead if not maker.awaits(ticket.number))
+    assert max(lost.values()) > maker.watch.patience
+    assert not caplog.messages
+    assert maker.watch.starving == []
 
 
 def test_short_batches_are_filled_up_with_samples_of_advantage_zero():

@@ -67,6 +67,7 @@ def test_tasks_that_joined_left_grew_and_shrank_are_followed_and_named(caplog):
     mixer = resumed.mixer
     assert (mixer.step, mixer.tasks) == (4, ("digit", "new", "copy"))
     assert sum(mixer.weights().values()) == pytest.approx(1.0)
+    assert resumed.state_dict()["tickets"] == state_after(4)["tickets"]  # no number twice
     asked = [pair for _ in range(6) for pair in step(resumed)]
     assert {task for task, _ in asked} == {"digit", "new", "copy"}
     for task, row in asked:

@@ -119,7 +119,9 @@ class BatchMaker:
 
         self._lost[task][reason] += 1
         self._versions.pop(number, None)
-        if self.watch.given_up(task):
+        # What is too old ahead of its batch, or has come back and waits for others, starves nobody.
+        is_late = number in self.ledger.asked and number not in self.ledger.arrived
+        if (is_late or reason == "failed") and self.watch.given_up(task):
             lost = ", ".join(f"{count} {kind}" for kind, count in sorted(self._lost[task].items()))
             logger.warning(
                 "task %r starves: %s in a row did not come back in time (since the last batch: "

@@ -55,10 +55,10 @@ def check_seam() -> None:
 
 def _find(name: str) -> Any:
     module, _, path = name.partition(":")
-    found: Any = importlib.import_module(f"{PACKAGE}.{module}")
+    member: Any = importlib.import_module(f"{PACKAGE}.{module}")
     for part in path.split("."):
-        found = getattr(found, part)
-    return found
+        member = getattr(member, part)
+    return member
 
 
 def _refused(reason: str) -> ConfigError:

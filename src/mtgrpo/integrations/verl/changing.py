@@ -60,6 +60,11 @@ def resume(ledger: RolloutLedger, state: Mapping[str, Any], families: Mapping[st
         streams[name].resize(sizes_now[name])
     if tuple(sizes) != now:
         mixer.change_tasks(now, families=families)
+
+    # Tickets go on with their numbers; none is out.
+    changed = {name: stream.state_dict() for name, stream in streams.items()}
+    ledger.load_state_dict({**state, "mixer": mixer.state_dict(), "streams": changed})
+
     if news:
         logger.warning("%s: resumed at step %d with other data: %s", WHERE, mixer.step, _line(news))
 
