@@ -245,4 +245,4 @@ class EmaAcceptance(AcceptanceEstimate):
     def load_state_dict(self, state: State) -> None:
         self._filtered_rate = np.array(state["filtered_rate"], dtype=np.float64)
         self._generated = np.array(state["generated"], dtype=np.int64)
-        self._accepted = np.array(state["accepted"], dtype=np.float64)
+        self._accepted = np.array(state["accepted"])  # whole numbers, or estimates

@@ -12,7 +12,6 @@ from typing import Any
 from trl import GRPOConfig
 
 from mtgrpo.core.method import Method
-from mtgrpo.core.one_round import refuse_probes
 from mtgrpo.core.report import StepReport
 from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
 from mtgrpo.integrations.trl.checks import check_arguments, check_own, check_sources
@@ -28,7 +27,8 @@ from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule, make_schedule, warn_about_batch
 from mtgrpo.integrations.trl.scores import TaskScores
 from mtgrpo.integrations.trl.setup import find_method, make_meter, placeholder_dataset, with_clip
-from mtgrpo.integrations.trl.step import Engine, TrainingStep
+from mtgrpo.integrations.trl.step import TrainingStep
+from mtgrpo.integrations.trl.step_engine import Engine
 from mtgrpo.integrations.trl.surrogate import SurrogateMeter
 from mtgrpo.integrations.trl.trainer_arguments import Arguments
 from mtgrpo.integrations.trl.vllm_version import check_vllm
@@ -107,7 +107,6 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     schedule = make_schedule(args)
     data, scores, scorer = _data_and_scores(given, schedule)
     method = find_method(given.method, is_one_task=data.loader is not None)
-    refuse_probes(method.sampler, WHERE)
     args = with_clip(args, method)
     check_arguments(given.tasks, args, schedule, method.weighting)
 
