@@ -10,7 +10,7 @@ On the GPU, from the folder of this repository (one call brings carry/1, the nex
     python benchmarks/gpu/kit.py setup --carry carry --work /tmp/kit
     python benchmarks/gpu/kit.py exact --work /tmp/kit --out $OUT       # (a) bit for bit, resumed, fp32 and bf16
     python benchmarks/gpu/kit.py time --work /tmp/kit --out $OUT        # (b) a step against TRL's GRPOTrainer
-    python benchmarks/gpu/kit.py learn --work /tmp/kit --out $OUT       # (c) grpo and balanced, seed after seed
+    python benchmarks/gpu/kit.py learn --work /tmp/kit --out $OUT       # (c) grpo and grpo_fair, seed after seed
     python benchmarks/gpu/kit.py memory --work /tmp/kit --out $OUT      # (d) measured against the estimate
     python benchmarks/gpu/kit.py fsdp --work /tmp/kit --out $OUT        # (e) one process, sharded
 

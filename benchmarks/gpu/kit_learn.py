@@ -1,4 +1,4 @@
-"""(c) SmolLM2 on the demo's four tasks, plain GRPO and balanced, seed after seed, by the command line."""
+"""(c) SmolLM2 on the demo's four tasks, plain GRPO and grpo_fair, seed after seed, by the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from kit_common import TINY, TINY_TASKS, Record
 
-PRESETS = ("grpo", "balanced")
+PRESETS = ("grpo", "grpo_fair")
 SEEDS = (0, 1, 2)
 STEPS = 150
 

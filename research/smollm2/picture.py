@@ -1,7 +1,7 @@
-"""Record and picture of a run of smollm2_demo: ``python research/smollm2/picture.py RUN``.
+"""Picture of a study's runs on SmolLM2: ``python research/smollm2/picture.py RUN RUN ...``, runs of one method.
 
-Writes demo.json beside this file (what each task's groups came to, step by step, and the first and the last steps
-compared) and docs/images/smollm2.svg.
+Writes curves.json beside this file (accuracy of each task's sampled answers, step by step, of all runs together) and
+docs/images/smollm2.svg, with the accuracies on test prompts before and after from study.json.
 """
 
 from __future__ import annotations
@@ -9,87 +9,81 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from matplotlib import pyplot as plt
 
-from mtgrpo.runlog import read_run
+from mtgrpo.evidence import load_results
+from mtgrpo.runlog import Run, read_run
 
 HERE = Path(__file__).parent
 IMAGE = HERE.parents[1] / "docs" / "images" / "smollm2.svg"
-TASKS = ("needle_haystack", "chain_sum", "family_relationships", "gcd")
 WINDOW = 8
-"""Steps that are averaged."""
+"""Steps that are averaged, all runs together."""
+
+Counts = list[list[float]]
+"""For each step: groups asked, and the sum of their accuracies."""
 
 
-def mean_and_error(steps: list[tuple[float, float]]) -> tuple[float, float, int]:
-    """Mean accuracy over groups, its standard error from the spread of steps, number of groups.
+def counts(runs: Sequence[Run], task: str) -> Counts:
+    """Groups of a task and the sum of their accuracies, by step, over all runs."""
+    num_steps = max(len(run.metrics) for run in runs)
+    table = [[0.0, 0.0] for _ in range(num_steps)]
 
-    Args:
-        steps: Accuracy and number of groups of each step in which the task was asked.
-    """
-    groups = sum(num for _, num in steps)
-    mean = sum(accuracy * num for accuracy, num in steps) / groups
-    spread = sum(num * num * (accuracy - mean) ** 2 for accuracy, num in steps)
-    return mean, math.sqrt(spread) / groups, round(groups)
+    for run in runs:
+        for step, line in enumerate(run.metrics):
+            num = line.values.get(f"task/{task}/num_generated", 0.0)
+            accuracy = line.values.get(f"task/{task}/accuracy")
+            if num and accuracy is not None:
+                table[step][0] += num
+                table[step][1] += num * accuracy
+
+    return table
 
 
-def series(rows: list[dict[str, float]], task: str) -> list[tuple[int, float, float]]:
-    """Step, accuracy and number of groups of the steps in which the task was asked."""
-    found: list[tuple[int, float, float]] = []
-    for step, row in enumerate(rows, 1):
-        num = row.get(f"task/{task}/num_generated", 0.0)
-        accuracy = row.get(f"task/{task}/accuracy")
-        if num and accuracy is not None:
-            found.append((step, accuracy, num))
-    return found
+def smoothed(table: Counts) -> list[float]:
+    """Accuracy in percent over the last `WINDOW` steps, from step `WINDOW` on."""
+    means: list[float] = []
+    for end in range(WINDOW, len(table) + 1):
+        num, total = np.sum(table[end - WINDOW : end], axis=0)
+        means.append(100 * float(total / num) if num else math.nan)
+    return means
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("run")
-    run = read_run(parser.parse_args().run)
-    rows = [dict(line.values) for line in run.metrics]
-    last = len(rows)
+    parser.add_argument("runs", nargs="+")
+    runs = [read_run(path) for path in parser.parse_args().runs]
+    method = str(runs[0].config["preset"])
 
-    record: dict[str, Any] = {
-        "seeds": 1,
-        "steps": last,
-        "rollouts": run.metrics[-1].rollouts,
-        "elapsed_s": round(run.metrics[-1].elapsed_s),
-        "window": WINDOW,
-        "tasks": {},
-    }
-    figure, axes = plt.subplots(figsize=(7, 3.2))
-    for task in TASKS:
-        steps = series(rows, task)
-        first = [(a, n) for step, a, n in steps if step <= WINDOW]
-        end = [(a, n) for step, a, n in steps if step > last - WINDOW]
-        (before, before_error, n_before) = mean_and_error(first)
-        (after, after_error, n_after) = mean_and_error(end)
-        record["tasks"][task] = {
-            "first": [round(before, 3), round(before_error, 3), n_before],
-            "last": [round(after, 3), round(after_error, 3), n_after],
-            "accuracy": [[step, round(a, 4), round(n)] for step, a, n in steps],
-        }
+    results = load_results(HERE / "study.json").of(method)
+    ends = 100 * np.array([[run.accuracy[0], run.accuracy[-1]] for run in results])
+    # (seeds, before and after, tasks)
 
-        means: list[float] = []
-        for step in range(WINDOW, last + 1):
-            near = [(a, n) for s, a, n in steps if step - WINDOW < s <= step]
-            means.append(100 * mean_and_error(near)[0] if near else math.nan)
-        axes.plot(range(WINDOW, last + 1), means, label=task)
+    curves = {task: counts(runs, task) for task in runs[0].tasks}
+    record = {"method": method, "seeds": len(runs), "window": WINDOW, "groups_and_sum": curves}
+    (HERE / "curves.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
-    axes.set(xlabel="step", ylabel=f"accuracy of sampled answers, %\n(last {WINDOW} steps)")
+    figure, axes = plt.subplots(figsize=(7, 3.4))
+    for k, (task, table) in enumerate(curves.items()):
+        steps = range(WINDOW, len(table) + 1)
+        (line,) = axes.plot(steps, smoothed(table), label=task)
+        colour = line.get_color()
+
+        for place, step in enumerate((0, len(table))):
+            values = ends[:, place, k]
+            low, high = values.mean() - values.min(), values.max() - values.mean()
+            axes.errorbar(step, values.mean(), [[low], [high]], fmt="o", color=colour, capsize=3)
+
+    axes.set(xlabel="step", ylabel="accuracy, %")
     axes.set_ylim(0, 100)
     axes.legend(frameon=False, fontsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.tight_layout()
     figure.savefig(IMAGE, metadata={"Date": None})
-    (HERE / "demo.json").write_text(json.dumps(record, indent=1) + "\n")
-    for task, row in record["tasks"].items():
-        print(task, row["first"], row["last"])
 
 
 if __name__ == "__main__":

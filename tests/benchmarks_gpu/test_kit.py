@@ -63,7 +63,7 @@ def test_memory(tmp_path: Path) -> None:
 def test_learn_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     assert rehearse("learn", tmp_path, "--limit", "10") == {}  # no time for a run
     found = rehearse("learn", tmp_path)["measurements"]
-    assert set(found) == {"grpo seed 0", "balanced seed 0"}
+    assert set(found) == {"grpo seed 0", "grpo_fair seed 0"}
     assert all(run["steps"] == 2 for run in found.values())
     assert (tmp_path / "out" / "grpo-seed-0-evaluations.jsonl").is_file()
 

@@ -226,6 +226,27 @@ def test_list_show_and_check_tasks(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "zebra-easy" in capsys.readouterr().err
 
 
+def test_rows_are_shown_with_what_rewards_see(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "2+2?"}]
+    rows = tmp_path / "sums.jsonl"
+    rows.write_text(json.dumps({"prompt": chat, "answer": "4\x1b[2J", "level": 3}) + "\n")
+    (tmp_path / "my.py").write_text("def right(completions, **columns):\n    return [0.0]\n")
+    task = {"name": "sums", "rows": str(rows), "reward": f"{tmp_path / 'my.py'}:right"}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({**base_config(tmp_path), "tasks": [task]}))
+
+    assert main(["tasks", "show", str(path), "--num", "1"]) == 0
+
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "system: Be short.",
+        "user: 2+2?",
+        "answer: '4\\x1b[2J'",
+        "level: 3",
+    ]
+
+
 def test_presets_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(NAMES)

@@ -12,7 +12,7 @@ from mtgrpo.cli import main
 from mtgrpo.config import parse_config
 from mtgrpo.console import output, study, tasks, training
 from mtgrpo.evidence.table import Table
-from mtgrpo.tasks import Task, each
+from mtgrpo.tasks import Generation, Task, each
 from mtgrpo.values import printable
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \x9b1m [bold]b[/bold] [/] \u202egnirts \ud800 \r\x00"
@@ -52,6 +52,18 @@ def test_prompts_names_and_oracles(shown) -> None:  # type: ignore[no-untyped-de
     assert_harmless(shown())
     tasks.kinds_table({"kind": HOSTILE})
     assert_harmless(shown())
+
+
+def test_settings_of_a_task_are_shown_where_there_are_some(shown) -> None:  # type: ignore[no-untyped-def]
+    rows = [{"prompt": "p"}]
+    plain = Task("a", rows, [], each(lambda text, row: 1.0))
+    cold = Task("b", rows, [], each(lambda text, row: 1.0), generation=Generation(0.5))
+    tasks.tasks_table([plain])
+    assert "generation" not in shown()
+    tasks.tasks_table([plain, cold])
+    assert "temperature 0.5" in shown()
+    tasks.show_tasks([plain, cold], 1)
+    assert "b: temperature 0.5" in shown()
 
 
 def test_an_oracle_may_do_with_its_row_what_it_likes(shown) -> None:  # type: ignore[no-untyped-def]

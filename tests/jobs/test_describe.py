@@ -89,6 +89,28 @@ def test_a_task_of_a_part_of_the_run_says_so() -> None:
     assert shown["arc-hard"].endswith("test rows")
 
 
+def test_a_task_that_is_sampled_in_its_own_way_says_so() -> None:
+    settings = {"temperature": 0.7, "max_completion_length": 8}
+    tasks = [
+        {"tiny": "zebra", "level": "easy", "generation": settings},
+        {"tiny": "arc", "level": "easy"},
+    ]
+    shown = dict(describe_job(config(tasks=tasks)).sections["tasks"])
+    assert shown["zebra-easy"].endswith("test rows; temperature 0.7, at most 8 tokens")
+    assert shown["arc-easy"].endswith("test rows")
+
+
+def test_settings_that_cannot_be_end_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = "{temperature: 0.7, max_completion_length: 9999}"
+    tasks = f"tasks=[{{tiny: zebra, level: easy, generation: {settings}}}]"
+    assert main(["train", "demo", "--dry-run", "--set", tasks]) == 2
+    assert "generation.max_completion_length: 9999, the run's" in capsys.readouterr().err
+
+    tasks = "tasks=[{tiny: zebra, level: easy, generation: {top_p: 2}}]"
+    assert main(["train", "demo", "--dry-run", "--set", tasks]) == 2
+    assert "tasks[0]: generation.top_p: 2; a number above 0" in capsys.readouterr().err
+
+
 def test_an_output_that_holds_a_run_is_for_resuming(tmp_path: Path) -> None:
     run = config(output=str(tmp_path / "run"))
     assert dict(describe_job(run).sections["run"])["output"].endswith("run (new)")

@@ -10,6 +10,7 @@ from rich.table import Table
 from mtgrpo.console.output import as_text, console, print_line, print_lines
 from mtgrpo.errors import counted
 from mtgrpo.tasks.own_copy import own_copy
+from mtgrpo.values import shorten
 
 if TYPE_CHECKING:
     from mtgrpo.tasks import Row, Task
@@ -26,12 +27,18 @@ def kinds_table(kinds: Mapping[str, str]) -> None:
 
 
 def tasks_table(tasks: Iterable[Task]) -> None:
-    """Tasks with the sizes of their splits."""
+    """Tasks with the sizes of their splits, and their own settings where there are some."""
+    tasks = list(tasks)
+    has_settings = any(task.generation for task in tasks)
+
     table = Table()
     for column in ("task", "family", "level", "train", "test", "guess floor"):
         table.add_column(column)
+    if has_settings:
+        table.add_column("generation")
 
     for task in tasks:
+        settings = [as_text(task.generation.in_words())] if has_settings else []
         table.add_row(
             as_text(task.name),
             as_text(task.family or ""),
@@ -39,19 +46,38 @@ def tasks_table(tasks: Iterable[Task]) -> None:
             f"{len(task.train):,}",
             f"{len(task.test):,}",
             f"{task.floor:.3g}",
+            *settings,
         )
 
     console.print(table)
 
 
 def show_tasks(tasks: Iterable[Task], num: int) -> None:
-    """The first prompts of each task, with the oracle's answer and its score."""
+    """The first prompts of each task and what its rewards see beside them.
+
+    That is the row's other columns, and the oracle's answer with its score where there is one.
+    """
     for task in tasks:
+        if task.generation:
+            print_line(f"{task.name}: {task.generation.in_words()}")
         for index in range(min(num, len(task.train))):
             row = task.train[index]
             console.print(as_text(f"--- {task.name}, train row {index}", style="bold"))
-            print_lines(str(row["prompt"]))
+            _show_row(row)
             _show_oracle(task, row, index)
+
+
+def _show_row(row: Row) -> None:
+    prompt = row["prompt"]
+    if isinstance(prompt, str):
+        print_lines(prompt)
+    else:
+        for message in prompt:
+            print_lines(f"{message.get('role')}: {message.get('content')}")
+
+    for column, value in row.items():
+        if column != "prompt":
+            print_line(f"{column}: {shorten(value)}")
 
 
 def _show_oracle(task: Task, row: Row, index: int) -> None:

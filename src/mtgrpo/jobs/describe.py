@@ -107,12 +107,12 @@ def _describe_model(job: Job) -> str:
 
 def _describe_task(task: Task) -> str:
     rows = f"{len(task.train):,} train, {counted(len(task.test), 'test row')}"
-    if not task.from_step and task.until_step is None:
-        return rows
+    if task.from_step or task.until_step is not None:
+        first = f"from step {task.from_step + 1:,}"
+        last = "on" if task.until_step is None else f"to {task.until_step:,}"
+        rows = f"{rows}, trained on {first} {last}"
 
-    first = f"from step {task.from_step + 1:,}"
-    last = "on" if task.until_step is None else f"to {task.until_step:,}"
-    return f"{rows}, trained on {first} {last}"
+    return f"{rows}; {task.generation.in_words()}" if task.generation else rows
 
 
 def _describe_output(run: ResolvedRun, *, resume: bool) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from mtgrpo.config import ResolvedRun
 from mtgrpo.core.weightings import Sequential
 from mtgrpo.integrations.trl import check_installed
+from mtgrpo.integrations.trl.generation_checks import check_generation, what_else_writes
 from mtgrpo.integrations.trl.grpo_arguments import grpo_arguments
 from mtgrpo.integrations.trl.own_code import trainer_parts
 from mtgrpo.jobs.named_models import model_place
@@ -63,7 +64,14 @@ def prepare(run: ResolvedRun) -> Job:
     )
     trainer_parts(run, tasks)  # refuses adapters, environments and tools that cannot be used
 
-    return Job(run, tasks, plan, model_place(run.model), grpo_arguments(run, plan))
+    trl = grpo_arguments(run, plan)
+    check_generation(
+        tasks,
+        trl,
+        num_processes=plan.world_size,
+        calls=what_else_writes(run.environment, run.tools, None),
+    )
+    return Job(run, tasks, plan, model_place(run.model), trl)
 
 
 def _keep_reports_with_the_run(run: ResolvedRun) -> None:

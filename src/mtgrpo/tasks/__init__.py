@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from mtgrpo.tasks.answers.rewards import score_countdown, score_exact
 from mtgrpo.tasks.check import check_task
+from mtgrpo.tasks.generation import Generation
 from mtgrpo.tasks.policy import Scoring
 from mtgrpo.tasks.scores import Completion, RewardFunction, Row, Score, completion_text, each
 from mtgrpo.tasks.sources.generated import GeneratedRows
@@ -23,6 +24,7 @@ from mtgrpo.tasks.task_set import TaskSet
 __all__ = [
     "Completion",
     "GeneratedRows",
+    "Generation",
     "RewardFunction",
     "Row",
     "Score",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from mtgrpo.errors import ConfigError, TaskError, unknown
 from mtgrpo.imports import import_function
+from mtgrpo.tasks.generation import parse_generation
 from mtgrpo.tasks.policy import IN_PROCESS, parse_scoring
 from mtgrpo.tasks.sources.hub import hub_task
 from mtgrpo.tasks.sources.one_file import dataset_tasks
@@ -56,7 +57,7 @@ def build_task(spec: Spec, where: str) -> list[Task]:
 
     Args:
         spec: A mapping with exactly one of the kinds as a key, that kind's options, and
-            ``scoring``, ``from_step`` and ``until_step`` for any kind.
+            ``scoring``, ``generation``, ``from_step`` and ``until_step`` for any kind.
         where: Begins error messages, such as ``"config.yaml: tasks[2]"``.
 
     Raises:
@@ -72,7 +73,7 @@ def build_task(spec: Spec, where: str) -> list[Task]:
 
     name = _kind_of(spec, where)
     kind = _KINDS[name]
-    options = {name: str, **kind.options, "scoring": Mapping, **_SPAN}
+    options = {name: str, **kind.options, "scoring": Mapping, "generation": Mapping, **_SPAN}
 
     values: dict[str, Any] = {}
     for key, value in spec.items():
@@ -90,11 +91,13 @@ def build_task(spec: Spec, where: str) -> list[Task]:
     if "scoring" in values:
         scoring = parse_scoring(values.pop("scoring"), where)
 
-    span = {key: values.pop(key) for key in _SPAN if key in values}
+    own: dict[str, Any] = {key: values.pop(key) for key in _SPAN if key in values}
+    if "generation" in values:
+        own["generation"] = parse_generation(values.pop("generation"), where)
 
     try:
         tasks = kind.build(subject, values)
-        return [dataclasses.replace(t, scoring=scoring, origin=spec, **span) for t in tasks]
+        return [dataclasses.replace(t, scoring=scoring, origin=spec, **own) for t in tasks]
     except ConfigError as error:
         raise type(error)(f"{where}: {error}") from error
 

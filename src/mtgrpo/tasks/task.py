@@ -12,6 +12,7 @@ from typing import Any, cast, final
 from mtgrpo.core.types import as_accuracy, at_least
 from mtgrpo.errors import MissingExtra, RewardError, TaskError, counted
 from mtgrpo.tasks.faults import fault, named
+from mtgrpo.tasks.generation import AS_THE_RUN, Generation
 from mtgrpo.tasks.numeric import as_number, as_reward
 from mtgrpo.tasks.policy import IN_PROCESS, Scoring
 from mtgrpo.tasks.scores import (
@@ -54,6 +55,7 @@ class Task:
             ``from_step + 1`` on.
         until_step: Steps that a run has done when the task leaves it; None: it stays. A task is
             evaluated all the time.
+        generation: How its completions are sampled, where that differs from the run.
 
     Raises:
         TaskError: an attribute cannot be used.
@@ -73,6 +75,7 @@ class Task:
     origin: Mapping[str, Any] | None = None
     from_step: int = 0
     until_step: int | None = None
+    generation: Generation = AS_THE_RUN
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -99,9 +102,11 @@ class Task:
         if not _is_finite_number(self.floor) or not 0.0 <= self.floor < 1.0:
             raise TaskError(f"{where}: floor is {self.floor!r}; an accuracy in [0, 1) is needed")
         _check_span(where, self.from_step, self.until_step)
-        if not isinstance(self.scoring, Scoring):  # pyright: ignore[reportUnnecessaryIsInstance]
-            kind = type(self.scoring).__name__
-            raise TaskError(f"{where}: scoring is a {kind}; a Scoring is needed")
+        for what, kind in (("scoring", Scoring), ("generation", Generation)):
+            value = getattr(self, what)
+            if not isinstance(value, kind):
+                found = type(value).__name__
+                raise TaskError(f"{where}: {what} is a {found}; a {kind.__name__} is needed")
 
     def __repr__(self) -> str:
         return (

@@ -57,7 +57,7 @@ def test_a_round_is_rolled_out_by_trls_method_and_logs_nothing_yet():
     assert [group.task for group in rolled_out.groups] == ["a"]
     assert rolled_out.groups[0].cost is not None
     assert rolled_out.groups[0].cost.tokens == 0
-    assert calls == [([("a", 3)], 7, made.generate_and_score, made.trainer)]
+    assert calls == [([("a", 3)], 7, made.run, made.trainer)]
     assert made.trainer._pending_extra_logs == {}
 
 

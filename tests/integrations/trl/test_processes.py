@@ -48,6 +48,7 @@ def test_two_processes(model_path, tmp_path):
         "loss_scaled",
         "resumed",
         "remembered",
+        "still",
     ):
         assert first[check], check
     assert min(first["left_out"]) > 0

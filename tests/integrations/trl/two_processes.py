@@ -20,7 +20,7 @@ from trl import GRPOConfig, GRPOTrainer
 from mtgrpo import ImprovementAware, Method, RatioPreservingSampler, Uniform
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl.rollouts import LOSS_FACTORS, TASK_NUMBERS
-from mtgrpo.tasks import TaskSet
+from mtgrpo.tasks import Generation, TaskSet
 from tests.integrations.trl.conftest import around, history, same_parameters
 from tests.integrations.trl.test_bitwise import Recording, plain_rewards
 from tests.integrations.trl.toy import make_tasks
@@ -189,6 +189,21 @@ result["skipped"] = [
 ]
 
 easy, medium, hard = make_tasks()
+cold = build(
+    "cold",
+    tasks=TaskSet(
+        replace(easy, generation=Generation(0.5)),
+        medium,
+        replace(hard, generation=Generation(2.0, max_completion_length=3)),
+    ),
+    learning_rate=0.0,
+    num_iterations=2,
+    max_steps=2,
+)
+cold.train()
+# A policy that stands still, at one temperature when it generates and when it is trained.
+result["still"] = [entry["clip_ratio/region_mean"] for entry in history(cold)] == [0.0, 0.0]
+
 changing = build(
     "changing", tasks=TaskSet(replace(easy, until_step=1), medium, replace(hard, from_step=2))
 )

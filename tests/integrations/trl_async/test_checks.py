@@ -9,7 +9,7 @@ from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.setup import find_method
 from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step
-from mtgrpo.tasks import Task, TaskSet
+from mtgrpo.tasks import Generation, Task, TaskSet
 
 ROWS = [{"prompt": "1+1="}]
 PROBES = Method(sampler=OneRoundSampler(probes="auto"), loss_shares=True)
@@ -41,6 +41,12 @@ def args(**changes) -> SimpleNamespace:
         ({}, PROBES, {}, "probes='auto' need groups .*; leave probes out"),
         ({}, SECONDS, {}, "budget is in seconds, .* state it in tokens"),
         ({}, Method(), {"until_step": 3}, "joins or leaves during the run"),
+        (
+            {},
+            Method(),
+            {"generation": Generation(0.5)},
+            "temperature 0.5; .*samples all tasks alike",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(given, method, made, message):

@@ -108,3 +108,11 @@ def test_a_task_with_steps_of_its_own_is_refused_when_the_rows_are_written(tmp_p
     with pytest.raises(ConfigError, match=r"'zebra-easy': from_step=.* do not join or leave"):
         write_rows([{"tiny": "countdown", "level": "easy"}, spec], tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_task_with_settings_of_its_own_is_refused_when_the_rows_are_written(tmp_path):
+    spec = {"tiny": "zebra", "level": "easy", "num_train": 3, "num_test": 2}
+    tasks = [{"tiny": "countdown", "level": "easy"}, {**spec, "generation": {"temperature": 0.5}}]
+    with pytest.raises(ConfigError, match=r"'zebra-easy': generation: temperature 0.5; verl's"):
+        write_rows(tasks, tmp_path)
+    assert not list(tmp_path.iterdir())

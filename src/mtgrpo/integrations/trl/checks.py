@@ -154,6 +154,7 @@ def check_trainer(trainer: Any) -> None:
     Raises:
         ConfigError: With the reason and the way out.
     """
+    trainer.settings.check_model(trainer)
     if trainer.data.of_datasets:
         settle_bank(trainer, trainer.mixer, has_images=trainer._is_vlm)
         return

@@ -27,6 +27,11 @@ class TRLEngine:
     ) -> None:
         self.trainer, self.generate_and_score = trainer, generate_and_score
 
+    def run(self, inputs: list[dict[str, Any]]) -> Any:
+        """TRL's method on rows, each sampled as its task asks for."""
+        with self.trainer.settings.of_rows(inputs, self.trainer):
+            return self.generate_and_score(inputs)
+
     @property
     def accelerator(self) -> Any:
         """accelerate's."""
@@ -50,7 +55,7 @@ class TRLEngine:
         """One group per (task, training row), in order, by TRL's own method; with their costs."""
         trainer = self.trainer
         with trainer.replay.in_groups_of(size, trainer):
-            rolled_out = trainer.replay.roll_out(plan, first_uid, self.generate_and_score, trainer)
+            rolled_out = trainer.replay.roll_out(plan, first_uid, self.run, trainer)
 
         # Logged again on replay, for the rows that are trained on.
         trainer._pending_extra_logs.clear()
@@ -67,9 +72,10 @@ class TRLEngine:
             trainer.replay.playing(rows, self.accelerator),
             environments_done(trainer),
         ):
-            output = self.generate_and_score(inputs)
+            output = self.run(inputs)
 
         mark_rows(output, rows, trainer.tasks.names, trainer.schedule.group_size)
+        trainer.settings.mark(output, inputs, trainer)
         return with_recorded(output, recorded)
 
     def _log_extra_again(self, rows: Sequence[RecordedRow]) -> None:
@@ -85,12 +91,14 @@ class TRLEngine:
 
     def log_probs(self, rows: Sequence[RecordedRow]) -> list[torch.Tensor]:
         """Those of the rows' completions under the current policy, tensors of shape (tokens,)."""
-        return completion_log_probs(rows, self.trainer)
+        with self.trainer.settings.of_rows([row.inputs for row in rows], self.trainer):
+            return completion_log_probs(rows, self.trainer)
 
     def measure_improvements(self) -> dict[str, float]:
         """I_k of the optimizer step just done; empty when it is not measured."""
         forward = self.trainer._get_per_token_logps_and_entropies
-        return self.trainer.meter.measure(forward, self.accelerator.reduce)
+        meter, settings = self.trainer.meter, self.trainer.settings
+        return meter.measure(forward, self.accelerator.reduce, settings.of_inputs)
 
     def log_step(self, metrics: Mapping[str, float]) -> None:
         """Hand a closed step's figures to TRL's log."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from trl import GRPOConfig
@@ -17,6 +18,7 @@ from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
 from mtgrpo.integrations.trl.checks import check_arguments, check_own, check_sources
 from mtgrpo.integrations.trl.datasets import Data, data_of_datasets, data_of_tasks
 from mtgrpo.integrations.trl.evaluation import TaskEvaluator
+from mtgrpo.integrations.trl.generation_checks import check_generation, what_else_writes
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.notices import NoticeLog
 from mtgrpo.integrations.trl.packing import RowPacking
@@ -30,6 +32,7 @@ from mtgrpo.integrations.trl.setup import find_method, make_meter, placeholder_d
 from mtgrpo.integrations.trl.step import TrainingStep
 from mtgrpo.integrations.trl.step_engine import Engine
 from mtgrpo.integrations.trl.surrogate import SurrogateMeter
+from mtgrpo.integrations.trl.task_generation import TaskGeneration
 from mtgrpo.integrations.trl.trainer_arguments import Arguments
 from mtgrpo.integrations.trl.vllm_version import check_vllm
 from mtgrpo.tasks.scoring.scorer import Scorer
@@ -51,6 +54,7 @@ class Parts:
         shares: The tasks' shares of the loss.
         meter: Measures I_k.
         packing: Leaves rows without a gradient out of the loss.
+        settings: Samples rows as their tasks ask for.
         evaluation: Results per task.
         checkpoints: The mixer's part of TRL's.
         train_dataset: What TRL's loader yields.
@@ -68,6 +72,7 @@ class Parts:
     shares: TaskLossShares
     meter: SurrogateMeter
     packing: RowPacking
+    settings: TaskGeneration
     evaluation: TaskEvaluator
     checkpoints: TrainerCheckpoints
     train_dataset: Any
@@ -109,6 +114,15 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     method = find_method(given.method, is_one_task=data.loader is not None)
     args = with_clip(args, method)
     check_arguments(given.tasks, args, schedule, method.weighting)
+    settings = TaskGeneration(
+        data.tasks,
+        partial(
+            check_generation,
+            args=vars(args),
+            num_processes=args.world_size,
+            calls=what_else_writes(given.has_environments, given.tools, given.rollout_func),
+        ),
+    )
 
     if args.max_steps > 0:
         data.tasks.check_present(math.ceil(args.max_steps / schedule.updates))
@@ -138,6 +152,7 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
         shares=TaskLossShares(data.tasks.names, args.loss_type, exact=method.loss_shares),
         meter=make_meter(data.tasks, args, method),
         packing=RowPacking(args.loss_type, schedule),
+        settings=settings,
         evaluation=evaluation,
         checkpoints=TrainerCheckpoints(step, data.tasks, may_change=not data.of_datasets),
         train_dataset=train_dataset,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,12 +92,14 @@ class SurrogateMeter:
         self,
         forward: Callable[..., tuple[torch.Tensor, ...]],
         reduce: Callable[..., torch.Tensor],
+        within: Callable[[Mapping[str, Any]], AbstractContextManager[None]] = nullcontext,
     ) -> dict[str, float]:
         """I_k of the optimizer step just done, of the tasks in its minibatch; empty if off.
 
         Args:
             forward: TRL's method; returns log-probabilities of shape (rows, tokens) and more.
             reduce: `reduce` of accelerate's `Accelerator`.
+            within: Makes what each pass is repeated in, of its inputs.
 
         Raises:
             StateError: The loss computed no log-probabilities through TRL's method (a fused loss
@@ -120,7 +122,8 @@ class SurrogateMeter:
         )  # (changes and rows, tasks)
 
         for part in kept:
-            change = self._change(part, forward)  # (rows,)
+            with within(part.inputs):
+                change = self._change(part, forward)  # (rows,)
             numbers = part.inputs[TASK_NUMBERS]  # (rows,)
             known = numbers >= 0
             sums[0].index_add_(0, numbers[known], change[known].double())

@@ -32,6 +32,7 @@ from mtgrpo.integrations.trl.reward_columns import AccuracyRule
 from mtgrpo.integrations.trl.rollouts import with_all_images
 from mtgrpo.integrations.trl.setup import default_args
 from mtgrpo.integrations.trl.slots import own_rows
+from mtgrpo.integrations.trl.task_generation import TaskGeneration
 from mtgrpo.integrations.trl.trainer_arguments import Arguments
 from mtgrpo.integrations.trl.weights import load_renamed
 from mtgrpo.runlog import RunLog
@@ -95,7 +96,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
     model: Any
     # TRL's methods work on an instance that no constructor made, too.
     replay: Any = None
-    sharing: PromptSharing = PromptSharing()
+    sharing, settings = PromptSharing(), TaskGeneration()
 
     def __init__(
         self,
@@ -139,6 +140,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             reward_range=reward_range,
             method=method,
             has_environments=environment_factory is not None,
+            tools=tools,
+            rollout_func=rollout_func,
             share_prompts=share_prompts,
             skip_zero_advantages=skip_zero_advantages,
             eval_seed=eval_seed,
@@ -151,7 +154,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         self.step, self.replay, self.banked = parts.step, parts.replay, parts.step.banked
         self.mixer, self.streams = parts.step.mixer, parts.step.streams
         self.shares, self.meter, self.packing = parts.shares, parts.meter, parts.packing
-        self.sharing = PromptSharing()
+        self.sharing, self.settings = PromptSharing(), parts.settings
         self.evaluation, self.checkpoints = parts.evaluation, parts.checkpoints
 
         super().__init__(
@@ -205,7 +208,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             return no_log_probs(input_ids, logits_to_keep)
 
         given = (model, input_ids, attention_mask, logits_to_keep, *args)
-        with self.sharing.prefix(model, logits_to_keep, self.accelerator):
+        prefix = self.sharing.prefix(model, logits_to_keep, self.accelerator)
+        with prefix, self.settings.scaled(model, self):
             log_probs, *others = super()._get_per_token_logps_and_entropies(*given, **kwargs)
 
         if self.use_vllm and self.vllm_importance_sampling_correction:
@@ -240,11 +244,8 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         return rewards
 
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self.sharing.on:
-            return super()._generate_single_turn(prompt_ids, *args, **kwargs)
-
-        model = self.accelerator.unwrap_model(self.model)
-        return self.sharing.generate(model, prompt_ids, self.generation_config), None
+        method = super()._generate_single_turn
+        return self.settings.generate(self, method, prompt_ids, *args, **kwargs)
 
     def _generate(self, prompts: Any) -> Any:
         if self.replay is None:
@@ -260,7 +261,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         if not self.model.training:
             if self.data.column is not None:
                 inputs = self.evaluation.numbered(inputs, self.data.column, self.accelerator)
-            return super()._generate_and_score_completions(with_all_images(inputs))
+            return self.engine.run(with_all_images(inputs))
 
         if self.data.loader is not None:
             prompts = inputs[:: self.schedule.group_size]
@@ -274,9 +275,9 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         if is_empty(inputs):
             return no_loss(self.accelerator.device)
 
-        with self.meter.recording(inputs):  # before scaling: I_k is the paper's
+        # Recorded before scaling: I_k is the paper's.
+        with self.settings.of_inputs(inputs), self.meter.recording(inputs):
             inputs = self.shares.scaled(inputs)
-
             with self.banked.ratios(inputs) as inputs:
                 return super().compute_loss(model, inputs, *args, **kwargs)
 

@@ -31,6 +31,8 @@ class Arguments:
     reward_range: Any
     method: Method | str | None
     has_environments: bool
+    tools: Any
+    rollout_func: Any
     share_prompts: bool
     skip_zero_advantages: bool
     eval_seed: int

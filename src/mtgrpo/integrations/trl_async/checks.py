@@ -46,6 +46,12 @@ def check(args: Any, method: Method, tasks: TaskSet) -> None:
                 f"{WHERE}: task {task.name!r} joins or leaves during the run (from_step, "
                 "until_step); here all tasks are trained on from the first step to the last"
             )
+        if task.generation:
+            raise ConfigError(
+                f"{WHERE}: task {task.name!r}: generation: {task.generation.in_words()}; TRL's "
+                "asynchronous loop samples all tasks alike, and computes log-probabilities at one "
+                "temperature; take generation out of the task"
+            )
 
 
 def groups_per_step(args: Any) -> int:

@@ -45,6 +45,7 @@ def write_rows(specs: Sequence[Mapping[str, Any]], folder: str | Path) -> dict[s
     tasks = build_tasks(specs, "tasks")
     tasks.check_disjoint()
     _check_present_throughout(tasks)
+    _check_settings(tasks)
 
     folder = Path(folder)
     described = {"tasks": plain(list(specs), TASKS_FILE)}
@@ -71,6 +72,16 @@ def _check_present_throughout(tasks: TaskSet) -> None:
                 f"task {task.name!r}: from_step={task.from_step}, until_step={task.until_step}; "
                 "under verl tasks do not join or leave while a run goes on; drop both, and resume "
                 "the run with other data when a task is to join or leave"
+            )
+
+
+def _check_settings(tasks: TaskSet) -> None:
+    for task in tasks:
+        if task.generation:
+            raise ConfigError(
+                f"task {task.name!r}: generation: {task.generation.in_words()}; verl's trainer has "
+                "one temperature for the log-probabilities of a batch, and its agent loop the same "
+                "sampling parameters for all its prompts; take generation out of the task"
             )
 
 
