@@ -14,7 +14,7 @@ from mtgrpo.core.batch import Batch
 from mtgrpo.core.budget import Budget
 from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.filters import GroupFilter
-from mtgrpo.core.group_costs import GroupCosts
+from mtgrpo.core.group_costs import PRIOR, GroupCosts
 from mtgrpo.core.one_round_batch import GivenRound, OneRoundBatch
 from mtgrpo.core.probes import ProbeRule
 from mtgrpo.core.share_debt import ShareDebt
@@ -45,10 +45,11 @@ class OneRoundSampler(Sampler):
         acceptance: Estimate of acceptance rates; default `CountedAcceptance()`.
         max_inflation: Cap of ``1 / a_k``: a task that gives nothing is not asked for ever more.
         max_owed: Most that a task can be owed, in steps' losses.
-        budget: What a step may cost on average: ``{"groups": 24}``, ``{"tokens": 4096}`` or
-            ``{"seconds": 30}``, and never more than B groups; None: B groups. Tokens and seconds
-            are what the engine tells of each group, see `Cost`; c_k is their mean. The first step,
-            before any is known, generates B groups.
+        budget: What a step may cost on average: ``{"groups": 24}``, ``{"completions": 192}``,
+            ``{"tokens": 4096}`` or ``{"seconds": 30}``, and never more than B groups; None: B
+            groups. In completions c_k is the task's group size, as its groups had it; tokens and
+            seconds are what the engine tells of each group, see `Cost`, and c_k is their mean. The
+            first step, before any is known, generates B groups.
         spreads: s_k, where they are known; 1 for tasks that are not named.
         probes: For large groups: generate the first completions of each prompt, and the others
             where it is worth it, see `mtgrpo.core.probes`. ``"auto"``: as many first as saves most
@@ -100,7 +101,9 @@ class OneRoundSampler(Sampler):
             if task not in tasks:
                 raise ConfigError(unknown("OneRoundSampler: spreads", "task", task, tasks))
 
-        self._debt, self._costs = ShareDebt(len(tasks), self.max_owed), GroupCosts(len(tasks))
+        self._debt = ShareDebt(len(tasks), self.max_owed)
+        has_sizes = self._budget.unit == "completions"
+        self._costs = GroupCosts(len(tasks), prior=0.0 if has_sizes else PRIOR)
         if self.probes is not None:
             self._probe_rule = ProbeRule(self.probes, len(tasks))
 
