@@ -201,6 +201,20 @@ def test_budgets_of_one_round_are_planned_and_read_again() -> None:
         parse_config({**values, "sampler": {"rounds": "one", "budget": {"token": 9}}}, "test")
 
 
+@pytest.mark.parametrize("probes", ["auto", {"size": 8, "chance": 0.25}])
+def test_probes_of_a_configuration(probes: object) -> None:
+    run = parse_config({**MINIMAL, "preset": "grpo_fair", "sampler": {"probes": probes}}, "test")
+    assert run.as_dict()["sampler"]["probes"] == probes
+
+    large = {"preset": "grpo_fair", "batch_size": 16, "group_size": 32}
+    plan = make_plan(parse_config({**MINIMAL, **large, "sampler": {"probes": probes}}, "test"))
+    smallest = 4 if probes == "auto" else 8
+    assert (plan.min_rollouts, plan.max_rollouts) == (16 * smallest, 16 * 32)
+
+    with pytest.raises(ConfigError, match=r"with rounds=refill; .*add rounds: one"):
+        parse_config({**MINIMAL, "preset": "balanced", "sampler": {"probes": probes}}, "test")
+
+
 @pytest.mark.parametrize("name", sorted(shipped_experiments()))
 def test_every_run_of_every_shipped_experiment_parses(name: str, tmp_path: Path) -> None:
     experiment = load_experiment(name)

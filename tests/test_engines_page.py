@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import json
 import random
 import re
@@ -17,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mtgrpo import Group
+from mtgrpo.core.advantages import group_advantages
+from mtgrpo.core.weightings import Fixed
 
 PAGE = (Path(__file__).parents[1] / "docs" / "engines.md").read_text(encoding="utf-8")
 ACCEPTED = {"easy": 0.9, "hard": 0.3}
@@ -65,6 +70,39 @@ def engine(monkeypatch):
 
 def exact(groups: Counter[str], mixer: Any) -> bool:
     return groups == {task: n for task, n in mixer.report.quotas.items() if n}
+
+
+def test_group_size_per_task(engine):
+    recipe = engine.run("Group size per task")
+    sizes, dice, numbers = {"easy": 2, "hard": 16}, random.Random(0), itertools.count()
+
+    def rollout(task: str, size: int) -> Group:
+        is_mixed = dice.random() < ACCEPTED[task]
+        rewards = [1.0, *[0.0] * (size - 1)] if is_mixed else [0.0] * size
+        return Group.verified(task, rewards, uid=next(numbers))
+
+    weights = {"easy": 0.5, "hard": 0.5}
+    mixer = recipe["make_mixer"](list(sizes), 128, Fixed(weights))
+    generated, had = [], Counter[str]()
+    for _ in range(40):
+        before = mixer.num_rollouts
+        rows = recipe["training_batch"](mixer, rollout, sizes)
+        loss = Counter[str]()
+        for group, advantages in rows:
+            factor = advantages[0] / group_advantages(group.rewards)[0]
+            loss[group.task] += factor * len(advantages)
+        total = sum(loss.values())
+        for (
+            task,
+            share,
+        ) in mixer.batch.loss_shares.items():  # what a few groups cannot carry is owed
+            assert loss[task] / total == pytest.approx(share)
+            had[task] += share / 40
+        mixer.update()
+        generated.append(mixer.num_rollouts - before)
+
+    assert had == pytest.approx(weights, abs=1 / 40)  # at most one step's loss is owed
+    assert sum(generated[5:]) / len(generated[5:]) == pytest.approx(128, rel=0.05)
 
 
 def test_an_engine_that_fetches_by_itself(engine):

@@ -45,6 +45,12 @@ def build_sampler(spec: Mapping[str, Any], where: str = "sampler") -> Sampler:
         ConfigError: As `build_weighting`.
     """
     arguments = {"rounds": "refill", **spec}
+    if arguments["rounds"] == "refill" and arguments.get("probes") is not None:
+        raise ConfigError(
+            f"{where}: probes={shorten(arguments['probes'])} with rounds=refill; groups that count "
+            "for several do not fit quotas; add rounds: one, or take a preset that has it, such as "
+            "grpo_fair"
+        )
     for key, table, base in (
         ("planner", PLANNERS, RoundPlanner),
         ("acceptance", ACCEPTANCES, AcceptanceEstimate),

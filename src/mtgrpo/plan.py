@@ -11,6 +11,7 @@ from mtgrpo.core.budget import Budget
 from mtgrpo.core.filters import keep_all
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.planners import NeededRounds, OversampledRounds
+from mtgrpo.core.probe_choice import LEAST_GROUP, SIZES
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.errors import ConfigError, counted
 
@@ -63,6 +64,7 @@ def make_plan(run: ResolvedRun, *, world_size: int = 1, num_test_prompts: int = 
     """
     groups, size = run.batch_size, run.group_size
     first, most = _prompts_per_group(run.method.sampler, groups)
+    first *= _least_part(run.method.sampler, size)
     if groups * size * first > MAX_ROLLOUTS or not math.isfinite(groups * size * most):
         raise ConfigError(
             f"batch_size: {counted(groups, 'group')} of {size} completions, oversampled "
@@ -134,6 +136,15 @@ def _prompts_per_group(sampler: Sampler, batch_size: int) -> tuple[float, float]
     per_round = planner.max_inflation if isinstance(planner, NeededRounds) else 1.0
 
     return 1.0, min(per_round * num_rounds, limit)
+
+
+def _least_part(sampler: Sampler, group_size: int) -> float:
+    """The part of a group that is generated at least, where there are probes."""
+    if not isinstance(sampler, OneRoundSampler) or sampler.probes is None:
+        return 1.0
+    if isinstance(sampler.probes, str):
+        return SIZES[0] / group_size if group_size >= LEAST_GROUP else 1.0
+    return min(1.0, sampler.probes["size"] / group_size)
 
 
 def _share_of_batch(budget: Budget, batch_size: int) -> tuple[float, float]:

@@ -7,7 +7,8 @@ import re
 
 from mtgrpo.core.filters import FILTERS
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.types import Group
+from mtgrpo.core.one_round import OneRoundSampler
+from mtgrpo.core.types import Group, Probed
 from mtgrpo.core.weightings import ImprovementAware
 from tests.core.driver import RATES, SETUPS, TASKS, Dice, fill
 
@@ -32,7 +33,7 @@ def emitted_by_the_mixer() -> set[str]:
                 for task in TASKS:
                     key = key.replace(f"task/{task}/", "task/<name>/")
                 found.add(re.sub("/dropped/.*", "/dropped/<reason>", key))
-    return found | emitted_for_graded_tasks()
+    return found | emitted_for_graded_tasks() | emitted_with_probes()
 
 
 def emitted_for_graded_tasks() -> set[str]:
@@ -45,6 +46,20 @@ def emitted_for_graded_tasks() -> set[str]:
 
     names = {key.replace("task/essay/", "task/<name>/") for key in mixer.metrics()}
     return {name for name in names if name.endswith("score")}
+
+
+def emitted_with_probes() -> set[str]:
+    sampler = OneRoundSampler(probes={"size": 2, "chance": 0.5})
+    mixer = TaskMixer(["arc"], batch_size=1, sampler=sampler)
+    batch = mixer.new_batch()
+    batch.ask()
+    assert batch.probes.of("arc", 4).size == 2
+    batch.tell([Group.verified("arc", (0.0, 0.0), probe=Probed(2, 0))])
+    assert batch.ask() == {}
+    mixer.update()
+
+    names = {key.replace("task/arc/", "task/<name>/") for key in mixer.metrics()}
+    return {name for name in names if "/probe_" in name or name == "sampler/completions"}
 
 
 def test_every_metric_of_the_mixer_has_its_line_and_every_line_its_metric():

@@ -23,6 +23,13 @@ def test_what_a_group_costs():
     assert Budget({"seconds": 30}).cost(group) == 1.5
 
 
+def test_completions_need_not_be_told():
+    budget = Budget({"completions": 24})
+    assert budget.is_measured
+    assert budget.cost(Group.verified("a", (1.0, 0.0))) == 2
+    assert budget.cost(Group.verified("a", (1.0, math.nan, 0.0))) == 3  # generated all the same
+
+
 @pytest.mark.parametrize("cost", [None, Cost(seconds=1.0), Cost(-1), Cost(math.nan)])
 def test_a_cost_that_was_not_told_is_asked_for(cost):
     group = Group.verified("a", (1.0, 0.0), cost=cost)
@@ -34,7 +41,7 @@ def test_a_cost_that_was_not_told_is_asked_for(cost):
     ("stated", "message"),
     [
         ({"token": 5}, "tokens"),
-        ({}, "state one of groups, tokens, seconds"),
+        ({}, "state one of groups, completions, tokens, seconds"),
         ({"tokens": 5, "seconds": 1}, "state one of"),
         ({"tokens": 0}, "0 tokens; it must be a number above 0"),
         ({"tokens": "5"}, "'5' tokens; it must be a number"),

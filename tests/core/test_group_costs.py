@@ -43,6 +43,12 @@ def test_means_come_to_the_truth():
     assert costs.means() == pytest.approx([700, 50], rel=0.03)
 
 
+def test_without_a_prior_a_task_costs_what_its_groups_cost():
+    costs = GroupCosts(3, prior=0.0)
+    costs.observe(*FIRST)
+    assert costs.means() == pytest.approx([100, 40, 340 / 4])  # the last is not known yet
+
+
 def test_state_and_change_of_tasks():
     costs, other = GroupCosts(3), GroupCosts(3)
     costs.observe(*FIRST)

@@ -69,6 +69,13 @@ def test_a_bank_is_refused():
         make(max_staleness=2)
 
 
+def test_probes_are_refused():
+    sampler = OneRoundSampler(probes="auto")
+    mixer = TaskMixer(["easy"], batch_size=4, sampler=sampler)
+    with pytest.raises(ConfigError, match="ledger: the sampler's probes='auto' need groups that"):
+        RolloutLedger(mixer, {"easy": PromptStream("easy", 8, seed=0)})
+
+
 def test_shares_are_exact_although_verl_fetches_by_number():
     ledger = make(weighting=Fixed({"easy": 0.5, "even": 0.25, "hard": 0.25}), max_resamples=40)
     for _ in range(5):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mtgrpo.core.allocation import least_variance
+from mtgrpo.core.loss_shares import balance_loss
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.sampler import RatioPreservingSampler
@@ -256,6 +257,73 @@ def test_a_budget_of_tokens_is_spent_on_average():
     assert max(step["sampler/groups_generated"] for step in later) < 32
     for task, tokens in TOKENS.items():
         assert later[-1][f"task/{task}/group_cost"] == pytest.approx(tokens, rel=0.1)
+
+
+SIZES = dict(zip(TASKS, (4, 8, 32), strict=True))
+
+
+class Sized(Dice):
+    """Groups of a task's own size, of which as many are mixed as its rate says."""
+
+    def group(self, task):
+        group = super().group(task)
+        half = SIZES[task] // 2
+        rewards = (1.0, 0.0) * half if sorted(group.rewards) == sorted(MIXED) else (0.0,) * 2 * half
+        return Group.verified(task, rewards, uid=group.uid)
+
+
+def test_groups_of_other_sizes_have_exact_shares_and_cost_what_they_hold():
+    mixer, dice = make(batch_size=32, budget={"completions": 160}), Sized(RATES)
+    completions, requests, num_rollouts = [], Counter(), 0
+    for number in range(300):
+        batch = mixer.new_batch()
+        request = batch.ask()
+        batch.tell(dice.rollout(request))
+        assert batch.ask() == {}
+
+        # The loss as an engine has it: a completion's weight is its task's factor.
+        groups, masses = Counter(), Counter()
+        for group in batch.groups:
+            groups[group.task] += 1
+            masses[group.task] += len(group.rewards)
+        shares = balance_loss(batch.loss_targets, groups, masses)
+        total = sum(masses.values())
+        for task in masses:
+            assert shares.factors[task] * masses[task] / total == pytest.approx(shares.after[task])
+        if not shares.limited:
+            assert shares.after == pytest.approx(batch.loss_targets)
+        batch.tell_loss_shares(shares.after)
+
+        generated = sum(count * SIZES[task] for task, count in request.items())
+        num_rollouts += generated
+        if number >= 100:  # estimates have come to rest
+            completions.append(generated)
+            requests.update(request)
+        mixer.update()
+
+    assert mixer.num_rollouts == num_rollouts
+    assert np.mean(completions) == pytest.approx(160, rel=0.03)
+    for task, size in SIZES.items():
+        assert mixer.metrics()[f"task/{task}/group_cost"] == pytest.approx(size)
+
+    rates = np.array([mixer.sampler.acceptance.rates()[k] for k in range(3)])
+    assert rates == pytest.approx(list(RATES.values()), abs=0.15)  # of the task's own size
+    wanted = least_variance(
+        np.array(list(WEIGHTS.values())),
+        np.array(list(RATES.values())),
+        np.array(list(SIZES.values())),
+    )
+    asked = np.array([requests[task] for task in TASKS]) / sum(requests.values())
+    assert asked == pytest.approx(wanted, abs=0.05)
+
+
+def test_sizes_are_known_from_one_group_on_and_restored():
+    mixer = make(batch_size=8, budget={"completions": 60})
+    spent(mixer, Sized(RATES), 2)
+    other = make(batch_size=8, budget={"completions": 60})
+    other.load_state_dict(json.loads(json.dumps(mixer.state_dict())))
+    assert other.new_batch().ask() == mixer.new_batch().ask()
+    assert other.batch.expected_costs == mixer.batch.expected_costs == pytest.approx(SIZES)
 
 
 def test_counts_follow_costs_and_spreads():

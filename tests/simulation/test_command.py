@@ -78,3 +78,12 @@ def test_methods_are_held_against_the_least_possible(capsys) -> None:
     least = least_rollouts(outcome.world, reached, batch_size=32, group_size=8)
     grpo = outcome.runs["grpo"][0]
     assert outcome.efficiency["grpo"] == pytest.approx(least / grpo.rollouts_to(reached))
+
+
+def test_probes_on_the_command_line(capsys) -> None:
+    large = ["simulate", "three_tasks", "--steps", "3", "--group-size", "16", "--probes"]
+    assert main([*large, "--preset", "grpo_fair"]) == 0
+    assert main([*large, "--preset", "dapo"]) == 2
+    assert "add rounds: one" in capsys.readouterr().err
+    assert main([*large, "--sweep", "lam=0.1"]) == 2
+    assert "--probes does not go with --sweep" in capsys.readouterr().err

@@ -126,3 +126,33 @@ def test_steps_of_one_round_have_a_fixed_cost_and_the_weights_shares() -> None:
 def test_one_round_by_a_word_lifts_the_worst_task() -> None:
     run = simulate(World.three_tasks(), "balanced", steps=150, sampler={"rounds": "one"})
     assert run.accuracy[-1].min() > run.accuracy[0].min() + 0.02
+
+
+def test_probes_take_fewer_completions_to_the_same_accuracy() -> None:
+    world = World.three_tasks()
+    runs = {
+        str(probes): simulate(
+            world,
+            "grpo_fair",
+            steps=40,
+            batch_size=24,
+            group_size=32,
+            seed=1,
+            sampler={"probes": probes},
+        )
+        for probes in (None, "auto", {"size": 8, "chance": 0.25})
+    }
+    whole = runs.pop("None")
+    for run in runs.values():
+        assert run.rollouts[1] <= 24 * 32  # the first step may have whole groups
+        assert run.rollouts[-1] < 0.75 * whole.rollouts[-1]
+        assert run.mean_accuracy[-1] == pytest.approx(whole.mean_accuracy[-1], abs=0.02)
+        assert run.groups_generated.tolist() == whole.groups_generated.tolist()
+
+
+def test_probes_of_a_finite_set_of_prompts() -> None:
+    tasks = tuple(dataclasses.replace(task, num_prompts=50) for task in World.three_tasks().tasks)
+    world = World(tasks)
+    sampler = {"probes": {"size": 4, "chance": 0.5}}
+    run = simulate(world, "grpo_fair", steps=5, batch_size=12, group_size=16, sampler=sampler)
+    assert (np.diff(run.rollouts) < 12 * 16).all()

@@ -163,3 +163,11 @@ def test_a_task_of_any_kind_may_be_for_a_part_of_a_run() -> None:
 
     with pytest.raises(ConfigError, match=r"tasks\[0\]: task .*: from_step=5, until_step=5"):
         build_task({**spec, "from_step": 5}, "tasks[0]")
+
+
+def test_a_group_size_of_a_task_is_refused_with_the_reason() -> None:
+    spec = {"tiny": "countdown", "level": "easy", "group_size": 4}
+    with pytest.raises(
+        ConfigError, match=r"^tasks\[1\]: group_size: .*TRL compares .*set the run's"
+    ):
+        build_tasks([{"tiny": "zebra", "level": "easy"}, spec], "tasks")

@@ -218,6 +218,7 @@ def simulate(arguments: argparse.Namespace) -> int:
         group_size=arguments.group_size,
         num_seeds=arguments.seeds,
         sweep_over=arguments.sweep,
+        probes=arguments.probes,
     )
 
     simulation_table(outcome)

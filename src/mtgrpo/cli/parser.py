@@ -191,6 +191,11 @@ def _add_simulate(commands: Any) -> None:
         "--group-size", type=int, help="completions per group (default 8, or the fitted run's)"
     )
     simulate.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N-1")
+    simulate.add_argument(
+        "--probes",
+        action="store_true",
+        help="generate groups of 16 and more in two parts (methods of one round, as grpo_fair)",
+    )
 
     simulate.add_argument(
         "--sweep", metavar="NAME=A,B,C", help="vary an argument of the weighting, such as lam"

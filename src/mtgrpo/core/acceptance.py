@@ -62,12 +62,12 @@ class AcceptanceEstimate(Described, ABC):
             )
 
     @abstractmethod
-    def observe(self, generated: Ints, accepted: Ints) -> None:
+    def observe(self, generated: Ints, accepted: Ints | Floats) -> None:
         """Take in a round. Tasks without groups keep their rate.
 
         Args:
             generated: Groups generated per task, shape (K,).
-            accepted: Groups accepted among those.
+            accepted: Groups accepted among those; with probes an estimate, which may be more.
         """
 
     def end_step(self) -> None:
@@ -130,7 +130,7 @@ class CountedAcceptance(AcceptanceEstimate):
         self._carry(change, {"_generated": 0.0, "_accepted": 0.0, "_was_seen": 0.0})
         self._set_families(len(change.after), families)
 
-    def observe(self, generated: Ints, accepted: Ints) -> None:
+    def observe(self, generated: Ints, accepted: Ints | Floats) -> None:
         # What a step finds fades with the next one: its rounds come from one policy and
         # count alike.
         is_first = (generated > 0) & ~self._was_seen
@@ -149,7 +149,8 @@ class CountedAcceptance(AcceptanceEstimate):
         accepted, generated = self._by_family(self._accepted), self._by_family(self._generated)
         families = self._posterior(accepted, generated, overall)
 
-        return self._posterior(self._accepted, self._generated, families[self._families])
+        rates = self._posterior(self._accepted, self._generated, families[self._families])
+        return np.minimum(rates, 1.0)
 
     def _by_family(self, counts: Floats) -> Floats:
         return np.bincount(self._families, counts).astype(np.float64)
@@ -204,12 +205,12 @@ class EmaAcceptance(AcceptanceEstimate):
 
         # The counts of the observation under way.
         self._generated: Ints = np.zeros(num_tasks, dtype=np.int64)
-        self._accepted: Ints = np.zeros(num_tasks, dtype=np.int64)
+        self._accepted: Ints | Floats = np.zeros(num_tasks, dtype=np.int64)
 
     def change_tasks(self, change: TaskChange, families: Sequence[int] | None = None) -> None:
         self._carry(change, {"_generated": 0.0, "_accepted": 0.0})
 
-    def observe(self, generated: Ints, accepted: Ints) -> None:
+    def observe(self, generated: Ints, accepted: Ints | Floats) -> None:
         self._generated = self._generated + generated
         self._accepted = self._accepted + accepted
 
@@ -229,7 +230,7 @@ class EmaAcceptance(AcceptanceEstimate):
         self._accepted = np.zeros_like(self._accepted)
 
     def rates(self) -> Floats:
-        return 1.0 - self._filtered_rate
+        return np.minimum(1.0 - self._filtered_rate, 1.0)
 
     def evidence(self) -> Floats:
         return np.full_like(self._filtered_rate, np.inf)
@@ -244,4 +245,4 @@ class EmaAcceptance(AcceptanceEstimate):
     def load_state_dict(self, state: State) -> None:
         self._filtered_rate = np.array(state["filtered_rate"], dtype=np.float64)
         self._generated = np.array(state["generated"], dtype=np.int64)
-        self._accepted = np.array(state["accepted"], dtype=np.int64)
+        self._accepted = np.array(state["accepted"])  # whole numbers, or estimates

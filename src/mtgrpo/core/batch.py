@@ -13,6 +13,7 @@ from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.filters import lenient
 from mtgrpo.core.kept_groups import KeptGroups
 from mtgrpo.core.planners import RoundView
+from mtgrpo.core.probes import StepProbes
 from mtgrpo.core.step_counts import StepCounts
 from mtgrpo.core.types import Floats, Group, Ints, State
 from mtgrpo.errors import ConfigError, ShortfallError, StateError, counted, unknown
@@ -33,8 +34,8 @@ class Batch:
 
     Attributes:
         counts: What was told so far.
-        num_predicted: Groups that filling the batch was expected to take, when it was
-            begun.
+        probes: For engines that generate groups in two parts; None where none are to.
+        num_predicted: Groups that filling the batch was expected to take, at its beginning.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Batch:
         self._num_accepted = self._count(self._kept.banked)  # banked ones too, shape (K,)
 
         self.counts = StepCounts()
+        self.probes: StepProbes | None = None
         self.num_predicted = self._predict()
 
     def _count(self, groups: Iterable[Group]) -> Ints:
@@ -215,9 +217,12 @@ class Batch:
             num_accepted = int(self._round_accepted.sum())
             self._kept.end_round(num_accepted, num_generated - num_accepted)
 
-            self._rules.acceptance.observe(self._round_generated, self._round_accepted)
+            self._rules.acceptance.observe(self._round_generated, self._whole_accepted())
             self._round_generated = np.zeros_like(self._pending)
             self._round_accepted = np.zeros_like(self._pending)
+
+    def _whole_accepted(self) -> Ints | Floats:
+        return self._round_accepted
 
     # ---- the outcome -----------------------------------------------------------------------------
     @property

@@ -10,15 +10,16 @@ import numpy as np
 from mtgrpo.core.types import Group
 from mtgrpo.errors import ConfigError, unknown
 
-UNITS = ("groups", "tokens", "seconds")
+UNITS = ("groups", "completions", "tokens", "seconds")
 
 
 class Budget:
     """What a step may cost.
 
     Args:
-        stated: ``{"groups": 24}``, ``{"tokens": 4096}`` or ``{"seconds": 30}``; None: as many
-            groups as a batch has. A step generates at least one group, whatever it costs.
+        stated: ``{"groups": 24}``, ``{"completions": 192}``, ``{"tokens": 4096}`` or
+            ``{"seconds": 30}``; None: as many groups as a batch has. A step generates at least one
+            group, whatever it costs.
 
     Attributes:
         unit: One of `UNITS`.
@@ -52,7 +53,7 @@ class Budget:
 
     @property
     def is_measured(self) -> bool:
-        """Whether it is in a unit that the engine has to tell of each group."""
+        """Whether only the groups that came back say what one costs."""
         return self.unit != "groups"
 
     def cost(self, group: Group) -> float:
@@ -63,6 +64,8 @@ class Budget:
         """
         if not self.is_measured:
             return 1.0
+        if self.unit == "completions":
+            return float(len(group.rewards))
 
         told = None if group.cost is None else getattr(group.cost, self.unit)
         if told is None or not 0 <= told < np.inf:

@@ -42,9 +42,12 @@ class FillRules:
     def judge(self, group: Group) -> tuple[Verdict, bool]:
         """What the filter says of a group, and whether the group is informative.
 
-        It is if it passes the filter; without one, if it would pass the default.
+        It is if it passes the filter; without one, if it would pass the default. A probe that was
+        not completed is never kept.
         """
         verdict = self.group_filter(group)
+        if not group.weight and verdict.keep:
+            verdict = Verdict(False, "constant_reward")  # others would have been completed
         informs = informative_filter(self.group_filter)
         if informs is self.group_filter:
             return verdict, verdict.keep

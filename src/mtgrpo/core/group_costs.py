@@ -14,14 +14,17 @@ PRIOR = 0.5
 class GroupCosts:
     """Mean cost of a group of each task, older steps fading; leans on the mean of all tasks.
 
-    ``c_k = (cost_k + PRIOR * c) / (groups_k + PRIOR)`` with c the mean of all tasks. The sums keep
+    ``c_k = (cost_k + prior * c) / (groups_k + prior)`` with c the mean of all tasks. The sums keep
     `DECAY` of their weight per further step in which the task had groups.
 
     Args:
         num_tasks: K.
+        prior: Groups that the mean of all tasks counts as; 0 where all groups of a task cost the
+            same, so that one of them tells what the next will cost.
     """
 
-    def __init__(self, num_tasks: int) -> None:
+    def __init__(self, num_tasks: int, prior: float = PRIOR) -> None:
+        self.prior = prior
         self._cost, self._groups = np.zeros(num_tasks), np.zeros(num_tasks)
 
     def observe(self, costs: Floats, groups: Floats) -> None:
@@ -41,7 +44,11 @@ class GroupCosts:
             return None
 
         overall = self._cost.sum() / self._groups.sum()
-        return (self._cost + PRIOR * overall) / (self._groups + PRIOR)
+        known = self._groups + self.prior
+
+        means: Floats = np.full(len(known), overall)
+        np.divide(self._cost + self.prior * overall, known, out=means, where=known > 0)
+        return means
 
     def change_tasks(self, change: TaskChange) -> None:
         """Go on with other tasks; new ones have the mean of all."""

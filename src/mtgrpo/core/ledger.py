@@ -16,6 +16,7 @@ from mtgrpo.core.ahead import DealAhead
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.filters import informative_filter
 from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.one_round import refuse_probes
 from mtgrpo.core.prompts import PromptStream, memory_metrics, remember_groups
 from mtgrpo.core.tickets import Ticket, TicketBook
 from mtgrpo.core.types import Floats, Group, Ints, State
@@ -52,7 +53,7 @@ class RolloutLedger:
 
     Raises:
         ConfigError: The sampler banks surplus groups, whose log-probabilities such an engine does
-            not keep; or a `max_ahead` that cannot be.
+            not keep, or has probes; or a `max_ahead` that cannot be.
         StateError: Mixer and streams have different tasks.
     """
 
@@ -64,6 +65,7 @@ class RolloutLedger:
                 f"ledger: streams of {list(streams)} for a mixer of {list(mixer.tasks)}; "
                 "both need the same tasks in the same order"
             )
+        refuse_probes(mixer.sampler, "ledger")
         if staleness := mixer.sampler.bank.max_staleness:
             raise ConfigError(
                 f"ledger: the sampler's max_staleness={staleness} keeps surplus for later "

@@ -59,7 +59,7 @@ class LossShares:
 
 def balance_loss(
     targets: Mapping[str, float],
-    num_groups: Mapping[str, int],
+    num_groups: Mapping[str, float],
     masses: Mapping[str, float],
     max_group_share: float = MAX_GROUP_SHARE,
 ) -> LossShares:
@@ -75,7 +75,8 @@ def balance_loss(
             over steps is the weight. The weight itself would be wrong for a task that
             gets less than one group a step: such a task is absent most of the time, and
             what it misses then has to be in its one group.
-        num_groups: Groups per task that carry a gradient; missing tasks have none.
+        num_groups: Groups per task that carry a gradient; missing tasks have none. Groups that
+            stand for several, see `Probed`, count as so many.
         masses: Their sum of loss coefficients per task, in the units of the engine's
             loss and of any scale: tokens where each token counts the same, completions
             where each completion does.
@@ -124,7 +125,7 @@ def _check(
 
 
 def _fill(
-    targets: Mapping[str, float], counts: Mapping[str, int], max_group_share: float
+    targets: Mapping[str, float], counts: Mapping[str, float], max_group_share: float
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Shares in proportion to the targets, none above its limit; and the tasks at their limit."""
     num_groups = sum(counts.values())

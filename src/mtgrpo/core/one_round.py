@@ -14,8 +14,9 @@ from mtgrpo.core.batch import Batch
 from mtgrpo.core.budget import Budget
 from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.filters import GroupFilter
-from mtgrpo.core.group_costs import GroupCosts
+from mtgrpo.core.group_costs import PRIOR, GroupCosts
 from mtgrpo.core.one_round_batch import GivenRound, OneRoundBatch
+from mtgrpo.core.probes import ProbeRule
 from mtgrpo.core.share_debt import ShareDebt
 from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, Ints, State
@@ -44,11 +45,16 @@ class OneRoundSampler(Sampler):
         acceptance: Estimate of acceptance rates; default `CountedAcceptance()`.
         max_inflation: Cap of ``1 / a_k``: a task that gives nothing is not asked for ever more.
         max_owed: Most that a task can be owed, in steps' losses.
-        budget: What a step may cost on average: ``{"groups": 24}``, ``{"tokens": 4096}`` or
-            ``{"seconds": 30}``, and never more than B groups; None: B groups. Tokens and seconds
-            are what the engine tells of each group, see `Cost`; c_k is their mean. The first step,
-            before any is known, generates B groups.
+        budget: What a step may cost on average: ``{"groups": 24}``, ``{"completions": 192}``,
+            ``{"tokens": 4096}`` or ``{"seconds": 30}``, and never more than B groups; None: B
+            groups. In completions c_k is the task's group size, as its groups had it; tokens and
+            seconds are what the engine tells of each group, see `Cost`, and c_k is their mean. The
+            first step, before any is known, generates B groups.
         spreads: s_k, where they are known; 1 for tasks that are not named.
+        probes: For large groups: generate the first completions of each prompt, and the others
+            where it is worth it, see `mtgrpo.core.probes`. ``"auto"``: as many first as saves most
+            for each task; ``{"size": 8, "chance": 0.25}``: these; None: whole groups. The engine
+            must generate in two parts.
 
     Source: own; the counts are Neyman's (1934) with costs.
     """
@@ -64,6 +70,7 @@ class OneRoundSampler(Sampler):
         max_owed: float = 1.0,
         budget: Mapping[str, float] | None = None,
         spreads: Mapping[str, float] | None = None,
+        probes: str | Mapping[str, float] | None = None,
     ) -> None:
         if not 1 <= max_inflation < np.inf:
             raise ConfigError(
@@ -83,17 +90,22 @@ class OneRoundSampler(Sampler):
 
         super().__init__(group_filter, acceptance)
         self.max_inflation, self.max_owed = max_inflation, max_owed
-        self.budget, self.spreads = budget, spreads
+        self.budget, self.spreads, self.probes = budget, spreads, probes
 
         self._budget = Budget(budget)
         self._debt, self._costs = ShareDebt(0, max_owed), GroupCosts(0)
+        self._probe_rule = None if probes is None else ProbeRule(probes, 0)
 
     def _make_rules(self, tasks: tuple[str, ...], batch_size: int) -> FillRules:
         for task in self.spreads or {}:
             if task not in tasks:
                 raise ConfigError(unknown("OneRoundSampler: spreads", "task", task, tasks))
 
-        self._debt, self._costs = ShareDebt(len(tasks), self.max_owed), GroupCosts(len(tasks))
+        self._debt = ShareDebt(len(tasks), self.max_owed)
+        has_sizes = self._budget.unit == "completions"
+        self._costs = GroupCosts(len(tasks), prior=0.0 if has_sizes else PRIOR)
+        if self.probes is not None:
+            self._probe_rule = ProbeRule(self.probes, len(tasks))
 
         return FillRules(
             tasks=tasks,
@@ -110,6 +122,8 @@ class OneRoundSampler(Sampler):
         super().change_tasks(change, families)
         self._debt.change_tasks(change)
         self._costs.change_tasks(change)
+        if self._probe_rule is not None:
+            self._probe_rule.change_tasks(change)
 
     def new_batch(self, weights: Floats, step: int, rng: np.random.Generator) -> Batch:
         spreads = self.spreads or {}
@@ -136,7 +150,14 @@ class OneRoundSampler(Sampler):
         self, weights: Floats, counts: Ints, costs: Floats | None, rng: np.random.Generator
     ) -> OneRoundBatch:
         return OneRoundBatch(
-            self._bound(), weights, counts, self._debt.owed, self._budget, costs, rng
+            self._bound(),
+            weights,
+            counts,
+            self._debt.owed,
+            self._budget,
+            costs,
+            rng,
+            self._probe_rule,
         )
 
     def restore_batch(self, state: State, rng: np.random.Generator) -> Batch:
@@ -154,23 +175,38 @@ class OneRoundSampler(Sampler):
 
         if self._budget.is_measured and isinstance(batch, OneRoundBatch):
             self._costs.observe(*batch.told_costs)
+        if self._probe_rule is not None:
+            self._probe_rule.observe(*self._accuracies(batch))
+
+    def _accuracies(self, batch: Batch) -> tuple[Floats, Floats]:
+        # Sums of the groups' accuracies, and over how many; (K,) each.
+        total = batch.counts.totals()
+        sums, counts = np.zeros(len(self.tasks)), np.zeros(len(self.tasks))
+        for k, task in enumerate(self.tasks):
+            if task in total.accuracy_sum and not total.num_graded.get(task):
+                sums[k], counts[k] = total.accuracy_sum[task], total.num_scored[task]
+        return sums, counts
 
     def owed(self) -> dict[str, float]:
         return dict(zip(self.tasks, self._debt.owed.tolist(), strict=True))
 
     def state_dict(self) -> State:
-        """As every sampler's, what tasks are owed, and what their groups cost."""
-        return {
+        """As every sampler's, what tasks are owed, what groups cost, and what probes go by."""
+        state = {
             **super().state_dict(),
             "debt": self._debt.state_dict(),
             "costs": {"unit": self._budget.unit, **self._costs.state_dict()},
         }
+        if self._probe_rule is not None:
+            state["probes"] = self._probe_rule.state_dict()
+        return state
 
     def load_state_dict(self, state: State) -> None:
         """Restore what `state_dict` returned.
 
         Raises:
-            StateError: As every sampler, or costs in another unit.
+            StateError: As every sampler, with probes where there were none or without where there
+                were, or costs in another unit.
         """
         super().load_state_dict(state)
         self._debt.load_state_dict(state["debt"])
@@ -182,3 +218,23 @@ class OneRoundSampler(Sampler):
                 "resume with a budget in the same unit"
             )
         self._costs.load_state_dict(state["costs"])
+
+        if self._probe_rule is not None:
+            self._probe_rule.load_state_dict(state["probes"])
+
+
+def refuse_probes(sampler: Sampler, where: str) -> None:
+    """For engines that generate whole groups.
+
+    Args:
+        sampler: A method's.
+        where: What the message begins with.
+
+    Raises:
+        ConfigError: The sampler has probes.
+    """
+    if isinstance(sampler, OneRoundSampler) and sampler.probes is not None:
+        raise ConfigError(
+            f"{where}: the sampler's probes={sampler.probes!r} need groups that are generated in "
+            "two parts, for which there is no place here; leave probes out"
+        )

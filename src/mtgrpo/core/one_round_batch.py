@@ -12,8 +12,10 @@ from mtgrpo.core.allocation import least_variance
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.budget import Budget
 from mtgrpo.core.fill_rules import FillRules
+from mtgrpo.core.filters import keep_all
 from mtgrpo.core.loss_shares import balance_loss
 from mtgrpo.core.planners import RoundPlanner, RoundView
+from mtgrpo.core.probes import ProbeRule, StepProbes
 from mtgrpo.core.share_debt import targets_of_loss
 from mtgrpo.core.types import Floats, Group, Ints, State
 
@@ -40,6 +42,10 @@ class OneRoundBatch(Batch):
         expected_costs: What a group of each task was expected to cost, shape (K,); None where that
             was not known.
         rng: The mixer's.
+        probe_rule: Chooses the probes of large groups; None for whole groups.
+
+    Attributes:
+        probes: For engines that generate groups in two parts; None where none are to.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class OneRoundBatch(Batch):
         budget: Budget,
         expected_costs: Floats | None,
         rng: np.random.Generator,
+        probe_rule: ProbeRule | None = None,
     ) -> None:
         super().__init__(replace(rules, planner=GivenRound(planned)), weights, None, rng)
         self._planned, self._owed = planned, owed
@@ -60,6 +67,10 @@ class OneRoundBatch(Batch):
         self._cost = np.zeros(len(rules.tasks))  # of each task's groups together, shape (K,)
         self.num_predicted = float(planned.sum())
 
+        if probe_rule is not None:
+            rates = rules.acceptance.rates()
+            self.probes = StepProbes(rules.tasks, probe_rule, rates, rules.group_filter, rng)
+
     def tell(self, groups: Iterable[Group], copies: Sequence[int] | None = None) -> None:
         groups = list(groups)
         each = [self._budget.cost(group) for group in groups]
@@ -67,6 +78,13 @@ class OneRoundBatch(Batch):
 
         for i in range(len(groups)) if copies is None else copies:
             self._cost[self._index[groups[i].task]] += each[i]
+
+    def _whole_accepted(self) -> Ints | Floats:
+        if self.probes is None or self._rules.group_filter is keep_all:
+            return self._round_accepted
+
+        informative = self.counts.num_informative  # the step's, which are the round's
+        return np.array([informative.get(task, 0) for task in self._rules.tasks])
 
     @property
     def cost(self) -> float | None:
@@ -104,7 +122,7 @@ class OneRoundBatch(Batch):
         Among tasks with informative groups. They sum to 1, or are all 0 where there are none.
         """
         tasks, informative = self._rules.tasks, self.counts.num_informative
-        is_present = np.array([informative[task] > 0 for task in tasks])
+        is_present = np.array([informative.get(task, 0) > 0 for task in tasks])
 
         targets = targets_of_loss(self._weights, self._owed, is_present)
         return dict(zip(tasks, targets.tolist(), strict=True))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
+from mtgrpo.core.probe_choice import Probe
 from mtgrpo.core.round_stats import RoundStats
 
 
@@ -21,6 +22,7 @@ class StepReport:
         realized: Groups trained on per task.
         totals: Sums over all generated groups, before the filter.
         num_informative: Groups that passed the filter; without one, that would pass the default.
+            With probes, an estimate for whole groups.
         dropped: Groups dropped per task and reason.
         scores: Mean accuracy in this step, over all generated groups; of graded tasks the mean
             reward on the task's scale.
@@ -42,13 +44,14 @@ class StepReport:
         cost: What the groups cost, in the unit of the sampler's budget; None where that is groups.
         expected_costs: What a group of each task was expected to cost; empty where not known.
         remarks: What a user should be told of a task once, in this step.
+        probes: Of the tasks whose groups were generated in two parts, or might have been.
     """
 
     weights: Mapping[str, float]
     quotas: Mapping[str, int] | None
     realized: Mapping[str, int]
     totals: RoundStats
-    num_informative: Mapping[str, int]
+    num_informative: Mapping[str, float]
     dropped: Mapping[str, Mapping[str, int]]
     scores: Mapping[str, float]
     running_scores: Mapping[str, float]
@@ -67,6 +70,7 @@ class StepReport:
     cost: float | None = None
     expected_costs: Mapping[str, float] = field(default_factory=dict[str, float])
     remarks: Mapping[str, str] = field(default_factory=dict[str, str])
+    probes: Mapping[str, Probe] = field(default_factory=dict[str, Probe])
 
     @classmethod
     def of(
@@ -125,6 +129,7 @@ class StepReport:
             cost=batch.cost,
             expected_costs=batch.expected_costs,
             remarks=dict(remarks or {}),
+            probes={} if batch.probes is None else batch.probes.chosen,
         )
 
     @property
@@ -153,6 +158,8 @@ class StepReport:
                 metrics[prefix + "owed"] = self.owed[task]
             if task in self.expected_costs:
                 metrics[prefix + "group_cost"] = self.expected_costs[task]
+            if task in self.probes:
+                metrics[prefix + "probe_size"], metrics[prefix + "probe_chance"] = self.probes[task]
             metrics[prefix + "num_generated"] = num_generated
             metrics[prefix + "num_informative"] = self.num_informative.get(task, 0)
 
@@ -175,6 +182,8 @@ class StepReport:
             metrics[f"tasks/mean_{kind}"] = mean_accuracy(self.running_scores)
         if self.cost is not None:
             metrics["sampler/cost"] = self.cost
+        if self.probes:
+            metrics["sampler/completions"] = self.num_rollouts
         return metrics | self._sampler_metrics()
 
     def realized_shares(self) -> dict[str, float]:

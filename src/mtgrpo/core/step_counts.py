@@ -17,6 +17,7 @@ class StepCounts:
         rounds: What was generated in each round.
         num_rollouts: Completions generated.
         num_informative: Groups that pass the filter; without one, that would pass the default.
+            One that was completed by chance counts as many as it stands for, see `Probed`.
         num_with_gradient: Accepted groups that carry a gradient: their rewards vary.
         num_varied: Dropped groups whose rewards vary.
         dropped: Groups dropped, per task and reason.
@@ -27,7 +28,7 @@ class StepCounts:
     def __init__(self) -> None:
         self.rounds: list[RoundStats] = []
         self.num_rollouts = 0
-        self.num_informative: Counter[str] = Counter()
+        self.num_informative: defaultdict[str, float] = defaultdict(int)
         self.num_with_gradient: Counter[str] = Counter()
         self.num_varied: Counter[str] = Counter()
         self.dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -52,7 +53,7 @@ class StepCounts:
         self.rounds[-1].add(task, group.mean_reward, group.mean_accuracy, count, group.draw)
         self.num_rollouts += count * len(rewards)
 
-        self.num_informative[task] += count * is_informative
+        self.num_informative[task] += count * is_informative * group.weight
         if lenient(group).keep:
             varied = self.num_with_gradient if verdict.keep else self.num_varied
             varied[task] += count
@@ -112,7 +113,7 @@ class StepCounts:
             self.rounds[-1].load_state_dict(saved)
 
         self.num_rollouts = int(state["num_rollouts"])
-        self.num_informative = Counter(state["num_informative"])
+        self.num_informative = defaultdict(int, state["num_informative"])
         self.num_with_gradient = Counter(state["num_with_gradient"])
         self.num_varied = Counter(state["num_varied"])
 

@@ -111,6 +111,19 @@ class Cost(NamedTuple):
     seconds: float | None = None
 
 
+class Probed(NamedTuple):
+    """That a group was generated in two parts, see `mtgrpo.core.probes`.
+
+    Attributes:
+        size: Completions of the first part, the probe; the first ones of the group.
+        weight: Groups that it counts as in training: 1 where the probe was mixed, 1 / q where it
+            was completed with a chance of q. 0: it was not, there is nothing but the probe.
+    """
+
+    size: int
+    weight: float = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """The completions of one prompt, scored.
@@ -131,6 +144,8 @@ class Group:
         draw: How its prompt was drawn, where prompts may be passed over: the task's statistics
             need it.
         cost: What it took to generate: samplers with a budget in tokens or seconds need it.
+        probe: What was generated first, and what the group counts; None for a group that was
+            generated at once.
     """
 
     task: str
@@ -140,6 +155,7 @@ class Group:
     payload: Any = field(default=None, compare=False, repr=False)
     draw: Draw | None = field(default=None, compare=False, repr=False)
     cost: Cost | None = field(default=None, compare=False, repr=False)
+    probe: Probed | None = None
 
     def __post_init__(self) -> None:
         rewards = tuple(float(r) for r in self.rewards)
@@ -173,13 +189,14 @@ class Group:
         payload: Any = None,
         draw: Draw | None = None,
         cost: Cost | None = None,
+        probe: Probed | None = None,
     ) -> Group:
         """A group whose rewards say what is right: a completion is, from `correct_at` on."""
         accuracies = tuple(
             reward if math.isnan(reward) else float(at_least(reward, correct_at))
             for reward in rewards
         )
-        return cls(task, tuple(rewards), accuracies, uid, payload, draw, cost)
+        return cls(task, tuple(rewards), accuracies, uid, payload, draw, cost, probe)
 
     @property
     def is_graded(self) -> bool:
@@ -191,34 +208,48 @@ class Group:
         return replace(self, payload=payloads.get(self.uid, self.payload))
 
     @property
+    def weight(self) -> float:
+        """Groups that it counts as in training; 0 for a probe that was not completed."""
+        return 1 if self.probe is None else self.probe.weight
+
+    @property
     def mean_reward(self) -> float:
-        """Mean reward of the completions that could be scored; NaN when none could."""
-        return _mean(self.rewards)
+        """Mean reward of the completions that could be scored; NaN when none could.
+
+        Of the probe alone, if there was one: which groups are completed depends on it, so that
+        only the probes are a fair sample of the task's completions.
+        """
+        return _mean(self._sample(self.rewards))
 
     @property
     def mean_accuracy(self) -> float:
-        """Mean accuracy of the completions that could be scored; NaN if graded or none could."""
-        return _mean(self.accuracies)
+        """Mean accuracy, likewise; NaN also for a graded group."""
+        return _mean(self._sample(self.accuracies))
+
+    def _sample(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        return values if self.probe is None else values[: self.probe.size]
 
     def state(self) -> list[Any]:
         """All of the group but payload, draw and cost, JSON-able."""
         # JSON has no NaN: an unscorable completion is written as null.
-        return [
+        state: list[Any] = [
             self.task,
             [None if math.isnan(r) else r for r in self.rewards],
             [None if math.isnan(a) else a for a in self.accuracies],
             self.uid,
         ]
+        return state if self.probe is None else [*state, list(self.probe)]
 
     @classmethod
     def from_state(cls, state: Sequence[Any]) -> Group:
         """The group that `state` describes, without payload, draw and cost."""
-        task, rewards, accuracies, uid = state
+        task, rewards, accuracies, uid, *probe = state
         return cls(
             task,
             tuple(math.nan if r is None else r for r in rewards),
             tuple(math.nan if a is None else a for a in accuracies),
             uid,
+            probe=Probed(*probe[0]) if probe else None,
         )
 
 

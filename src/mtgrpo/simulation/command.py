@@ -55,6 +55,7 @@ def run_simulation(
     group_size: int | None,
     num_seeds: int,
     sweep_over: str | None,
+    probes: bool = False,
 ) -> SimulationOutcome:
     """Simulate methods on a world, or sweep one argument of one method.
 
@@ -70,6 +71,7 @@ def run_simulation(
         group_size: Completions per group; None takes the fitted run's, or 8.
         num_seeds: Seeds 0 to ``num_seeds - 1``.
         sweep_over: ``name=a,b,c``.
+        probes: Whether large groups are generated in two parts, see `mtgrpo.core.probes`.
 
     Raises:
         ConfigError: Unknown names, numbers below 1, floors without a run, or a sweep of another
@@ -105,6 +107,8 @@ def run_simulation(
     seeds = range(num_seeds)
 
     if sweep_over is not None:
+        if probes:
+            raise ConfigError("simulate: --probes does not go with --sweep; leave one of them out")
         if len(presets) != 1:
             raise ConfigError(f"simulate: --sweep varies one method; {len(presets)} were given")
 
@@ -112,6 +116,8 @@ def run_simulation(
         table = sweep(chosen, presets[0], parameter, values, seeds, **common)
         return SimulationOutcome(chosen, {}, table, errors, math.nan, {})
 
+    if probes:
+        common["sampler"] = {"probes": "auto"}
     runs: dict[str, list[SimulationResult]] = {}
     for preset in presets:
         runs[preset] = [simulate(chosen, preset, seed=seed, **common) for seed in seeds]

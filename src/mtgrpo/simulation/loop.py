@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ from mtgrpo.simulation.policy import ToyPolicy
 from mtgrpo.simulation.prompt_sets import PromptSets
 from mtgrpo.simulation.record import Record
 from mtgrpo.simulation.result import SimulationResult
+from mtgrpo.simulation.two_parts import draw_in_parts
 from mtgrpo.simulation.world import World
 
 
@@ -97,7 +97,11 @@ def simulate(
     for t in range(steps):
         batch = mixer.new_batch()
         while request := batch.ask():
-            groups, copies = policy.draw(request)
+            if batch.probes is None:
+                groups, copies = policy.draw(request)
+            else:
+                groups = draw_in_parts(policy, request, batch.probes)
+                copies = list(range(len(groups)))
             sets.note((groups[i] for i in copies), informs)
             batch.tell(groups, copies)
 
@@ -117,7 +121,9 @@ def _learn(
     if batch.loss_shares is None:
         return policy.learn(batch.groups, updates_per_step, surrogate)
 
-    counts = Counter(group.task for group in batch.groups)
+    counts: dict[str, float] = {}
+    for group in batch.groups:
+        counts[group.task] = counts.get(group.task, 0) + group.weight
     factors = balance_loss(batch.loss_targets, counts, counts).factors
     num_padded = batch.counts.num_generated - len(batch.groups)
     return policy.learn(batch.groups, updates_per_step, surrogate, factors, num_padded)

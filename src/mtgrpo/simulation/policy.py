@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,19 @@ from mtgrpo.simulation.prompt_sets import PromptSets
 from mtgrpo.simulation.world import World
 
 FORMAT_REWARD = 0.1
+
+
+class Answers(NamedTuple):
+    """How many completions of a prompt are right, well-formed but wrong, and neither."""
+
+    correct: int
+    formed: int
+    neither: int
+
+    def rewards(self) -> tuple[float, ...]:
+        """One per completion."""
+        right, formed = (1.0,) * self.correct, (FORMAT_REWARD,) * self.formed
+        return right + formed + (0.0,) * self.neither
 
 
 class ToyPolicy:
@@ -116,6 +130,39 @@ class ToyPolicy:
 
         return [self._make(k, code, draw) for code, draw in zip(codes, draws, strict=True)]
 
+    # ---- completions of a prompt in parts --------------------------------------------------------
+    def draw_prompts(self, name: str, count: int) -> tuple[Floats, list[Draw | None]]:
+        """Prompts drawn at random: their pass rates, and how they were drawn if from a set."""
+        k = self._index[name]
+        if name not in self._sets:
+            places = self._rng.integers(self._pass_rates.shape[1], size=count)
+            return self._pass_rates[k, places], [None] * count
+
+        draws = self._sets.draw(name, count)
+        rates = self._sets.pass_rates(name, float(self.skill[k]), [draw.row for draw in draws])
+        return rates, list[Draw | None](draws)
+
+    def answers(self, name: str, rates: Floats, number: int) -> list[Answers]:
+        """So many completions of each prompt, prompts given by their pass rates."""
+        right = self._rng.binomial(number, rates)
+        formed = self._rng.binomial(number - right, self._formatted[self._index[name]])
+        pairs = zip(right.tolist(), formed.tolist(), strict=True)
+        return [Answers(c, f, number - c - f) for c, f in pairs]
+
+    def group(self, name: str, parts: Sequence[Answers]) -> Group:
+        """A prompt's completions, part by part; a whole group's payload is its code.
+
+        Args:
+            name: Task.
+            parts: A single part may be less than a group; it is the payload then.
+        """
+        rewards = tuple(reward for part in parts for reward in part.rewards())
+        payload: object = parts[0]
+        if len(rewards) == self.group_size:
+            correct, formed = sum(p.correct for p in parts), sum(p.formed for p in parts)
+            payload = correct * (self.group_size + 1) + formed
+        return Group.verified(name, rewards, payload=payload)
+
     def learn(
         self,
         groups: Sequence[Group],
@@ -127,7 +174,7 @@ class ToyPolicy:
         """One step on these groups; returns the measured improvements, one mapping per minibatch.
 
         Args:
-            groups: Groups of the batch.
+            groups: Groups of the batch, each of which counts as many as its weight.
             updates_per_step: Minibatches that the batch is split into, at random.
             surrogate: ``"mean"`` or ``"sum"`` over a task's completions in the minibatch.
             factors: What the advantages of each task's groups are multiplied by; measured
@@ -141,6 +188,7 @@ class ToyPolicy:
 
         tasks = np.fromiter((self._index[g.task] for g in groups), np.int64, num)  # (groups,)
         codes = np.fromiter((g.payload for g in groups), np.int64, num)
+        weights = np.fromiter((g.weight for g in groups), np.float64, num)
         signal = self._signal[codes] * self._sensitivity[tasks, codes // (self.group_size + 1)]
         form = self._format_own[codes] - self._formatted[tasks] * self._format_wrong[codes]
 
@@ -152,8 +200,8 @@ class ToyPolicy:
         num_cells = updates_per_step * num_tasks
         shape = (updates_per_step, num_tasks)
         counts = np.bincount(cell, minlength=num_cells).reshape(shape)
-        skill_sums = np.bincount(cell, signal, num_cells).reshape(shape)
-        form_sums = np.bincount(cell, form, num_cells).reshape(shape)
+        skill_sums = np.bincount(cell, signal * weights, num_cells).reshape(shape)
+        form_sums = np.bincount(cell, form * weights, num_cells).reshape(shape)
 
         # groups per minibatch, informative or not
         num_all = counts.sum(axis=1, keepdims=True) + num_padded / updates_per_step
@@ -219,10 +267,8 @@ class ToyPolicy:
 
     def _make(self, k: int, code: int, draw: Draw | None = None) -> Group:
         correct, formed = divmod(code, self.group_size + 1)
-        neither = self.group_size - correct - formed
-        rewards = (1.0,) * correct + (FORMAT_REWARD,) * formed + (0.0,) * neither
-
-        return Group.verified(self.world.names[k], rewards, payload=code, draw=draw)
+        answers = Answers(correct, formed, self.group_size - correct - formed)
+        return Group.verified(self.world.names[k], answers.rewards(), payload=code, draw=draw)
 
 
 def group_signals(group_size: int) -> tuple[Floats, Floats, Floats]:

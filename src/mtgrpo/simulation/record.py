@@ -59,7 +59,7 @@ class Record:
             self._weights[t, k] = report.weights[task]
             self._realized[t, k] = shares[task]
             self._generated[t, k] = report.totals.num_groups.get(task, 0)
-            self._informative[t, k] = report.num_informative.get(task, 0)
+            self._informative[t, k] = round(report.num_informative.get(task, 0))
             self._skipped[t, k] = skipped.get(task, 0)
 
         self._rounds[t] = report.num_rounds

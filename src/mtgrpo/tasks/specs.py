@@ -77,6 +77,8 @@ def build_task(spec: Spec, where: str) -> list[Task]:
 
     values: dict[str, Any] = {}
     for key, value in spec.items():
+        if key == "group_size":
+            raise ConfigError(f"{where}: {_NO_GROUP_SIZE}")
         if key not in options:
             raise ConfigError(unknown(where, f"key of a {name} task", key, options, most=20))
         values[key] = check_type(value, options[key], f"{where}: {key}")
@@ -202,6 +204,12 @@ class _Kind(NamedTuple):
     required: tuple[str, ...] = ()
 
 
+_NO_GROUP_SIZE = (
+    "group_size: a task has no group size of its own: TRL compares rewards in groups of one size "
+    "and cuts a batch into passes of so many completions, and verl repeats every prompt of a batch "
+    "as often; set the run's group_size, or see 'Group size per task' in docs/engines.md for a "
+    "loop of your own"
+)
 _SPAN: dict[str, type] = {"from_step": int, "until_step": int}
 _SPLITS: dict[str, type] = {"seed": int, "num_train": int, "num_test": int}
 _REPORTED: dict[str, type] = {"correct_at": float, "floor": float, "family": str, "level": str}

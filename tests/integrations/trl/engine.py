@@ -59,7 +59,9 @@ class Dice:
         self.improvements: dict[str, float] = {}
         self.asked: list[int] = []
 
-    def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
+    def roll_out(
+        self, plan: Sequence[tuple[str, int]], first_uid: int, size: int | None = None
+    ) -> RolledOut:
         self.plans.append(list(plan))
         groups, prompts, completions = list[Group](), list[str](), list[str]()
 

@@ -1,6 +1,7 @@
 """What a step sees of TRL, on a stand-in of the trainer."""
 
 from collections import defaultdict
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 from mtgrpo.core.types import Group
@@ -41,6 +42,10 @@ def test_a_round_is_rolled_out_by_trls_method_and_logs_nothing_yet():
 
     class Replay:
         generation_seconds = 2.0
+
+        def in_groups_of(self, size, trainer):
+            assert size is None
+            return nullcontext()
 
         def roll_out(self, *arguments):
             calls.append(arguments)

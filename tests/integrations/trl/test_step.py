@@ -190,8 +190,8 @@ def test_groups_that_cannot_be_scored_end_the_run_with_the_reason():
     tasks = TaskSet(Task("easy", toy.train, [], toy.reward, scoring=scoring))
 
     class Unscorable(Dice):
-        def roll_out(self, plan, first_uid):
-            rolled_out = super().roll_out(plan, first_uid)
+        def roll_out(self, plan, first_uid, size=None):
+            rolled_out = super().roll_out(plan, first_uid, size)
             nan = (float("nan"),) * GROUP
             groups = [
                 type(group)(group.task, nan, nan, group.uid, group.payload)

@@ -12,6 +12,7 @@ from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_st
 from mtgrpo.tasks import Generation, Task, TaskSet
 
 ROWS = [{"prompt": "1+1="}]
+PROBES = Method(sampler=OneRoundSampler(probes="auto"), loss_shares=True)
 SECONDS = Method(sampler=OneRoundSampler(budget={"seconds": 30.0}), loss_shares=True)
 
 
@@ -37,6 +38,7 @@ def args(**changes) -> SimpleNamespace:
         ({"max_steps": -1}, Method(), {}, "the number of steps is needed"),
         ({"token_budget": 512}, Method(), {}, "no task's share of a step can be exact"),
         ({}, Method(ImprovementAware(improvement="surrogate")), {}, "improvement='rewards'"),
+        ({}, PROBES, {}, "probes='auto' need groups .*; leave probes out"),
         ({}, SECONDS, {}, "budget is in seconds, .* state it in tokens"),
         ({}, Method(), {"until_step": 3}, "joins or leaves during the run"),
         (

@@ -82,6 +82,10 @@ def test_wrong_settings_are_refused_by_name(values, message):
             {"preset": "balanced", "sampler": {"rounds": "one", "budget": {"tokens": 9.0}}},
             r"budget=\{'tokens': 9.0\} asks for fewer groups .*leave budget out",
         ),
+        (
+            {"preset": "grpo_fair", "sampler": {"probes": "auto"}},
+            "data.mtgrpo: the sampler's probes='auto' need groups .*leave probes out",
+        ),
     ],
 )
 def test_methods_that_cannot_work_are_refused(values, message):

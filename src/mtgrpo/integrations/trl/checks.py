@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig
 
+from mtgrpo.core.one_round import refuse_probes
 from mtgrpo.core.weightings.base import TaskWeighting
 from mtgrpo.errors import ConfigError, counted
 from mtgrpo.integrations.trl.banked import settle_bank
@@ -155,6 +156,8 @@ def check_trainer(trainer: Any) -> None:
         ConfigError: With the reason and the way out.
     """
     trainer.settings.check_model(trainer)
+    if trainer.environment_factories is not None:
+        refuse_probes(trainer.mixer.sampler, f"{WHERE}: with environments")
     if trainer.data.of_datasets:
         settle_bank(trainer, trainer.mixer, has_images=trainer._is_vlm)
         return

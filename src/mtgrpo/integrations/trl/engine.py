@@ -15,7 +15,7 @@ from mtgrpo.integrations.trl.slots import mark_rows
 
 
 class TRLEngine:
-    """TRL's trainer as `step.Engine` wants it.
+    """TRL's trainer as `step_engine.Engine` wants it.
 
     Args:
         trainer: Ours; its parts are looked up when they are needed.
@@ -49,10 +49,13 @@ class TRLEngine:
         """Whether the next forward pass takes a new generation batch."""
         return self.trainer._step % self.trainer.schedule.cycle == 0
 
-    def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
+    def roll_out(
+        self, plan: Sequence[tuple[str, int]], first_uid: int, size: int | None = None
+    ) -> RolledOut:
         """One group per (task, training row), in order, by TRL's own method; with their costs."""
         trainer = self.trainer
-        rolled_out = trainer.replay.roll_out(plan, first_uid, self.run, trainer)
+        with trainer.replay.in_groups_of(size, trainer):
+            rolled_out = trainer.replay.roll_out(plan, first_uid, self.run, trainer)
 
         # Logged again on replay, for the rows that are trained on.
         trainer._pending_extra_logs.clear()

@@ -58,7 +58,7 @@ class TaskLossShares:
         wanted = [name for name in self.names if name in targets]
         shares = balance_loss(
             targets,
-            {name: round(num_rows[name]) for name in wanted},
+            {name: num_rows[name] for name in wanted},
             {name: masses[name] for name in wanted},
         )
 
@@ -82,16 +82,19 @@ class TaskLossShares:
         self, micro_batches: Sequence[Mapping[str, Any]], accelerator: Any
     ) -> tuple[dict[str, float], dict[str, float]]:
         # Rows and masses of each task's groups that carry a gradient, over all forward passes and
-        # processes.
+        # processes; rows of groups that stand for several count as so many.
         sums = torch.zeros(
             (2, len(self.names)), dtype=torch.float64, device=accelerator.device
         )  # (rows and masses, tasks)
 
         for micro_batch in micro_batches:
-            counted = (micro_batch[LOSS_FACTORS] > 0) & (micro_batch[TASK_NUMBERS] >= 0)  # (rows,)
-            numbers = micro_batch[TASK_NUMBERS][counted]  # (counted rows,)
-            sums[0].index_add_(0, numbers, torch.ones_like(numbers, dtype=torch.float64))
-            sums[1].index_add_(0, numbers, loss_masses(micro_batch, self.loss_type)[counted])
+            weights = micro_batch[LOSS_FACTORS].double()  # (rows,)
+            counted = (weights > 0) & (micro_batch[TASK_NUMBERS] >= 0)
+            numbers, weights = micro_batch[TASK_NUMBERS][counted], weights[counted]  # (counted,)
+
+            masses = loss_masses(micro_batch, self.loss_type)[counted]
+            sums[0].index_add_(0, numbers, weights)
+            sums[1].index_add_(0, numbers, masses * weights)
 
         num_rows, masses = accelerator.reduce(sums, reduction="sum").tolist()
         return (

@@ -29,7 +29,8 @@ from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule, make_schedule, warn_about_batch
 from mtgrpo.integrations.trl.scores import TaskScores
 from mtgrpo.integrations.trl.setup import find_method, make_meter, placeholder_dataset, with_clip
-from mtgrpo.integrations.trl.step import Engine, TrainingStep
+from mtgrpo.integrations.trl.step import TrainingStep
+from mtgrpo.integrations.trl.step_engine import Engine
 from mtgrpo.integrations.trl.surrogate import SurrogateMeter
 from mtgrpo.integrations.trl.task_generation import TaskGeneration
 from mtgrpo.integrations.trl.trainer_arguments import Arguments

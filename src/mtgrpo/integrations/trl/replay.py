@@ -86,6 +86,20 @@ class RolloutReplay:
         """Whether TRL's method is running on a round's rows."""
         return self._collected is not None
 
+    @contextmanager
+    def in_groups_of(self, size: int | None, trainer: Any) -> Iterator[None]:
+        """While parts of groups are rolled out, so many completions of each prompt; None: whole."""
+        if size is None:
+            yield
+            return
+
+        whole = self.group_size, trainer.num_generations
+        self.group_size = trainer.num_generations = size  # TRL's: vLLM is asked for so many
+        try:
+            yield
+        finally:
+            self.group_size, trainer.num_generations = whole
+
     def roll_out(
         self,
         plan: Sequence[tuple[str, int]],

@@ -33,6 +33,7 @@ class RecordedRow:
         old_log_probs: Log-probabilities of the completion's tokens under the policy that generated
             it, a tensor of shape (tokens,); None while that is the current policy.
         extra: What reward functions logged of it, by column.
+        weight: What its advantage is multiplied by: groups that its group stands for.
     """
 
     inputs: dict[str, Any]
@@ -41,6 +42,7 @@ class RecordedRow:
     trains: bool = True
     old_log_probs: Any = field(default=None, compare=False, repr=False)
     extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    weight: float = 1.0
 
 
 class RolledOut(NamedTuple):

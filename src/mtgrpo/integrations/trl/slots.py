@@ -106,7 +106,8 @@ def mark_rows(
 
     advantages = output["advantages"]  # (rows,) or (rows, tokens)
     output[TASK_NUMBERS] = torch.tensor(numbers, device=advantages.device)  # (rows,)
-    output[LOSS_FACTORS] = carries_gradient(advantages, group_size)  # (rows,)
+    weights = torch.tensor([row.weight for row in rows], device=advantages.device)  # (rows,)
+    output[LOSS_FACTORS] = carries_gradient(advantages, group_size) * weights
 
 
 def carries_gradient(advantages: torch.Tensor, group_size: int) -> torch.Tensor:

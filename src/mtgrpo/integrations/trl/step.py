@@ -7,9 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from mtgrpo.core.filters import informative_filter
 from mtgrpo.core.method import Method
@@ -24,46 +22,16 @@ from mtgrpo.integrations.trl.changing import ChangingTasks
 from mtgrpo.integrations.trl.costs import CostTally
 from mtgrpo.integrations.trl.evaluation import TaskEvaluator
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
-from mtgrpo.integrations.trl.rollouts import RecordedRow, RolledOut, in_order, plan_round, take
+from mtgrpo.integrations.trl.rollouts import in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
 from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
 from mtgrpo.integrations.trl.setup import make_streams
 from mtgrpo.integrations.trl.slots import Slot, training_slots
+from mtgrpo.integrations.trl.step_engine import Engine
+from mtgrpo.integrations.trl.two_parts import TwoParts
 from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.scoring.scorer import Scorer
 from mtgrpo.tasks.task_set import TaskSet
-
-
-class Engine(Protocol):
-    """What a step needs of the trainer around it."""
-
-    accelerator: Any
-
-    @property
-    def generates_whole_rounds(self) -> bool:
-        """Whether a round of any size may be generated at once."""
-        ...
-
-    @property
-    def batch_is_used_up(self) -> bool:
-        """Whether the next forward pass takes a new generation batch."""
-        ...
-
-    def roll_out(self, plan: Sequence[tuple[str, int]], first_uid: int) -> RolledOut:
-        """Generate and score one group per (task, training row), numbered from `first_uid`."""
-        ...
-
-    def log_probs(self, rows: Sequence[RecordedRow]) -> list[torch.Tensor]:
-        """Those of the rows' completions under the current policy, tensors of shape (tokens,)."""
-        ...
-
-    def measure_improvements(self) -> dict[str, float]:
-        """I_k of the policy update just done; empty when it is not measured."""
-        ...
-
-    def log_step(self, metrics: Mapping[str, float]) -> None:
-        """Hand a closed step's figures to TRL's log."""
-        ...
 
 
 class TrainingStep:
@@ -159,7 +127,7 @@ class TrainingStep:
             "the groups to train on",
             groups=[[s.group.task, s.group.uid, s.owner, s.trains] for s in slots],
         )
-        self._num_discarded_rollouts += len(spare) * self.schedule.group_size
+        self._num_discarded_rollouts += sum(len(group.rewards) for group in spare)
         self.figures = {
             "sampler/padded": sum(not slot.trains for slot in slots),
             "sampler/discarded": len(spare),
@@ -197,7 +165,7 @@ class TrainingStep:
 
         groups: list[Group] = []
         for start in range(0, len(plan), at_once):
-            groups += self._roll_out(plan[start : start + at_once])
+            groups += self._roll_out_whole_or_in_parts(plan[start : start + at_once])
         groups = [replace(group, draw=draw) for group, draw in zip(groups, draws, strict=True)]
 
         # Of all processes' groups, so that all of them stop, if one does.
@@ -206,8 +174,28 @@ class TrainingStep:
         )
         return groups
 
-    def _roll_out(self, plan: Sequence[tuple[str, int]]) -> list[Group]:
-        groups, prompts, completions = self.engine.roll_out(plan, self._next_uid)
+    def _roll_out_whole_or_in_parts(self, plan: Sequence[tuple[str, int]]) -> list[Group]:
+        probes = None if self.mixer.batch is None else self.mixer.batch.probes
+        if probes is None:
+            return self._roll_out(plan)
+
+        def decide(begun: Sequence[Group]) -> list[float]:
+            weights = probes.weights(begun)
+            self._agree("the groups to complete", weights=weights)
+            return weights
+
+        size, num_processes = self.schedule.group_size, self.engine.accelerator.num_processes
+        parts = TwoParts(size, num_processes, self._roll_out, decide)
+        groups = parts.round(plan, {task: probes.of(task, size) for task, _ in plan})
+        self._num_discarded_rollouts += parts.num_unneeded
+        return groups
+
+    def _roll_out(
+        self, plan: Sequence[tuple[str, int]], size: int | None = None, is_rest: bool = False
+    ) -> list[Group]:
+        if size == self.schedule.group_size:
+            size = None
+        groups, prompts, completions = self.engine.roll_out(plan, self._next_uid, size)
         self._next_uid += len(plan)
         self._costs.add(groups)
 
@@ -217,7 +205,7 @@ class TrainingStep:
         for place, group in enumerate(groups):
             self.banked.owners[group.uid] = place // share
 
-        if self.writer is not None:
+        if self.writer is not None and not is_rest:  # one sample a group
             first = accelerator.process_index * share
             self.writer.record(groups[first : first + share], prompts, completions)
         return groups

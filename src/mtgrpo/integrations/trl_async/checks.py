@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtgrpo.core.method import Method
-from mtgrpo.core.one_round import OneRoundSampler
+from mtgrpo.core.one_round import OneRoundSampler, refuse_probes
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.integrations.trl_async.seam import WHERE
 from mtgrpo.tasks.task_set import TaskSet
@@ -34,6 +34,7 @@ def check(args: Any, method: Method, tasks: TaskSet) -> None:
             "asynchronous trainer has no place for; use improvement='rewards'"
         )
     sampler = method.sampler
+    refuse_probes(sampler, WHERE)
     if isinstance(sampler, OneRoundSampler) and "seconds" in (sampler.budget or {}):
         raise ConfigError(
             f"{WHERE}: the sampler's budget is in seconds, which groups that are generated side by "

@@ -12,7 +12,7 @@ from typing import Any
 from mtgrpo import presets
 from mtgrpo.core.method import Method
 from mtgrpo.core.mixer import TaskMixer
-from mtgrpo.core.one_round import OneRoundSampler
+from mtgrpo.core.one_round import OneRoundSampler, refuse_probes
 from mtgrpo.errors import ConfigError
 from mtgrpo.values import parse_dataclass
 
@@ -127,6 +127,7 @@ def make_mixer(
         )
 
     sampler = method.sampler
+    refuse_probes(sampler, WHERE)
     if isinstance(sampler, OneRoundSampler) and sampler.budget is not None:
         raise ConfigError(
             f"{WHERE}: the sampler's budget={dict(sampler.budget)} asks for fewer groups than "

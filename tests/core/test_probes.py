@@ -1,0 +1,272 @@
+"""Groups in two parts: which go on, what they count, and that nothing is biased by it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mtgrpo.core.filters import informative
+from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.one_round import OneRoundSampler
+from mtgrpo.core.probes import Probe, ProbeRule, StepProbes
+from mtgrpo.core.types import Group, Probed
+from mtgrpo.core.weightings import Fixed
+from mtgrpo.errors import ConfigError, StateError
+
+SIZE = 16
+TASKS = ("hard", "even")
+FIXED = {"size": 4, "chance": 0.25}
+
+
+class Prompts:
+    """An engine whose prompts are right or wrong with a rate of their own."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.number = 0
+
+    def rates(self, task: str, count: int):
+        return self.rng.beta(0.05, 0.5, count) if task == "hard" else np.full(count, 0.5)
+
+    def generate(self, batch, request) -> list[Group]:
+        """All groups of a request, in two parts."""
+        begun, rates = list[Group](), list[float]()
+        for task, count in request.items():
+            size = batch.probes.of(task, SIZE).size
+            for rate in self.rates(task, count):
+                rewards = tuple(self.rng.binomial(1, rate, size).astype(float))
+                probe = Probed(size, 0) if size < SIZE else None
+                begun.append(Group.verified(task, rewards, uid=self.number, probe=probe))
+                rates.append(rate)
+                self.number += 1
+
+        groups = list[Group]()
+        weights = batch.probes.weights(begun)
+        for group, rate, weight in zip(begun, rates, weights, strict=True):
+            size = len(group.rewards)
+            if weight and size < SIZE:
+                rest = tuple(self.rng.binomial(1, rate, SIZE - size).astype(float))
+                probe, rewards = Probed(size, weight), group.rewards + rest
+                group = Group.verified(group.task, rewards, uid=group.uid, probe=probe)
+            groups.append(group)
+        return groups
+
+
+def make(probes, seed: int = 0, **arguments) -> TaskMixer:
+    return TaskMixer(
+        TASKS,
+        batch_size=16,
+        weighting=Fixed(dict.fromkeys(TASKS, 0.5)),
+        sampler=OneRoundSampler(probes=probes, **arguments),
+        seed=seed,
+    )
+
+
+def step(mixer: TaskMixer, prompts: Prompts):
+    batch = mixer.new_batch()
+    groups = prompts.generate(batch, batch.ask())
+    batch.tell(groups)
+    assert batch.ask() == {}
+    mixer.update()
+    return batch, groups
+
+
+def signal(group: Group) -> float:
+    """What a whole group's gradient is in proportion to."""
+    share = sum(group.rewards) / len(group.rewards)
+    return share * (1 - share)
+
+
+def test_gradient_mean_and_acceptance_are_unbiased():
+    """A known truth: 40,000 prompts, hard ones among them, against what whole groups would give."""
+    rule, prompts = ProbeRule(FIXED, 2), Prompts(0)
+    rng = np.random.default_rng(1)
+    batch = type("Batch", (), {})()
+
+    sums = {task: np.zeros((2, 4)) for task in TASKS}  # sums and squares of what is estimated
+    for _ in range(500):
+        batch.probes = StepProbes(TASKS, rule, np.ones(2), informative, rng)
+        for group in prompts.generate(batch, dict.fromkeys(TASKS, 40)):
+            is_mixed = 0 < sum(group.rewards) < len(group.rewards)
+            values = np.array(
+                [
+                    group.weight,
+                    group.weight * signal(group),
+                    group.mean_accuracy,
+                    group.weight * is_mixed,
+                ]
+            )
+            sums[group.task] += [values, values**2]
+
+    draws = np.random.default_rng(2)
+    for task in TASKS:
+        rates = Prompts(3).rates(task, 400_000)
+        share = draws.binomial(SIZE, rates) / SIZE
+        truth = [
+            1.0,
+            (share * (1 - share)).mean(),
+            rates.mean(),
+            ((share > 0) & (share < 1)).mean(),
+        ]
+
+        mean, square = sums[task] / 20_000
+        error = np.sqrt(np.maximum(square - mean**2, 0) / 20_000) + 1e-3
+        assert (abs(mean - truth) < 4 * error).all(), (task, mean, truth, error)
+
+
+def test_of_constant_probes_a_share_of_q_goes_on_and_each_alike():
+    rng = np.random.default_rng(0)
+    constant = [Group.verified("hard", (0.0,) * 4) for _ in range(10)]
+    counts = np.zeros(10)
+
+    for _ in range(2000):
+        probes = StepProbes(TASKS, ProbeRule(FIXED, 2), np.ones(2), informative, rng)
+        assert probes.of("hard", SIZE) == Probe(4, 0.25)
+        weights = probes.weights(constant)
+        assert set(weights) <= {0, 4.0}
+        assert sum(w > 0 for w in weights) in (2, 3)
+        counts += np.array(weights) > 0
+
+    assert counts / 2000 == pytest.approx(np.full(10, 0.25), abs=0.04)
+
+
+def test_mixed_probes_always_go_on_and_count_one():
+    probes = StepProbes(
+        TASKS, ProbeRule(FIXED, 2), np.ones(2), informative, np.random.default_rng(0)
+    )
+    probes.of("hard", SIZE)
+    assert probes.weights([Group.verified("hard", (1.0, 0.0, 0.0, 0.0))] * 3) == [1, 1, 1]
+
+
+def test_the_first_step_small_groups_and_graded_tasks_have_whole_groups():
+    rule = ProbeRule("auto", 2)
+    assert rule.probe(0, 0.1, 32) == Probe(32)
+
+    rule.observe(np.array([2.0, 0.0]), np.array([40.0, 0.0]))  # the second is graded
+    assert rule.probe(0, 0.1, 32).size < 32
+    assert rule.probe(1, 0.1, 32) == Probe(32)
+    assert rule.probe(0, 0.1, 8) == Probe(8)
+
+
+def test_what_is_chosen_follows_each_task():
+    mixer, prompts = make("auto"), Prompts(0)
+    for _ in range(30):
+        batch, _ = step(mixer, prompts)
+    assert batch.probes.chosen["hard"].size < SIZE
+    assert batch.probes.chosen["even"] == Probe(SIZE)
+
+
+def test_partial_groups_are_counted_and_never_trained_on():
+    mixer, prompts = make(FIXED), Prompts(0)
+    num_rollouts = 0
+    for _ in range(20):
+        batch, groups = step(mixer, prompts)
+        num_rollouts += sum(len(group.rewards) for group in groups)
+        assert all(len(group.rewards) == SIZE for group in batch.groups)
+        assert not batch.surplus
+
+        estimate = sum(g.weight for g in groups if informative(g).keep and g.task == "hard")
+        assert mixer.report.num_informative.get("hard", 0) == estimate
+        assert len(groups) == 16
+    assert mixer.num_rollouts == num_rollouts < 20 * 16 * SIZE
+
+
+def test_without_a_filter_too_a_probe_that_was_not_completed_is_not_trained_on():
+    mixer, prompts = make(FIXED, group_filter="none"), Prompts(0)
+    for _ in range(10):
+        batch, _ = step(mixer, prompts)
+        assert all(len(group.rewards) == SIZE for group in batch.groups)
+    assert mixer.report.dropped["hard"]["constant_reward"] > 0
+
+
+def test_a_group_counts_in_the_loss_what_it_stands_for():
+    rewards = (0.0,) * (SIZE - 1) + (1.0,)
+    batch = make(FIXED).new_batch()
+    request = batch.ask()
+    few = [Group.verified("hard", rewards, probe=Probed(4, 4.0))]
+    few += [Group.verified("even", rewards, probe=Probed(4, 1))] * 4
+    for task, count in request.items():
+        filling = Group.verified(task, (0.0,) * 4, probe=Probed(4, 0))
+        own = [group for group in few if group.task == task]
+        batch.tell(own + [filling] * (count - len(own)))
+    assert batch.ask() == {}
+    assert batch.counts.num_informative == {"hard": 4.0, "even": 4}
+    assert batch.loss_shares == pytest.approx({"hard": 0.5, "even": 0.5})
+
+
+@pytest.mark.parametrize("probes", [FIXED, "auto"])
+def test_a_resumed_run_makes_the_same_decisions(probes):
+    whole, half = make(probes), make(probes)
+    prompts, again = Prompts(0), Prompts(0)
+    for _ in range(6):
+        step(whole, prompts)
+    for _ in range(3):
+        step(half, again)
+
+    resumed = make(probes, seed=9)
+    resumed.load_state_dict(json.loads(json.dumps(half.state_dict())))
+    for _ in range(3):
+        step(resumed, again)
+    assert resumed.state_dict() == whole.state_dict()
+
+
+def test_a_half_told_round_is_resumed_with_the_same_decisions():
+    mixer, prompts = make(FIXED), Prompts(0)
+    for _ in range(3):
+        step(mixer, prompts)
+    batch = mixer.new_batch()
+    groups = prompts.generate(batch, batch.ask())
+    batch.tell(groups[:7])
+
+    resumed = make(FIXED, seed=9)
+    resumed.load_state_dict(json.loads(json.dumps(mixer.state_dict())))
+    for each in (mixer, resumed):
+        each.batch.tell(groups[7:])
+        each.batch.ask()
+    assert [g.uid for g in resumed.batch.groups] == [g.uid for g in mixer.batch.groups]
+    assert [g.probe for g in resumed.batch.groups] == [g.probe for g in mixer.batch.groups]
+
+    request = dict.fromkeys(TASKS, 8)
+    for each in (mixer, resumed):
+        each.update()
+    a, b = (each.new_batch() for each in (mixer, resumed))
+    constant = [Group.verified(task, (0.0,) * 4) for task, n in request.items() for _ in range(n)]
+    for each in (a, b):
+        assert [each.probes.of(task, SIZE) for task in TASKS] == [Probe(4, 0.25)] * 2
+    assert a.probes.weights(constant) == b.probes.weights(constant)
+
+
+def test_resuming_with_probes_where_there_were_none_is_refused():
+    with pytest.raises(StateError, match="resume with the sampler the run was started with"):
+        make("auto").load_state_dict(make(None).state_dict())
+
+
+def test_tasks_may_change():
+    mixer, prompts = make("auto"), Prompts(0)
+    for _ in range(5):
+        step(mixer, prompts)
+    mixer.change_tasks(("even", "hard", "third"))
+    batch = mixer.new_batch()
+    assert batch.probes.of("third", SIZE) == Probe(SIZE)
+
+
+@pytest.mark.parametrize(
+    ("probes", "message"),
+    [
+        ("always", "allowed: auto, or a size and a chance"),
+        ({"size": 8}, "allowed: auto, or a size and a chance"),
+        ({"size": 1, "chance": 0.5}, "size must be a whole number of at least 2"),
+        ({"size": 4.5, "chance": 0.5}, "size must be a whole number of at least 2"),
+        ({"size": 8, "chance": 0.0}, "chance must be above 0"),
+    ],
+)
+def test_other_probes_are_refused(probes, message):
+    with pytest.raises(ConfigError, match=message):
+        OneRoundSampler(probes=probes)
+
+
+def test_a_group_keeps_its_probe_in_its_state():
+    group = Group.verified("hard", (0.0, 0.0, 1.0), probe=Probed(2, 4.0))
+    assert Group.from_state(json.loads(json.dumps(group.state()))) == group
+    assert group.mean_accuracy == group.mean_reward == 0.0
+    assert Group.from_state(Group("hard", (1.0,)).state()).weight == 1

@@ -1,0 +1,180 @@
+"""Groups in two parts: which are completed where, and what TRL's loss is told of them."""
+
+import random
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mtgrpo import Uniform
+from mtgrpo.core.method import Method
+from mtgrpo.core.one_round import OneRoundSampler
+from mtgrpo.core.types import Cost, Group, Probed
+from mtgrpo.integrations.trl.loss_shares import TaskLossShares
+from mtgrpo.integrations.trl.replay import RolloutReplay
+from mtgrpo.integrations.trl.rollouts import (
+    LOSS_FACTORS,
+    TASK_NUMBERS,
+    RecordedRow,
+    RolledOut,
+    input_row,
+)
+from mtgrpo.integrations.trl.slots import mark_rows
+from mtgrpo.integrations.trl.two_parts import completed, left_as_probe
+
+from .conftest import history, same_parameters
+from .engine import GROUP, SCHEDULE, Dice, Processes, make_step
+from .test_one_round import one_round
+from .toy import make_tasks
+
+PROBES = {"size": 2, "chance": 0.5}
+
+
+def probed_method(probes=PROBES) -> Method:
+    return Method(Uniform(), OneRoundSampler(probes=probes), loss_shares=True)
+
+
+class Parts(Dice):
+    """Completions of each prompt one after the other, whatever the calls they come from."""
+
+    def __init__(self, tasks, num_processes: int = 1) -> None:
+        super().__init__(tasks, num_processes=num_processes)
+        self.sizes: list[int] = []
+
+    def roll_out(self, plan, first_uid, size=None):
+        size = GROUP if size is None else size
+        self.plans.append(list(plan))
+        self.sizes.append(size)
+
+        groups = []
+        for place, (task, row) in enumerate(plan):
+            rng = random.Random(f"{task} {row}")
+            scores = tuple(float(rng.random() < self.rates[task] / 2) for _ in range(GROUP))
+            # The first part, or what comes after it.
+            scores = (
+                scores[:size] if size == GROUP or not self._was_begun(task, row) else scores[-size:]
+            )
+            inputs = input_row(task, row, self.tasks[task].train[row])
+            payload = [RecordedRow(inputs, (), (score, score)) for score in scores]
+            uid, cost = first_uid + place, Cost(tokens=size, seconds=1.0)
+            groups.append(Group(task, scores, scores, uid=uid, payload=payload, cost=cost))
+        return RolledOut(groups, [""] * len(plan) * size, [""] * len(plan) * size)
+
+    def _was_begun(self, task, row) -> bool:
+        return any((task, row) in plan for plan in self.plans[:-1])
+
+
+@pytest.mark.parametrize("num_processes", [1, 4])
+def test_probes_first_and_then_the_others_of_those_that_go_on(num_processes):
+    engine = Parts(make_tasks(), num_processes)
+    step = make_step(engine, probed_method())
+    slots = step.choose_groups()
+
+    assert engine.sizes == [2, 2]
+    begun, rest = engine.plans
+    assert len(begun) == SCHEDULE.batch_size
+    assert 0 < len(set(rest)) < len(begun)
+    assert all(len(plan) % num_processes == 0 for plan in engine.plans)
+
+    # What is completed is completed on the process that began it.
+    owners = {prompt: i // (len(begun) // num_processes) for i, prompt in enumerate(begun)}
+    share = len(rest) // num_processes
+    for prompt in set(rest):
+        assert prompt in rest[owners[prompt] * share : (owners[prompt] + 1) * share]
+
+    assert len(slots) == SCHEDULE.batch_size
+    assert all(len(slot.group.payload) == GROUP for slot in slots)
+    for slot in slots:
+        if slot.trains:
+            assert len(slot.group.rewards) == GROUP
+            assert {row.weight for row in slot.group.payload} == {slot.group.weight}
+            assert slot.group.rewards == tuple(row.rewards[0] for row in slot.group.payload)
+            assert slot.group.cost == Cost(tokens=GROUP, seconds=2.0)
+
+    counted = 2 * (len(begun) + len(rest))
+    step.end_policy_update()
+    assert step.num_rollouts == counted
+    assert step.mixer.num_rollouts == counted - step._num_discarded_rollouts
+
+
+def test_decisions_do_not_depend_on_the_number_of_processes():
+    chosen = []
+    for num_processes in (1, 4):
+        step = make_step(Parts(make_tasks(), num_processes), probed_method())
+        steps = []
+        for _ in range(4):
+            slots = step.choose_groups()
+            steps.append(sorted((s.group.task, s.group.rewards, s.group.probe) for s in slots))
+            step.end_policy_update()
+        chosen.append(steps)
+    assert chosen[0] == chosen[1]
+
+
+def test_a_whole_group_of_two_parts():
+    rows = [RecordedRow({}, (), (float(i),)) for i in range(3)]
+    begun = Group("a", (0.0, 1.0), (0.0, 1.0), uid=7, payload=rows[:2], cost=Cost(5.0, 1.0))
+    rest = Group("a", (2.0,), (1.0,), uid=9, payload=rows[2:], cost=Cost(2.0, 0.5))
+
+    whole = completed(begun, rest, 4.0)
+    assert (whole.rewards, whole.accuracies, whole.uid) == ((0.0, 1.0, 2.0), (0.0, 1.0, 1.0), 7)
+    assert whole.probe == Probed(2, 4.0)
+    assert whole.cost == Cost(7.0, 1.5)
+    assert [(row.rewards, row.weight) for row in whole.payload] == [
+        ((0.0,), 4.0),
+        ((1.0,), 4.0),
+        ((2.0,), 4.0),
+    ]
+
+    left = left_as_probe(begun, 5)
+    assert [row.rewards for row in left.payload] == [(0.0,), (1.0,), (0.0,), (1.0,), (0.0,)]
+    assert left.probe == Probed(2, 0)
+    assert len(left.rewards) == 2
+
+
+def test_rows_count_what_their_group_stands_for():
+    """Two groups of one task, of which one counts four, beside one of another: half and half."""
+    tasks = ["a", "a", "b"]
+    rows = []
+    for task, weight in zip(tasks, (4.0, 1.0, 1.0), strict=True):
+        row = RecordedRow({"mtgrpo_task": task}, (), (1.0,), weight=weight)
+        rows += [row, row]
+    output = {
+        "advantages": torch.tensor([1.0, -1.0] * 3),
+        "completion_mask": torch.ones(6, 3, dtype=torch.long),
+    }
+    mark_rows(output, rows, ["a", "b"], 2)
+    assert output[LOSS_FACTORS].tolist() == [4.0, 4.0, 1.0, 1.0, 1.0, 1.0]
+
+    shares = TaskLossShares(["a", "b"], "grpo", exact=True)
+    shares.settle([output], {"a": 0.5, "b": 0.5}, Processes())
+    factors = output[LOSS_FACTORS]
+    assert factors[0] / factors[2] == pytest.approx(4.0)
+    of_a = factors[output[TASK_NUMBERS] == 0].sum()
+    of_b = factors[output[TASK_NUMBERS] == 1].sum()
+    assert float(of_a) == pytest.approx(float(of_b))
+
+
+def test_trl_is_asked_for_so_many_completions_of_each_prompt():
+    replay = RolloutReplay(SimpleNamespace(), 8)
+    trainer = SimpleNamespace(num_generations=8)
+    with replay.in_groups_of(3, trainer):
+        assert (replay.group_size, trainer.num_generations) == (3, 3)
+    assert (replay.group_size, trainer.num_generations) == (8, 8)
+    with replay.in_groups_of(None, trainer):
+        assert (replay.group_size, trainer.num_generations) == (8, 8)
+
+
+def test_training_with_probes_and_the_same_after_a_resume(lab):
+    saving = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5}
+    sampler = {"sampler": OneRoundSampler(probes=PROBES)}
+    whole, resumed = (one_round(lab, **sampler, **saving) for _ in range(2))
+    whole.train()
+    entries = history(whole)
+    assert all(entry["sampler/groups_generated"] == 12 for entry in entries)
+    assert all(24 <= entry["sampler/completions"] <= 48 for entry in entries)
+    assert any(entry["sampler/completions"] < 48 for entry in entries)
+    assert whole.num_rollouts == sum(entry["sampler/completions"] for entry in entries)
+
+    resumed.train(resume_from_checkpoint=f"{whole.args.output_dir}/checkpoint-3")
+    assert same_parameters(whole, resumed)
+    assert history(whole, after=3) == history(resumed, after=3)
