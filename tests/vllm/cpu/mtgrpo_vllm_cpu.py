@@ -12,6 +12,7 @@ def register() -> None:
     keep_linear_weights()
     add_file_transfer()
     pass_over_seeds()
+    say_tokens_as_before()
 
 
 def keep_linear_weights() -> None:
@@ -37,6 +38,17 @@ def pass_over_seeds() -> None:
         return SamplingType.GREEDY if self.temperature < 1e-5 else SamplingType.RANDOM
 
     SamplingParams.sampling_type = without_seed
+
+
+def say_tokens_as_before() -> None:
+    """Have `/inference/v1/generate` say log-probabilities as verifiers 0.4.0 reads them, as "token_id:N".
+
+    vLLM 0.32 does so in its text mode, with --return-tokens-as-token-ids, and no longer by default.
+    """
+    from vllm.entrypoints.scale_out.token_in_token_out.protocol import GenerateRequest
+
+    GenerateRequest.model_fields["output_mode"].default = "text"
+    GenerateRequest.model_rebuild(force=True)
 
 
 def add_file_transfer() -> None:
