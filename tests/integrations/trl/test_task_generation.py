@@ -1,6 +1,7 @@
 """Tasks that are sampled in their own way: what is generated, and at which temperature it is judged."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from mtgrpo import ImprovementAware, RatioPreservingSampler
 from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.old_log_probs import OLD
-from mtgrpo.integrations.trl.task_generation import TEMPERATURES, has_linear_head
+from mtgrpo.integrations.trl.task_generation import TEMPERATURES, TaskGeneration, has_linear_head
 from mtgrpo.tasks import Generation, TaskSet
 
 from .conftest import around, history, same_parameters, uniform
@@ -294,6 +295,21 @@ def test_a_model_whose_logits_are_not_proportional_is_refused(lab, monkeypatch):
     ):
         trainer.change_tasks(tasks_with(easy=COLD))
     trainer.change_tasks(tasks_with(easy=Generation(top_p=0.9)))  # needs no scaling
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"_is_vlm": True}, "reads images"),
+        ({"is_fsdp_enabled": True}, "is sharded"),  # by a launcher, which no argument of TRL shows
+        ({"args": SimpleNamespace(n_gpu=2)}, "is replicated within a process"),
+    ],
+)
+def test_a_model_whose_rows_cannot_be_told_apart_is_refused(changes, reason):
+    plain = {"_is_vlm": False, "is_fsdp_enabled": False, "is_deepspeed_enabled": False}
+    trainer = SimpleNamespace(**{**plain, "args": SimpleNamespace(n_gpu=1), **changes})
+    with pytest.raises(ConfigError, match=rf"^task 'easy': generation: top-p 0.9; .*{reason}"):
+        TaskGeneration(tasks_with(easy=Generation(top_p=0.9))).check_model(trainer)
 
 
 def test_tasks_may_change_to_ones_with_settings(lab):

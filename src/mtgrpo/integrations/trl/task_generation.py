@@ -75,12 +75,19 @@ class TaskGeneration:
             trainer: TRL's, complete.
 
         Raises:
-            ConfigError: It reads images, or its head is not linear and a temperature differs.
+            ConfigError: It reads images, is sharded or replicated, or its head is not linear and a
+                temperature differs.
         """
         if not self.by_task:
             return
 
-        reason = "the model reads images" if trainer._is_vlm else ""
+        switches = {
+            "the model reads images": trainer._is_vlm,
+            # Launchers say it as well as TRL's arguments.
+            "the model is sharded": trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled,
+            "the model is replicated within a process": trainer.args.n_gpu > 1,
+        }
+        reason = next((reason for reason, is_so in switches.items() if is_so), "")
         if not reason and self._has_temperatures(trainer):
             model = without_wrapper(trainer.accelerator.unwrap_model(trainer.model))
             reason = why_no_own_temperature(model)
