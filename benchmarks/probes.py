@@ -1,18 +1,20 @@
-"""Probes of large groups: what they could save, by formula and in the simulator. Not in the library.
+"""Probes of large groups: what they save, by formula and in the simulator.
 
     python benchmarks/probes.py          # some minutes; writes probes.json beside this
 
 A probe is the first n0 of a prompt's G completions. Mixed ones are completed to G always, constant ones
 with probability q, and then count 1/q in the gradient: unbiased, and hard prompts stay in. J is the
-mean of the first n0. Figures, all against whole groups:
+mean of the first n0 (mtgrpo.core.probes). Figures, all against whole groups:
 
 * `formula`: rollouts per informative group, [n0 + (G - n0)(A + (1 - A) q)] / [A + q (a_G - A)], with
   A = P(mixed in n0) and a_G = P(mixed in G). It counts groups and takes no notice of their weights.
 * `at_equal_variance`: rollouts for the same variance of the gradient: cost of a prompt times the second
   moment of its weighted signal. Groups that probes miss have few minority answers, so their signal is
   small, but 1/q makes it large: this is what a saving is worth where noise matters.
-* `runs`: the toy policy, G = 72 on prompts of the paper's shape, steps of one round. Its drift hardly
-  depends on noise, so it shows the saving where noise does not matter.
+* `runs`: `grpo_fair` with the toy policy, G = 72 and 32 on prompts of the paper's shape. Its drift
+  hardly depends on noise, so it shows the saving where noise does not matter.
+
+The formulas here go by quantiles of the pass rates; the library's take a Beta distribution.
 
 Difficulties are either Beta-distributed, fitted to an acceptance rate and a mean accuracy, or those of
 the simulator's three tasks.
@@ -28,18 +30,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mtgrpo import presets
-from mtgrpo.core.loss_shares import balance_loss
-from mtgrpo.core.types import Draw, Floats, Group
-from mtgrpo.simulation import World
-from mtgrpo.simulation.policy import ToyPolicy, log_choose
+from mtgrpo.core.types import Floats
+from mtgrpo.simulation import World, simulate
+from mtgrpo.simulation.policy import log_choose
 
 RECORD = Path(__file__).with_suffix(".json")
 SIZES, PROBES = (8, 16, 32, 72), (2, 4, 6, 8, 12, 16, 24, 36)
 CHANCES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 # Acceptance at G = 72 of tasks like the paper's, and their mean accuracies.
 BETAS = {"a = .12": (0.12, 0.06), "a = .35": (0.35, 0.2), "a = .67": (0.67, 0.5)}
-SEEDS, STEPS, BATCH, GROUP = range(3), 240, 32, 72
+SEEDS, STEPS, BATCH = range(3), 240, 32
+KINDS: dict[str, str | dict[str, float] | None] = {
+    "whole groups": None,
+    "auto": "auto",
+    "n0 = 8, q = 1/8": {"size": 8, "chance": 1 / 8},
+    "n0 = 12, q = 1/4": {"size": 12, "chance": 1 / 4},
+}
 
 
 class Probe(NamedTuple):
@@ -114,78 +120,30 @@ def _quantiles(grid: Floats, alpha: float, beta: float) -> Floats:
 
 
 # ---- in the simulator ----------------------------------------------------------------------------
-class Probed(ToyPolicy):
-    """The toy policy with probes: counts completions, and weighs groups by repeating them."""
-
-    def __init__(self, probes: Mapping[str, Probe] | None, seed: int) -> None:
-        super().__init__(World.three_tasks(), GROUP, np.random.default_rng([seed, 1]))
-        self.probes = probes
-        self.num_rollouts = 0
-
-    def groups(self, request: Mapping[str, int]) -> tuple[list[Group], list[Group]]:
-        """What the mixer is told, and what is trained on: each group as often as it counts."""
-        told, trained = list[Group](), list[Group]()
-        for name, count in request.items():
-            k = self._index[name]
-            rates = self._pass_rates[k, self._rng.integers(self._pass_rates.shape[1], size=count)]
-            probe = Probe(GROUP, 1.0) if self.probes is None else self.probes[name]
-
-            for p in rates:
-                right = int(self._rng.binomial(probe.size, p))
-                draw = Draw(0, math.inf, right / probe.size)  # J is that of the probe
-                is_mixed = 0 < right < probe.size
-                if not is_mixed and self._rng.random() >= probe.chance:
-                    self.num_rollouts += probe.size
-                    rewards = (float(right > 0),) * probe.size
-                    told.append(Group.verified(name, rewards, draw=draw))
-                    continue
-
-                self.num_rollouts += GROUP
-                right += int(self._rng.binomial(GROUP - probe.size, p))
-                formed = int(self._rng.binomial(GROUP - right, self._formatted[k]))
-                group = self._make(k, right * (GROUP + 1) + formed, draw)
-                told.append(group)
-                if 0 < right < GROUP:
-                    trained += [group] * (1 if is_mixed else round(1 / probe.chance))
-        return told, trained
-
-
-def train(probes: Mapping[str, Probe] | None, seed: int) -> dict[str, Floats]:
-    """Worst accuracy and rollouts after each step, shape (steps + 1,) each."""
-    method = presets.get("balanced", sampler={"rounds": "one"})
-    policy = Probed(probes, seed)
-    mixer = method.make_mixer(policy.world.names, batch_size=BATCH, seed=seed)
-
-    worst, rollouts = [float(policy.accuracy().min())], [0]
-    for _ in range(STEPS):
-        batch = mixer.new_batch()
-        told, trained = policy.groups(batch.ask())
-        batch.tell(told)
-        batch.ask()
-
-        counts = dict.fromkeys(policy.world.names, 0)
-        for group in trained:
-            counts[group.task] += 1
-        targets = {name: batch.loss_targets[name] if counts[name] else 0.0 for name in counts}
-        factors = balance_loss(targets, counts, counts).factors
-        policy.learn(trained, 4, "mean", factors, max(0, BATCH - len(trained)))
-
-        mixer.update({})
-        worst.append(float(policy.accuracy().min()))
-        rollouts.append(policy.num_rollouts)
-    return {"worst": np.array(worst), "rollouts": np.array(rollouts, dtype=float)}
-
-
-def compare(runs: Mapping[str, list[dict[str, Floats]]]) -> dict[str, Any]:
-    """Rollouts a step, and rollouts to the worst accuracy that all runs reached."""
-    reached = min(run["worst"].max() for each in runs.values() for run in each)
-    rows: dict[str, Any] = {"reached": round(100 * float(reached), 1), "kinds": {}}
-    for name, each in runs.items():
-        used = [run["rollouts"][int(np.argmax(run["worst"] >= reached))] for run in each]
-        rows["kinds"][name] = {
-            "rollouts_per_step": round(float(np.mean([r["rollouts"][-1] for r in each])) / STEPS),
-            "worst_at_the_end": round(100 * float(np.mean([r["worst"][-1] for r in each])), 1),
-            "rollouts_to_reached": round(float(np.mean(used))),
+def runs(group_size: int) -> dict[str, Any]:
+    """With each kind of probes: rollouts a step, those of whole groups over them, accuracies."""
+    rows: dict[str, Any] = {}
+    for name, probes in KINDS.items():
+        each = [
+            simulate(
+                World.three_tasks(),
+                "grpo_fair",
+                steps=STEPS,
+                batch_size=BATCH,
+                group_size=group_size,
+                seed=seed,
+                sampler={"probes": probes},
+            )
+            for seed in SEEDS
+        ]
+        per_step = float(np.mean([run.rollouts[-1] for run in each])) / STEPS
+        rows[name] = {
+            "rollouts_per_step": round(per_step),
+            "times_fewer": round(BATCH * group_size / per_step, 2),
+            "worst_at_the_end": round(
+                100 * float(np.mean([r.worst_accuracy[-1] for r in each])), 1
+            ),
+            "mean_at_the_end": round(100 * float(np.mean([r.mean_accuracy[-1] for r in each])), 1),
         }
     return rows
 
@@ -207,16 +165,12 @@ def main() -> None:
                 "n0 = G / 9, q = 1/8": _rounded(eighth),
             }
 
-    chosen = {name: best(start[k], GROUP)[0] for k, name in enumerate(world.names)}
-    kinds: dict[str, Mapping[str, Probe] | None] = {
-        "whole groups": None,
-        "n0 = 8, q = 1/8": dict.fromkeys(world.names, Probe(8, 1 / 8)),
-        "n0 = 12, q = 1/4": dict.fromkeys(world.names, Probe(12, 1 / 4)),
-        "best at equal variance": chosen,
+    record = {
+        "seeds": len(SEEDS),
+        "steps": STEPS,
+        "by_formula": by_formula,
+        "runs": {f"G = {size}": runs(size) for size in (72, 32)},
     }
-    runs = {name: [train(probes, seed) for seed in SEEDS] for name, probes in kinds.items()}
-
-    record = {"seeds": len(SEEDS), "steps": STEPS, "by_formula": by_formula, "runs": compare(runs)}
     print(json.dumps(record, indent=1))
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

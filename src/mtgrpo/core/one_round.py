@@ -102,7 +102,7 @@ class OneRoundSampler(Sampler):
                 raise ConfigError(unknown("OneRoundSampler: spreads", "task", task, tasks))
 
         self._debt = ShareDebt(len(tasks), self.max_owed)
-        has_sizes = self._budget.unit == "completions"
+        has_sizes = self._budget.unit == "completions" and self.probes is None
         self._costs = GroupCosts(len(tasks), prior=0.0 if has_sizes else PRIOR)
         if self.probes is not None:
             self._probe_rule = ProbeRule(self.probes, len(tasks))

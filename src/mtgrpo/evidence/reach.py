@@ -19,14 +19,19 @@ def final_worst(runs: Sequence[RunResult]) -> float:
     return float(np.mean([run.worst[-1] for run in runs]))
 
 
-def rollouts_to(runs: Sequence[RunResult], level: float) -> float:
-    """Rollouts at which the mean curve over seeds first reaches a worst-task accuracy.
+def rollouts_to(runs: Sequence[RunResult], level: float, task: str | None = None) -> float:
+    """Rollouts at which the mean curve over seeds first reaches an accuracy.
 
     Infinite where it never does. Between two evaluations the curve is taken to be straight. A
     single run's first evaluation above a level comes too early by chance; the mean over seeds
     suffers less from that.
+
+    Args:
+        runs: Runs of one method.
+        level: The accuracy.
+        task: Whose; by default the worst task's.
     """
-    costs, worst = _curves(runs, [run.seed for run in runs])
+    costs, worst = _curves(runs, [run.seed for run in runs], task)
     even = np.ones((1, len(runs))) / len(runs)
 
     return float(_crossing(even @ costs, even @ worst, np.array([level]))[0])
@@ -83,8 +88,13 @@ def rollouts_ratio(
     return Interval(float(once), float(low), float(high))
 
 
-def _curves(runs: Sequence[RunResult], seeds: Sequence[int]) -> tuple[Floats, Floats]:
-    """Rollouts and worst-task accuracy at the evaluations of all these seeds, (seeds, T) each."""
+def _curves(
+    runs: Sequence[RunResult], seeds: Sequence[int], task: str | None = None
+) -> tuple[Floats, Floats]:
+    """Rollouts and accuracy at the evaluations of all these seeds, (seeds, T) each.
+
+    The accuracy is the worst task's, or that of one.
+    """
     by_seed = {run.seed: run for run in reversed(runs)}
     chosen = [by_seed[seed] for seed in seeds]
 
@@ -97,7 +107,8 @@ def _curves(runs: Sequence[RunResult], seeds: Sequence[int]) -> tuple[Floats, Fl
     for run in chosen:
         rows = np.searchsorted(run.steps, sorted(common))
         costs.append(run.rollouts[rows])
-        worst.append(run.worst[rows])
+        values = run.worst if task is None else run.accuracy[:, run.tasks.index(task)]
+        worst.append(values[rows])
 
     return np.array(costs), np.array(worst)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mtgrpo.core.metrics import relative_change
 from mtgrpo.errors import ConfigError, RunError
+from mtgrpo.evidence.least import efficiency, least_rollouts
 from mtgrpo.evidence.paired import PairedComparison, compare
 from mtgrpo.evidence.results import Floats, RunResult, StudyResults
 from mtgrpo.evidence.sampling import sampling_table
@@ -85,6 +86,7 @@ def threshold_table(results: StudyResults, threshold: float) -> Table:
     """What it took to reach a worst-task accuracy."""
     base = results.of(results.baseline)
     rows: list[tuple[str, ...]] = []
+    has_least = least_rollouts(results, threshold) is not None
 
     for method in results.finished_methods:
         cost = threshold_costs(results.of(method), base, threshold)
@@ -100,6 +102,9 @@ def threshold_table(results: StudyResults, threshold: float) -> Table:
             else:
                 cells.append(f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})")
 
+        if has_least:
+            eta = efficiency(results, method, threshold)
+            cells.append(MISSING if eta is None else f"{eta:.2f}")
         rows.append(tuple(cells))
 
     ratios = [f"{name} / {results.baseline}'s" for name in COSTS]
@@ -110,7 +115,14 @@ def threshold_table(results: StudyResults, threshold: float) -> Table:
         "seeds (none with one seed)."
     )
 
-    return Table(title, ("method", "reached by", *COSTS, *ratios), tuple(rows), note)
+    heads = ["method", "reached by", *COSTS, *ratios]
+    if has_least:
+        heads.append("eta")
+        note += (
+            " eta: rollouts in which the runs that train one task each lift theirs to it, "
+            "together, over the method's, on mean curves over seeds."
+        )
+    return Table(title, tuple(heads), tuple(rows), note)
 
 
 def task_table(results: StudyResults) -> Table:

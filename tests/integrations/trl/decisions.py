@@ -49,8 +49,8 @@ class Recorder(MultiTaskGRPOTrainer):
         seed = f"{self.state.global_step} {list(prompt)} {place}".encode()
         return [5 + byte % 40 for byte in hashlib.blake2b(seed, digest_size=6).digest()]
 
-    def _roll_out(self, roll_out, plan, first_uid):
-        rolled_out = roll_out(plan, first_uid)
+    def _roll_out(self, roll_out, plan, first_uid, *others):
+        rolled_out = roll_out(plan, first_uid, *others)
         self.__dict__.setdefault("rows", {}).update(
             {g.uid: row for g, (_, row) in zip(rolled_out.groups, plan, strict=True)}
         )

@@ -59,8 +59,8 @@ class Watched(MultiTaskGRPOTrainer):
             *rest,
         )  # lengths differ, so rows are padded
 
-    def _roll_out(self, roll_out, plan, first_uid):
-        rolled_out = roll_out(plan, first_uid)
+    def _roll_out(self, roll_out, plan, first_uid, *others):
+        rolled_out = roll_out(plan, first_uid, *others)
         self.uids += [group.uid for group in rolled_out.groups]
         return rolled_out
 

@@ -136,9 +136,9 @@ def test_large_rounds_are_generated_in_pieces(lab):
             super().__init__(*args, **kwargs)
             around(self.engine, "roll_out", self._roll_out)
 
-        def _roll_out(self, roll_out, plan, first_uid):
+        def _roll_out(self, roll_out, plan, first_uid, *others):
             sizes.append(len(plan))
-            return roll_out(plan, first_uid)
+            return roll_out(plan, first_uid, *others)
 
     sampler = RatioPreservingSampler(planner=OversampledRounds(oversampling=2.5))
     trainer = lab.trainer(easy_tasks(), Sizes, {"sampler": sampler}, max_steps=1)

@@ -17,9 +17,9 @@ class Recording(MultiTaskGRPOTrainer):
         self.plans = []
         around(self.engine, "roll_out", self._roll_out)
 
-    def _roll_out(self, roll_out, plan, first_uid):
+    def _roll_out(self, roll_out, plan, first_uid, *others):
         self.plans.extend(plan)
-        return roll_out(plan, first_uid)
+        return roll_out(plan, first_uid, *others)
 
 
 def plain_rewards(tasks):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mtgrpo import ImprovementAware, RatioPreservingSampler
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.planners import OversampledRounds
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl.old_log_probs import OLD
@@ -14,6 +15,7 @@ from mtgrpo.integrations.trl.task_generation import TEMPERATURES, TaskGeneration
 from mtgrpo.tasks import Generation, TaskSet
 
 from .conftest import around, history, same_parameters, uniform
+from .test_two_parts import PROBES
 from .test_vllm import FakeVLLM, use_stand_in
 from .toy import make_tasks
 
@@ -157,6 +159,25 @@ def test_improvements_and_banked_groups_are_measured_at_the_temperature_too(lab)
     assert all(abs(value) < 1e-6 for step in improvements for value in step.values())
     for entry in history(trainer):
         assert entry["clip_ratio/region_mean"] == 0.0
+
+
+def test_groups_that_are_begun_with_a_few_completions_have_it_too(lab):
+    """Probes: the rest of a group is generated, or not, in a call of its own."""
+    cold, hot = Generation(temperature=1e-4), Generation(temperature=2.0, max_completion_length=3)
+    trainer = lab.trainer(
+        tasks_with(easy=cold, hard=hot),
+        arguments={"sampler": OneRoundSampler(probes=PROBES), "loss_shares": True},
+        learning_rate=0.0,
+        num_iterations=2,
+        max_steps=2,
+    )
+    made = batches(trainer)
+    trainer.train()
+    for rows, _ in made:
+        for row in rows:
+            limit = 3 if row.inputs["mtgrpo_task"] == "hard" else 6
+            assert len(row.generation[1].value) <= limit
+    assert [entry["clip_ratio/region_mean"] for entry in history(trainer)] == [0.0, 0.0]
 
 
 # ---- generation --------------------------------------------------------------------------------
