@@ -137,6 +137,28 @@ def simulated() -> str:
     return Table("", heads, tuple(rows)).markdown()
 
 
+def smollm2() -> str:
+    """Test accuracy of each task before and after, on SmolLM2: mean, lowest and highest of seeds."""
+    results = load_results(HERE / "smollm2" / "study.json")
+    tasks = results.runs[0].tasks
+    before = 100 * results.runs[0].accuracy[0]  # (tasks,), of the same model for all
+    after = {
+        method: np.array([100 * run.accuracy[-1] for run in results.of(method)])  # (seeds, tasks)
+        for method in results.methods
+    }
+
+    rows: list[tuple[str, ...]] = []
+    for k, task in enumerate(tasks):
+        ends = [spread(list(values[:, k])) for values in after.values()]
+        rows.append((f"`{task}`", f"{before[k]:.1f}", *ends))
+    for name, over_tasks in (("worst", np.min), ("mean", np.mean)):
+        ends = [spread(list(over_tasks(values, axis=1))) for values in after.values()]
+        rows.append((name, f"{over_tasks(before):.1f}", *ends))
+
+    heads = ("task", "before, %", *(f"{SHOWN[method]}, %" for method in after))
+    return Table("", heads, tuple(rows)).markdown()
+
+
 def _study(name: str) -> StudyResults:
     return load_results(HERE / f"{name}.json")
 
@@ -157,9 +179,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "equal-cost-short": lambda: equal_cost(FAIR),
     "unequal-sizes": unequal_sizes,
     "equal-cost-long": lambda: equal_cost("three_tasks_long"),
+    "equal-cost-nine": lambda: equal_cost("nine_tasks_fair"),
     "one-rate": one_rate,
     "equal-steps": equal_steps,
     "simulated": simulated,
+    "smollm2": smollm2,
 }
 
 
