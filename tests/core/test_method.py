@@ -20,6 +20,7 @@ from mtgrpo import (
 )
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.planners import OversampledRounds
+from mtgrpo.core.weightings.dump import DUMP
 from mtgrpo.core.weightings.fixed import Fixed
 from mtgrpo.errors import ConfigError, StateError
 
@@ -147,6 +148,22 @@ def test_parts_of_the_users_own_are_named_by_their_import_path() -> None:
         ({"weighting": Uniform}, "a TaskWeighting is needed"),
         ({"sampler": {"quota_rule": "paper"}}, "a Sampler is needed"),
         ({"sampler": OneRoundSampler()}, "but loss_shares=False; set loss_shares=True"),
+        (
+            {
+                "sampler": OneRoundSampler(probes="auto"),
+                "loss_shares": True,
+                "weighting": ImprovementAware(improvement="surrogate"),
+            },
+            "ImprovementAware measures each task's groups, of which a sampler with probes",
+        ),
+        (
+            {
+                "sampler": OneRoundSampler(probes="auto"),
+                "loss_shares": True,
+                "weighting": DUMP(),
+            },
+            "set probes to None, or take a weighting that goes by rewards",
+        ),
         ({"task_reward": "acuracy"}, "unknown task_reward 'acuracy' (did you mean 'accuracy'?)"),
         ({"observe": "epoch"}, "unknown observe 'epoch'; allowed: first_round, round, step"),
         ({"surrogate": "max"}, "unknown surrogate 'max'; allowed: mean, sum"),

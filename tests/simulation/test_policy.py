@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mtgrpo.core.advantages import group_advantages
+from mtgrpo.core.types import Probed
 from mtgrpo.simulation import SimulatedTask, World
 from mtgrpo.simulation.policy import group_signals, log_choose
 
@@ -88,6 +91,16 @@ def test_transfer_and_forgetting() -> None:
     assert moved[0] > 0
     assert moved[1] == pytest.approx(moved[0] / 2)
     assert moved[2] == pytest.approx(-moved[0] / 4 - 0.5 * (2.0 - moved[0] / 4))
+
+
+def test_a_group_that_stands_for_four_is_not_forgotten_like_one() -> None:
+    """Two groups of weight 4 beside eight of weight 1 are half of what is trained on."""
+    world = World((SimulatedTask("a", forgetting=0.5), SimulatedTask("b", learning_rate=0.0)))
+    toy = policy(world)
+    toy.skill = toy.skill + np.array([1.0, 0.0])
+    probed = [replace(group, probe=Probed(4, 4.0)) for group in groups("a", (8, 0), (8, 0))]
+    toy.learn(probed + groups("b", *[(8, 0)] * 8), 1, "mean")
+    assert toy.skill[0] - world.tasks[0].skill == pytest.approx(1 - 0.5 * (1 - 0.5))
 
 
 def test_improvements_by_mean_and_by_sum() -> None:

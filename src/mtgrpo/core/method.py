@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.mixer import OBSERVATIONS, TASK_REWARDS, TaskMixer
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.registry import describe_sampler, describe_weighting
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.weightings import ImprovementAware, TaskWeighting
@@ -75,6 +76,14 @@ class Method:
             raise ConfigError(
                 f"Method: {type(self.sampler).__name__} makes the tasks' shares in the loss, but "
                 "loss_shares=False; set loss_shares=True"
+            )
+
+        has_probes = isinstance(self.sampler, OneRoundSampler) and self.sampler.probes is not None
+        if has_probes and (self.weighting.uses_improvements or self.weighting.uses_advantages):
+            raise ConfigError(
+                f"Method: {type(self.weighting).__name__} measures each task's groups, of which a "
+                "sampler with probes completes some by chance; set probes to None, or take a "
+                "weighting that goes by rewards"
             )
 
         if self.clip is not None and not all(bound >= 0 for bound in self.clip):

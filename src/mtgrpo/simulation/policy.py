@@ -215,7 +215,8 @@ class ToyPolicy:
 
         self.skill = self.skill + moves.sum(axis=0)
         self.format_logit = self.format_logit + form_moves.sum(axis=0)
-        self._forget(counts.sum(axis=0) * self._scales(factors) / num)
+        trained = np.bincount(tasks, weights, num_tasks)  # (tasks,)
+        self._forget(trained * self._scales(factors) / weights.sum())
 
         return improvements
 

@@ -27,8 +27,6 @@ def tasks_of(settings: Generation) -> TaskSet:
         ({**VLLM, "vllm_tensor_parallel_size": 2}, 2, "vLLM generates for 2 processes in one call"),
         ({"fsdp": ["full_shard"]}, 2, "the model is sharded"),
         ({"generation_kwargs": {"temperature": 1.0}}, 1, "generation_kwargs sets temperature"),
-        ({"use_liger_kernel": True}, 1, "use_liger_kernel fuses the head"),
-        ({"torch_compile": True}, 1, "torch_compile has one temperature"),
     ],
 )
 def test_what_cannot_be_is_refused(args: dict[str, Any], num_processes: int, reason: str) -> None:
@@ -36,6 +34,20 @@ def test_what_cannot_be_is_refused(args: dict[str, Any], num_processes: int, rea
     line = f"^task 'medium': generation: temperature 0.7; .*{reason}.*; take generation out"
     with pytest.raises(ConfigError, match=line):
         check_generation(tasks, args, num_processes=num_processes)
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        ({"use_liger_kernel": True}, "use_liger_kernel fuses the head"),
+        ({"torch_compile": True}, "torch_compile has one temperature"),
+    ],
+)
+def test_where_a_temperature_alone_cannot_be_the_rest_may_stay(args, reason) -> None:
+    line = f"^task 'medium': generation.temperature: 0.7; .*{reason}.*; take temperature out"
+    with pytest.raises(ConfigError, match=line):
+        check_generation(tasks_of(Generation(0.7, 0.9)), args, num_processes=1)
+    check_generation(tasks_of(Generation(None, 0.9)), args, num_processes=1)
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,12 @@ def check_generation(
             )
 
         reason = calls or _why_not_in_parts(args, num_processes) or _named_twice(settings, args)
-        if not reason and settings.temperature not in (None, run_temperature):
-            reason = _why_no_temperature(args)
+        own = settings.temperature not in (None, run_temperature)
+        if not reason and own and (why_not := _why_no_temperature(args)):
+            raise ConfigError(
+                f"{where}.temperature: {settings.temperature:g}; a task has no temperature of its "
+                f"own here, because {why_not}; take temperature out of the task's generation"
+            )
         if reason:
             raise ConfigError(
                 f"{where}: {settings.in_words()}; a task has no settings of its own here, because "

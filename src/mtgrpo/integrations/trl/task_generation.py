@@ -88,9 +88,6 @@ class TaskGeneration:
             "the model is replicated within a process": trainer.args.n_gpu > 1,
         }
         reason = next((reason for reason, is_so in switches.items() if is_so), "")
-        if not reason and self._has_temperatures(trainer):
-            model = without_wrapper(trainer.accelerator.unwrap_model(trainer.model))
-            reason = why_no_own_temperature(model)
         if reason:
             name, settings = next(iter(self.by_task.items()))
             raise ConfigError(
@@ -98,9 +95,22 @@ class TaskGeneration:
                 f"own here, because {reason}; take generation out of the task"
             )
 
-    def _has_temperatures(self, trainer: Any) -> bool:
-        own = (settings.temperature for settings in self.by_task.values())
-        return any(value not in (None, trainer.temperature) for value in own)
+        for name, temperature in self._own_temperatures(trainer).items():
+            model = without_wrapper(trainer.accelerator.unwrap_model(trainer.model))
+            if reason := why_no_own_temperature(model):
+                raise ConfigError(
+                    f"task {name!r}: generation.temperature: {temperature:g}; a task has no "
+                    f"temperature of its own here, because {reason}; take temperature out of the "
+                    "task's generation"
+                )
+
+    def _own_temperatures(self, trainer: Any) -> dict[str, float]:
+        own = {name: settings.temperature for name, settings in self.by_task.items()}
+        return {
+            name: value
+            for name, value in own.items()
+            if value is not None and value != trainer.temperature
+        }
 
     # ---- which rows TRL works on ---------------------------------------------------------------
     @contextmanager
@@ -132,7 +142,7 @@ class TaskGeneration:
             self._temperatures = before
 
     def _temperatures_of(self, settings: Sequence[Generation], trainer: Any) -> torch.Tensor | None:
-        if not self._has_temperatures(trainer):
+        if not self._own_temperatures(trainer):
             return None
         own = [trainer.temperature if s.temperature is None else s.temperature for s in settings]
         return torch.tensor(own, dtype=torch.float32, device=trainer.accelerator.device)  # (rows,)

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
-from mtgrpo.errors import ConfigError
+from mtgrpo.errors import ConfigError, TaskError, counted
 from mtgrpo.tasks.sources.verifiers import import_verifiers
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
@@ -24,6 +24,14 @@ REWARD = "verifiers_reward"
 """Column with what an episode earned; NaN where it failed."""
 NAME, INDEX = "verifiers_environment", "verifiers_index"
 """Keys of a prompt's first message: TRL hands a rollout function nothing but prompts."""
+
+NOT_PASSED_ON: dict[str, tuple[Any, ...]] = {
+    "top_k": (0, -1, None),
+    "min_p": (0, 0.0, None),
+    "repetition_penalty": (1.0, None),
+    "generation_kwargs": ({}, None),
+}
+"""TRL's settings of sampling that episodes do not see, with the values that ask for nothing."""
 
 logger = logging.getLogger("mtgrpo")
 
@@ -91,6 +99,12 @@ class VerifiersRollouts:
         for name, environment in self.environments.items():
             rows = islice(cast("Iterable[Any]", environment.taskset), num_test + num_train)
             self._rows[name] = list(rows)
+            if len(self._rows[name]) <= num_test:
+                raise TaskError(
+                    f"{WHERE}: {name!r}: {counted(len(self._rows[name]), 'row')}, of which "
+                    f"num_test={num_test} are to test on; none is left to train on"
+                )
+
             prompts = [_row(name, i, row.data) for i, row in enumerate(self._rows[name])]
             train, test = prompts[num_test:], prompts[:num_test]
             tasks.append(Task(name, train=train, test=test, reward=_earned, **options))
@@ -109,6 +123,13 @@ class VerifiersRollouts:
                 "needed, and `vllm serve --enable-scale-out --return-tokens-as-token-ids "
                 "--logprobs-mode processed_logprobs`"
             )
+
+        for key, neutral in NOT_PASSED_ON.items():
+            if getattr(args, key) not in neutral:
+                raise ConfigError(
+                    f"{WHERE}: {key}={getattr(args, key)!r}; episodes are sampled with "
+                    f"temperature, top_p and max_completion_length alone; leave {key} out"
+                )
 
         sampling = {"temperature": args.temperature, "top_p": args.top_p}
         context = self._verifiers.ModelContext(
