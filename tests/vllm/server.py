@@ -1,7 +1,6 @@
 """A real `vllm serve` on a CPU, and what sends the trainer's weights to it: through files, as NCCL needs CUDA."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -17,6 +16,8 @@ from safetensors.torch import save_file
 
 from mtgrpo import tiny
 
+from .environment import fresh_environment
+
 SERVER = {
     "VLLM_SERVER_DEV_MODE": "1",
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
@@ -26,12 +27,6 @@ SERVER = {
     "VLLM_ENGINE_ITERATION_TIMEOUT_S": "600",
     "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "600",
 }
-RANKS = ("MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "WORLD_SIZE")
-"""What TRL sets for vLLM in its own process, and no other process must take for its own."""
-
-
-def fresh_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in RANKS}
 
 
 def free_port() -> int:

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from .server import fresh_environment
+from .environment import fresh_environment
 
 CONFIG = """
 output: run

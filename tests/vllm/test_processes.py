@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .server import fresh_environment
+from .environment import fresh_environment
 
 
 def test_two_processes_take_the_same_decisions_and_end_with_the_same_weights(tmp_path):
