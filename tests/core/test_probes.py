@@ -247,7 +247,9 @@ def test_a_half_told_round_is_resumed_with_the_same_decisions():
 
 
 def test_resuming_with_probes_where_there_were_none_is_refused_and_the_other_way_round():
-    with pytest.raises(StateError, match=r"saved without probes, now with; .*resume without probes"):
+    with pytest.raises(
+        StateError, match=r"saved without probes, now with; .*resume without probes"
+    ):
         make("auto").load_state_dict(make(None).state_dict())
     with pytest.raises(StateError, match=r"saved with probes, now without; .*resume with probes"):
         make(None).load_state_dict(make("auto").state_dict())
