@@ -1,6 +1,7 @@
 """Groups in two parts: which go on, what they count, and that nothing is biased by it."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from mtgrpo.core.filters import informative
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.probes import Probe, ProbeRule, StepProbes
-from mtgrpo.core.types import Group, Probed
+from mtgrpo.core.types import Group, Probed, Verdict
 from mtgrpo.core.weightings import Fixed
 from mtgrpo.errors import ConfigError, StateError
 
@@ -171,12 +172,18 @@ def test_partial_groups_are_counted_and_never_trained_on():
     assert mixer.num_rollouts == num_rollouts < 20 * 16 * SIZE
 
 
-def test_without_a_filter_too_a_probe_that_was_not_completed_is_not_trained_on():
-    mixer, prompts = make(FIXED, group_filter="none"), Prompts(0)
+def test_a_filter_that_keeps_everything_keeps_no_probe_that_was_not_completed():
+    mixer, prompts = make(FIXED, group_filter=lambda group: Verdict(True)), Prompts(0)
     for _ in range(10):
         batch, _ = step(mixer, prompts)
         assert all(len(group.rewards) == SIZE for group in batch.groups)
     assert mixer.report.dropped["hard"]["constant_reward"] > 0
+
+
+def test_probes_without_a_filter_are_refused():
+    with pytest.raises(ConfigError, match=r"with group_filter='none'.*leave probes out"):
+        OneRoundSampler(probes="auto", group_filter="none")
+    OneRoundSampler(group_filter="none")
 
 
 def test_a_group_counts_in_the_loss_what_it_stands_for():
@@ -229,6 +236,9 @@ def test_a_half_told_round_is_resumed_with_the_same_decisions():
     request = dict.fromkeys(TASKS, 8)
     for each in (mixer, resumed):
         each.update()
+    assert resumed.report.probes == mixer.report.probes == dict.fromkeys(TASKS, Probe(4, 0.25))
+    assert resumed.metrics() == mixer.metrics()
+    assert resumed.metrics()["task/hard/probe_size"] == 4
     a, b = (each.new_batch() for each in (mixer, resumed))
     constant = [Group.verified(task, (0.0,) * 4) for task, n in request.items() for _ in range(n)]
     for each in (a, b):
@@ -236,9 +246,27 @@ def test_a_half_told_round_is_resumed_with_the_same_decisions():
     assert a.probes.weights(constant) == b.probes.weights(constant)
 
 
-def test_resuming_with_probes_where_there_were_none_is_refused():
-    with pytest.raises(StateError, match="resume with the sampler the run was started with"):
+def test_resuming_with_probes_where_there_were_none_is_refused_and_the_other_way_round():
+    with pytest.raises(
+        StateError, match=r"saved without probes, now with; .*resume without probes"
+    ):
         make("auto").load_state_dict(make(None).state_dict())
+    with pytest.raises(StateError, match=r"saved with probes, now without; .*resume with probes"):
+        make(None).load_state_dict(make("auto").state_dict())
+
+
+def test_another_kind_of_sampler_is_named_as_such():
+    state = OneRoundSampler(probes="auto").state_dict()
+    del state["costs"], state["probes"]
+    with pytest.raises(StateError, match="saved by another kind than OneRoundSampler"):
+        OneRoundSampler(probes="auto").load_state_dict(state)
+
+
+def test_weights_of_a_task_whose_probe_nobody_asked_for_are_refused():
+    rng = np.random.default_rng(0)
+    probes = StepProbes(TASKS, ProbeRule(FIXED, 2), np.ones(2), informative, rng)
+    with pytest.raises(StateError, match=r"task 'hard'.*call of\(task, group_size\) first"):
+        probes.weights([Group.verified("hard", (0.0,) * 4)])
 
 
 def test_tasks_may_change():
@@ -257,7 +285,11 @@ def test_tasks_may_change():
         ({"size": 8}, "allowed: auto, or a size and a chance"),
         ({"size": 1, "chance": 0.5}, "size must be a whole number of at least 2"),
         ({"size": 4.5, "chance": 0.5}, "size must be a whole number of at least 2"),
+        ({"size": math.inf, "chance": 0.5}, "size must be a whole number of at least 2"),
+        ({"size": math.nan, "chance": 0.5}, "size must be a whole number of at least 2"),
         ({"size": 8, "chance": 0.0}, "chance must be above 0"),
+        ({"size": 8, "chance": math.nan}, "chance must be above 0"),
+        (8, "allowed: auto, or a size and a chance"),
     ],
 )
 def test_other_probes_are_refused(probes, message):

@@ -13,7 +13,7 @@ from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.budget import Budget
 from mtgrpo.core.fill_rules import FillRules
-from mtgrpo.core.filters import GroupFilter
+from mtgrpo.core.filters import GroupFilter, keep_all
 from mtgrpo.core.group_costs import PRIOR, GroupCosts
 from mtgrpo.core.one_round_batch import GivenRound, OneRoundBatch
 from mtgrpo.core.probes import ProbeRule
@@ -54,7 +54,7 @@ class OneRoundSampler(Sampler):
         probes: For large groups: generate the first completions of each prompt, and the others
             where it is worth it, see `mtgrpo.core.probes`. ``"auto"``: as many first as saves most
             for each task; ``{"size": 8, "chance": 0.25}``: these; None: whole groups. The engine
-            must generate in two parts.
+            must generate in two parts, and there must be a filter.
 
     Source: own; the counts are Neyman's (1934) with costs.
     """
@@ -89,6 +89,12 @@ class OneRoundSampler(Sampler):
                 )
 
         super().__init__(group_filter, acceptance)
+        if probes is not None and self.group_filter is keep_all:
+            raise ConfigError(
+                f"OneRoundSampler: probes={probes!r} with group_filter='none'; probes save what a "
+                "filter would drop; choose a filter, as 'informative', or leave probes out"
+            )
+
         self.max_inflation, self.max_owed = max_inflation, max_owed
         self.budget, self.spreads, self.probes = budget, spreads, probes
 
@@ -208,6 +214,7 @@ class OneRoundSampler(Sampler):
             StateError: As every sampler, with probes where there were none or without where there
                 were, or costs in another unit.
         """
+        self._check_probes(state)
         super().load_state_dict(state)
         self._debt.load_state_dict(state["debt"])
 
@@ -221,6 +228,17 @@ class OneRoundSampler(Sampler):
 
         if self._probe_rule is not None:
             self._probe_rule.load_state_dict(state["probes"])
+
+    def _check_probes(self, state: State) -> None:
+        own = self.state_dict().keys()
+        if state.keys() ^ own != {"probes"}:
+            return  # they agree, or it is of another kind of sampler
+
+        saved, now = ("with", "without") if "probes" in state else ("without", "with")
+        raise StateError(
+            f"sampler: saved {saved} probes, now {now}; a run keeps to one of the two; resume "
+            f"{saved} probes, as the run was started"
+        )
 
 
 def refuse_probes(sampler: Sampler, where: str) -> None:

@@ -12,9 +12,9 @@ from mtgrpo.core.allocation import least_variance
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.budget import Budget
 from mtgrpo.core.fill_rules import FillRules
-from mtgrpo.core.filters import keep_all
 from mtgrpo.core.loss_shares import balance_loss
 from mtgrpo.core.planners import RoundPlanner, RoundView
+from mtgrpo.core.probe_choice import Probe
 from mtgrpo.core.probes import ProbeRule, StepProbes
 from mtgrpo.core.share_debt import targets_of_loss
 from mtgrpo.core.types import Floats, Group, Ints, State
@@ -80,7 +80,7 @@ class OneRoundBatch(Batch):
             self._cost[self._index[groups[i].task]] += each[i]
 
     def _whole_accepted(self) -> Ints | Floats:
-        if self.probes is None or self._rules.group_filter is keep_all:
+        if self.probes is None:
             return self._round_accepted
 
         informative = self.counts.num_informative  # the step's, which are the round's
@@ -140,14 +140,21 @@ class OneRoundBatch(Batch):
         self._told_shares = dict(shares)
 
     def state_dict(self) -> State:
-        return {
+        state = {
             **super().state_dict(),
             "planned": self._planned.tolist(),
             "loss_shares": self._told_shares,
             "cost": self._cost.tolist(),
         }
+        if self.probes is not None:
+            state["probes"] = {task: list(probe) for task, probe in self.probes.chosen.items()}
+        return state
 
     def load_state_dict(self, state: State) -> None:
         super().load_state_dict(state)
         self._told_shares = state["loss_shares"]
         self._cost = np.array(state["cost"], dtype=np.float64)
+
+        if self.probes is not None:
+            chosen = state["probes"].items()
+            self.probes.chosen = {task: Probe(*probe) for task, probe in chosen}

@@ -18,7 +18,7 @@ from mtgrpo.core.filters import lenient
 from mtgrpo.core.probe_choice import Probe, best_probe
 from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, Group, State, Verdict
-from mtgrpo.errors import ConfigError
+from mtgrpo.errors import ConfigError, StateError
 
 AUTO = "auto"
 DECAY = 0.8  # of what is known of a task's accuracy, per step; as that of acceptance rates
@@ -132,7 +132,18 @@ class StepProbes:
         Args:
             probes: First parts of groups, in an order that does not depend on what is in them: that
                 of their prompts. Groups of a task without a probe are whole, and count 1.
+
+        Raises:
+            StateError: `of` was not asked for the probe of one of the tasks.
         """
+        for group in probes:
+            if group.task not in self.chosen:
+                raise StateError(
+                    f"probes.weights: a group of task {group.task!r}, whose probe was not asked "
+                    "for; allowed are tasks that `of` was asked for; call of(task, group_size) "
+                    "first"
+                )
+
         positions: dict[str, float] = {}
         weights: list[float] = []
 
@@ -156,13 +167,14 @@ class StepProbes:
 
 def _fixed_probe(stated: str | Mapping[str, Any]) -> Probe:
     where = f"probes: {stated!r}"
-    if isinstance(stated, str) or set(stated) != {"size", "chance"}:
+    if not isinstance(stated, Mapping) or set(stated) != {"size", "chance"}:
         raise ConfigError(
             f"{where}; allowed: {AUTO}, or a size and a chance, as in {{size: 8, chance: 0.25}}"
         )
 
     size, chance = stated["size"], stated["chance"]
-    is_whole = isinstance(size, (int, float)) and not isinstance(size, bool) and size == int(size)
+    is_whole = isinstance(size, int) and not isinstance(size, bool)
+    is_whole = is_whole or (isinstance(size, float) and size.is_integer())  # not inf, not nan
     if not is_whole or size < 2:
         raise ConfigError(f"{where}; size must be a whole number of at least 2")
     if not isinstance(chance, (int, float)) or not 0 < chance <= 1:

@@ -1,5 +1,6 @@
 """Groups in two parts: which are completed where, and what TRL's loss is told of them."""
 
+import math
 import random
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from mtgrpo import Uniform
+from mtgrpo.core.filters import informative, keep_all
 from mtgrpo.core.method import Method
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.types import Cost, Group, Probed
@@ -15,13 +17,17 @@ from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.rollouts import (
     LOSS_FACTORS,
     TASK_NUMBERS,
+    InputRows,
     RecordedRow,
     RolledOut,
     input_row,
 )
+from mtgrpo.integrations.trl.scores import TaskScores
 from mtgrpo.integrations.trl.slots import mark_rows
 from mtgrpo.integrations.trl.two_parts import completed, left_as_probe
+from mtgrpo.tasks import Scoring, Task, TaskSet, each
 
+from ...tasks.scoring import slow_rewards
 from .conftest import history, same_parameters
 from .engine import GROUP, SCHEDULE, Dice, Processes, make_step
 from .test_one_round import one_round
@@ -129,6 +135,75 @@ def test_a_whole_group_of_two_parts():
     assert [row.rewards for row in left.payload] == [(0.0,), (1.0,), (0.0,), (1.0,), (0.0,)]
     assert left.probe == Probed(2, 0)
     assert len(left.rewards) == 2
+
+
+@pytest.mark.parametrize("failed", ["probe", "rest"])
+def test_a_group_is_dropped_whole_if_one_part_could_not_be_scored(failed):
+    scored, unscored = ((0.0, 1.0), (0.0, 1.0)), ((math.nan,) * 2, (math.nan,) * 2)
+    both = (unscored, scored) if failed == "probe" else (scored, unscored)
+
+    parts = []
+    for rewards, accuracies in both:
+        rows = [RecordedRow({}, (), pair) for pair in zip(rewards, accuracies, strict=True)]
+        parts.append(Group("a", rewards, accuracies, payload=rows))
+    whole = completed(*parts, 1)
+
+    assert all(map(math.isnan, whole.rewards + whole.accuracies))
+    assert (len(whole.rewards), len(whole.accuracies)) == (4, 4)
+    assert math.isnan(whole.mean_reward)  # what the limit of dropped groups counts
+    assert informative(whole) == keep_all(whole) == (False, "unscorable")
+    assert all(math.isnan(value) for row in whole.payload for value in row.rewards)
+
+
+def test_a_graded_group_is_dropped_whole_likewise():
+    rest = Group("a", (math.nan,) * 2, (math.nan,) * 2)
+    whole = completed(Group("a", (0.5, 0.7)), rest, 1)
+    assert all(map(math.isnan, whole.rewards))
+    assert whole.is_graded
+
+
+def roll_out_part(task: Task, size: int, completions):
+    """Rewards of a part of groups of 8, group by group, as TRL's method has them scored."""
+    tasks = TaskSet(task)
+    scores, replay = TaskScores(tasks), RolloutReplay(InputRows(tasks), 8)
+    trainer = SimpleNamespace(
+        replay=replay,
+        schedule=SimpleNamespace(group_size=8, eval_group_size=1),
+        environments=None,
+        environment_factories=None,
+        num_generations=8,
+        accelerator=SimpleNamespace(process_index=0, num_processes=1),
+        reward_weights=torch.tensor([1.0, 0.0]),
+    )
+
+    def method(inputs):
+        scores.rows_for_trl(trainer, inputs, completions)
+        columns = [scores.reward([], completions), scores.accuracy([], completions)]
+        replay.record_rewards(torch.tensor(columns).T, completions)
+
+    plan = [(task.name, row) for row in range(len(completions) // size)]
+    with replay.in_groups_of(size, trainer):
+        groups = replay.roll_out(plan, 0, method, trainer).groups
+    scores.scorer.close()
+    return [group.rewards for group in groups]
+
+
+@pytest.mark.parametrize("num_processes", [0, 1])
+@pytest.mark.parametrize("size", [2, 6])
+def test_each_part_is_scored_against_its_own_row(num_processes, size):
+    data = [{"prompt": f"p{i}", "answer": f"a{i}"} for i in range(4)]
+    scoring = Scoring(num_processes=num_processes)
+    task = Task("t", data, [], each(slow_rewards.by_hand), 1.0, scoring=scoring)
+    answers = [row["answer"] for row in data for _ in range(size)]
+    assert roll_out_part(task, size, answers) == [(1.0,) * size] * 4
+
+
+def test_of_parts_only_the_one_that_failed_is_dropped():
+    scoring = Scoring(on_error="drop")
+    data = [{"prompt": f"p{i}"} for i in range(4)]
+    task = Task("t", data, [], slow_rewards.naughty, 1.0, scoring=scoring)
+    rewards = roll_out_part(task, 2, ["x", "x", "x", "raise", "x", "x", "x", "x"])
+    assert [math.isnan(sum(part)) for part in rewards] == [False, True, False, False]
 
 
 def test_rows_count_what_their_group_stands_for():

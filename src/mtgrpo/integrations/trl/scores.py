@@ -55,12 +55,15 @@ class TaskScores:
         Raises:
             RewardError: As `compute`.
         """
-        collects, schedule = trainer.replay.collects, trainer.schedule
+        collects = trainer.replay.collects
+        # Parts of groups are smaller than whole ones: the replay knows what is rolled out now.
+        size = trainer.replay.group_size if collects else trainer.schedule.eval_group_size
+
         self.compute(
             inputs,
             completions,
             trainer.environments,
-            group_size=schedule.group_size if collects else schedule.eval_group_size,
+            group_size=size,
             first=trainer.accelerator.process_index * len(inputs),
             timed=collects,
         )

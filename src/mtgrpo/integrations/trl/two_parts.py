@@ -7,6 +7,7 @@ whose completions nobody needs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -112,13 +113,16 @@ class TwoParts:
 
 
 def completed(begun: Group, rest: Group, weight: float) -> Group:
-    """The whole group of two parts.
+    """The whole group of two parts; nothing of it is scored if one of them is not.
 
     Args:
         begun: Its probe, with its number.
         rest: The other completions.
         weight: What it counts.
     """
+    if _is_unscored(begun) or _is_unscored(rest):
+        begun, rest = _unscored(begun), _unscored(rest)
+
     payload = None
     if begun.payload is not None:
         payload = [replace(row, weight=weight) for row in [*begun.payload, *rest.payload]]
@@ -147,6 +151,23 @@ def left_as_probe(begun: Group, group_size: int) -> Group:
     if payload is not None:
         payload = [payload[i % len(payload)] for i in range(group_size)]
     return replace(begun, payload=payload, probe=Probed(len(begun.rewards), 0))
+
+
+def _is_unscored(part: Group) -> bool:
+    return all(math.isnan(reward) for reward in part.rewards)
+
+
+def _unscored(part: Group) -> Group:
+    payload = part.payload
+    if payload is not None:
+        payload = [replace(row, rewards=(math.nan,) * len(row.rewards)) for row in payload]
+
+    return replace(
+        part,
+        rewards=(math.nan,) * len(part.rewards),
+        accuracies=(math.nan,) * len(part.accuracies),
+        payload=payload,
+    )
 
 
 def _sum(one: Cost | None, other: Cost | None) -> Cost | None:
