@@ -150,7 +150,7 @@ def test_asynchronous_steps_have_exact_shares_and_go_on(lab, url, monkeypatch, t
     assert made[0].step == 3
 
 
-def asynchronous(lab, url, folder):
+def asynchronous(lab, url, folder, *, tasks=None, method=None, **changes):
     from trl.experimental.async_grpo import AsyncGRPOConfig
 
     from mtgrpo import ImprovementAware, Method, tiny
@@ -161,7 +161,6 @@ def asynchronous(lab, url, folder):
 
     args = AsyncGRPOConfig(
         str(lab.folder / "async"),
-        max_steps=4,
         per_device_train_batch_size=48,
         gradient_accumulation_steps=2,
         num_generations=GROUP,
@@ -177,12 +176,13 @@ def asynchronous(lab, url, folder):
         bf16=False,
         gradient_checkpointing=False,
         dtype="float32",
+        **{"max_steps": 4, **changes},
     )
     trainer = MultiTaskAsyncGRPOTrainer(
         str(tiny.model_path()),
-        easy_tasks(),
+        tasks or easy_tasks(),
         args,
-        method=Method(ImprovementAware(lam=0.2)),
+        method=method or Method(ImprovementAware(lam=0.2)),
         weight_transfer=FileTransfer(url, folder),
     )
     made, make = [], trainer.batches.make
@@ -200,3 +200,25 @@ def check_batches(made, least: int) -> None:
     for batch in made:
         assert len(batch.samples) == 96
         assert Counter(batch.groups) == Counter({t: n for t, n in batch.quotas.items() if n})
+
+
+def test_asynchronous_steps_of_one_round_make_their_shares_in_the_loss(
+    lab, url, monkeypatch, tmp_path
+):
+    """The default method, on tasksets of verifiers."""
+    from .cpu_attention import use_on_cpu
+    from .test_tasksets import tasks_of_the_example
+
+    use_on_cpu(monkeypatch)
+    tasks = tasks_of_the_example()
+    trainer, made = asynchronous(lab, url, tmp_path, tasks=tasks, method="grpo_fair", max_steps=2)
+    trainer.train()
+
+    assert len(made) >= 2
+    logs = [entry for entry in trainer.state.log_history if "sampler/rounds" in entry]
+    for entry in logs[:2]:
+        assert entry["sampler/rounds"] == 1
+        shares = [entry[f"task/{name}/loss_share"] for name in ("countdown", "zebra")]
+        assert sum(shares) == pytest.approx(1)
+    assert logs[0]["task/zebra/loss_share"] == pytest.approx(0.5)  # its weight; nothing is owed yet
+    assert logs[0]["task/zebra/loss_share_unscaled"] != pytest.approx(0.5, abs=0.01)
