@@ -155,6 +155,10 @@ def smollm2() -> str:
         ends = [spread(list(over_tasks(values, axis=1))) for values in after.values()]
         rows.append((name, f"{over_tasks(before):.1f}", *ends))
 
+    pair = compare(results.of("grpo_fair"), results.of("grpo"), at="rollouts")
+    for name, gain in (("worst", pair.worst), ("mean", pair.mean)):
+        rows.append((f"`grpo_fair` minus `grpo`, {name}", "", "", _points(gain)))
+
     heads = ("task", "before, %", *(f"{SHOWN[method]}, %" for method in after))
     return Table("", heads, tuple(rows)).markdown()
 

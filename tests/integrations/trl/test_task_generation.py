@@ -117,7 +117,7 @@ def test_a_task_alone_has_the_same_log_probabilities_at_that_temperature_of_the_
     expected, entropy, *_ = alone._get_per_token_logps_and_entropies(*given, compute_entropy=True)
 
     mixed.model.load_state_dict(alone.model.state_dict())
-    with mixed.settings.of_inputs(part):
+    with mixed.sampling.of_inputs(part):
         given = (mixed.model, ids, mask, num)
         # In passes of three rows each, as TRL does where no more fit.
         found, others, *_ = mixed._get_per_token_logps_and_entropies(
@@ -336,4 +336,4 @@ def test_tasks_may_change_to_ones_with_settings(lab):
     trainer = lab.trainer(max_steps=1)
     trainer.train()
     trainer.change_tasks(tasks_with(easy=COLD))
-    assert trainer.settings.by_task == {"easy": COLD}
+    assert trainer.sampling.by_task == {"easy": COLD}

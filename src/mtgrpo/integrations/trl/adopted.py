@@ -43,11 +43,11 @@ def adopt_tasks(trainer: Any, tasks: TaskSet) -> None:
 
     rows: InputRows = trainer.rows
     rows.prompts.check_all(every)
-    settings = trainer.settings.with_tasks(every, trainer)
+    sampling = trainer.sampling.with_tasks(every, trainer)
     trainer.step.changing.replace(TaskSet(*(every[name] for name in tasks.names)))
 
     rows.tasks = trainer.tasks = trainer.banked.tasks = trainer.checkpoints.tasks = every
-    trainer.settings = settings
+    trainer.sampling = sampling
     trainer.data = replace(trainer.data, tasks=every)
     trainer.step.scorer.change_tasks(every)
     trainer.step.drop_limit.change_policies({task.name: task.scoring for task in every})

@@ -155,7 +155,7 @@ def check_trainer(trainer: Any) -> None:
     Raises:
         ConfigError: With the reason and the way out.
     """
-    trainer.settings.check_model(trainer)
+    trainer.sampling.check_model(trainer)
     if trainer.environment_factories is not None:
         refuse_probes(trainer.mixer.sampler, f"{WHERE}: with environments")
     if trainer.data.of_datasets:

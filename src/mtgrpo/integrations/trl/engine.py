@@ -29,7 +29,7 @@ class TRLEngine:
 
     def run(self, inputs: list[dict[str, Any]]) -> Any:
         """TRL's method on rows, each sampled as its task asks for."""
-        with self.trainer.settings.of_rows(inputs, self.trainer):
+        with self.trainer.sampling.of_rows(inputs, self.trainer):
             return self.generate_and_score(inputs)
 
     @property
@@ -75,7 +75,7 @@ class TRLEngine:
             output = self.run(inputs)
 
         mark_rows(output, rows, trainer.tasks.names, trainer.schedule.group_size)
-        trainer.settings.mark(output, inputs, trainer)
+        trainer.sampling.mark(output, inputs, trainer)
         return with_recorded(output, recorded)
 
     def _log_extra_again(self, rows: Sequence[RecordedRow]) -> None:
@@ -91,14 +91,14 @@ class TRLEngine:
 
     def log_probs(self, rows: Sequence[RecordedRow]) -> list[torch.Tensor]:
         """Those of the rows' completions under the current policy, tensors of shape (tokens,)."""
-        with self.trainer.settings.of_rows([row.inputs for row in rows], self.trainer):
+        with self.trainer.sampling.of_rows([row.inputs for row in rows], self.trainer):
             return completion_log_probs(rows, self.trainer)
 
     def measure_improvements(self) -> dict[str, float]:
         """I_k of the optimizer step just done; empty when it is not measured."""
         forward = self.trainer._get_per_token_logps_and_entropies
-        meter, settings = self.trainer.meter, self.trainer.settings
-        return meter.measure(forward, self.accelerator.reduce, settings.of_inputs)
+        meter, sampling = self.trainer.meter, self.trainer.sampling
+        return meter.measure(forward, self.accelerator.reduce, sampling.of_inputs)
 
     def log_step(self, metrics: Mapping[str, float]) -> None:
         """Hand a closed step's figures to TRL's log."""

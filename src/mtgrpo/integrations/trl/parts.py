@@ -54,7 +54,7 @@ class Parts:
         shares: The tasks' shares of the loss.
         meter: Measures I_k.
         packing: Leaves rows without a gradient out of the loss.
-        settings: Samples rows as their tasks ask for.
+        sampling: Samples rows as their tasks ask for.
         evaluation: Results per task.
         checkpoints: The mixer's part of TRL's.
         train_dataset: What TRL's loader yields.
@@ -72,7 +72,7 @@ class Parts:
     shares: TaskLossShares
     meter: SurrogateMeter
     packing: RowPacking
-    settings: TaskGeneration
+    sampling: TaskGeneration
     evaluation: TaskEvaluator
     checkpoints: TrainerCheckpoints
     train_dataset: Any
@@ -114,7 +114,7 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     method = find_method(given.method, is_one_task=data.loader is not None)
     args = with_clip(args, method)
     check_arguments(given.tasks, args, schedule, method.weighting)
-    settings = TaskGeneration(
+    sampling = TaskGeneration(
         data.tasks,
         partial(
             check_generation,
@@ -152,7 +152,7 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
         shares=TaskLossShares(data.tasks.names, args.loss_type, exact=method.loss_shares),
         meter=make_meter(data.tasks, args, method),
         packing=RowPacking(args.loss_type, schedule),
-        settings=settings,
+        sampling=sampling,
         evaluation=evaluation,
         checkpoints=TrainerCheckpoints(step, data.tasks, may_change=not data.of_datasets),
         train_dataset=train_dataset,

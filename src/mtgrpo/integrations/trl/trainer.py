@@ -96,7 +96,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
     model: Any
     # TRL's methods work on an instance that no constructor made, too.
     replay: Any = None
-    sharing, settings = PromptSharing(), TaskGeneration()
+    sharing, sampling = PromptSharing(), TaskGeneration()
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
         self.step, self.replay, self.banked = parts.step, parts.replay, parts.step.banked
         self.mixer, self.streams = parts.step.mixer, parts.step.streams
         self.shares, self.meter, self.packing = parts.shares, parts.meter, parts.packing
-        self.sharing, self.settings = PromptSharing(), parts.settings
+        self.sharing, self.sampling = PromptSharing(), parts.sampling
         self.evaluation, self.checkpoints = parts.evaluation, parts.checkpoints
 
         super().__init__(
@@ -209,7 +209,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
 
         given = (model, input_ids, attention_mask, logits_to_keep, *args)
         prefix = self.sharing.prefix(model, logits_to_keep, self.accelerator)
-        with prefix, self.settings.scaled(model, self):
+        with prefix, self.sampling.scaled(model, self):
             log_probs, *others = super()._get_per_token_logps_and_entropies(*given, **kwargs)
 
         if self.use_vllm and self.vllm_importance_sampling_correction:
@@ -245,7 +245,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
 
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
         method = super()._generate_single_turn
-        return self.settings.generate(self, method, prompt_ids, *args, **kwargs)
+        return self.sampling.generate(self, method, prompt_ids, *args, **kwargs)
 
     def _generate(self, prompts: Any) -> Any:
         if self.replay is None:
@@ -276,7 +276,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             return no_loss(self.accelerator.device)
 
         # Recorded before scaling: I_k is the paper's.
-        with self.settings.of_inputs(inputs), self.meter.recording(inputs):
+        with self.sampling.of_inputs(inputs), self.meter.recording(inputs):
             inputs = self.shares.scaled(inputs)
             with self.banked.ratios(inputs) as inputs:
                 return super().compute_loss(model, inputs, *args, **kwargs)
