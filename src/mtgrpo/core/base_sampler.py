@@ -134,6 +134,11 @@ class Sampler(Described, ABC):
         """What each task is owed of the loss; None where shares are not made in the loss."""
         return None
 
+    @property
+    def most_owed(self) -> float | None:
+        """Most that a task can be owed, where shares follow the weights over steps, else None."""
+        return None
+
     def _systematic(self, weights: Floats, total: float, rng: np.random.Generator) -> Ints:
         # Counts that sum to `total`, of least variance over the steps.
         start = rng.random() if self._offset is None else self._offset + quota_rules.GOLDEN_STEP

@@ -22,13 +22,18 @@ from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, Ints, State
 from mtgrpo.errors import ConfigError, StateError, unknown
 
+SHARES = ("over_steps", "each_step")
+
 
 class OneRoundSampler(Sampler):
     """Generates a budget of groups in one round, and trains on every informative one of them.
 
-    The step's shares are made in the loss: engines scale each task's advantages until its part
-    of the loss is `Batch.loss_targets`, its weight z_k. A task without an informative group is
-    owed its share, see `ShareDebt`.
+    Shares are made in the loss: engines scale each task's advantages until its part of the loss is
+    `Batch.loss_targets`. These follow the weights over steps: a group of task k counts
+    ``z_k / (n_k a_k)``, whether the step has more informative groups of the task than the n_k a_k
+    of the average or fewer, and what the shares come to lack to the weights is owed and paid
+    little by little, see `ShareDebt`. Shares that are the weights in each step cost a tenth to a
+    fifth of the informative groups in variance, as groups that happen to be few count for more.
 
     With n_k groups of a task, of which a_k are informative, whose gradients deviate by s_k, the
     variance of the gradient is ``sum_k z_k^2 s_k^2 / (n_k a_k)``. Where a group costs c_k, it is
@@ -45,6 +50,8 @@ class OneRoundSampler(Sampler):
         acceptance: Estimate of acceptance rates; default `CountedAcceptance()`.
         max_inflation: Cap of ``1 / a_k``: a task that gives nothing is not asked for ever more.
         max_owed: Most that a task can be owed, in steps' losses.
+        shares: When the shares are the weights: ``"over_steps"``, in the mean, or ``"each_step"``,
+            always, where the task has informative groups.
         budget: What a step may cost on average: ``{"groups": 24}``, ``{"completions": 192}``,
             ``{"tokens": 4096}`` or ``{"seconds": 30}``, and never more than B groups; None: B
             groups. In completions c_k is the task's group size, as its groups had it; tokens and
@@ -68,6 +75,7 @@ class OneRoundSampler(Sampler):
         acceptance: AcceptanceEstimate | None = None,
         max_inflation: float = 12.0,
         max_owed: float = 1.0,
+        shares: str = "over_steps",
         budget: Mapping[str, float] | None = None,
         spreads: Mapping[str, float] | None = None,
         probes: str | Mapping[str, float] | None = None,
@@ -80,6 +88,9 @@ class OneRoundSampler(Sampler):
             raise ConfigError(
                 f"OneRoundSampler: max_owed={max_owed}; it must be at least 0 and finite"
             )
+
+        if shares not in SHARES:
+            raise ConfigError(unknown("OneRoundSampler", "shares", shares, SHARES))
 
         for task, spread in (spreads or {}).items():
             if not 0 < spread < np.inf:
@@ -95,7 +106,7 @@ class OneRoundSampler(Sampler):
                 "filter would drop; choose a filter, as 'informative', or leave probes out"
             )
 
-        self.max_inflation, self.max_owed = max_inflation, max_owed
+        self.max_inflation, self.max_owed, self.shares = max_inflation, max_owed, shares
         self.budget, self.spreads, self.probes = budget, spreads, probes
 
         self._budget = Budget(budget)
@@ -149,11 +160,19 @@ class OneRoundSampler(Sampler):
             )
             total = min(float(wanted.sum()), self.batch_size)
 
-        counts = self._systematic(wanted, max(1.0, total), rng)
-        return self._make_batch(weights, counts, costs, rng)
+        wanted = wanted * (max(1.0, total) / wanted.sum())
+        counts = self._systematic(wanted, float(wanted.sum()), rng)
+
+        expected = wanted * rates if self.shares == "over_steps" else None
+        return self._make_batch(weights, counts, costs, expected, rng)
 
     def _make_batch(
-        self, weights: Floats, counts: Ints, costs: Floats | None, rng: np.random.Generator
+        self,
+        weights: Floats,
+        counts: Ints,
+        costs: Floats | None,
+        expected: Floats | None,
+        rng: np.random.Generator,
     ) -> OneRoundBatch:
         return OneRoundBatch(
             self._bound(),
@@ -162,6 +181,7 @@ class OneRoundSampler(Sampler):
             self._debt.owed,
             self._budget,
             costs,
+            expected,
             rng,
             self._probe_rule,
         )
@@ -169,7 +189,11 @@ class OneRoundSampler(Sampler):
     def restore_batch(self, state: State, rng: np.random.Generator) -> Batch:
         weights = np.array(state["weights"], dtype=np.float64)
         counts = np.array(state["planned"], dtype=np.int64)
-        batch = self._make_batch(weights, counts, self._costs.means(), rng)
+        expected = None
+        if state.get("expected") is not None:
+            expected = np.array(state["expected"], dtype=np.float64)
+
+        batch = self._make_batch(weights, counts, self._costs.means(), expected, rng)
         batch.load_state_dict(state)
         return batch
 
@@ -195,6 +219,10 @@ class OneRoundSampler(Sampler):
 
     def owed(self) -> dict[str, float]:
         return dict(zip(self.tasks, self._debt.owed.tolist(), strict=True))
+
+    @property
+    def most_owed(self) -> float | None:
+        return self.max_owed if self.shares == "over_steps" else None
 
     def state_dict(self) -> State:
         """As every sampler's, what tasks are owed, what groups cost, and what probes go by."""

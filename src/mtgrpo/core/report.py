@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.core.probe_choice import Probe
@@ -41,6 +42,7 @@ class StepReport:
         notices: What a user should be told of a task at present.
         loss_shares: Each task's share of the loss, where shares are made there; else None.
         owed: What each task is owed of the loss after the step, likewise.
+        most_owed: Most that a task can be owed, where shares follow the weights over steps.
         cost: What the groups cost, in the unit of the sampler's budget; None where that is groups.
         expected_costs: What a group of each task was expected to cost; empty where not known.
         remarks: What a user should be told of a task once, in this step.
@@ -67,6 +69,7 @@ class StepReport:
     notices: Mapping[str, str]
     loss_shares: Mapping[str, float] | None = None
     owed: Mapping[str, float] | None = None
+    most_owed: float | None = None
     cost: float | None = None
     expected_costs: Mapping[str, float] = field(default_factory=dict[str, float])
     remarks: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -82,9 +85,8 @@ class StepReport:
         running_scores: Mapping[str, float],
         graded: Collection[str] = (),
         reasons: Collection[str] = (),
-        num_expired: int = 0,
+        sampler: Sampler,
         notices: Mapping[str, str] | None = None,
-        owed: Mapping[str, float] | None = None,
         remarks: Mapping[str, str] | None = None,
     ) -> StepReport:
         """The report of a finished batch.
@@ -96,9 +98,8 @@ class StepReport:
             running_scores: As the attribute.
             graded: As the attribute.
             reasons: Reasons that are counted for every task, with 0 where there was no group.
-            num_expired: As the attribute.
+            sampler: Whose batch it is; closed for the step.
             notices: As the attribute.
-            owed: As the attribute.
             remarks: As the attribute.
         """
         dropped: dict[str, Counter[str]] = {}
@@ -121,11 +122,12 @@ class StepReport:
             surplus=len(batch.surplus),
             num_predicted=batch.num_predicted,
             num_banked=len(batch.banked),
-            num_expired=num_expired,
+            num_expired=sampler.bank.num_expired,
             exhausted=tuple(batch.exhausted),
             notices=dict(notices or {}),
             loss_shares=batch.loss_shares,
-            owed=owed,
+            owed=sampler.owed(),
+            most_owed=sampler.most_owed,
             cost=batch.cost,
             expected_costs=batch.expected_costs,
             remarks=dict(remarks or {}),
@@ -134,7 +136,12 @@ class StepReport:
 
     @property
     def shares_met(self) -> bool:
-        """Whether every task got exactly its quota; of the loss, its weight."""
+        """Whether every task got exactly its quota; of the loss, its weight.
+
+        Where shares follow the weights over steps: whether no debt has come to its limit.
+        """
+        if self.most_owed is not None and self.owed is not None:
+            return max(self.owed.values()) < self.most_owed
         if self.loss_shares is not None:
             had = [self.loss_shares.get(task, 0.0) for task in self.weights]
             wanted = self.weights.values()

@@ -78,7 +78,9 @@ class ShareDebt:
         self.owed = np.array(state["owed"], dtype=np.float64)
 
 
-def targets_of_loss(weights: Floats, owed: Floats, is_present: NDArray[np.bool_]) -> Floats:
+def targets_of_loss(
+    weights: Floats, owed: Floats, is_present: NDArray[np.bool_], paid_now: float = 1.0
+) -> Floats:
     """Shares that tasks should have of a step's loss, shape (K,); they sum to 1, or are all 0.
 
     The weights of those present, scaled to sum to 1. What is owed to some of them comes from
@@ -88,6 +90,7 @@ def targets_of_loss(weights: Floats, owed: Floats, is_present: NDArray[np.bool_]
         weights: z, shape (K,).
         owed: What each task is owed, shape (K,); negative for tasks that are ahead.
         is_present: Which tasks have informative groups, shape (K,).
+        paid_now: Part of the debts that is paid in this step, above 0 and at most 1.
     """
     shares = np.where(is_present, weights, 0.0)
     if not shares.any():
@@ -97,7 +100,7 @@ def targets_of_loss(weights: Floats, owed: Floats, is_present: NDArray[np.bool_]
     asked = np.where(is_present, np.maximum(owed, 0.0), 0.0)
     given = np.minimum(np.maximum(-owed, 0.0), MOST_GIVEN * shares)
 
-    paid = min(float(asked.sum()), float(given.sum()))
+    paid = min(paid_now * float(asked.sum()), float(given.sum()))
     if not paid:
         return shares
     return shares + paid * asked / asked.sum() - paid * given / given.sum()
