@@ -68,5 +68,6 @@ def test_prompts_that_no_engine_can_take_are_refused_with_task_and_row(tmp_path:
     (tmp_path / "rewards.py").write_text("def none(prompts, completions, **columns): ...\n")
     entry = f"{{rows: {file}, name: say, reward: '{tmp_path / 'rewards.py'}:none'}}"
     run = load_config("demo", [f"tasks=[{entry}]", f"output={tmp_path / 'run'}"])
-    with pytest.raises(TaskError, match=r"^task 'say', train row 4: .* this one is chat messages"):
+    message = r"demo.yaml \(with --set .*\): task 'say', train row 4: .* this one is chat messages"
+    with pytest.raises(TaskError, match=message):
         prepare(run)

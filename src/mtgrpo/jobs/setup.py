@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mtgrpo.config import ResolvedRun
 from mtgrpo.core.weightings import Sequential
+from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import check_installed
 from mtgrpo.integrations.trl.generation_checks import check_generation, what_else_writes
 from mtgrpo.integrations.trl.grpo_arguments import grpo_arguments
@@ -44,11 +46,27 @@ def prepare(run: ResolvedRun) -> Job:
     """Check everything that can be checked without a model.
 
     Raises:
-        ConfigError: Tasks, batch arithmetic or TRL's fields cannot work.
+        ConfigError: Tasks, batch arithmetic or TRL's fields cannot work; names the file.
         MissingExtra: TRL is not installed.
     """
     check_installed()
     _keep_reports_with_the_run(run)
+    with blaming(run):
+        return _prepare(run)
+
+
+@contextlib.contextmanager
+def blaming(run: ResolvedRun) -> Iterator[None]:
+    """Errors in the block that are the configuration's begin with the name of its file."""
+    try:
+        yield
+    except ConfigError as error:
+        if not run.origin or str(error).startswith(run.origin):
+            raise
+        raise type(error)(f"{run.origin}: {error}") from error
+
+
+def _prepare(run: ResolvedRun) -> Job:
     tasks = _with_few_test_rows(build_tasks(run.tasks, "tasks"), run.evaluation.prompts_per_task)
     tasks.check_present(run.steps)
     PromptCheck(tasks)  # refuses prompts that no engine can take
