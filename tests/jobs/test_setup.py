@@ -11,7 +11,7 @@ import pytest
 from mtgrpo.config import load_config, parse_config
 from mtgrpo.core.weightings import Sequential
 from mtgrpo.errors import ConfigError, TaskError
-from mtgrpo.jobs.setup import prepare
+from mtgrpo.jobs.setup import Job, prepare
 
 TINY = [{"tiny": family, "level": "easy"} for family in ("zebra", "countdown")]
 
@@ -58,6 +58,20 @@ def test_test_rows_are_cut_to_the_first() -> None:
         assert list(task.test) == [full.test[i] for i in range(3)]
         assert len(task.train) == len(full.train)
     assert job.plan.num_evaluation_rollouts == 2 * 3 * 4
+
+
+def test_a_budget_that_pays_for_no_group_is_refused() -> None:
+    def budgeted(unit: str, amount: float) -> Job:
+        sampler = f"sampler={{budget: {{{unit}: {amount}}}}}"
+        return prepare(load_config("demo", ["preset=grpo_fair", sampler]))
+
+    for unit, amount in (("tokens", 1), ("completions", 7)):
+        message = rf"sampler.budget: {amount} {unit}; a group of 8 completions costs 8 at least"
+        with pytest.raises(ConfigError, match=message):
+            budgeted(unit, amount)
+
+    assert budgeted("completions", 8)
+    assert budgeted("seconds", 0.1), "what a second buys is not known"
 
 
 def test_prompts_that_no_engine_can_take_are_refused_with_task_and_row(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtgrpo.config import ResolvedRun
+from mtgrpo.core.budget import TightBudget
 from mtgrpo.errors import MtgrpoError
 from mtgrpo.jobs.display import Display, Silent, StepNews
 from mtgrpo.jobs.named_models import make_model, model_place
 from mtgrpo.jobs.resume import check_same_run, checkpoint_to_resume, describe_move
-from mtgrpo.jobs.setup import Job, blaming, prepare
+from mtgrpo.jobs.setup import Job, blaming, budget_of, prepare
 from mtgrpo.jobs.stopping import Stop, stop_on_signals
 from mtgrpo.jobs.summary import (
     closing_lines,
@@ -135,7 +136,7 @@ class _Training:
     def __init__(self, job: Job, log: RunLog | None, stop: Stop, display: Display) -> None:
         self.job, self.log, self.stop, self.display = job, log, stop, display
         self.out = Path(job.run.output)
-        self.news = StepNews(display)
+        self.news = StepNews(display, TightBudget(budget_of(job.run), job.run.batch_size))
 
     def carry_out(self, resumes: bool) -> dict[str, Any]:
         """All phases; returns the summary."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mtgrpo.config import ResolvedRun
+from mtgrpo.core.budget import Budget
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.weightings import Sequential
 from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import check_installed
@@ -71,6 +73,7 @@ def _prepare(run: ResolvedRun) -> Job:
     tasks.check_present(run.steps)
     PromptCheck(tasks)  # refuses prompts that no engine can take
     run = _with_phases(run, tasks)
+    _check_budget(run)
     run.method.make_mixer(  # refuses a method that does not fit the tasks
         tasks.trained, batch_size=run.batch_size, families=tasks.families
     )
@@ -90,6 +93,27 @@ def _prepare(run: ResolvedRun) -> Job:
         calls=what_else_writes(run.environment, run.tools, None),
     )
     return Job(run, tasks, plan, model_place(run.model), trl)
+
+
+def budget_of(run: ResolvedRun) -> Budget | None:
+    """What a step may cost; None where the sampler refills until its quotas are met."""
+    sampler = run.method.sampler
+    return Budget(sampler.budget) if isinstance(sampler, OneRoundSampler) else None
+
+
+def _check_budget(run: ResolvedRun) -> None:
+    """Refuse a budget that pays for no group: a completion has a token at least."""
+    budget, sampler = budget_of(run), run.method.sampler
+    if budget is None or budget.unit not in ("completions", "tokens"):
+        return
+    if isinstance(sampler, OneRoundSampler) and sampler.probes is not None:
+        return  # a group may stay as small as its probe
+
+    if budget.amount < run.group_size:
+        raise ConfigError(
+            f"sampler.budget: {budget.amount:,g} {budget.unit}; a group of {run.group_size} "
+            f"completions costs {run.group_size} at least; give a larger budget"
+        )
 
 
 def _keep_reports_with_the_run(run: ResolvedRun) -> None:
