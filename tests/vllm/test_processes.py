@@ -56,6 +56,6 @@ def test_two_processes_train_on_what_one_of_them_rolls_out(tmp_path, url):
     assert sorted([first["batches"] > 0, second["batches"] > 0]) == [False, True]
 
     main = first if first["batches"] else second
-    assert main["samples"] == [96, 96]
+    assert main["samples"] == pytest.approx([96, 96], abs=0.01)  # TRL divides tokens by lengths
     assert main["kl"][0] < 1e-6  # the server's first weights are the trainer's
     assert main["saved"] == ["checkpoint-1", "checkpoint-2"]
