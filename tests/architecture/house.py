@@ -26,7 +26,7 @@ KNOWS: dict[str, tuple[str, ...]] = {
     "tasks": ("core.types", "errors", "imports", "values"),
     "tiny": ("tasks", "core.types", "errors", "values"),
     "smollm2": ("errors",),
-    "runlog": ("core.metrics", "core.reward_scale", "errors", "values"),
+    "runlog": ("core.metrics", "core.reward_scale", "core.task_news", "errors", "values"),
     "evidence": ("runlog", "core.metrics", "errors", "values"),
     "reports": ("evidence", "runlog", "simulation", "core.metrics", "errors", "values"),
     "integrations": ("core", "tasks", "runlog", "errors", "imports", "values"),

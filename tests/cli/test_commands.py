@@ -183,11 +183,39 @@ def test_bad_input_is_one_line_and_exit_code_2(
     path.write_text(yaml.safe_dump(config))
     assert main(["train", str(path)]) == 2
     error = capsys.readouterr().err.strip()
-    assert error.startswith("error: ")
+    assert error.startswith(f"error: {path}: ")
     assert "\n" not in error
     for part in parts:
         assert part in error, error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("no_model")
+def test_errors_say_what_the_command_line_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(base_config(tmp_path)))
+    change = ["--set", "tasks.1.rows=none.jsonl", "--set", "steps=3"]
+    started = f"{path} (with --set tasks.1.rows=none.jsonl, --set steps=3): tasks[1] ('say'): "
+
+    for command in (["train"], ["train", "--dry-run"], ["tasks", "list"], ["tasks", "profile"]):
+        assert main([*command, str(path), *change]) == 2
+        assert capsys.readouterr().err.startswith(f"error: {started}"), command
+
+
+def test_a_model_that_cannot_be_is_blamed_on_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({**base_config(tmp_path), "model": str(tmp_path / "none")}))
+
+    for command in (["train"], ["train", "--dry-run"], ["eval"]):
+        assert main([*command, str(path)]) == 2
+        assert f"error: {path}: model: " in capsys.readouterr().err, command
+
+    assert main(["tasks", "profile", "demo", "--model", "none"]) == 2
+    assert "error: --model none: model: 'none' cannot be loaded" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_model")

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from mtgrpo.cli import main
-from mtgrpo.console import compare, output
+from mtgrpo.console import output
 from mtgrpo.runlog import RunLog
 
 
@@ -28,7 +28,6 @@ def runs(tmp_path: Path) -> list[str]:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Console:
     console = Console(force_terminal=True, width=200, record=True, color_system="standard")
-    monkeypatch.setattr(compare, "console", console)
     monkeypatch.setattr(output, "console", console)
     return console
 

@@ -34,3 +34,29 @@ def test_status_steps_scores_and_how_to_go_on(
     assert lines[-1] == f"mtgrpo train {tmp_path / 'two'} --resume"
 
     assert main(["runs", str(tmp_path / "nowhere")]) == 2
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_paths_are_whole_however_narrow_the_terminal_is(
+    width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs.console, "_width", width)
+    long = "nine_tasks/" + "grpo_fair_temperature_0.5_" * 4 + "/seed-0"
+    for name in ("short", long):
+        with RunLog.create(Path("runs") / name, ["a"]) as log:
+            log.write_config({"steps": 4})
+            log.write_summary({"status": "finished"})
+
+    assert main(["runs"]) == 0
+    piped = capsys.readouterr().out.splitlines()
+    assert len(piped) == 7, "title, head of three lines, two runs, end"
+    assert f"runs/{long} " in piped[4]
+    assert "finished" in piped[4]
+    assert "…" not in "".join(piped)
+
+    monkeypatch.setattr(runs.console, "_force_terminal", True)
+    assert main(["runs"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert f"runs/{long}" in shown, "on a line of its own"
+    assert any("finished" in line and len(line) < width for line in shown)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mtgrpo.core.budget import Budget
+from mtgrpo.core.budget import TIGHT_STEPS, Budget, TightBudget
 from mtgrpo.core.types import Cost, Group
 from mtgrpo.errors import ConfigError
 
@@ -54,3 +54,19 @@ def test_a_cost_that_was_not_told_is_asked_for(cost):
 def test_what_cannot_be_is_refused(stated, message):
     with pytest.raises(ConfigError, match=message):
         Budget(stated)
+
+
+def test_a_budget_below_the_cost_of_a_group_is_said_once():
+    tight = TightBudget(Budget({"tokens": 20}), batch_size=8)
+    told = [tight.notice(count) for count in (8, 1, 1, 2, *[1] * 6)]
+    assert [bool(text) for text in told] == [False] * (4 + TIGHT_STEPS - 1) + [True] + [False] * 3
+    assert told[4 + TIGHT_STEPS - 1].startswith("the sampler's budget of 20 tokens is below what")
+
+
+@pytest.mark.parametrize(
+    ("stated", "batch_size"), [(None, 8), ({"groups": 1}, 8), ({"tokens": 20}, 1)]
+)
+def test_one_group_a_step_that_was_asked_for_is_no_news(stated, batch_size):
+    tight = TightBudget(Budget(stated), batch_size)
+    assert not any(tight.notice(1) for _ in range(10))
+    assert not TightBudget(None, 8).notice(1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.core.silence import MIN_GROUPS
 from mtgrpo.core.types import Group
@@ -140,7 +141,7 @@ def test_rewards_that_never_count_as_right_are_noticed_at_once():
 
 
 def test_a_step_without_any_accepted_group_says_why():
-    mixer = TaskMixer(["a", "b"], batch_size=2)
+    mixer = TaskMixer(["a", "b"], batch_size=4)
     batch = mixer.new_batch()
     while request := batch.ask():
         batch.tell(
@@ -150,6 +151,30 @@ def test_a_step_without_any_accepted_group_says_why():
 
     assert "nothing to train on" in mixer.report.notices["a"]
     assert "all_wrong" in mixer.report.notices["b"]
+
+
+def test_a_small_step_without_a_group_by_chance_is_no_news():
+    """Eight groups a step, of which a third are informative: one step in thirty has none."""
+    mixer = TaskMixer(["a", "b"], batch_size=8, sampler=OneRoundSampler())
+    restored = TaskMixer(["a", "b"], batch_size=8, sampler=OneRoundSampler(), seed=5)
+
+    told = []
+    for step in range(12):
+        batch = mixer.new_batch()
+        rewards = (0.0, 1.0) if step == 2 else (0.0, 0.0)
+        while request := batch.ask():
+            for task, count in request.items():
+                batch.tell([Group.verified(task, rewards)] * count)
+        mixer.update()
+        told.append(sorted(mixer.report.notices))
+
+        restored.load_state_dict(json.loads(json.dumps(mixer.state_dict())))
+        assert restored.state_dict() == mixer.state_dict()
+
+    # From the third step on, 32 groups make four steps; the first two are forgotten.
+    assert told[:6] == [[]] * 6
+    assert told[6:] == [["a", "b"]] * 6
+    assert "nothing to train on, nor does any other task (all_wrong)" in mixer.report.notices["a"]
 
 
 def test_a_hard_task_whose_rewards_are_all_zero_is_no_fault_of_its_settings():

@@ -262,6 +262,16 @@ def test_another_kind_of_sampler_is_named_as_such():
         OneRoundSampler(probes="auto").load_state_dict(state)
 
 
+def test_resuming_with_other_probes_names_both():
+    other = {"size": 2, "chance": 0.5}
+    with pytest.raises(
+        StateError, match=r"saved with probes='auto', now probes=\{'size': 4, 'chance': 0.25\}"
+    ):
+        make(FIXED).load_state_dict(make("auto").state_dict())
+    with pytest.raises(StateError, match=r"probes=\{'size': 4.*, now probes=\{'size': 2"):
+        make(other).load_state_dict(make(FIXED).state_dict())
+
+
 def test_weights_of_a_task_whose_probe_nobody_asked_for_are_refused():
     rng = np.random.default_rng(0)
     probes = StepProbes(TASKS, ProbeRule(FIXED, 2), np.ones(2), informative, rng)

@@ -108,7 +108,7 @@ def test_settings_that_cannot_be_end_a_dry_run(capsys: pytest.CaptureFixture[str
 
     tasks = "tasks=[{tiny: zebra, level: easy, generation: {top_p: 2}}]"
     assert main(["train", "demo", "--dry-run", "--set", tasks]) == 2
-    assert "tasks[0]: generation.top_p: 2; a number above 0" in capsys.readouterr().err
+    assert "tasks[0] ('zebra'): generation.top_p: 2; a number above 0" in capsys.readouterr().err
 
 
 def test_an_output_that_holds_a_run_is_for_resuming(tmp_path: Path) -> None:

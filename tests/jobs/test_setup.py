@@ -11,7 +11,7 @@ import pytest
 from mtgrpo.config import load_config, parse_config
 from mtgrpo.core.weightings import Sequential
 from mtgrpo.errors import ConfigError, TaskError
-from mtgrpo.jobs.setup import prepare
+from mtgrpo.jobs.setup import Job, prepare
 
 TINY = [{"tiny": family, "level": "easy"} for family in ("zebra", "countdown")]
 
@@ -60,6 +60,20 @@ def test_test_rows_are_cut_to_the_first() -> None:
     assert job.plan.num_evaluation_rollouts == 2 * 3 * 4
 
 
+def test_a_budget_that_pays_for_no_group_is_refused() -> None:
+    def budgeted(unit: str, amount: float) -> Job:
+        sampler = f"sampler={{budget: {{{unit}: {amount}}}}}"
+        return prepare(load_config("demo", ["preset=grpo_fair", sampler]))
+
+    for unit, amount in (("tokens", 1), ("completions", 7)):
+        message = rf"sampler.budget: {amount} {unit}; a group of 8 completions costs 8 at least"
+        with pytest.raises(ConfigError, match=message):
+            budgeted(unit, amount)
+
+    assert budgeted("completions", 8)
+    assert budgeted("seconds", 0.1), "what a second buys is not known"
+
+
 def test_prompts_that_no_engine_can_take_are_refused_with_task_and_row(tmp_path: Path) -> None:
     rows = [{"prompt": "say e", "answer": "e"}] * 6
     rows[4] = {"prompt": [{"role": "user", "content": "say e"}], "answer": "e"}
@@ -68,5 +82,6 @@ def test_prompts_that_no_engine_can_take_are_refused_with_task_and_row(tmp_path:
     (tmp_path / "rewards.py").write_text("def none(prompts, completions, **columns): ...\n")
     entry = f"{{rows: {file}, name: say, reward: '{tmp_path / 'rewards.py'}:none'}}"
     run = load_config("demo", [f"tasks=[{entry}]", f"output={tmp_path / 'run'}"])
-    with pytest.raises(TaskError, match=r"^task 'say', train row 4: .* this one is chat messages"):
+    message = r"demo.yaml \(with --set .*\): task 'say', train row 4: .* this one is chat messages"
+    with pytest.raises(TaskError, match=message):
         prepare(run)

@@ -305,6 +305,37 @@ def test_comparison(tmp_path: Path) -> None:
         write_comparison([], tmp_path / "x.html")
 
 
+def test_a_comparison_is_beside_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [
+        write_synthetic_run(tmp_path / "study" / method / "seed-0", preset=method, steps=2, every=1)
+        for method in ("dapo", "mt_grpo")
+    ]
+    place = tmp_path / "study" / "comparison.html"
+    assert write_comparison(runs) == place
+    assert write_comparison(runs) == place, "its own page is replaced"
+    assert write_comparison([runs[0], runs[0]]) == runs[0].parent / "comparison.html"
+
+    monkeypatch.chdir(tmp_path)
+    named = [run.relative_to(tmp_path) for run in runs]
+    assert write_comparison(named) == Path("study/comparison.html")
+
+
+def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
+    run = write_synthetic_run(tmp_path / "run", steps=2, every=1)
+    foreign = tmp_path / "comparison.html"
+    foreign.write_text("<!doctype html><title>mine</title>")
+    refusal = rf"^{foreign}: there already, and no page of mtgrpo; choose another --out"
+
+    with pytest.raises(RunError, match=refusal):
+        write_comparison([run, run])
+    with pytest.raises(RunError, match=refusal):
+        write_report(run, out=foreign)
+    assert "mine" in foreign.read_text()
+
+    foreign.write_text("")  # as mktemp makes one
+    assert "mtgrpo report" in write_report(run, out=foreign).read_text()
+
+
 def test_what_cannot_be_reported(
     tmp_path: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

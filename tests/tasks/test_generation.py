@@ -25,7 +25,7 @@ SPEC = {"tiny": "zebra", "level": "easy"}
     ],
 )
 def test_wrong_values_are_refused(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(TaskError, match=rf"^tasks\[0\]: .*{message}"):
+    with pytest.raises(TaskError, match=rf"^tasks\[0\] \('zebra'\): .*{message}"):
         build_tasks([{**SPEC, "generation": values}], "tasks")
 
 

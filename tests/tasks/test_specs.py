@@ -168,6 +168,7 @@ def test_a_task_of_any_kind_may_be_for_a_part_of_a_run() -> None:
 def test_a_group_size_of_a_task_is_refused_with_the_reason() -> None:
     spec = {"tiny": "countdown", "level": "easy", "group_size": 4}
     with pytest.raises(
-        ConfigError, match=r"^tasks\[1\]: group_size: .*TRL compares .*set the run's"
+        ConfigError,
+        match=r"^tasks\[1\] \('countdown'\): group_size: .*TRL compares .*set the run's",
     ):
         build_tasks([{"tiny": "zebra", "level": "easy"}, spec], "tasks")

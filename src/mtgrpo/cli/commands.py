@@ -84,7 +84,7 @@ def report(arguments: argparse.Namespace) -> int:
             raise ConfigError("report: --watch follows one run; give its directory alone")
         path = keep_report(first, arguments.out, tell=lambda path: print(printable(path)))
     elif others:
-        path = write_comparison(arguments.runs, arguments.out or "comparison.html")
+        path = write_comparison(arguments.runs, arguments.out)
     elif first.endswith(".json"):
         from mtgrpo.evidence import load_results
         from mtgrpo.reports.study import write_study_report
@@ -136,8 +136,8 @@ def runs(arguments: argparse.Namespace) -> int:
     from mtgrpo.runlog.finding import find_runs
     from mtgrpo.runlog.going_on import resume_line
 
-    found = [read_run(path) for path in find_runs(Path(arguments.folder))]
-    runs_table(found, [line for run in found if (line := resume_line(run))])
+    all_runs = [read_run(path) for path in find_runs(Path(arguments.folder))]
+    runs_table(all_runs, [line for run in all_runs if (line := resume_line(run))])
     return 0
 
 
@@ -170,7 +170,8 @@ def tasks(arguments: argparse.Namespace) -> int:
         console.kinds_table(kinds())
         return 0
 
-    tasks = build_tasks(_load(arguments).tasks, f"{arguments.config}: tasks")
+    run = _load(arguments)
+    tasks = build_tasks(run.tasks, f"{run.origin}: tasks")
     if arguments.action == "list":
         console.tasks_table(tasks)
         return 0
@@ -180,9 +181,10 @@ def tasks(arguments: argparse.Namespace) -> int:
         console.show_tasks(chosen, arguments.num)
         return 0
 
-    found = {task.name: examine_task(task, num_rows=arguments.num) for task in chosen}
-    problems = {name: findings.problems for name, findings in found.items()}
-    console.problems_table(problems, {name: each.remarks for name, each in found.items()})
+    findings = {task.name: examine_task(task, num_rows=arguments.num) for task in chosen}
+    problems = {name: of_task.problems for name, of_task in findings.items()}
+    remarks = {name: of_task.remarks for name, of_task in findings.items()}
+    console.problems_table(problems, remarks)
 
     return EXIT_BAD_INPUT if any(problems.values()) else 0
 
@@ -194,10 +196,12 @@ def _profile(arguments: argparse.Namespace) -> int:
     from mtgrpo.runlog.files import write_text
 
     run = profiled_run(arguments.config, arguments.set, arguments.model)
-    found = profile(run, num_prompts=arguments.num, tell=lambda name: print_line(f"asking {name}"))
-    profile_table(found)
+    mixture = profile(
+        run, num_prompts=arguments.num, tell=lambda name: print_line(f"asking {name}")
+    )
+    profile_table(mixture)
     if arguments.json:
-        write_text(Path(arguments.json), json.dumps(found.as_dict(), indent=2) + "\n")
+        write_text(Path(arguments.json), json.dumps(mixture.as_dict(), indent=2) + "\n")
     return 0
 
 

@@ -98,7 +98,11 @@ def _add_report(commands: Any) -> None:
     report.add_argument(
         "runs", nargs="+", metavar="RUN", help="run directory; several are compared; a study's JSON"
     )
-    report.add_argument("--out", help="HTML file to write; of a study, the folder")
+    report.add_argument(
+        "--out",
+        help="HTML file to write (default: report.html in the run directory; of several runs "
+        "comparison.html beside them); of a study, the folder",
+    )
     report.add_argument(
         "--watch", action="store_true", help="of one run: write it again until the run ends"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,13 +49,18 @@ def load_config(
 
     values = _changed(written, overrides, output)
     try:
-        return parse_config(values, str(path))
+        run = parse_config(values, str(path))
     except ConfigError as error:
         blame = _override_to_blame(error, path, written, overrides, output)
         if blame is None:
             raise
         message = str(error).removeprefix(f"{path}: ")
         raise ConfigError(f"{assignment_place(blame)}: {message}") from None
+
+    if not overrides:
+        return run
+    places = ", ".join(map(assignment_place, overrides))
+    return dataclasses.replace(run, origin=f"{path} (with {places})")
 
 
 def _changed(
@@ -95,10 +101,12 @@ def parse_config(values: Mapping[str, Any], where: str) -> ResolvedRun:
         ConfigError: As `load_config`; `where` is named.
     """
     try:
-        return parse_dataclass(RunConfig, values, where).resolved()
+        run = parse_dataclass(RunConfig, values, where).resolved()
     except ConfigError as error:
         text = str(error)
         raise ConfigError(text if text.startswith(where) else f"{where}: {text}") from None
+
+    return dataclasses.replace(run, origin=where)
 
 
 def shipped_configs() -> dict[str, Path]:

@@ -187,12 +187,14 @@ class ResolvedRun(RunSettings):
 
     Attributes:
         method: The method, complete.
+        origin: Begins error messages: the file, and what the command line changed in it.
 
     Raises:
         ConfigError: A number that cannot work.
     """
 
     method: Method
+    origin: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         _check_places(self)

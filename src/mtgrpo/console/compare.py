@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from mtgrpo.console.output import as_text, console, number_table, percent, print_line
+from mtgrpo.console.output import as_text, number_table, percent, print_line, print_table
 from mtgrpo.errors import counted
 from mtgrpo.evidence.paired import Interval, PairedComparison
 from mtgrpo.evidence.results import RunResult
@@ -40,7 +40,7 @@ def comparison_table(
     for label, difference in (("worst task", pair.worst), ("mean", pair.mean)):
         table.add_row(label, "", "", *_difference(difference))
 
-    console.print(table)
+    print_table(table)
     unit = "step" if pair.at == "steps" else "rollout"
     print_line(f"at {unit} {pair.cost:,.0f}, the last that all runs have; {seeds}")
     print_line("linear between evaluations; paired by seed and test prompt")

@@ -14,6 +14,7 @@ from mtgrpo.values import printable
 require("rich", "cli")
 
 from rich.console import Console  # noqa: E402
+from rich.measure import Measurement  # noqa: E402
 from rich.progress import (  # noqa: E402
     BarColumn,
     MofNCompleteColumn,
@@ -27,6 +28,9 @@ from rich.text import Text  # noqa: E402
 
 SPEED_PERIOD_S = 3600
 """Seconds over which the speed is measured: a step of a large model takes minutes."""
+
+_WIDEST = 10_000
+"""Columns that no table has."""
 
 console = Console(highlight=False)
 
@@ -55,6 +59,21 @@ def number_table(title: str, first: str, *numbers: str) -> Table:
     for column in numbers:
         table.add_column(as_text(column), justify="right")
     return table
+
+
+def width_of(table: Table) -> int:
+    """Columns of a table whose cells are not wrapped."""
+    return Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
+
+
+def print_table(table: Table) -> None:
+    """A table; in a file or a pipe, whose readers know no width, nothing of it is wrapped."""
+    if console.is_terminal:
+        console.print(table)
+        return
+
+    width = max(width_of(table), console.width)
+    Console(highlight=False, file=console.file, width=width).print(table)
 
 
 def as_text(text: str, style: str = "") -> Text:

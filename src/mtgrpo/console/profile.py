@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mtgrpo.console.output import as_text, console, number_table, print_line
+from mtgrpo.console.output import as_text, number_table, print_line, print_table
 from mtgrpo.evidence.profile import KEEP, MixtureProfile, Range, describe_levels
 
 
@@ -31,7 +31,7 @@ def profile_table(profile: MixtureProfile) -> None:
             "-" if math.isinf(seconds) else f"{seconds:.2g}",
             f"{even_parts[task.name]:.2f}",
         )
-    console.print(table)
+    print_table(table)
 
     for task in profile.tasks:
         if task.advice != KEEP:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from mtgrpo.console.output import as_text, console, mean, number_table, percent, print_line
+from mtgrpo.console.output import as_text, mean, number_table, percent, print_line, print_table
 
 if TYPE_CHECKING:
     from mtgrpo.simulation import SimulationResult
@@ -23,13 +23,13 @@ def simulation_table(outcome: SimulationOutcome) -> None:
 
     title = "simulated accuracy at the end, in %: mean over seeds"
     if outcome.sweep is None:
-        console.print(_methods_table(title, outcome))
+        print_table(_methods_table(title, outcome))
         print_line(
             "eta: the least possible rollouts to a worst task of "
             f"{percent(outcome.common_accuracy)} %, which all reached, over those used"
         )
     else:
-        console.print(_sweep_table(title, outcome.sweep))
+        print_table(_sweep_table(title, outcome.sweep))
 
 
 def _sweep_table(title: str, sweep: Sweep) -> Table:

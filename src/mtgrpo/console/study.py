@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mtgrpo.console.output import as_text, console, number_table, print_line, progress_bar
+from mtgrpo.console.output import (
+    as_text,
+    number_table,
+    print_line,
+    print_table,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,4 +49,4 @@ def study_table(final: StudyTable) -> None:
     table = number_table(f"{final.title}. {final.note}", *final.heads)
     for row in final.rows:
         table.add_row(*map(as_text, row))
-    console.print(table)
+    print_table(table)

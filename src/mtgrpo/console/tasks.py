@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from mtgrpo.console.output import as_text, console, print_line, print_lines
+from mtgrpo.console.output import as_text, console, print_line, print_lines, print_table
 from mtgrpo.errors import counted
 from mtgrpo.tasks.own_copy import own_copy
 from mtgrpo.values import shorten
@@ -23,7 +23,7 @@ def kinds_table(kinds: Mapping[str, str]) -> None:
     table.add_column("what it makes")
     for key, summary in kinds.items():
         table.add_row(as_text(key), as_text(summary))
-    console.print(table)
+    print_table(table)
 
 
 def tasks_table(tasks: Iterable[Task]) -> None:
@@ -49,7 +49,7 @@ def tasks_table(tasks: Iterable[Task]) -> None:
             *settings,
         )
 
-    console.print(table)
+    print_table(table)
 
 
 def show_tasks(tasks: Iterable[Task], num: int) -> None:

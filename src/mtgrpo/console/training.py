@@ -7,7 +7,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mtgrpo.console.output import as_text, console, number_table, percent, print_line, progress_bar
+from mtgrpo.console.output import (
+    as_text,
+    console,
+    number_table,
+    percent,
+    print_line,
+    print_table,
+    progress_bar,
+)
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.runlog.progress import Pace, in_words
 
@@ -77,7 +85,7 @@ class TrainingDisplay:
         before = summary.get("accuracy_before") or {}
         after = summary.get("accuracy_after") or {}
         if before and after:
-            console.print(_changes_table(before, after, summary.get("measure", "accuracy")))
+            print_table(_changes_table(before, after, summary.get("measure", "accuracy")))
 
         for line in summary.get("lines", ()):
             self.message(line)
@@ -122,7 +130,7 @@ def evaluation_table(result: Mapping[str, Any]) -> None:
         )
 
     table.add_row("mean", percent(mean_accuracy(accuracies)), "", "", "")
-    console.print(table)
+    print_table(table)
 
 
 def plan_table(sections: Mapping[str, Sequence[tuple[str, str]]]) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from mtgrpo.core.types import Group
 from mtgrpo.errors import ConfigError, unknown
 
+TIGHT_STEPS = 3
+"""Steps of one group in a row, before a budget is called too small."""
 UNITS = ("groups", "completions", "tokens", "seconds")
 
 
@@ -75,3 +77,34 @@ class Budget:
                 "choose a budget in groups"
             )
         return float(told)
+
+
+class TightBudget:
+    """Says once of a budget that it pays for no more than the one group that every step has.
+
+    Args:
+        budget: A sampler's; None where it has none.
+        batch_size: Groups of a step without a budget.
+    """
+
+    def __init__(self, budget: Budget | None, batch_size: int) -> None:
+        self._budget, self._batch_size = budget, batch_size
+        self._num_steps = 0
+
+    def notice(self, num_groups: int) -> str:
+        """What to tell the user after a step; empty for nothing.
+
+        Args:
+            num_groups: Groups that the step generated.
+        """
+        if self._budget is None or not self._budget.is_measured or self._batch_size == 1:
+            return ""
+
+        self._num_steps = self._num_steps + 1 if num_groups == 1 else 0
+        if self._num_steps != TIGHT_STEPS:
+            return ""
+        return (
+            f"the sampler's budget of {self._budget.amount:,g} {self._budget.unit} is below what a "
+            f"group costs: {TIGHT_STEPS} steps in a row had the one group that each has in any "
+            "case; give a larger budget"
+        )

@@ -74,16 +74,36 @@ class ProbeRule:
         )
         self._groups = self._groups * fade + num_groups
 
+    def _stated(self) -> str | dict[str, float]:
+        if self._fixed is None:
+            return AUTO
+        return {"size": self._fixed.size, "chance": self._fixed.chance}
+
     def change_tasks(self, change: TaskChange) -> None:
         """Go on with other tasks; of new ones nothing is known."""
         change.carry(self, ("_accuracy", "_groups"), {"_accuracy": 0.0, "_groups": 0.0})
 
     def state_dict(self) -> State:
         """JSON-able state."""
-        return {"accuracy": self._accuracy.tolist(), "groups": self._groups.tolist()}
+        return {
+            "stated": self._stated(),
+            "accuracy": self._accuracy.tolist(),
+            "groups": self._groups.tolist(),
+        }
 
     def load_state_dict(self, state: State) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned.
+
+        Raises:
+            StateError: It was saved with other probes.
+        """
+        saved = state.get("stated", self._stated())  # not in states of 0.2 before its release
+        if saved != self._stated():
+            raise StateError(
+                f"sampler: saved with probes={saved!r}, now probes={self._stated()!r}; "
+                "resume with the probes that the run was started with"
+            )
+
         self._accuracy = np.array(state["accuracy"], dtype=np.float64)
         self._groups = np.array(state["groups"], dtype=np.float64)
 

@@ -14,6 +14,9 @@ MIN_FLAT_GROUPS = 32
 MIN_FLAT_STEPS = 3
 """The same where all completions of a prompt earn alike, which a hard task does for a while."""
 
+MIN_IDLE_GROUPS = 32
+"""The same of all tasks together: a step of a few groups is without a gradient by chance."""
+
 
 class SilentTasks:
     """Counts, per task, the groups since the last one that moved the policy, and why none did.
@@ -28,6 +31,7 @@ class SilentTasks:
         self._highest: dict[str, float] = {}
         self._num_scored: dict[str, int] = {}
         self._num_steps: dict[str, int] = {}
+        self._num_idle = 0
 
     def observe(
         self,
@@ -46,6 +50,10 @@ class SilentTasks:
             varied: Groups that were dropped although their rewards vary.
             highest: Highest reward of the step.
         """
+        self._num_idle += sum(generated.values())
+        if any(with_gradient.values()):
+            self._num_idle = 0
+
         counts = (self._num_dropped, self._num_varied, self._num_scored, self._num_steps)
         for task, count in generated.items():
             reward = highest.get(task, -math.inf)
@@ -74,12 +82,13 @@ class SilentTasks:
 
         Args:
             dropped: Groups of the step that were dropped, per task and reason.
-            is_idle: Whether the step trained on nothing, which is never passed over in silence.
+            is_idle: Whether the step trained on nothing.
         """
         of_step: dict[str, str] = {}
-        for task, reasons in dropped.items() if is_idle else ():
-            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-            of_step[task] = f"gave nothing to train on, nor did any other task ({counts})"
+        if is_idle and self._num_idle >= MIN_IDLE_GROUPS:
+            for task, reasons in dropped.items():
+                named = ", ".join(sorted(reasons))
+                of_step[task] = f"gives nothing to train on, nor does any other task ({named})"
 
         notices: dict[str, str] = {}
         for task, count in self._num_dropped.items():
@@ -123,6 +132,7 @@ class SilentTasks:
             "varied": dict(self._num_varied),
             "scored": dict(self._num_scored),
             "steps": dict(self._num_steps),
+            "idle": self._num_idle,
             # JSON has no infinity.
             "highest": {t: r for t, r in self._highest.items() if math.isfinite(r)},
         }
@@ -134,3 +144,4 @@ class SilentTasks:
         self._highest = dict(state["highest"])
         self._num_scored = dict(state["scored"])
         self._num_steps = dict(state["steps"])
+        self._num_idle = int(state.get("idle", 0))  # not in states of 0.2 before it was released

@@ -18,7 +18,7 @@ from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.jobs.model_files import ModelFiles, find_model
 from mtgrpo.jobs.named_models import MODEL_NAMES, is_to_be_made, known_shape
 from mtgrpo.jobs.resume import check_same_run
-from mtgrpo.jobs.setup import Job, prepare
+from mtgrpo.jobs.setup import Job, blaming, prepare
 from mtgrpo.plan import Plan
 from mtgrpo.runlog import read_logged_steps
 from mtgrpo.runlog.checkpoints import checkpoint_step, newest
@@ -55,8 +55,8 @@ def describe_job(run: ResolvedRun, *, resume: bool = False) -> Description:
     method = job.run.as_dict()
 
     problems: list[str] = []
-    model = _checked(lambda: _describe_model(job), problems)
-    output = _checked(lambda: _describe_output(job.run, resume=resume), problems)
+    model = _checked(lambda: _describe_model(job), run, problems)
+    output = _checked(lambda: _describe_output(job.run, resume=resume), run, problems)
 
     sections: Sections = {
         "run": [
@@ -75,9 +75,10 @@ def describe_job(run: ResolvedRun, *, resume: bool = False) -> Description:
     return Description(sections, tuple(problems))
 
 
-def _checked(describe: Callable[[], str], problems: list[str]) -> str:
+def _checked(describe: Callable[[], str], run: ResolvedRun, problems: list[str]) -> str:
     try:
-        return describe()
+        with blaming(run):
+            return describe()
     except MtgrpoError as error:
         problems.append(str(error))
         return ""
@@ -88,14 +89,14 @@ def _describe_model(job: Job) -> str:
         return " (made at the first use)"
 
     model = job.model
-    found = find_model(model)
-    if found is None:
+    files = find_model(model)
+    if files is None:
         return f" (not on this machine: a hub name, not checked){did_you_mean(model, MODEL_NAMES)}"
 
     missing: list[str] = []
-    if not found.has_weights:
+    if not files.has_weights:
         missing.append("weights")
-    if not found.has_tokenizer:
+    if not files.has_tokenizer:
         missing.append("tokenizer")
     if missing:
         raise ConfigError(
@@ -159,18 +160,19 @@ def _describe_rollouts(run: ResolvedRun, plan: Plan) -> str:
 
 
 def _describe_memory(job: Job, problems: list[str]) -> list[tuple[str, str]]:
-    found: ModelFiles | None = None
+    files: ModelFiles | None = None
     with contextlib.suppress(ConfigError):  # said among the problems
-        found = find_model(job.model)
+        files = find_model(job.model)
 
     adapter: AdapterSize | None = None
     try:
-        if job.run.peft is not None and found is not None:
-            adapter = adapter_size(job.run.peft, found)
+        with blaming(job.run):
+            if job.run.peft is not None and files is not None:
+                adapter = adapter_size(job.run.peft, files)
     except ConfigError as error:
         problems.append(str(error))
 
     shape = job.run.model_shape or known_shape(job.run.model)
-    if found is not None:
-        shape = found.shape or shape
+    if files is not None:
+        shape = files.shape or shape
     return describe_memory(job.run, job.plan, job.model, shape, adapter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from mtgrpo.core.budget import TightBudget
 from mtgrpo.core.report import StepReport, notice_changes
 
 
@@ -43,6 +44,7 @@ class StepNews:
 
     Args:
         display: Where to show it.
+        tight: Says when a budget is too small; None where nothing is to be said of budgets.
 
     Attributes:
         notices: What there is to say of tasks after the last step.
@@ -51,8 +53,8 @@ class StepNews:
 
     shows_notices = True
 
-    def __init__(self, display: Display) -> None:
-        self._display = display
+    def __init__(self, display: Display, tight: TightBudget | None = None) -> None:
+        self._display, self._tight = display, tight
         self.notices: dict[str, str] = {}
 
     def __call__(self, step: int, report: StepReport) -> None:
@@ -62,6 +64,10 @@ class StepNews:
         for name, text in notice_changes(self.notices, report).items():
             self._display.message(f"step {step}: task {name!r} {text}")
         self.notices = dict(report.notices)
+
+        num_groups = sum(report.totals.num_groups.values())
+        if self._tight is not None and (notice := self._tight.notice(num_groups)):
+            self._display.message(f"step {step}: {notice}")
 
     def tasks_changed(self, step: int, news: Sequence[str]) -> None:
         """Called by the trainer before the first step with other tasks."""

@@ -14,7 +14,7 @@ from mtgrpo.errors import ConfigError
 from mtgrpo.evidence.profile import MixtureProfile, TaskProfile, task_profile
 from mtgrpo.jobs.named_models import make_model
 from mtgrpo.jobs.run import adapter_arguments
-from mtgrpo.jobs.setup import prepare
+from mtgrpo.jobs.setup import blaming, prepare
 from mtgrpo.smollm2 import NAMES as SMOLLM2
 from mtgrpo.tasks import Row, Task, TaskSet
 from mtgrpo.tasks.tiny.catalogue import FAMILIES, LEVELS
@@ -44,7 +44,7 @@ def profiled_run(
     else:
         run = load_config(source, overrides)
 
-    return run if model is None else replace(run, model=model)
+    return run if model is None else replace(run, model=model, origin=f"--model {model}")
 
 
 def profile(
@@ -81,9 +81,10 @@ def profile(
             "num_generations_eval": run.group_size,
             "per_device_eval_batch_size": run.group_size * max(1, 64 // run.group_size),
         }
-        trainer = make_trainer(
-            job.run, tasks=asked, arguments=arguments, **adapter_arguments(job, job.model)
-        )
+        with blaming(run):
+            trainer = make_trainer(
+                job.run, tasks=asked, arguments=arguments, **adapter_arguments(job, job.model)
+            )
         with contextlib.closing(trainer.step.scorer):
             measured = measure_tasks(trainer, tell)
 

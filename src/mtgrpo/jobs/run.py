@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtgrpo.config import ResolvedRun
+from mtgrpo.core.budget import TightBudget
 from mtgrpo.errors import MtgrpoError
 from mtgrpo.jobs.display import Display, Silent, StepNews
 from mtgrpo.jobs.named_models import make_model, model_place
 from mtgrpo.jobs.resume import check_same_run, checkpoint_to_resume, describe_move
-from mtgrpo.jobs.setup import Job, prepare
+from mtgrpo.jobs.setup import Job, blaming, budget_of, prepare
 from mtgrpo.jobs.stopping import Stop, stop_on_signals
 from mtgrpo.jobs.summary import (
     closing_lines,
@@ -45,6 +46,8 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
         ConfigError: As `prepare`, or the model cannot be loaded.
     """
     job = prepare(run)
+    # A model that is given is not the configuration's.
+    blamed = blaming(run) if model is None else contextlib.nullcontext()
     make_model(run.model if model is None else model)
     model = job.model if model is None else model_place(model)
 
@@ -52,9 +55,10 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as scratch:
         arguments = {**job.trl, "output_dir": scratch, "report_to": "none"}
-        trainer = make_trainer(
-            job.run, tasks=job.tasks, arguments=arguments, **adapter_arguments(job, model)
-        )
+        with blamed:
+            trainer = make_trainer(
+                job.run, tasks=job.tasks, arguments=arguments, **adapter_arguments(job, model)
+            )
         with contextlib.closing(trainer.step.scorer):
             trainer.evaluate()
 
@@ -132,7 +136,7 @@ class _Training:
     def __init__(self, job: Job, log: RunLog | None, stop: Stop, display: Display) -> None:
         self.job, self.log, self.stop, self.display = job, log, stop, display
         self.out = Path(job.run.output)
-        self.news = StepNews(display)
+        self.news = StepNews(display, TightBudget(budget_of(job.run), job.run.batch_size))
 
     def carry_out(self, resumes: bool) -> dict[str, Any]:
         """All phases; returns the summary."""
@@ -194,14 +198,15 @@ class _Training:
         if checkpoint is not None and self.is_trained(checkpoint):
             place = str(checkpoint)
 
-        return make_trainer(
-            self.job.run,
-            tasks=self.job.tasks,
-            arguments=self.job.trl,
-            **adapter_arguments(self.job, place),
-            run_log=self.log,
-            on_mixer_step=self.news,
-        )
+        with blaming(self.job.run):
+            return make_trainer(
+                self.job.run,
+                tasks=self.job.tasks,
+                arguments=self.job.trl,
+                **adapter_arguments(self.job, place),
+                run_log=self.log,
+                on_mixer_step=self.news,
+            )
 
     def is_trained(self, checkpoint: Path) -> bool:
         """Whether the run was ended between its last step and its summary."""

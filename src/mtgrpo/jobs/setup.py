@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mtgrpo.config import ResolvedRun
+from mtgrpo.core.budget import Budget
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.weightings import Sequential
+from mtgrpo.errors import ConfigError
 from mtgrpo.integrations.trl import check_installed
 from mtgrpo.integrations.trl.generation_checks import check_generation, what_else_writes
 from mtgrpo.integrations.trl.grpo_arguments import grpo_arguments
@@ -44,15 +48,32 @@ def prepare(run: ResolvedRun) -> Job:
     """Check everything that can be checked without a model.
 
     Raises:
-        ConfigError: Tasks, batch arithmetic or TRL's fields cannot work.
+        ConfigError: Tasks, batch arithmetic or TRL's fields cannot work; names the file.
         MissingExtra: TRL is not installed.
     """
     check_installed()
     _keep_reports_with_the_run(run)
+    with blaming(run):
+        return _prepare(run)
+
+
+@contextlib.contextmanager
+def blaming(run: ResolvedRun) -> Iterator[None]:
+    """Errors in the block that are the configuration's begin with the name of its file."""
+    try:
+        yield
+    except ConfigError as error:
+        if not run.origin or str(error).startswith(run.origin):
+            raise
+        raise type(error)(f"{run.origin}: {error}") from error
+
+
+def _prepare(run: ResolvedRun) -> Job:
     tasks = _with_few_test_rows(build_tasks(run.tasks, "tasks"), run.evaluation.prompts_per_task)
     tasks.check_present(run.steps)
     PromptCheck(tasks)  # refuses prompts that no engine can take
     run = _with_phases(run, tasks)
+    _check_budget(run)
     run.method.make_mixer(  # refuses a method that does not fit the tasks
         tasks.trained, batch_size=run.batch_size, families=tasks.families
     )
@@ -72,6 +93,27 @@ def prepare(run: ResolvedRun) -> Job:
         calls=what_else_writes(run.environment, run.tools, None),
     )
     return Job(run, tasks, plan, model_place(run.model), trl)
+
+
+def budget_of(run: ResolvedRun) -> Budget | None:
+    """What a step may cost; None where the sampler refills until its quotas are met."""
+    sampler = run.method.sampler
+    return Budget(sampler.budget) if isinstance(sampler, OneRoundSampler) else None
+
+
+def _check_budget(run: ResolvedRun) -> None:
+    """Refuse a budget that pays for no group: a completion has a token at least."""
+    budget, sampler = budget_of(run), run.method.sampler
+    if budget is None or budget.unit not in ("completions", "tokens"):
+        return
+    if isinstance(sampler, OneRoundSampler) and sampler.probes is not None:
+        return  # a group may stay as small as its probe
+
+    if budget.amount < run.group_size:
+        raise ConfigError(
+            f"sampler.budget: {budget.amount:,g} {budget.unit}; a group of {run.group_size} "
+            f"completions costs {run.group_size} at least; give a larger budget"
+        )
 
 
 def _keep_reports_with_the_run(run: ResolvedRun) -> None:

@@ -17,18 +17,18 @@ from mtgrpo.reports.compare import (
     spread_over_seeds,
 )
 from mtgrpo.reports.grouping import default_baseline, group_by_label
+from mtgrpo.reports.page_files import refuse_foreign_file, shared_folder, write_page
 from mtgrpo.reports.run_tables import NOT_COMPARABLE
 from mtgrpo.reports.spread_figure import TITLES, Figure, spread_figure
 from mtgrpo.runlog import Run, read_run
 from mtgrpo.runlog.evaluation_settings import settings_changes
-from mtgrpo.runlog.files import write_text
 
 COSTS = {"steps": "training steps", "rollouts": "completions generated for training"}
 
 
 def write_comparison(
     run_dirs: Sequence[str | os.PathLike[str]],
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
     *,
     labels: Sequence[str] | None = None,
     baseline: str | None = None,
@@ -41,7 +41,8 @@ def write_comparison(
 
     Args:
         run_dirs: Run directories, of any number of methods and seeds.
-        out: HTML file.
+        out: HTML file; None writes ``comparison.html`` beside the runs, into the deepest folder
+            that holds them all. A comparison that is there is replaced, anything else refused.
         labels: Method of each run; None takes the preset of its configuration, and what differs
             within a preset.
         baseline: Label that the others' relative change is measured against; None takes dapo or
@@ -60,6 +61,9 @@ def write_comparison(
     """
     if not run_dirs:
         raise ConfigError("comparison: no run directories; at least one is needed")
+
+    path = shared_folder(run_dirs) / "comparison.html" if out is None else Path(out)
+    refuse_foreign_file(path)
 
     runs = [read_run(path) for path in run_dirs]
     groups = group_by_label(runs, labels)
@@ -84,10 +88,7 @@ def write_comparison(
         page.section("Runs", _run_table(groups, odd)),
     ]
 
-    path = Path(out)
-    write_text(path, page.page(title, "\n".join(parts)))
-
-    return path
+    return write_page(path, title, "\n".join(parts))
 
 
 def comparison_figures(groups: Mapping[str, Sequence[Run]]) -> list[tuple[str, Figure, str]]:

@@ -16,6 +16,7 @@ from mtgrpo.reports import page
 from mtgrpo.reports.comparison_page import write_comparison
 from mtgrpo.reports.curves import AccuracyCurves, Floats, accuracy_curves, step_curves
 from mtgrpo.reports.figure_files import save
+from mtgrpo.reports.page_files import write_page
 from mtgrpo.reports.run_tables import baseline_table, changes_table, task_rows_table
 from mtgrpo.reports.samples import samples_section
 from mtgrpo.reports.task_rows import shares_met_rate
@@ -27,7 +28,7 @@ from mtgrpo.reports.training_figures import (
 )
 from mtgrpo.runlog import Run, read_run
 from mtgrpo.runlog.evaluation_settings import settings_changes
-from mtgrpo.runlog.files import os_errors_as, write_text
+from mtgrpo.runlog.files import os_errors_as
 from mtgrpo.runlog.going_on import resume_line
 from mtgrpo.runlog.progress import in_words, progress_of
 
@@ -57,7 +58,7 @@ def write_report(
     Args:
         run_dir: Run directory.
         out: HTML file; None writes ``report.html`` into the run directory, and every figure as SVG
-            and PNG into its ``figures/``.
+            and PNG into its ``figures/``. A report there is replaced, anything else refused.
         baselines: Run directories of other methods on the same tasks, to compare with.
 
     Returns:
@@ -86,7 +87,7 @@ def write_report(
     # A finished page stays as it is: whoever reads it would lose the place.
     refresh_s = REFRESH_S if run.status == "running" else 0
     body = "\n".join(parts)
-    write_text(path, page.page(f"mtgrpo report: {run.name}", body, refresh_s=refresh_s))
+    write_page(path, f"mtgrpo report: {run.name}", body, refresh_s=refresh_s)
 
     if out is None:
         save({ident: figure for ident, figure, _ in drawn}, run.path / "figures")

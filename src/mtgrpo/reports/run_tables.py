@@ -73,11 +73,13 @@ def changes_table(run: Run) -> str:
     """Tasks that joined, left, grew or shrank while the run went on; empty without any."""
     rows: list[list[str]] = []
     for change in run.changes:
-        size = page.number(change.num_rows)
-        if change.num_before is not None:
-            size = f"{page.number(change.num_before)} → {size}"
-        about = [page.number(change.step), page.name(change.task), page.text(change.change), size]
-        rows.append(about)
+        news = change.news
+        size = page.number(news.num_rows)
+        if news.num_before is not None:
+            size = f"{page.number(news.num_before)} → {size}"
+
+        first = page.number(change.step)
+        rows.append([first, page.name(news.task), page.text(news.change), size])
 
     if not rows:
         return ""

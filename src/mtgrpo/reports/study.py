@@ -11,6 +11,7 @@ from mtgrpo.evidence.table import Table, as_markdown
 from mtgrpo.evidence.tables import all_tables
 from mtgrpo.reports import page
 from mtgrpo.reports.figure_files import save
+from mtgrpo.reports.page_files import write_page
 from mtgrpo.reports.study_figures import study_figures
 from mtgrpo.runlog.files import write_text
 
@@ -52,10 +53,7 @@ def write_study_report(results: StudyResults, folder: str | os.PathLike[str]) ->
         page.section("Figures", page.figure_grid(figures)),
         *map(_section, tables),
     ]
-    path = out / "report.html"
-    write_text(path, page.page(title, "\n".join(parts)))
-
-    return path
+    return write_page(out / "report.html", title, "\n".join(parts))
 
 
 def _section(table: Table) -> str:

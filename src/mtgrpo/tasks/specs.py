@@ -21,7 +21,7 @@ from mtgrpo.tasks.sources.verifiers import verifiers_task
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
 from mtgrpo.tasks.tiny.catalogue import tiny_task
-from mtgrpo.values import check_type
+from mtgrpo.values import check_type, shorten
 
 Spec = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ def build_tasks(specs: Sequence[Spec], where: str) -> TaskSet:
         specs: One mapping per entry; an entry of the kinds ``dataset``, ``released`` and ``task``
             may give several tasks.
         where: Begins error messages, such as ``"config.yaml: tasks"``; entry i is
-            ``"config.yaml: tasks[i]"``.
+            ``"config.yaml: tasks[i] (its name)"``.
 
     Raises:
         ConfigError: an entry is wrong, two tasks have one name, or a prompt is trained and tested
@@ -41,7 +41,7 @@ def build_tasks(specs: Sequence[Spec], where: str) -> TaskSet:
     """
     tasks: list[Task] = []
     for i, spec in enumerate(specs):
-        tasks += build_task(spec, f"{where}[{i}]")
+        tasks += build_task(spec, f"{where}[{i}]{_label(spec)}")
 
     try:
         task_set = TaskSet(*tasks)
@@ -102,6 +102,17 @@ def build_task(spec: Spec, where: str) -> list[Task]:
         return [dataclasses.replace(t, scoring=scoring, origin=spec, **own) for t in tasks]
     except ConfigError as error:
         raise type(error)(f"{where}: {error}") from error
+
+
+def _label(spec: Spec) -> str:
+    """What an entry is called, for messages: its name, or what it is made of."""
+    if not isinstance(spec, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return ""
+
+    for key in ("name", *_KINDS):
+        if isinstance(value := spec.get(key), str):
+            return f" ({shorten(value)})"
+    return ""
 
 
 def kinds() -> dict[str, str]:

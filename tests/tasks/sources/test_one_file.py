@@ -93,7 +93,7 @@ def test_a_task_of_a_file_is_found_again_by_another_process():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset": "none.jsonl"}, r"tasks\[0\]: dataset: none.jsonl: no such file"),
+        ({"dataset": "none.jsonl"}, r"tasks\[0\] .*: dataset: none.jsonl: no such file"),
         ({"dataset": {"path": "rows.jsonl"}}, "dataset: .* is a mapping; text is needed"),
         ({"task_column": "sorce"}, "row 0 has no column 'sorce' .did you mean 'source'"),
         ({"task_column": None}, "needs the key 'task_column': {dataset: train.jsonl, task_column"),
