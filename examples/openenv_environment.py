@@ -87,6 +87,27 @@ def paid(completions, environments, **columns):
     return [room._act(text) for room, text in zip(environments, said, strict=True)]
 
 
+def two_games(num_rows: int = 500) -> dict:
+    """Rows, environments and rewards of two tasks, as the trainer takes them."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny.model_path())
+    tokenizer.chat_template = TEMPLATE
+
+    empty = [{"role": "user", "content": ""}]  # the environment adds what `reset` returns
+    games = {"countdown": CountdownGame, "zebra": ZebraGame}
+    rows = [
+        {"task": name, "environment": name, "prompt": empty, "seed": seed}
+        for name in games
+        for seed in range(num_rows)
+    ]
+    return {
+        "reward_funcs": paid,
+        "train_dataset": Dataset.from_list(rows),
+        "environment_factory": {name: room_of(game) for name, game in games.items()},
+        "processing_class": tokenizer,
+        "correct_at": 1.0,
+    }
+
+
 def show(step, report) -> None:
     print(f"step {step}  groups: {dict(report.realized)}  scores: {report.running_scores}")
 
@@ -98,23 +119,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
 
-    tokenizer = AutoTokenizer.from_pretrained(tiny.model_path())
-    tokenizer.chat_template = TEMPLATE
-
-    empty = [{"role": "user", "content": ""}]  # the environment adds what `reset` returns
-    games = {"countdown": CountdownGame, "zebra": ZebraGame}
-    rows = [
-        {"task": name, "environment": name, "prompt": empty, "seed": seed}
-        for name in games
-        for seed in range(500)
-    ]
     trainer = MultiTaskGRPOTrainer(
         str(tiny.model_path()),
-        reward_funcs=paid,
-        train_dataset=Dataset.from_list(rows),
-        environment_factory={name: room_of(game) for name, game in games.items()},
-        processing_class=tokenizer,
-        correct_at=1.0,
+        **two_games(),
         method=Method(ImprovementAware(lam=0.2)),
         on_mixer_step=show,
         args=GRPOConfig(

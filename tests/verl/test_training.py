@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +61,14 @@ SMALL = (
     "trainer.test_freq=-1",
     "ray_kwargs.ray_init.num_cpus=16",
     "+ray_kwargs.ray_init.include_dashboard=false",
+)
+
+LORA = (
+    "actor_rollout_ref.model.lora_rank=4",
+    "actor_rollout_ref.model.lora_alpha=8",
+    "actor_rollout_ref.rollout.load_format=safetensors",
+    "actor_rollout_ref.rollout.calculate_log_probs=true",
+    "actor_rollout_ref.actor.optim.lr=3e-2",
 )
 
 # Ray allows itself 30 s to start, whatever else the machine has to do, and nothing changes that.
@@ -208,3 +217,47 @@ def test_colocate_async_trains_and_resumes(tmp_path, toy_rows, toy_model):
     for step in (*first.values(), *second.values()):
         assert step["sampler/shares_met"] == 1.0
         assert step["sampler/failed"] == 0
+
+
+def test_an_adapter_trains_on_tasksets_of_verifiers(tmp_path, toy_model, monkeypatch):
+    """LoRA as verl has it: the rollout engine is sent the adapter alone, by the names of peft."""
+    pytest.importorskip("verifiers.v1", reason="verifiers is not installed")
+    monkeypatch.syspath_prepend(ENVIRONMENT["PYTHONPATH"])
+    from mtgrpo.integrations.verl.rows import write_rows
+
+    rows = tmp_path / "rows"
+    write_rows(
+        [
+            {
+                "verifiers": "words_v1",
+                "name": kind,
+                "config": {"kind": kind},
+                "num_test": 4,
+                "correct_at": 1.0,
+            }
+            for kind in ("copy", "digit")
+        ],
+        rows,
+    )
+    lines = train(
+        tmp_path, rows, toy_model, 3, *LORA, "trainer.save_freq=3", name="balanced", method=()
+    )
+
+    figures = mixers(lines)
+    assert sorted(figures) == [1, 2, 3]
+    for step in figures.values():
+        assert step["sampler/shares_met"] == 1.0
+        assert step["sampler/failed"] == 0
+        for name in ("copy", "digit"):
+            ratio = step[f"task/{name}/realized_ratio"]
+            assert step[f"task/{name}/loss_share"] == pytest.approx(ratio, abs=1e-6)
+
+    trained = [line["data"] for line in lines if "actor/grad_norm" in line["data"]]
+    assert all(data["actor/grad_norm"] > 0 for data in trained)
+    # The engine samples from what is trained, and the adapter has moved that.
+    assert max(data["training/rollout_probs_diff_max"] for data in trained) < 2e-3
+    folder = tmp_path / "checkpoints" / "global_step_3" / "actor"
+    saved = torch.load(folder / "model_world_size_1_rank_0.pt", weights_only=False)
+    moved = [value for name, value in saved.items() if "lora_B" in name]
+    assert moved
+    assert max(float(value.to_local().abs().max()) for value in moved) > 0.03

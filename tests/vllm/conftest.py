@@ -39,3 +39,20 @@ def float32(monkeypatch):
     from .lab import use_float32
 
     use_float32(monkeypatch.setattr)
+
+
+@pytest.fixture(scope="session")
+def url(tmp_path_factory):
+    """The address of a server that all tests share: each sends it the weights that it begins with."""
+    from .server import running
+
+    with running(tmp_path_factory.mktemp("server") / "log") as address:
+        yield address
+
+
+@pytest.fixture
+def files(monkeypatch, tmp_path):
+    """TRL's client sends weights through files: NCCL needs CUDA."""
+    from .server import send_through_files
+
+    send_through_files(monkeypatch.setattr, tmp_path)

@@ -49,7 +49,12 @@ def chat_model(folder: Path) -> Path:
 
 @contextmanager
 def running(log: Path, *arguments: str) -> Iterator[str]:
-    """The address of a server of the embedded model, in float32."""
+    """The address of a server of the embedded model, in float32.
+
+    Args:
+        log: What the server says.
+        arguments: More of `vllm serve`.
+    """
     port = free_port()
     command = [str(Path(sys.executable).parent / "vllm"), "serve", str(tiny.model_path())]
     command += ["--port", str(port), "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager"]
@@ -99,6 +104,26 @@ def send(url: str, folder: Path, tensors) -> None:
 
 def post(url: str, body) -> None:
     requests.post(url, json=body, timeout=600).raise_for_status()
+
+
+def send_through_files(replace, folder: Path) -> None:
+    """Have TRL's client send weights through files.
+
+    Args:
+        replace: Called with owner, name and value.
+        folder: Where the files lie for a moment.
+    """
+    from trl.generation.vllm_client import VLLMClient
+
+    def init_communicator(self, *args, **kwargs):
+        post(f"{self.base_url}/init_weight_transfer_engine", {"init_info": {}})
+        self.communicator = None
+
+    def update_named_params(self, metadata, named_params):
+        send(self.base_url, folder, named_params)
+
+    replace(VLLMClient, "init_communicator", init_communicator)
+    replace(VLLMClient, "update_named_params", update_named_params)
 
 
 class FileTransfer:

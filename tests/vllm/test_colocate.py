@@ -30,3 +30,22 @@ def test_a_run_with_a_bank_trains_with_exact_shares_and_resumes_bit_for_bit(lab)
     resumed.train(resume_from_checkpoint=str(lab.folder / "whole" / "checkpoint-2"))
     lab.check_shares()
     assert weights_digest(resumed) == weights_digest(whole)
+
+
+def test_an_adapter_trains(lab):
+    from peft import LoraConfig
+
+    from .lab import logged
+
+    trainer = lab.trainer(
+        "adapter",
+        "grpo_fair",
+        arguments={"peft_config": LoraConfig(r=4, target_modules=["q_proj", "v_proj"])},
+        max_steps=2,
+        learning_rate=1e-2,
+        save_strategy="no",
+    )
+    trainer.train()
+    # vLLM samples from the weights with the adapter merged into them.
+    assert max(logged(trainer, "sampling/sampling_logp_difference/max")) < 1e-3
+    assert all(value > 0 for value in logged(trainer, "grad_norm"))

@@ -87,32 +87,8 @@ def test_improvements_measured_by_surrogate_equal_a_computation_by_hand(lab):
         assert any(abs(value) > 1e-5 for value in told.values())
 
 
-def test_tasks_are_sampled_and_judged_at_their_own_temperature_and_length(lab):
-    from dataclasses import replace
+def test_tasks_are_sampled_and_judged_at_their_own_settings(lab):
+    from .own_settings import check_temperature_and_length, check_top_p
 
-    from mtgrpo.tasks import Generation, TaskSet
-
-    from .lab import easy_tasks, logged
-
-    first, second, third = easy_tasks()
-    cold = Generation(temperature=0.6)
-    hot = Generation(temperature=1.5, max_completion_length=4)
-    tasks = TaskSet(replace(first, generation=cold), second, replace(third, generation=hot))
-    trainer = lab.trainer("own", "grpo_fair", tasks=tasks, max_steps=2, save_strategy="no")
-
-    lengths: dict[str, list[int]] = {name: [] for name in tasks.names}
-    replay = trainer.engine.replay
-
-    def watched(rows):
-        for row in rows:
-            lengths[row.inputs["mtgrpo_task"]].append(len(row.generation[1].value))
-        return replay(rows)
-
-    trainer.engine.replay = watched
-    trainer.train()
-
-    # Of what vLLM says it sampled from, and the model's at the same temperature.
-    assert max(logged(trainer, "sampling/sampling_logp_difference/max")) < 1e-3
-    assert all(value > 0 for value in logged(trainer, "grad_norm"))
-    assert max(lengths[third.name]) == 4 < max(lengths[first.name])
-    assert "eval_tasks/worst_accuracy" in trainer.evaluate()
+    check_temperature_and_length(lab)
+    check_top_p(lab)

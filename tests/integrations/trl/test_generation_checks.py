@@ -12,6 +12,7 @@ from mtgrpo.tasks import Generation, TaskSet
 from .toy import make_tasks
 
 VLLM = {"use_vllm": True, "vllm_mode": "colocate"}
+UNCORRECTED = {**VLLM, "vllm_importance_sampling_correction": False}
 
 
 def tasks_of(settings: Generation) -> TaskSet:
@@ -50,6 +51,18 @@ def test_where_a_temperature_alone_cannot_be_the_rest_may_stay(args, reason) -> 
     check_generation(tasks_of(Generation(None, 0.9)), args, num_processes=1)
 
 
+def test_what_vllm_says_of_a_nucleus_is_no_mismatch_of_the_sampler() -> None:
+    tasks = tasks_of(Generation(0.7, 0.9))
+    line = (
+        r"^task 'medium': generation.top_p: 0.9; .* the less it would weigh; set vllm_impor.*=False"
+    )
+    for mode in ("colocate", "server"):
+        args = {**VLLM, "vllm_mode": mode}
+        with pytest.raises(ConfigError, match=line):
+            check_generation(tasks, args, num_processes=1)
+        check_generation(tasks, {**args, "top_p": 0.9}, num_processes=1)
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
@@ -66,7 +79,8 @@ def test_what_else_writes_is_refused(given: tuple[Any, Any, Any], reason: str) -
 
 def test_what_can_be_is_taken() -> None:
     assert what_else_writes(False, [], None) == ""
-    for args, num_processes in (({}, 2), (VLLM, 2), ({**VLLM, "vllm_mode": "server"}, 1)):
+    server = {**UNCORRECTED, "vllm_mode": "server"}
+    for args, num_processes in (({}, 2), (UNCORRECTED, 2), (server, 1)):
         check_generation(tasks_of(Generation(0.7, 0.9, 8)), args, num_processes=num_processes)
 
     # The temperature of the run needs nothing, under whatever compiles the loss.

@@ -27,12 +27,25 @@ pytestmark = pytest.mark.skipif(
 def test_the_clip_is_the_methods_where_arguments_leave_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path, method, stated, clip
 ):
-    handed = made(monkeypatch, tmp_path, method, **stated)
+    _, handed = made(monkeypatch, tmp_path, method, **stated)
     assert (handed["args"].epsilon, handed["args"].epsilon_high) == clip
 
 
+def test_each_training_has_names_of_its_own_for_its_adapters(monkeypatch, tmp_path):
+    """vLLM refuses a name that it has, and a server outlives a training that is cut off."""
+    trainer, _ = made(monkeypatch, tmp_path, None)
+    monkeypatch.setattr(
+        AsyncGRPOTrainer, "_load_optimizer_and_scheduler", lambda self, checkpoint: None
+    )
+    names = set()
+    for _ in range(2):
+        trainer._load_optimizer_and_scheduler(None)
+        names.add(trainer._lora_name)
+    assert len(names) == 2
+
+
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path, method, **stated):
-    """What a trainer hands to TRL's constructor, which is not called."""
+    """A trainer, and what it hands to TRL's constructor, which is not called."""
     from mtgrpo.integrations.trl_async.trainer import MultiTaskAsyncGRPOTrainer
 
     handed = {}
@@ -50,5 +63,5 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path, method, **stated):
         **stated,
     )
 
-    MultiTaskAsyncGRPOTrainer("a-model", make_tasks(), args, method=method)
-    return handed
+    trainer = MultiTaskAsyncGRPOTrainer("a-model", make_tasks(), args, method=method)
+    return trainer, handed

@@ -86,6 +86,12 @@ def test_what_cannot_be_written_or_read_is_refused(tmp_path):
         compute_score("zebra-eas", "x", "{}", {"index": 0}, tasks=str(tmp_path))
 
 
+def test_a_taskset_of_verifiers_is_told_what_is_right(tmp_path):
+    line = r"^tasks\[2\]: verifiers taskset 'gsm8k_v1': .* set correct_at"
+    with pytest.raises(ConfigError, match=line):
+        write_rows([*SPECS, {"verifiers": "gsm8k_v1"}], tmp_path)
+
+
 def test_the_example_script_writes_a_configurations_tasks(tmp_path, monkeypatch, capsys):
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"defaults": ["paper"], "tasks": SPECS}))  # JSON is YAML

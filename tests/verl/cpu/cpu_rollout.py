@@ -23,6 +23,7 @@ class Server:
     def __init__(self, path: str, response_length: int) -> None:
         torch.set_num_threads(1)
         self.model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+        self.base = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.eos = AutoTokenizer.from_pretrained(path).eos_token_id
         self.response_length = response_length
         self.version = 0
@@ -74,7 +75,11 @@ class Server:
             extra_fields={"global_steps": version},
         )
 
-    async def load(self, weights: dict[str, torch.Tensor], version: int | None) -> None:
+    async def load(
+        self, weights: dict[str, torch.Tensor], version: int | None, scale: float | None
+    ) -> None:
+        if scale is not None:
+            weights = with_adapter(self.base, weights, scale)
         missing = self.model.load_state_dict(weights, strict=False).missing_keys
         assert not missing, missing
         if version is not None:
@@ -104,6 +109,19 @@ class Server:
     async def start_profile(self, **kwargs: Any) -> None: ...
 
     async def stop_profile(self) -> None: ...
+
+
+def with_adapter(
+    base: dict[str, torch.Tensor], adapter: dict[str, torch.Tensor], scale: float
+) -> dict[str, torch.Tensor]:
+    """The weights with an adapter of LoRA, whose parts have the names that peft gives them."""
+    weights = dict(base)
+    for name, down in adapter.items():
+        if name.endswith(".lora_A.weight"):
+            up = adapter[name.replace(".lora_A.", ".lora_B.")]
+            module = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+            weights[f"{module}.weight"] = base[f"{module}.weight"] + scale * up @ down
+    return weights
 
 
 class Replica(RolloutReplica):
@@ -141,7 +159,12 @@ class Adapter(BaseRollout):
         weights: Any,
         global_steps: int | None = None,
         wire_format: str = "named_tensors",
+        peft_config: dict[str, Any] | None = None,
+        base_sync_done: bool = False,
         **kwargs: Any,
     ) -> None:
+        is_adapter = peft_config is not None and base_sync_done
+        scale = peft_config["lora_alpha"] / peft_config["r"] if is_adapter else None
         copied = {name: tensor.detach().float().cpu().clone() for name, tensor in weights}
-        await ray.get_actor(f"cpu_server_{self.replica_rank}").load.remote(copied, global_steps)
+        server = ray.get_actor(f"cpu_server_{self.replica_rank}")
+        await server.load.remote(copied, global_steps, scale)

@@ -35,7 +35,7 @@ def check_generation(
         ConfigError: Names the task, the reason and the way out.
     """
     most = args.get("max_completion_length")
-    run_temperature = args.get("temperature", 1.0)
+    why_not_own = {"temperature": _why_no_temperature(args), "top_p": _why_no_top_p(args)}
 
     for task in tasks:
         settings = task.generation
@@ -51,17 +51,19 @@ def check_generation(
             )
 
         reason = calls or _why_not_in_parts(args, num_processes) or _named_twice(settings, args)
-        own = settings.temperature not in (None, run_temperature)
-        if not reason and own and (why_not := _why_no_temperature(args)):
-            raise ConfigError(
-                f"{where}.temperature: {settings.temperature:g}; a task has no temperature of its "
-                f"own here, because {why_not}; take temperature out of the task's generation"
-            )
         if reason:
             raise ConfigError(
                 f"{where}: {settings.in_words()}; a task has no settings of its own here, because "
                 f"{reason}; take generation out of the task"
             )
+
+        for name, why_not in why_not_own.items():
+            value = getattr(settings, name)
+            if why_not and value not in (None, args.get(name, 1.0)):
+                raise ConfigError(
+                    f"{where}.{name}: {value:g}; a task has no {name} of its own here, because "
+                    f"{why_not} take {name} out of the task's generation"
+                )
 
 
 def what_else_writes(environments: Any, tools: Any, rollout_func: Any) -> str:
@@ -109,9 +111,20 @@ def _named_twice(settings: Any, args: Mapping[str, Any]) -> str:
 def _why_no_temperature(args: Mapping[str, Any]) -> str:
     """Why logits of single rows cannot be divided by another number; empty if they can."""
     reasons = {
-        "use_liger_kernel fuses the head with one temperature for all": args.get(
+        "use_liger_kernel fuses the head with one temperature for all;": args.get(
             "use_liger_kernel", False
         ),
-        "torch_compile has one temperature for all": args.get("torch_compile", False),
+        "torch_compile has one temperature for all;": args.get("torch_compile", False),
     }
     return next((reason for reason, is_so in reasons.items() if is_so), "")
+
+
+def _why_no_top_p(args: Mapping[str, Any]) -> str:
+    """Why rows of another nucleus would not weigh what they should; empty if they do."""
+    if not args.get("use_vllm") or not args.get("vllm_importance_sampling_correction", True):
+        return ""
+    return (
+        "vLLM's log-probabilities are those within the nucleus, which TRL's correction for the "
+        "sampler takes for a mismatch: the longer a completion, the less it would weigh; set "
+        "vllm_importance_sampling_correction=False, or"
+    )

@@ -189,4 +189,9 @@ def _rollout(episode: Any, mark: Mapping[str, Any]) -> _Rollout:
 
 
 def _earned(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float]:
+    if REWARD not in columns:
+        raise TaskError(
+            f"{WHERE}: no episode was played; its tasks need the trainer's rollout_func=rollouts, "
+            "which MultiTaskGRPOTrainer takes with a vLLM server"
+        )
     return columns[REWARD]

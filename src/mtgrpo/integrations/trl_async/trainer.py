@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -170,10 +171,12 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
+        # A server that goes on running has the adapters of earlier trainings, by their names.
+        self._lora_name = f"policy-{uuid.uuid4().hex[:8]}"
+
         if checkpoint is not None and self.accelerator.is_main_process:
             state = load_state(Path(checkpoint) / STATE_FILE)
             self.batches.load_state_dict(state["ledger"])
 
-            # Names of adapters on the server count on.
             self.model_version = state["model_version"]
             self._worker.update_model_version(self.model_version)

@@ -34,14 +34,15 @@ def write_rows(specs: Sequence[Mapping[str, Any]], folder: str | Path) -> dict[s
         Rows written, by task and split.
 
     Raises:
-        ConfigError: A task cannot be built, has steps of its own, or a row holds something that
-            JSON or Parquet cannot.
+        ConfigError: A task cannot be built, has steps of its own, does not say what is right, or a
+            row holds something that JSON or Parquet cannot.
         MissingExtra: pyarrow is not installed.
     """
     require("pyarrow", "verl")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    _check_what_is_right(specs)
     tasks = build_tasks(specs, "tasks")
     tasks.check_disjoint()
     _check_present_throughout(tasks)
@@ -63,6 +64,16 @@ def write_rows(specs: Sequence[Mapping[str, Any]], folder: str | Path) -> dict[s
                 if rows:
                     writer.write_table(pa.Table.from_pylist(rows, schema=schema))
     return counts
+
+
+def _check_what_is_right(specs: Sequence[Mapping[str, Any]]) -> None:
+    for i, spec in enumerate(specs):
+        if "verifiers" in spec and spec.get("correct_at") is None:
+            raise ConfigError(
+                f"tasks[{i}]: verifiers taskset {spec['verifiers']!r}: it does not say what is "
+                "right, and under verl a task must; set correct_at, the reward from which on a "
+                "completion is right"
+            )
 
 
 def _check_present_throughout(tasks: TaskSet) -> None:
