@@ -16,13 +16,13 @@ either way groups of different sizes are compared alike.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from random_worlds import REPORTED, Setting, random_setting
+from recorded import main
 
 from mtgrpo.core.types import Floats
 from mtgrpo.simulation import simulate
@@ -117,22 +117,5 @@ def row(ends: Floats, difference: Floats) -> dict[str, Any]:
     return figures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("command", choices=["run", "compare"])
-    parser.add_argument("runs", type=Path)
-    arguments = parser.parse_args()
-
-    if arguments.command == "run":
-        run_all(arguments.runs)
-        return
-
-    text = json.dumps(compare(read(arguments.runs)), indent=1)
-    RECORD.write_text(text + "\n", encoding="utf-8")
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, run_all, lambda runs: compare(read(runs)), RECORD)

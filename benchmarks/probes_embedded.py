@@ -9,13 +9,13 @@ chance, each counting what it stands for. Nothing is tuned: learning rate and le
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recorded import main
 
 from mtgrpo.config import load_config
 from mtgrpo.jobs.run import train
@@ -106,22 +106,5 @@ def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {"steps": STEPS, "batch_size": BATCH, "group_size": GROUP, "kinds": kinds}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("command", choices=["run", "compare"])
-    parser.add_argument("runs", type=Path)
-    arguments = parser.parse_args()
-
-    if arguments.command == "run":
-        run_all(arguments.runs)
-        return
-
-    text = json.dumps(compare(read(arguments.runs)), indent=1)
-    RECORD.write_text(text + "\n", encoding="utf-8")
-    print(text)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, run_all, lambda runs: compare(read(runs)), RECORD)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import runpy
+
+import pytest
 
 from .graph import drawing, import_graph, room_graph, shown
 from .house import FLOORS
@@ -25,6 +28,32 @@ def test_the_picture_is_drawn_from_the_imports():
     picture = drawing(room_graph(import_graph(SOURCE, "mtgrpo")), FLOORS)
     (block,) = re.findall(r"```mermaid\n(.*?)\n?```", PAGE, flags=re.DOTALL)
     assert block == picture, f"docs/design.md: put this between ```mermaid and ```:\n{picture}"
+
+
+def test_the_site_draws_the_picture_itself():
+    chart = runpy.run_path(str(ROOT / "tools" / "flowchart.py"))
+    page = chart["drawn"](PAGE)
+    assert "```mermaid" not in page
+    assert "```python" in page
+
+    picture = re.search(r"<svg .*</svg>", page)
+    assert picture is not None
+    names = re.findall(r">(\w+)</text>", picture[0])
+    assert sorted(names) == sorted(shown(room) for floor in FLOORS for room in floor)
+    assert picture[0].count("marker-end") == len(chart["arrows"](_block()))
+    assert "http" not in picture[0].replace("http://www.w3.org/2000/svg", ""), "nothing is loaded"
+
+
+def test_a_line_that_is_no_arrow_is_refused():
+    chart = runpy.run_path(str(ROOT / "tools" / "flowchart.py"))
+    assert chart["arrows"]("  a --> b & c\n  b --> c") == [("a", "b"), ("a", "c"), ("b", "c")]
+    with pytest.raises(ValueError, match="'a -- b' is no line such as"):
+        chart["arrows"]("a -- b")
+
+
+def _block() -> str:
+    (block,) = re.findall(r"```mermaid\nflowchart TD\n(.*?)\n?```", PAGE, flags=re.DOTALL)
+    return block
 
 
 def test_the_places_where_things_go_are_there():

@@ -298,6 +298,21 @@ def test_simulate_shows_methods_and_sweeps(
     assert main(["simulate", "three_taks"]) == 2
 
 
+def test_files_that_are_not_there_are_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, study = tmp_path / "world.yaml", tmp_path / "study.json"
+
+    assert main(["simulate", str(world)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {world}: no such file; give a world's YAML file, three_tasks or nine_tasks\n"
+    )
+    assert main(["report", str(study)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {study}: cannot be read as results of a study (No such file or directory)\n"
+    )
+
+
 def test_reports_of_nothing_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -171,7 +171,8 @@ def load_results(source: str | os.PathLike[str] | Mapping[str, Any]) -> StudyRes
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        text = error.strerror if isinstance(error, OSError) else None
+        reason = " ".join((text or str(error)).split())
         raise RunError(f"{path}: cannot be read as results of a study ({reason})") from None
 
     if not isinstance(value, Mapping):

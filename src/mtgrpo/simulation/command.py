@@ -169,10 +169,14 @@ def _floors(given: Sequence[str]) -> dict[str, float]:
 
 def _world(name: str) -> World:
     path = Path(name)
-    if not path.is_file():
-        return World.named(name)
+    if path.is_file():
+        return World.from_dict(read_yaml(path))
 
-    return World.from_dict(read_yaml(path))
+    if path.suffix or len(path.parts) > 1:
+        raise ConfigError(
+            f"{name}: no such file; give a world's YAML file, three_tasks or nine_tasks"
+        )
+    return World.named(name)
 
 
 def _sweep_values(text: str) -> tuple[str, list[float]]:
