@@ -197,13 +197,40 @@ def test_over_steps_a_batch_holds_more_equal_groups():
     assert squares["over_steps"] < 0.9 * squares["each_step"]
 
 
-def test_over_steps_shares_are_met_until_a_debt_comes_to_its_limit():
+def test_over_steps_debts_are_within_their_limit_until_some_are_forgiven():
     mixer = make(weights={"fine": 0.5, "hopeless": 0.5})
-    for _ in range(2):
-        assert mixer.report is None or mixer.report.shares_met
+    for within in (1.0, 1.0, 0.0):
         step(mixer, {"fine": True, "hopeless": False})
+        assert mixer.metrics()["sampler/debts_within_limit"] == within
     assert mixer.metrics()["task/hopeless/owed"] == 1.0
-    assert not mixer.report.shares_met
+    assert "sampler/shares_met" not in mixer.metrics()
+
+
+def test_over_steps_a_rare_group_counts_by_the_rate_that_it_has():
+    """`max_inflation` limits what is asked of a task, not what its groups count."""
+    rates = {"often": 0.7, "half": 0.5, "rare": 0.03}
+    weights = {"often": 0.2, "half": 0.2, "rare": 0.6}
+    shares = {}
+    for kind in ("each_step", "over_steps"):
+        mixer, dice, total = make(64, weights=weights, shares=kind), Dice(rates), 0.0
+        for _ in range(400):
+            fill(mixer.new_batch(), dice)
+            mixer.update()
+            total += mixer.report.loss_shares["rare"]
+        shares[kind] = total / 400
+    assert shares["over_steps"] == pytest.approx(shares["each_step"], abs=0.03)
+    assert shares["over_steps"] > 0.45
+
+
+def test_a_state_of_other_shares_is_refused():
+    saved = make(shares="each_step").state_dict()
+    with pytest.raises(StateError, match="saved with shares='each_step', now 'over_steps'"):
+        make().load_state_dict(saved)
+
+    del saved["sampler"]["debt"]["shares"]  # as it was before shares had a choice
+    with pytest.raises(StateError, match="saved with shares='each_step'"):
+        make().load_state_dict(saved)
+    make(shares="each_step").load_state_dict(saved)
 
 
 def test_the_engines_shares_count_where_it_tells_them():

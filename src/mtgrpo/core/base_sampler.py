@@ -135,8 +135,8 @@ class Sampler(Described, ABC):
         return None
 
     @property
-    def most_owed(self) -> float | None:
-        """Most that a task can be owed, where shares follow the weights over steps, else None."""
+    def debts_within_limit(self) -> bool | None:
+        """Whether the last step forgave nothing; None unless shares follow the weights over steps."""
         return None
 
     def _systematic(self, weights: Floats, total: float, rng: np.random.Generator) -> Ints:

@@ -23,6 +23,8 @@ from mtgrpo.core.types import Floats, Ints, State
 from mtgrpo.errors import ConfigError, StateError, unknown
 
 SHARES = ("over_steps", "each_step")
+LEAST_RATE = 1e-3
+"""No acceptance is taken for less, when it is said what an informative group counts."""
 
 
 class OneRoundSampler(Sampler):
@@ -32,8 +34,8 @@ class OneRoundSampler(Sampler):
     `Batch.loss_targets`. These follow the weights over steps: a group of task k counts
     ``z_k / (n_k a_k)``, whether the step has more informative groups of the task than the n_k a_k
     of the average or fewer, and what the shares come to lack to the weights is owed and paid
-    little by little, see `ShareDebt`. Shares that are the weights in each step cost a tenth to a
-    fifth of the informative groups in variance, as groups that happen to be few count for more.
+    little by little, see `ShareDebt`. Shares that are the weights in each step have more variance,
+    as groups that happen to be few count for more (docs/concepts.md has figures).
 
     With n_k groups of a task, of which a_k are informative, whose gradients deviate by s_k, the
     variance of the gradient is ``sum_k z_k^2 s_k^2 / (n_k a_k)``. Where a group costs c_k, it is
@@ -145,7 +147,8 @@ class OneRoundSampler(Sampler):
     def new_batch(self, weights: Floats, step: int, rng: np.random.Generator) -> Batch:
         spreads = self.spreads or {}
         spread = np.array([spreads.get(task, 1.0) for task in self.tasks])
-        rates = np.maximum(self.acceptance.rates(), 1 / self.max_inflation)
+        estimates = self.acceptance.rates()
+        rates = np.maximum(estimates, 1 / self.max_inflation)
 
         # Without costs all groups count the same, and B or the budget limits their number.
         costs = self._costs.means()
@@ -160,10 +163,14 @@ class OneRoundSampler(Sampler):
             )
             total = min(float(wanted.sum()), self.batch_size)
 
-        wanted = wanted * (max(1.0, total) / wanted.sum())
-        counts = self._systematic(wanted, float(wanted.sum()), rng)
+        total = max(1.0, total)
+        counts = self._systematic(wanted, total, rng)
 
-        expected = wanted * rates if self.shares == "over_steps" else None
+        # The limit on asking is none on what a group counts: that takes the rates as they are.
+        expected = None
+        if self.shares == "over_steps":
+            expected = wanted * (total / wanted.sum()) * np.maximum(estimates, LEAST_RATE)
+
         return self._make_batch(weights, counts, costs, expected, rng)
 
     def _make_batch(
@@ -221,14 +228,14 @@ class OneRoundSampler(Sampler):
         return dict(zip(self.tasks, self._debt.owed.tolist(), strict=True))
 
     @property
-    def most_owed(self) -> float | None:
-        return self.max_owed if self.shares == "over_steps" else None
+    def debts_within_limit(self) -> bool | None:
+        return None if self.shares == "each_step" else not self._debt.forgiven
 
     def state_dict(self) -> State:
         """As every sampler's, what tasks are owed, what groups cost, and what probes go by."""
         state = {
             **super().state_dict(),
-            "debt": self._debt.state_dict(),
+            "debt": {"shares": self.shares, **self._debt.state_dict()},
             "costs": {"unit": self._budget.unit, **self._costs.state_dict()},
         }
         if self._probe_rule is not None:
@@ -240,9 +247,10 @@ class OneRoundSampler(Sampler):
 
         Raises:
             StateError: As every sampler, with probes where there were none or without where there
-                were, or costs in another unit.
+                were, costs in another unit, or shares kept in another way.
         """
         self._check_probes(state)
+        self._check_shares(state)
         super().load_state_dict(state)
         self._debt.load_state_dict(state["debt"])
 
@@ -256,6 +264,17 @@ class OneRoundSampler(Sampler):
 
         if self._probe_rule is not None:
             self._probe_rule.load_state_dict(state["probes"])
+
+    def _check_shares(self, state: State) -> None:
+        if "debt" not in state:
+            return  # it is of another kind of sampler
+
+        saved = state["debt"].get("shares", "each_step")  # all there was before it was noted
+        if saved != self.shares:
+            raise StateError(
+                f"sampler: saved with shares={saved!r}, now {self.shares!r}; a run keeps to one of "
+                f"the two; resume with sampler: {{shares: {saved}}}"
+            )
 
     def _check_probes(self, state: State) -> None:
         own = self.state_dict().keys()

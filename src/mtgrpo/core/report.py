@@ -42,7 +42,8 @@ class StepReport:
         notices: What a user should be told of a task at present.
         loss_shares: Each task's share of the loss, where shares are made there; else None.
         owed: What each task is owed of the loss after the step, likewise.
-        most_owed: Most that a task can be owed, where shares follow the weights over steps.
+        debts_within_limit: Whether nothing that was owed was forgiven in the step; None where
+            shares are to be exact in each step.
         cost: What the groups cost, in the unit of the sampler's budget; None where that is groups.
         expected_costs: What a group of each task was expected to cost; empty where not known.
         remarks: What a user should be told of a task once, in this step.
@@ -69,7 +70,7 @@ class StepReport:
     notices: Mapping[str, str]
     loss_shares: Mapping[str, float] | None = None
     owed: Mapping[str, float] | None = None
-    most_owed: float | None = None
+    debts_within_limit: bool | None = None
     cost: float | None = None
     expected_costs: Mapping[str, float] = field(default_factory=dict[str, float])
     remarks: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -127,7 +128,7 @@ class StepReport:
             notices=dict(notices or {}),
             loss_shares=batch.loss_shares,
             owed=sampler.owed(),
-            most_owed=sampler.most_owed,
+            debts_within_limit=sampler.debts_within_limit,
             cost=batch.cost,
             expected_costs=batch.expected_costs,
             remarks=dict(remarks or {}),
@@ -136,12 +137,7 @@ class StepReport:
 
     @property
     def shares_met(self) -> bool:
-        """Whether every task got exactly its quota; of the loss, its weight.
-
-        Where shares follow the weights over steps: whether no debt has come to its limit.
-        """
-        if self.most_owed is not None and self.owed is not None:
-            return max(self.owed.values()) < self.most_owed
+        """Whether every task got exactly its quota; of the loss, its weight."""
         if self.loss_shares is not None:
             had = [self.loss_shares.get(task, 0.0) for task in self.weights]
             wanted = self.weights.values()
@@ -209,7 +205,7 @@ class StepReport:
         return {task: count / num_wanted for task, count in self.quotas.items()}
 
     def _sampler_metrics(self) -> dict[str, float]:
-        return {
+        figures = {
             "sampler/rounds": self.num_rounds,
             "sampler/groups_generated": sum(self.totals.num_groups.values()),
             "sampler/shortfall": self.shortfall,
@@ -218,8 +214,12 @@ class StepReport:
             "sampler/groups_banked": self.num_banked,
             "sampler/groups_expired": self.num_expired,
             "sampler/tasks_exhausted": len(self.exhausted),
-            "sampler/shares_met": float(self.shares_met),
         }
+        if self.debts_within_limit is None:
+            figures["sampler/shares_met"] = float(self.shares_met)
+        else:
+            figures["sampler/debts_within_limit"] = float(self.debts_within_limit)
+        return figures
 
 
 def notice_changes(before: Mapping[str, str], report: StepReport) -> dict[str, str]:

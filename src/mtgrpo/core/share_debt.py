@@ -26,11 +26,13 @@ class ShareDebt:
 
     Attributes:
         owed: What each task is owed, shape (K,); negative for tasks that are ahead. Sums to 0.
+        forgiven: What of it was forgiven in the last step, as above the limit.
     """
 
     def __init__(self, num_tasks: int, limit: float) -> None:
         self.limit = limit
         self.owed: Floats = np.zeros(num_tasks)
+        self.forgiven = 0.0
 
     def settle(self, weights: Floats, shares: Floats) -> None:
         """Take down a step.
@@ -40,17 +42,18 @@ class ShareDebt:
             shares: What each task had of the loss, shape (K,); all 0 when nothing was trained on,
                 which changes nothing.
         """
+        self.forgiven = 0.0
         if not shares.any():
             return
 
         owed = self.owed + weights - shares
         kept = np.minimum(owed, self.limit)
-        forgiven = float((owed - kept).sum())
+        self.forgiven = float((owed - kept).sum())
 
         # Those that are ahead need not give what nobody is owed any more.
         ahead = np.minimum(kept, 0.0)
-        if forgiven and ahead.any():
-            kept = kept + forgiven * ahead / ahead.sum()
+        if self.forgiven and ahead.any():
+            kept = kept + self.forgiven * ahead / ahead.sum()
         self.owed = kept
 
     def change_tasks(self, change: TaskChange) -> None:
@@ -87,7 +90,7 @@ def targets_of_loss(
     those that are ahead.
 
     Args:
-        weights: z, shape (K,).
+        weights: Shares where nothing is owed, of any sum, shape (K,).
         owed: What each task is owed, shape (K,); negative for tasks that are ahead.
         is_present: Which tasks have informative groups, shape (K,).
         paid_now: Part of the debts that is paid in this step, above 0 and at most 1.
