@@ -38,7 +38,7 @@ SHOWN = {
     "grpo_fair, temperature 0.15": "`grpo_fair` at `temperature: 0.15`",
 }
 FAIR = "three_tasks_fair"
-BRIEF = ("grpo", "grpo_fair", "grpo_fair, temperature 0.15", "dapo")
+BRIEF = ("grpo", "grpo_fair", "balanced, one round", "dapo")
 IN_TRLS_TIME = "grpo_fair, in the time of TRL's grpo"
 SIZES = {  # rows of Countdown, Zebra and ARC in the datasets that are concatenated
     "grpo, sizes 16 4 1": "16 : 4 : 1",
