@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,11 @@ SHOWN = {
     "grpo_fair": "`grpo_fair`",
     "balanced, one round": "`balanced`, one round",
     "grpo, two passes": "`grpo`, two passes over each batch",
-    "grpo_fair, two passes": "`grpo_fair`, two passes",
+    "grpo_fair, temperature 0.15": "`grpo_fair` at `temperature: 0.15`",
 }
 FAIR = "three_tasks_fair"
-BRIEF = ("grpo", "grpo_fair", "grpo_fair, two passes", "dapo")
+BRIEF = ("grpo", "grpo_fair", "balanced, one round", "dapo")
+IN_TRLS_TIME = "grpo_fair, in the time of TRL's grpo"
 SIZES = {  # rows of Countdown, Zebra and ARC in the datasets that are concatenated
     "grpo, sizes 16 4 1": "16 : 4 : 1",
     "grpo, sizes 1 16 4": "1 : 16 : 4",
@@ -63,7 +65,8 @@ def equal_cost(name: str, *, brief: bool = False) -> str:
     plain = results.of("grpo")
     rows: list[tuple[str, ...]] = []
 
-    shown = BRIEF if brief else [m for m in results.finished_methods if m not in SIZES]
+    aside = (*SIZES, IN_TRLS_TIME)
+    shown = BRIEF if brief else [m for m in results.finished_methods if m not in aside]
     for method in shown:
         runs, gains = results.of(method), ["", ""]
         if method != "grpo":
@@ -91,6 +94,38 @@ def unequal_sizes() -> str:
 
     heads = ("rows", "worst task, %", "mean, %", "`grpo_fair`'s worst minus it", "mean minus it")
     return Table("", heads, tuple(rows)).markdown()
+
+
+def equal_time() -> str:
+    """`grpo_fair` for as long as plain GRPO takes with TRL's own trainer, in processor time."""
+    results = load_results(HERE / "equal_cost" / f"{FAIR}.json")
+    record = json.loads((ROOT / "benchmarks" / "equal_time.json").read_text(encoding="utf-8"))
+    parts = record["of_trl"]
+
+    def timed(method: str, trainer: str) -> list[RunResult]:
+        # Processor time in units of what TRL's trainer takes for the rollouts of plain GRPO.
+        runs, whole = results.of(method), results.of("grpo")[0].rollouts[-1]
+        return [replace(run, seconds=parts[trainer] * run.rollouts / whole) for run in runs]
+
+    plain = timed("grpo", "trl")
+    rows: list[tuple[str, ...]] = []
+    for title, runs in (
+        ("`grpo`, TRL's `GRPOTrainer`", plain),
+        ("`grpo`", timed("grpo", "grpo")),
+        ("`grpo_fair`", timed("grpo_fair", "grpo_fair")),
+        ("`grpo_fair`, longer", timed(IN_TRLS_TIME, "grpo_fair")),
+    ):
+        cells = [f"{runs[0].rollouts[-1]:,.0f}", f"{runs[0].seconds[-1]:.2f}"]
+        cells += [spread(values, brief=True) for values in _ends(runs)]
+        gains = ["", ""]
+        if title == "`grpo_fair`, longer":
+            pair = compare(runs, plain, at="seconds")
+            gains = [_points(pair.worst), _points(pair.mean)]
+        rows.append((title, *cells, *gains))
+
+    heads = ("method", "rollouts", "processor time", "worst task, %", "mean, %")
+    gains = ("worst minus `grpo`'s", "mean minus `grpo`'s")
+    return Table("", (*heads, *gains), tuple(rows)).markdown()
 
 
 def one_rate() -> str:
@@ -184,6 +219,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "unequal-sizes": unequal_sizes,
     "equal-cost-long": lambda: equal_cost("three_tasks_long"),
     "equal-cost-nine": lambda: equal_cost("nine_tasks_fair"),
+    "equal-time": equal_time,
     "one-rate": one_rate,
     "equal-steps": equal_steps,
     "simulated": simulated,

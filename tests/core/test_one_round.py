@@ -90,7 +90,7 @@ def test_a_task_that_gives_nothing_is_not_asked_for_ever_more():
 
 
 def test_shares_of_the_loss_are_the_weights():
-    mixer = make()
+    mixer = make(shares="each_step")
     step(mixer, dict.fromkeys(TASKS, True))
     assert mixer.report.loss_shares == pytest.approx(WEIGHTS)
     assert mixer.report.realized_shares() == mixer.report.loss_shares
@@ -99,7 +99,7 @@ def test_shares_of_the_loss_are_the_weights():
 
 
 def test_a_task_without_an_informative_group_is_owed_its_share_and_gets_it():
-    mixer = make(weights={"a": 0.75, "b": 0.25})
+    mixer = make(weights={"a": 0.75, "b": 0.25}, shares="each_step")
     step(mixer, {"a": True, "b": False})
     assert mixer.sampler.owed() == pytest.approx({"a": -0.25, "b": 0.25})
     assert not mixer.report.shares_met
@@ -110,7 +110,7 @@ def test_a_task_without_an_informative_group_is_owed_its_share_and_gets_it():
 
 def test_what_a_few_groups_cannot_carry_is_owed_as_well():
     """A group counts at most four times its even part of the loss."""
-    mixer = make(weights={"a": 0.5, "b": 0.5})
+    mixer = make(weights={"a": 0.5, "b": 0.5}, shares="each_step")
     batch = mixer.new_batch()
     told = Counter()
     for task, count in batch.ask().items():
@@ -133,9 +133,19 @@ def test_nothing_informative_leaves_everything_as_it_was():
     assert set(mixer.sampler.owed().values()) == {0.0}
 
 
-@pytest.mark.parametrize(("max_owed", "rare"), [(1.0, 0.2), (0.0, 0.135)])
-def test_over_many_steps_shares_are_the_weights_and_without_debts_they_are_not(max_owed, rare):
-    mixer, dice, sums = make(max_owed=max_owed), Dice(RATES), Counter()
+@pytest.mark.parametrize(
+    ("shares", "max_owed", "rare"),
+    [
+        ("each_step", 1.0, 0.2),
+        ("each_step", 0.0, 0.135),
+        ("over_steps", 1.0, 0.2),
+        ("over_steps", 0.0, 0.167),
+    ],
+)
+def test_over_many_steps_shares_are_the_weights_and_without_debts_they_are_not(
+    shares, max_owed, rare
+):
+    mixer, dice, sums = make(max_owed=max_owed, shares=shares), Dice(RATES), Counter()
     num_steps = 400
     for _ in range(num_steps):
         fill(mixer.new_batch(), dice)
@@ -149,6 +159,78 @@ def test_over_many_steps_shares_are_the_weights_and_without_debts_they_are_not(m
     if max_owed:
         shares = {task: total / num_steps for task, total in sums.items()}
         assert shares == pytest.approx(WEIGHTS, abs=0.01)
+
+
+def test_over_steps_a_group_counts_alike_however_many_its_task_has_in_a_step():
+    """Two tasks of one weight that are asked alike: shares are those of the groups."""
+    mixer = make(weights={"a": 0.5, "b": 0.5})
+    mixer.sampler.acceptance.rates = lambda: np.array([0.5, 0.5])
+
+    batch, left = mixer.new_batch(), {"a": 5, "b": 2}
+    for task, count in batch.ask().items():
+        rewards = [MIXED] * left[task] + [WRONG] * (count - left[task])
+        batch.tell([Group.verified(task, r, uid=f"{task}{i}") for i, r in enumerate(rewards)])
+    assert batch.ask() == {}
+
+    assert batch.loss_targets == pytest.approx({"a": 5 / 7, "b": 2 / 7})
+    mixer.update()
+    assert mixer.sampler.owed() == pytest.approx({"a": -3 / 14, "b": 3 / 14})
+
+    # A tenth of what is owed is paid in the next step.
+    step(mixer, {"a": True, "b": True})
+    assert mixer.report.loss_shares["b"] == pytest.approx(0.5 + 0.1 * 3 / 14)
+
+
+def test_over_steps_a_batch_holds_more_equal_groups():
+    """The gradient's variance goes with the sum over groups of their squared shares."""
+    squares = {}
+    for shares in ("each_step", "over_steps"):
+        mixer, dice, total = make(shares=shares), Dice(RATES), 0.0
+        for _ in range(300):
+            batch = mixer.new_batch()
+            fill(batch, dice)
+            counts = batch.counts.num_informative
+            had = batch.loss_shares
+            total += sum(share**2 / counts[task] for task, share in had.items() if share)
+            mixer.update()
+        squares[shares] = total
+    assert squares["over_steps"] < 0.9 * squares["each_step"]
+
+
+def test_over_steps_debts_are_within_their_limit_until_some_are_forgiven():
+    mixer = make(weights={"fine": 0.5, "hopeless": 0.5})
+    for within in (1.0, 1.0, 0.0):
+        step(mixer, {"fine": True, "hopeless": False})
+        assert mixer.metrics()["sampler/debts_within_limit"] == within
+    assert mixer.metrics()["task/hopeless/owed"] == 1.0
+    assert "sampler/shares_met" not in mixer.metrics()
+
+
+def test_over_steps_a_rare_group_counts_by_the_rate_that_it_has():
+    """`max_inflation` limits what is asked of a task, not what its groups count."""
+    rates = {"often": 0.7, "half": 0.5, "rare": 0.03}
+    weights = {"often": 0.2, "half": 0.2, "rare": 0.6}
+    shares = {}
+    for kind in ("each_step", "over_steps"):
+        mixer, dice, total = make(64, weights=weights, shares=kind), Dice(rates), 0.0
+        for _ in range(400):
+            fill(mixer.new_batch(), dice)
+            mixer.update()
+            total += mixer.report.loss_shares["rare"]
+        shares[kind] = total / 400
+    assert shares["over_steps"] == pytest.approx(shares["each_step"], abs=0.03)
+    assert shares["over_steps"] > 0.45
+
+
+def test_a_state_of_other_shares_is_refused():
+    saved = make(shares="each_step").state_dict()
+    with pytest.raises(StateError, match="saved with shares='each_step', now 'over_steps'"):
+        make().load_state_dict(saved)
+
+    del saved["sampler"]["debt"]["shares"]  # as it was before shares had a choice
+    with pytest.raises(StateError, match="saved with shares='each_step'"):
+        make().load_state_dict(saved)
+    make(shares="each_step").load_state_dict(saved)
 
 
 def test_the_engines_shares_count_where_it_tells_them():
@@ -174,6 +256,13 @@ def test_an_open_batch_is_restored_with_what_was_told():
     assert other.sampler.owed() == mixer.sampler.owed()
     assert other.batch.num_predicted == 6
 
+    # What is informative weighs the same in both.
+    groups = dice.rollout(batch.ask())
+    for open_batch in (batch, other.batch):
+        open_batch.ask()
+        open_batch.tell(groups)
+    assert other.batch.loss_targets == batch.loss_targets
+
     fill(batch, dice)
     batch.tell_loss_shares({TASKS[0]: 1.0, TASKS[1]: 0.0, TASKS[2]: 0.0})
     third = make(batch_size=6, seed=99)
@@ -198,6 +287,7 @@ def test_the_state_of_another_kind_of_sampler_is_refused():
         ({"max_inflation": float("inf")}, "max_inflation=inf"),
         ({"max_owed": -0.1}, "max_owed=-0.1; it must be at least 0"),
         ({"max_owed": float("nan")}, "max_owed=nan"),
+        ({"shares": "each step"}, "unknown shares 'each step' .did you mean 'each_step'"),
         ({"group_filter": "lenien"}, "lenient"),
         ({"budget": {"tokens": -1}}, "-1 tokens; it must be a number above 0"),
         ({"spreads": {"a": 0.0}}, "spreads: 0.0 for 'a'"),

@@ -204,7 +204,7 @@ def test_grpo_fair_costs_what_grpo_costs() -> None:
     assert method.prompt_memory
 
     rule = method.as_dict()["weighting"]
-    assert (rule["temperature"], rule["max_pressure"], rule["worst_fraction"]) == (0.3, 1.0, 0.5)
+    assert (rule["temperature"], rule["max_pressure"], rule["worst_fraction"]) == (0.5, 1.0, 0.5)
 
     mixer = method.make_mixer(["a", "b"], batch_size=8)
     assert fill_with(mixer, (0.0, 0.0)) == [8]  # one round of B groups, whatever comes back

@@ -134,6 +134,11 @@ class Sampler(Described, ABC):
         """What each task is owed of the loss; None where shares are not made in the loss."""
         return None
 
+    @property
+    def debts_within_limit(self) -> bool | None:
+        """Whether the last step forgave nothing; None unless shares follow the weights over steps."""
+        return None
+
     def _systematic(self, weights: Floats, total: float, rng: np.random.Generator) -> Ints:
         # Counts that sum to `total`, of least variance over the steps.
         start = rng.random() if self._offset is None else self._offset + quota_rules.GOLDEN_STEP

@@ -224,11 +224,10 @@ class TaskMixer:
             running_scores=self._mean_scores(self._running),
             graded=self._running.graded(),
             reasons=self._reasons,
-            num_expired=self.sampler.bank.num_expired,
+            sampler=self.sampler,
             notices=self._silent.flat()
             | self.weighting.notices()
             | self._silent.notices(is_idle=not batch.groups),
-            owed=self.sampler.owed(),
             remarks=self.reward_scale.remarks,
         )
 

@@ -22,13 +22,20 @@ from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, Ints, State
 from mtgrpo.errors import ConfigError, StateError, unknown
 
+SHARES = ("over_steps", "each_step")
+LEAST_RATE = 1e-3
+"""No acceptance is taken for less, when it is said what an informative group counts."""
+
 
 class OneRoundSampler(Sampler):
     """Generates a budget of groups in one round, and trains on every informative one of them.
 
-    The step's shares are made in the loss: engines scale each task's advantages until its part
-    of the loss is `Batch.loss_targets`, its weight z_k. A task without an informative group is
-    owed its share, see `ShareDebt`.
+    Shares are made in the loss: engines scale each task's advantages until its part of the loss is
+    `Batch.loss_targets`. These follow the weights over steps: a group of task k counts
+    ``z_k / (n_k a_k)``, whether the step has more informative groups of the task than the n_k a_k
+    of the average or fewer, and what the shares come to lack to the weights is owed and paid
+    little by little, see `ShareDebt`. Shares that are the weights in each step have more variance,
+    as groups that happen to be few count for more (docs/concepts.md has figures).
 
     With n_k groups of a task, of which a_k are informative, whose gradients deviate by s_k, the
     variance of the gradient is ``sum_k z_k^2 s_k^2 / (n_k a_k)``. Where a group costs c_k, it is
@@ -45,6 +52,8 @@ class OneRoundSampler(Sampler):
         acceptance: Estimate of acceptance rates; default `CountedAcceptance()`.
         max_inflation: Cap of ``1 / a_k``: a task that gives nothing is not asked for ever more.
         max_owed: Most that a task can be owed, in steps' losses.
+        shares: When the shares are the weights: ``"over_steps"``, in the mean, or ``"each_step"``,
+            always, where the task has informative groups.
         budget: What a step may cost on average: ``{"groups": 24}``, ``{"completions": 192}``,
             ``{"tokens": 4096}`` or ``{"seconds": 30}``, and never more than B groups; None: B
             groups. In completions c_k is the task's group size, as its groups had it; tokens and
@@ -68,6 +77,7 @@ class OneRoundSampler(Sampler):
         acceptance: AcceptanceEstimate | None = None,
         max_inflation: float = 12.0,
         max_owed: float = 1.0,
+        shares: str = "over_steps",
         budget: Mapping[str, float] | None = None,
         spreads: Mapping[str, float] | None = None,
         probes: str | Mapping[str, float] | None = None,
@@ -80,6 +90,9 @@ class OneRoundSampler(Sampler):
             raise ConfigError(
                 f"OneRoundSampler: max_owed={max_owed}; it must be at least 0 and finite"
             )
+
+        if shares not in SHARES:
+            raise ConfigError(unknown("OneRoundSampler", "shares", shares, SHARES))
 
         for task, spread in (spreads or {}).items():
             if not 0 < spread < np.inf:
@@ -95,7 +108,7 @@ class OneRoundSampler(Sampler):
                 "filter would drop; choose a filter, as 'informative', or leave probes out"
             )
 
-        self.max_inflation, self.max_owed = max_inflation, max_owed
+        self.max_inflation, self.max_owed, self.shares = max_inflation, max_owed, shares
         self.budget, self.spreads, self.probes = budget, spreads, probes
 
         self._budget = Budget(budget)
@@ -134,7 +147,8 @@ class OneRoundSampler(Sampler):
     def new_batch(self, weights: Floats, step: int, rng: np.random.Generator) -> Batch:
         spreads = self.spreads or {}
         spread = np.array([spreads.get(task, 1.0) for task in self.tasks])
-        rates = np.maximum(self.acceptance.rates(), 1 / self.max_inflation)
+        estimates = self.acceptance.rates()
+        rates = np.maximum(estimates, 1 / self.max_inflation)
 
         # Without costs all groups count the same, and B or the budget limits their number.
         costs = self._costs.means()
@@ -149,11 +163,23 @@ class OneRoundSampler(Sampler):
             )
             total = min(float(wanted.sum()), self.batch_size)
 
-        counts = self._systematic(wanted, max(1.0, total), rng)
-        return self._make_batch(weights, counts, costs, rng)
+        total = max(1.0, total)
+        counts = self._systematic(wanted, total, rng)
+
+        # The limit on asking is none on what a group counts: that takes the rates as they are.
+        expected = None
+        if self.shares == "over_steps":
+            expected = wanted * (total / wanted.sum()) * np.maximum(estimates, LEAST_RATE)
+
+        return self._make_batch(weights, counts, costs, expected, rng)
 
     def _make_batch(
-        self, weights: Floats, counts: Ints, costs: Floats | None, rng: np.random.Generator
+        self,
+        weights: Floats,
+        counts: Ints,
+        costs: Floats | None,
+        expected: Floats | None,
+        rng: np.random.Generator,
     ) -> OneRoundBatch:
         return OneRoundBatch(
             self._bound(),
@@ -162,6 +188,7 @@ class OneRoundSampler(Sampler):
             self._debt.owed,
             self._budget,
             costs,
+            expected,
             rng,
             self._probe_rule,
         )
@@ -169,7 +196,11 @@ class OneRoundSampler(Sampler):
     def restore_batch(self, state: State, rng: np.random.Generator) -> Batch:
         weights = np.array(state["weights"], dtype=np.float64)
         counts = np.array(state["planned"], dtype=np.int64)
-        batch = self._make_batch(weights, counts, self._costs.means(), rng)
+        expected = None
+        if state.get("expected") is not None:
+            expected = np.array(state["expected"], dtype=np.float64)
+
+        batch = self._make_batch(weights, counts, self._costs.means(), expected, rng)
         batch.load_state_dict(state)
         return batch
 
@@ -196,11 +227,15 @@ class OneRoundSampler(Sampler):
     def owed(self) -> dict[str, float]:
         return dict(zip(self.tasks, self._debt.owed.tolist(), strict=True))
 
+    @property
+    def debts_within_limit(self) -> bool | None:
+        return None if self.shares == "each_step" else not self._debt.forgiven
+
     def state_dict(self) -> State:
         """As every sampler's, what tasks are owed, what groups cost, and what probes go by."""
         state = {
             **super().state_dict(),
-            "debt": self._debt.state_dict(),
+            "debt": {"shares": self.shares, **self._debt.state_dict()},
             "costs": {"unit": self._budget.unit, **self._costs.state_dict()},
         }
         if self._probe_rule is not None:
@@ -212,9 +247,10 @@ class OneRoundSampler(Sampler):
 
         Raises:
             StateError: As every sampler, with probes where there were none or without where there
-                were, or costs in another unit.
+                were, costs in another unit, or shares kept in another way.
         """
         self._check_probes(state)
+        self._check_shares(state)
         super().load_state_dict(state)
         self._debt.load_state_dict(state["debt"])
 
@@ -228,6 +264,17 @@ class OneRoundSampler(Sampler):
 
         if self._probe_rule is not None:
             self._probe_rule.load_state_dict(state["probes"])
+
+    def _check_shares(self, state: State) -> None:
+        if "debt" not in state:
+            return  # it is of another kind of sampler
+
+        saved = state["debt"].get("shares", "each_step")  # all there was before it was noted
+        if saved != self.shares:
+            raise StateError(
+                f"sampler: saved with shares={saved!r}, now {self.shares!r}; a run keeps to one of "
+                f"the two; resume with sampler: {{shares: {saved}}}"
+            )
 
     def _check_probes(self, state: State) -> None:
         own = self.state_dict().keys()

@@ -19,6 +19,10 @@ from mtgrpo.core.probes import ProbeRule, StepProbes
 from mtgrpo.core.share_debt import targets_of_loss
 from mtgrpo.core.types import Floats, Group, Ints, State
 
+PAID_A_STEP = 0.1
+"""Part of what tasks are owed that a step pays, where shares are the weights over steps: all of it
+at once would undo what chance brought, a twentieth leaves rare tasks behind."""
+
 
 class GivenRound(RoundPlanner):
     """A round whose counts were settled when the step began."""
@@ -41,6 +45,8 @@ class OneRoundBatch(Batch):
         budget: What the step may cost; gives each group's cost.
         expected_costs: What a group of each task was expected to cost, shape (K,); None where that
             was not known.
+        expected: Informative groups of each task that such steps have on average, shape (K,), for
+            shares that are the weights over steps; None for shares that are in this one.
         rng: The mixer's.
         probe_rule: Chooses the probes of large groups; None for whole groups.
 
@@ -56,11 +62,12 @@ class OneRoundBatch(Batch):
         owed: Floats,
         budget: Budget,
         expected_costs: Floats | None,
+        expected: Floats | None,
         rng: np.random.Generator,
         probe_rule: ProbeRule | None = None,
     ) -> None:
         super().__init__(replace(rules, planner=GivenRound(planned)), weights, None, rng)
-        self._planned, self._owed = planned, owed
+        self._planned, self._owed, self._expected = planned, owed, expected
         self._told_shares: dict[str, float] | None = None
 
         self._budget, self._expected_costs = budget, expected_costs
@@ -119,12 +126,20 @@ class OneRoundBatch(Batch):
     def loss_targets(self) -> dict[str, float]:
         """Each task's wanted share of the loss: its weight, and what is paid of debts.
 
+        Over steps, the weight is that of the groups which a step has on average: a task that has
+        more this time has a larger share.
+
         Among tasks with informative groups. They sum to 1, or are all 0 where there are none.
         """
         tasks, informative = self._rules.tasks, self.counts.num_informative
-        is_present = np.array([informative.get(task, 0) > 0 for task in tasks])
+        counts = np.array([informative.get(task, 0) for task in tasks])
 
-        targets = targets_of_loss(self._weights, self._owed, is_present)
+        if self._expected is None:
+            targets = targets_of_loss(self._weights, self._owed, counts > 0)
+        else:
+            wanted = np.zeros(len(tasks))
+            np.divide(self._weights * counts, self._expected, out=wanted, where=counts > 0)
+            targets = targets_of_loss(wanted, self._owed, counts > 0, PAID_A_STEP)
         return dict(zip(tasks, targets.tolist(), strict=True))
 
     @property
@@ -145,6 +160,7 @@ class OneRoundBatch(Batch):
             "planned": self._planned.tolist(),
             "loss_shares": self._told_shares,
             "cost": self._cost.tolist(),
+            "expected": None if self._expected is None else self._expected.tolist(),
         }
         if self.probes is not None:
             state["probes"] = {task: list(probe) for task, probe in self.probes.chosen.items()}

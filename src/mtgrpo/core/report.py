@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
 from mtgrpo.core.probe_choice import Probe
@@ -41,6 +42,8 @@ class StepReport:
         notices: What a user should be told of a task at present.
         loss_shares: Each task's share of the loss, where shares are made there; else None.
         owed: What each task is owed of the loss after the step, likewise.
+        debts_within_limit: Whether nothing that was owed was forgiven in the step; None where
+            shares are to be exact in each step.
         cost: What the groups cost, in the unit of the sampler's budget; None where that is groups.
         expected_costs: What a group of each task was expected to cost; empty where not known.
         remarks: What a user should be told of a task once, in this step.
@@ -67,6 +70,7 @@ class StepReport:
     notices: Mapping[str, str]
     loss_shares: Mapping[str, float] | None = None
     owed: Mapping[str, float] | None = None
+    debts_within_limit: bool | None = None
     cost: float | None = None
     expected_costs: Mapping[str, float] = field(default_factory=dict[str, float])
     remarks: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -82,9 +86,8 @@ class StepReport:
         running_scores: Mapping[str, float],
         graded: Collection[str] = (),
         reasons: Collection[str] = (),
-        num_expired: int = 0,
+        sampler: Sampler,
         notices: Mapping[str, str] | None = None,
-        owed: Mapping[str, float] | None = None,
         remarks: Mapping[str, str] | None = None,
     ) -> StepReport:
         """The report of a finished batch.
@@ -96,9 +99,8 @@ class StepReport:
             running_scores: As the attribute.
             graded: As the attribute.
             reasons: Reasons that are counted for every task, with 0 where there was no group.
-            num_expired: As the attribute.
+            sampler: Whose batch it is; closed for the step.
             notices: As the attribute.
-            owed: As the attribute.
             remarks: As the attribute.
         """
         dropped: dict[str, Counter[str]] = {}
@@ -121,11 +123,12 @@ class StepReport:
             surplus=len(batch.surplus),
             num_predicted=batch.num_predicted,
             num_banked=len(batch.banked),
-            num_expired=num_expired,
+            num_expired=sampler.bank.num_expired,
             exhausted=tuple(batch.exhausted),
             notices=dict(notices or {}),
             loss_shares=batch.loss_shares,
-            owed=owed,
+            owed=sampler.owed(),
+            debts_within_limit=sampler.debts_within_limit,
             cost=batch.cost,
             expected_costs=batch.expected_costs,
             remarks=dict(remarks or {}),
@@ -202,7 +205,7 @@ class StepReport:
         return {task: count / num_wanted for task, count in self.quotas.items()}
 
     def _sampler_metrics(self) -> dict[str, float]:
-        return {
+        figures = {
             "sampler/rounds": self.num_rounds,
             "sampler/groups_generated": sum(self.totals.num_groups.values()),
             "sampler/shortfall": self.shortfall,
@@ -211,8 +214,12 @@ class StepReport:
             "sampler/groups_banked": self.num_banked,
             "sampler/groups_expired": self.num_expired,
             "sampler/tasks_exhausted": len(self.exhausted),
-            "sampler/shares_met": float(self.shares_met),
         }
+        if self.debts_within_limit is None:
+            figures["sampler/shares_met"] = float(self.shares_met)
+        else:
+            figures["sampler/debts_within_limit"] = float(self.debts_within_limit)
+        return figures
 
 
 def notice_changes(before: Mapping[str, str], report: StepReport) -> dict[str, str]:

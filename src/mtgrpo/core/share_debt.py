@@ -26,11 +26,13 @@ class ShareDebt:
 
     Attributes:
         owed: What each task is owed, shape (K,); negative for tasks that are ahead. Sums to 0.
+        forgiven: What of it was forgiven in the last step, as above the limit.
     """
 
     def __init__(self, num_tasks: int, limit: float) -> None:
         self.limit = limit
         self.owed: Floats = np.zeros(num_tasks)
+        self.forgiven = 0.0
 
     def settle(self, weights: Floats, shares: Floats) -> None:
         """Take down a step.
@@ -40,17 +42,18 @@ class ShareDebt:
             shares: What each task had of the loss, shape (K,); all 0 when nothing was trained on,
                 which changes nothing.
         """
+        self.forgiven = 0.0
         if not shares.any():
             return
 
         owed = self.owed + weights - shares
         kept = np.minimum(owed, self.limit)
-        forgiven = float((owed - kept).sum())
+        self.forgiven = float((owed - kept).sum())
 
         # Those that are ahead need not give what nobody is owed any more.
         ahead = np.minimum(kept, 0.0)
-        if forgiven and ahead.any():
-            kept = kept + forgiven * ahead / ahead.sum()
+        if self.forgiven and ahead.any():
+            kept = kept + self.forgiven * ahead / ahead.sum()
         self.owed = kept
 
     def change_tasks(self, change: TaskChange) -> None:
@@ -78,16 +81,19 @@ class ShareDebt:
         self.owed = np.array(state["owed"], dtype=np.float64)
 
 
-def targets_of_loss(weights: Floats, owed: Floats, is_present: NDArray[np.bool_]) -> Floats:
+def targets_of_loss(
+    weights: Floats, owed: Floats, is_present: NDArray[np.bool_], paid_now: float = 1.0
+) -> Floats:
     """Shares that tasks should have of a step's loss, shape (K,); they sum to 1, or are all 0.
 
     The weights of those present, scaled to sum to 1. What is owed to some of them comes from
     those that are ahead.
 
     Args:
-        weights: z, shape (K,).
+        weights: Shares where nothing is owed, of any sum, shape (K,).
         owed: What each task is owed, shape (K,); negative for tasks that are ahead.
         is_present: Which tasks have informative groups, shape (K,).
+        paid_now: Part of the debts that is paid in this step, above 0 and at most 1.
     """
     shares = np.where(is_present, weights, 0.0)
     if not shares.any():
@@ -97,7 +103,7 @@ def targets_of_loss(weights: Floats, owed: Floats, is_present: NDArray[np.bool_]
     asked = np.where(is_present, np.maximum(owed, 0.0), 0.0)
     given = np.minimum(np.maximum(-owed, 0.0), MOST_GIVEN * shares)
 
-    paid = min(float(asked.sum()), float(given.sum()))
+    paid = min(paid_now * float(asked.sum()), float(given.sum()))
     if not paid:
         return shares
     return shares + paid * asked / asked.sum() - paid * given / given.sum()

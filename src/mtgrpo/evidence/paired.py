@@ -44,9 +44,9 @@ class PairedComparison:
     Attributes:
         method: The method.
         other: The method compared with.
-        at: ``"steps"``: at the last evaluation; ``"rollouts"``: at the most rollouts that every
-            run of the two has.
-        cost: Steps or rollouts at which they are compared.
+        at: ``"steps"``: at the last evaluation; ``"rollouts"`` or ``"seconds"``: at the most that
+            every run of the two has.
+        cost: Steps, rollouts or seconds at which they are compared.
         seeds: Seeds both have.
         worst: Difference of the worst-task accuracies.
         mean: Difference of the mean accuracies.
@@ -80,8 +80,8 @@ def compare(
     Args:
         runs: Runs of the method.
         others: Runs of the other method; seeds that only one of the two has are left out.
-        at: ``"steps"`` or ``"rollouts"``; between two evaluations accuracies are taken to change
-            linearly.
+        at: ``"steps"``, ``"rollouts"`` or ``"seconds"``; between two evaluations accuracies are
+            taken to change linearly.
         tasks: Tasks to compare; all by default.
         num_resamples: Resamples of the bootstrap, whose generator always starts from the same seed.
 

@@ -97,7 +97,7 @@ _RECIPES: Mapping[str, _Recipe] = {
         "grpo_fair",
         "grpo_fair",
         _DAPO_CLIP,
-        "this library's own: GRPO's cost, exact shares of the loss, mild weights",
+        "this library's own: GRPO's cost, shares made in the loss, mild weights",
     ),
     "balanced": _Recipe(
         "balanced", "balanced", _DAPO_CLIP, "this library's own: no knob to tune, fewer rollouts"

@@ -175,7 +175,7 @@ OWN_WEIGHTINGS: Mapping[str, Spec] = {
     "grpo_fair": {
         "rule": "balanced",
         "worst_fraction": 0.5,
-        "temperature": 0.3,
+        "temperature": 0.5,
         "max_pressure": 1.0,
     },
     "balanced": {"rule": "balanced"},

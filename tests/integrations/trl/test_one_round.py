@@ -45,10 +45,13 @@ class Stepwise(Measured):
         return loss
 
 
-@pytest.mark.parametrize("loss_type", LOSS_TYPES)
-def test_the_loss_has_the_shares_it_should_have_in_every_step(lab, loss_type):
+@pytest.mark.parametrize(
+    ("loss_type", "shares"), [*((name, "each_step") for name in LOSS_TYPES), ("dapo", "over_steps")]
+)
+def test_the_loss_has_the_shares_it_should_have_in_every_step(lab, loss_type, shares):
     """To 1e-6, over several steps of training: weights where nothing is owed, debts on top."""
-    trainer = one_round(lab, Stepwise, loss_type=loss_type, max_steps=6)
+    sampler = OneRoundSampler(shares=shares)
+    trainer = one_round(lab, Stepwise, sampler=sampler, loss_type=loss_type, max_steps=6)
     trainer.steps = []
     trainer.train()
     assert len(trainer.steps) == 6
@@ -60,11 +63,13 @@ def test_the_loss_has_the_shares_it_should_have_in_every_step(lab, loss_type):
         logged = {name: entry[f"task/{name}/loss_share"] for name in WEIGHTS}
         assert logged == pytest.approx(measured, abs=1e-6)
 
-    # Where every task had an informative group and nothing was owed, they are the weights.
-    complete = [i for i, (*_, n) in enumerate(trainer.steps) if all(n[name] for name in WEIGHTS)]
-    assert complete
-    if complete[0] == 0:
-        assert trainer.steps[0][0] == pytest.approx(WEIGHTS, abs=1e-6)
+    # Nothing is owed yet in the first: they are the weights, or those of the groups.
+    first, _, informative = trainer.steps[0]
+    assert all(informative[name] for name in WEIGHTS), "choose another seed"
+
+    num_groups = sum(informative.values())
+    in_groups = {name: count / num_groups for name, count in informative.items()}
+    assert first == pytest.approx(WEIGHTS if shares == "each_step" else in_groups, abs=1e-6)
 
 
 def test_debts_of_the_loss_are_paid_in_the_loss(lab):

@@ -42,7 +42,7 @@ class Balanced(TaskWeighting):
     With a stated one it falls to 0, uniform weights, when the gap is smaller than that,
     and rises to 1 when it is not.
 
-    The defaults press for the worst task. Milder ones (``temperature=0.3,
+    The defaults press for the worst task. Milder ones (``temperature=0.5,
     max_pressure=1, worst_fraction=0.5``, those of the preset ``grpo_fair``) give up
     some of it for the mean: at equal rollouts a weight that presses hard on one task takes
     more from the others than it gives, most where that task hardly gains.

@@ -79,7 +79,7 @@ def warn_about_shares(schedule: Schedule) -> None:
     """Log where single policy updates do not have the exact shares."""
     if schedule.slices > schedule.accumulation:
         logger.warning(
-            "%s: task shares are exact per generation batch (%g policy updates); "
+            "%s: task shares are made in a generation batch (%g policy updates); "
             "TRL shuffles its completions, so single updates vary around them",
             WHERE,
             schedule.slices / schedule.accumulation,

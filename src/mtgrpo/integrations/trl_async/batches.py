@@ -1,4 +1,4 @@
-"""Batches with exact shares out of groups that come back late, in any order, or not at all."""
+"""Batches with the wanted shares out of groups that come back late, in any order, or not at all."""
 
 from __future__ import annotations
 

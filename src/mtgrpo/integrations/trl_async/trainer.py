@@ -31,7 +31,7 @@ from mtgrpo.tasks.task_set import TaskSet
 class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
     """TRL's asynchronous trainer over several tasks; it generates on a vLLM server as it trains.
 
-    Each optimizer step is one batch of the mixer: whole groups, each task with its exact share,
+    Each optimizer step is one batch of the mixer: whole groups, each task with the share that is wanted,
     whatever comes back late, out of order, or not at all.
 
     Args:
