@@ -64,7 +64,7 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)"
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
+def counted(number: float, noun: str, plural: str | None = None) -> str:
     """A number with its noun: ``1 key``, ``1,234 keys``.
 
     Args:

@@ -93,6 +93,12 @@ def assignment_place(assignment: str) -> str:
     return f"--set {shorten(assignment)[1:-1]}"
 
 
+def assigned_keys(assignments: Sequence[str]) -> str:
+    """How an error message names which keys were assigned: values may be long."""
+    keys = (assignment.partition("=")[0] for assignment in assignments)
+    return f"--set {', '.join(shorten(key)[1:-1] for key in dict.fromkeys(keys))}"
+
+
 def assign(values: dict[str, Any], assignment: str) -> None:
     """Carry out ``a.b=c``, as given to ``--set``, on nested values in place.
 

@@ -74,21 +74,24 @@ def test_what_the_adapter_does_not_fit_is_one_line(
     file = config(tmp_path, peft={"target_modules": ["no_such_module"]})
     assert main(["train", file]) == 2
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
-    assert line.startswith("error: peft: refused: Target modules")
+    assert line.startswith(f"error: {file}: peft: refused: Target modules")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"peft": {"rank": 4}}, "error: peft: unknown argument of LoraConfig 'rank'"),
+        ({"peft": {"rank": 4}}, "config.yaml: peft: unknown argument of LoraConfig 'rank'"),
         ({"peft": 8}, "peft: 8 is a whole number; "),
-        ({"environment": "rooms.py:Room"}, "error: environment: no file rooms.py"),
+        ({"environment": "rooms.py:Room"}, "config.yaml: environment: no file rooms.py"),
         ({"environment": "collections:Counter"}, "has no method 'reset'; TRL calls it for every"),
         ({"environments": "rooms.py:Room"}, "'environments' (did you mean 'environment'?)"),
-        ({"tools": ["json:dumps"]}, "error: tools[0]: json:dumps cannot be described"),
+        ({"tools": ["json:dumps"]}, "config.yaml: tools[0]: json:dumps cannot be described"),
         ({"tools": "json:dumps"}, "tools: 'json:dumps' is text; a list of text"),
-        ({"report_to": "trakio"}, "error: report_to: unknown tracker 'trakio'"),
-        ({"trl": {"report_to": "wandb"}}, "error: trl.report_to: derived from this configuration"),
+        ({"report_to": "trakio"}, "config.yaml: report_to: unknown tracker 'trakio'"),
+        (
+            {"trl": {"report_to": "wandb"}},
+            "config.yaml: trl.report_to: derived from this configuration",
+        ),
     ],
 )
 def test_bad_uses_are_refused_before_a_model_is_loaded(

@@ -12,6 +12,7 @@ import yaml
 
 from mtgrpo import __version__
 from mtgrpo.cli import main
+from mtgrpo.errors import ConfigError
 from mtgrpo.presets import NAMES
 
 Config = dict[str, Any]
@@ -197,11 +198,20 @@ def test_errors_say_what_the_command_line_changed(
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(base_config(tmp_path)))
     change = ["--set", "tasks.1.rows=none.jsonl", "--set", "steps=3"]
-    started = f"{path} (with --set tasks.1.rows=none.jsonl, --set steps=3): tasks[1] ('say'): "
+    started = f"{path} (with --set tasks.1.rows, steps): tasks[1] ('say'): "
 
     for command in (["train"], ["train", "--dry-run"], ["tasks", "list"], ["tasks", "profile"]):
         assert main([*command, str(path), *change]) == 2
         assert capsys.readouterr().err.startswith(f"error: {started}"), command
+
+    assert main(["tasks", "profile", str(path), *change, "--model", "none"]) == 2
+    with_model = f"{path} (with --set tasks.1.rows, steps, --model none): tasks[1] ('say'): "
+    assert capsys.readouterr().err.startswith(f"error: {with_model}")
+
+    path.write_text(yaml.safe_dump({**base_config(tmp_path), "tasks": [{"rows": "none.jsonl"}]}))
+    assert main(["tasks", "profile", str(path), "--model", "none"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path} (with --model none): tasks[0]"), "not the model's fault"
 
 
 def test_a_model_that_cannot_be_is_blamed_on_the_file(
@@ -214,8 +224,47 @@ def test_a_model_that_cannot_be_is_blamed_on_the_file(
         assert main([*command, str(path)]) == 2
         assert f"error: {path}: model: " in capsys.readouterr().err, command
 
-    assert main(["tasks", "profile", "demo", "--model", "none"]) == 2
-    assert "error: --model none: model: 'none' cannot be loaded" in capsys.readouterr().err
+    sound = tmp_path / "sound.yaml"
+    sound.write_text(yaml.safe_dump(base_config(tmp_path)))
+    assert main(["tasks", "profile", str(sound), "--model", "none"]) == 2
+    blamed = f"error: {sound} (with --model none): model: 'none' cannot be loaded"
+    assert blamed in capsys.readouterr().err
+
+    assert main(["eval", str(sound), "--model", "none"]) == 2
+    blamed = f"error: {sound} (with model none): model: 'none' cannot be loaded"
+    assert blamed in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_model_that_cannot_be_made_is_blamed_on_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mtgrpo.jobs import profile, run
+
+    def damaged(name: str) -> None:
+        raise ConfigError(f"model: {name!r}: damaged in the cache")
+
+    monkeypatch.setattr(profile, "make_model", damaged)
+    monkeypatch.setattr(run, "make_model", damaged)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(base_config(tmp_path)))
+
+    for command in (["train"], ["eval"], ["tasks", "profile"]):
+        assert main([*command, str(path)]) == 2
+        assert f"error: {path}: model: 'tiny': damaged" in capsys.readouterr().err, command
+    assert main(["eval", str(path), "--model", "other"]) == 2
+    assert f"error: {path} (with model other): model: 'other': dam" in capsys.readouterr().err
+
+
+def test_an_adapter_that_cannot_be_is_blamed_on_the_file_for_another_model_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("peft")
+    path = tmp_path / "config.yaml"
+    peft = {"r": 4, "target_modules": ["nowhere"]}
+    path.write_text(yaml.safe_dump({**base_config(tmp_path), "peft": peft}))
+    assert main(["eval", str(path), "--model", "tiny"]) == 2
+    assert f"error: {path} (with model tiny): peft" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_model")

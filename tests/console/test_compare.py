@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from mtgrpo.cli import main
 from mtgrpo.console import output
-from mtgrpo.runlog import RunLog
+from mtgrpo.console.compare import comparison_table
+from mtgrpo.evidence.paired import compare
+from mtgrpo.evidence.run_results import results_of
+from mtgrpo.runlog import RunLog, read_run
 
 
 @pytest.fixture
@@ -47,6 +52,18 @@ def test_a_row_per_task_and_colour_where_the_sign_is_known(
         assert part in b
     assert any("two against one" in line for line in lines)
     assert any("last that all runs have; 1 seed: 7" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("at", "place"), [("steps", "step 5"), ("rollouts", "rollout 40"), ("seconds", "second 5")]
+)
+def test_the_place_of_a_comparison_in_its_unit(
+    runs: list[str], terminal: Console, at: str, place: str
+) -> None:
+    results = results_of([read_run(Path(run)) for run in runs], ["one", "two"])
+    one, two = (replace(result, seconds=np.array([5.0])) for result in results)
+    comparison_table(compare([two], [one], at=at), [two], [one], "accuracy")
+    assert f"at {place}, the last that all runs have" in terminal.export_text()
 
 
 def test_one_method_cannot_be_compared(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:

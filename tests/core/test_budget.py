@@ -5,6 +5,8 @@ import math
 import pytest
 
 from mtgrpo.core.budget import TIGHT_STEPS, Budget, TightBudget
+from mtgrpo.core.mixer import TaskMixer
+from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.types import Cost, Group
 from mtgrpo.errors import ConfigError
 
@@ -14,6 +16,19 @@ def test_units():
     assert (none.unit, none.amount, none.is_measured) == ("groups", math.inf, False)
     assert (groups.unit, groups.amount, groups.is_measured) == ("groups", 24, False)
     assert (tokens.unit, tokens.amount, tokens.is_measured) == ("tokens", 4096, True)
+
+
+@pytest.mark.parametrize(
+    ("stated", "text"),
+    [
+        ({"tokens": 1}, "1 token"),
+        ({"tokens": 1.0}, "1 token"),
+        ({"seconds": 0.5}, "0.5 seconds"),
+        ({"tokens": 1_234_567}, "1,234,567 tokens"),
+    ],
+)
+def test_a_budget_in_words(stated, text):
+    assert Budget(stated).text == text
 
 
 def test_what_a_group_costs():
@@ -58,9 +73,47 @@ def test_what_cannot_be_is_refused(stated, message):
 
 def test_a_budget_below_the_cost_of_a_group_is_said_once():
     tight = TightBudget(Budget({"tokens": 20}), batch_size=8)
-    told = [tight.notice(count) for count in (8, 1, 1, 2, *[1] * 6)]
-    assert [bool(text) for text in told] == [False] * (4 + TIGHT_STEPS - 1) + [True] + [False] * 3
-    assert told[4 + TIGHT_STEPS - 1].startswith("the sampler's budget of 20 tokens is below what")
+    counts = (8, 1, 1, 2, *[1] * 6, 2, *[1] * 6)
+    told = [tight.notice(count, (70.0, 40.0)) for count in counts]
+    when = 4 + TIGHT_STEPS - 1
+    assert [i for i, text in enumerate(told) if text] == [when]
+    assert told[when].startswith("the sampler's budget of 20 tokens is below what a group costs: 3")
+
+
+@pytest.mark.parametrize(
+    ("amount", "costs", "is_told"),
+    [
+        (13, (10.0, 10.0), False),
+        (5, (10.0, 10.0), True),
+        (13, (40.0, 10.0), False),
+        (5, (), False),
+    ],
+)
+def test_only_a_budget_below_the_cheapest_group_is_too_small(amount, costs, is_told):
+    """One of 1.3 groups has many steps of one group, and nothing is wrong with it."""
+    tight = TightBudget(Budget({"tokens": amount}), batch_size=8)
+    assert any(tight.notice(1, costs) for _ in range(10)) == is_told
+
+
+@pytest.mark.parametrize(("num_groups", "is_told"), [(1.3, False), (0.5, True)])
+def test_costs_are_those_that_a_sampler_expects(num_groups, is_told):
+    sampler = OneRoundSampler(budget={"tokens": 10 * num_groups})
+    mixer = TaskMixer(["a", "b"], batch_size=8, sampler=sampler)
+    heard = []
+    tight = TightBudget(Budget(sampler.budget), batch_size=8)
+    for _ in range(20):
+        batch = mixer.new_batch()
+        while request := batch.ask():
+            for task, count in request.items():
+                group = Group.verified(task, (0.0, 1.0), cost=Cost(tokens=10))
+                batch.tell([group] * count)
+        mixer.update()
+        count = sum(mixer.report.totals.num_groups.values())
+        heard.append((count, tight.notice(count, mixer.report.expected_costs.values())))
+
+    in_a_row = "".join(str(count) for count, _ in heard[1:])
+    assert "1" * TIGHT_STEPS in in_a_row, "or nothing is tested"
+    assert sum(bool(text) for _, text in heard) == is_told
 
 
 @pytest.mark.parametrize(
@@ -68,5 +121,5 @@ def test_a_budget_below_the_cost_of_a_group_is_said_once():
 )
 def test_one_group_a_step_that_was_asked_for_is_no_news(stated, batch_size):
     tight = TightBudget(Budget(stated), batch_size)
-    assert not any(tight.notice(1) for _ in range(10))
-    assert not TightBudget(None, 8).notice(1)
+    assert not any(tight.notice(1, (70.0,)) for _ in range(10))
+    assert not TightBudget(None, 8).notice(1, (70.0,))

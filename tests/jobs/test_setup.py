@@ -65,8 +65,8 @@ def test_a_budget_that_pays_for_no_group_is_refused() -> None:
         sampler = f"sampler={{budget: {{{unit}: {amount}}}}}"
         return prepare(load_config("demo", ["preset=grpo_fair", sampler]))
 
-    for unit, amount in (("tokens", 1), ("completions", 7)):
-        message = rf"sampler.budget: {amount} {unit}; a group of 8 completions costs 8 at least"
+    for unit, amount, text in (("tokens", 1, "1 token"), ("completions", 7, "7 completions")):
+        message = rf"sampler.budget: {text}; a group of 8 completions costs 8 at least"
         with pytest.raises(ConfigError, match=message):
             budgeted(unit, amount)
 

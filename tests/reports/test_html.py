@@ -17,6 +17,8 @@ from mtgrpo.reports.compare import spread_over_seeds
 from mtgrpo.reports.curves import accuracy_curves
 from mtgrpo.reports.figures import accuracy_figure
 from mtgrpo.reports.html import write_comparison, write_report
+from mtgrpo.reports.page_files import write_page
+from mtgrpo.reports.page_style import MARK, POLICY
 from mtgrpo.reports.spread_figure import spread_figure
 from mtgrpo.runlog import RunLog, read_run
 from tests.synthetic_run import HOSTILE, HOSTILE_TEXT, write_synthetic_run
@@ -332,8 +334,24 @@ def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
         write_report(run, out=foreign)
     assert "mine" in foreign.read_text()
 
+    foreign.write_text('<!doctype html><meta name="generator" content="mkdocs-1.6.1">')
+    with pytest.raises(RunError, match=refusal):
+        write_report(run, out=foreign)
+
     foreign.write_text("")  # as mktemp makes one
     assert "mtgrpo report" in write_report(run, out=foreign).read_text()
+
+
+@pytest.mark.parametrize("lost", [POLICY, MARK])
+def test_pages_of_other_versions_are_replaced(tmp_path: Path, lost: str) -> None:
+    """Of a later policy, and those from before there was a mark."""
+    path = write_page(tmp_path / "page.html", "title", "first")
+    before = path.read_text()
+    assert lost in before
+    path.write_text(before.replace(lost, ""))
+
+    write_page(path, "title", "second")
+    assert "second" in path.read_text()
 
 
 def test_what_cannot_be_reported(

@@ -1,6 +1,12 @@
 """The run configuration: schema, loading, resolving."""
 
-from mtgrpo.config.loading import CONFIGS_DIR, load_config, parse_config, shipped_configs
+from mtgrpo.config.loading import (
+    CONFIGS_DIR,
+    load_config,
+    origin_with,
+    parse_config,
+    shipped_configs,
+)
 from mtgrpo.config.schema import (
     CheckpointConfig,
     EvaluationConfig,
@@ -19,6 +25,7 @@ __all__ = [
     "RunConfig",
     "RunSettings",
     "load_config",
+    "origin_with",
     "parse_config",
     "shipped_configs",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 from mtgrpo.config.schema import ResolvedRun, RunConfig
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.values import parse_dataclass
-from mtgrpo.yaml_text import assign, assignment_place, read_yaml
+from mtgrpo.yaml_text import assign, assigned_keys, assignment_place, read_yaml
 
 CONFIGS_DIR = Path(__file__).parents[1] / "configs"
 
@@ -59,8 +59,21 @@ def load_config(
 
     if not overrides:
         return run
-    places = ", ".join(map(assignment_place, overrides))
-    return dataclasses.replace(run, origin=f"{path} (with {places})")
+    return dataclasses.replace(run, origin=origin_with(run.origin, assigned_keys(overrides)))
+
+
+def origin_with(origin: str, change: str) -> str:
+    """The origin of a run that something else than its file changed.
+
+    Args:
+        origin: `ResolvedRun.origin` before; it stays empty where there is none.
+        change: As in ``my.yaml (with --set steps, --model tiny)``.
+    """
+    if not origin:
+        return ""
+    if " (with " in origin and origin.endswith(")"):
+        return f"{origin[:-1]}, {change})"
+    return f"{origin} (with {change})"
 
 
 def _changed(

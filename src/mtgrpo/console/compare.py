@@ -41,7 +41,7 @@ def comparison_table(
         table.add_row(label, "", "", *_difference(difference))
 
     print_table(table)
-    unit = "step" if pair.at == "steps" else "rollout"
+    unit = pair.at.removesuffix("s")  # of steps, rollouts or seconds
     print_line(f"at {unit} {pair.cost:,.0f}, the last that all runs have; {seeds}")
     print_line("linear between evaluations; paired by seed and test prompt")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from mtgrpo.core.types import Group
-from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.errors import ConfigError, counted, unknown
 
 TIGHT_STEPS = 3
 """Steps of one group in a row, before a budget is called too small."""
@@ -54,6 +54,12 @@ class Budget:
         self.amount = amount
 
     @property
+    def text(self) -> str:
+        """As messages have it: ``1 token``, ``0.5 seconds``."""
+        amount = int(self.amount) if float(self.amount).is_integer() else self.amount
+        return counted(amount, self.unit.removesuffix("s"))
+
+    @property
     def is_measured(self) -> bool:
         """Whether only the groups that came back say what one costs."""
         return self.unit != "groups"
@@ -80,7 +86,7 @@ class Budget:
 
 
 class TightBudget:
-    """Says once of a budget that it pays for no more than the one group that every step has.
+    """Says once of a budget that it does not pay for the one group that every step has.
 
     Args:
         budget: A sampler's; None where it has none.
@@ -90,21 +96,27 @@ class TightBudget:
     def __init__(self, budget: Budget | None, batch_size: int) -> None:
         self._budget, self._batch_size = budget, batch_size
         self._num_steps = 0
+        self._is_told = False
 
-    def notice(self, num_groups: int) -> str:
+    def notice(self, num_groups: int, expected_costs: Collection[float]) -> str:
         """What to tell the user after a step; empty for nothing.
 
         Args:
             num_groups: Groups that the step generated.
+            expected_costs: What a group of each task was expected to cost; empty where not known.
         """
         if self._budget is None or not self._budget.is_measured or self._batch_size == 1:
             return ""
 
-        self._num_steps = self._num_steps + 1 if num_groups == 1 else 0
-        if self._num_steps != TIGHT_STEPS:
+        # A budget of somewhat more than a group has steps of one group, too.
+        is_below = self._budget.amount < min(expected_costs, default=0.0)
+        self._num_steps = self._num_steps + 1 if num_groups == 1 and is_below else 0
+        if self._is_told or self._num_steps < TIGHT_STEPS:
             return ""
+
+        self._is_told = True
         return (
-            f"the sampler's budget of {self._budget.amount:,g} {self._budget.unit} is below what a "
-            f"group costs: {TIGHT_STEPS} steps in a row had the one group that each has in any "
-            "case; give a larger budget"
+            f"the sampler's budget of {self._budget.text} is below what a group costs: "
+            f"{TIGHT_STEPS} steps in a row had the one group that each has in any case; give a "
+            "larger budget"
         )

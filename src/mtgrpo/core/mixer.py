@@ -211,13 +211,7 @@ class TaskMixer:
         self.reward_scale.observe_step(batch.counts.graded_rewards)
         self._running.observe(total)
         self._reasons.update(*batch.counts.dropped.values())
-        self._silent.observe(
-            total.num_groups,
-            total.num_scored,
-            batch.counts.num_with_gradient,
-            batch.counts.num_varied,
-            batch.counts.highest_reward,
-        )
+        self._silent.observe(batch.counts, total)
         self._update_weighting(batch, total, improvements)
 
         self.num_rollouts += batch.counts.num_rollouts
@@ -233,7 +227,7 @@ class TaskMixer:
             sampler=self.sampler,
             notices=self._silent.flat()
             | self.weighting.notices()
-            | self._silent.notices(batch.counts.dropped, is_idle=not batch.groups),
+            | self._silent.notices(is_idle=not batch.groups),
             remarks=self.reward_scale.remarks,
         )
 

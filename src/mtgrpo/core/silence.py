@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
+from mtgrpo.core.round_stats import RoundStats
+from mtgrpo.core.step_counts import StepCounts
 from mtgrpo.core.types import State
 
 MIN_GROUPS = 8
@@ -32,63 +34,65 @@ class SilentTasks:
         self._num_scored: dict[str, int] = {}
         self._num_steps: dict[str, int] = {}
         self._num_idle = 0
+        self._idle_reasons: dict[str, list[str]] = {}
 
-    def observe(
-        self,
-        generated: Mapping[str, int],
-        scored: Mapping[str, int],
-        with_gradient: Mapping[str, int],
-        varied: Mapping[str, int],
-        highest: Mapping[str, float],
-    ) -> None:
+    def observe(self, step: StepCounts, total: RoundStats) -> None:
         """Take in a step.
 
         Args:
-            generated: Groups generated per task.
-            scored: Groups among them with a scorable completion.
-            with_gradient: Groups among them that were accepted and carry a gradient.
-            varied: Groups that were dropped although their rewards vary.
-            highest: Highest reward of the step.
+            step: What it generated, and what the filter said of that.
+            total: Sums over its rounds.
         """
-        self._num_idle += sum(generated.values())
-        if any(with_gradient.values()):
-            self._num_idle = 0
+        self._observe_idle(step, sum(total.num_groups.values()))
 
         counts = (self._num_dropped, self._num_varied, self._num_scored, self._num_steps)
-        for task, count in generated.items():
-            reward = highest.get(task, -math.inf)
+        for task, count in total.num_groups.items():
+            reward = step.highest_reward.get(task, -math.inf)
             self._highest[task] = max(self._highest.get(task, reward), reward)
 
-            if with_gradient.get(task, 0):
+            if step.num_with_gradient.get(task, 0):
                 for known in counts:
                     known[task] = 0
                 continue
 
-            more = (count, varied.get(task, 0), scored.get(task, 0), 1)
+            more = (count, step.num_varied.get(task, 0), total.num_scored.get(task, 0), 1)
             for known, number in zip(counts, more, strict=True):
                 known[task] = known.get(task, 0) + number
+
+    def _observe_idle(self, step: StepCounts, num_groups: int) -> None:
+        if any(step.num_with_gradient.values()):
+            self._num_idle = 0
+            self._idle_reasons = {}
+            return
+
+        was_long = self._num_idle >= MIN_IDLE_GROUPS
+        self._num_idle += num_groups
+        for task, reasons in step.dropped.items():
+            known = self._idle_reasons.get(task, [])
+            # Then it may have been told: another reason would tell it again.
+            if not known or not was_long:
+                self._idle_reasons[task] = sorted({*known, *reasons})
 
     def keep_tasks(self, tasks: Collection[str]) -> None:
         """Forget all other tasks."""
         for known in (
             *(self._num_dropped, self._num_varied, self._num_scored, self._num_steps),
-            self._highest,
+            *(self._highest, self._idle_reasons),
         ):
             for task in known.keys() - set(tasks):
                 del known[task]
 
-    def notices(self, dropped: Mapping[str, Mapping[str, int]], is_idle: bool) -> dict[str, str]:
+    def notices(self, is_idle: bool) -> dict[str, str]:
         """What to tell the user, per task.
 
         Args:
-            dropped: Groups of the step that were dropped, per task and reason.
             is_idle: Whether the step trained on nothing.
         """
-        of_step: dict[str, str] = {}
+        of_all: dict[str, str] = {}
         if is_idle and self._num_idle >= MIN_IDLE_GROUPS:
-            for task, reasons in dropped.items():
-                named = ", ".join(sorted(reasons))
-                of_step[task] = f"gives nothing to train on, nor does any other task ({named})"
+            for task, reasons in self._idle_reasons.items():
+                named = ", ".join(reasons)
+                of_all[task] = f"gives nothing to train on, nor does any other task ({named})"
 
         notices: dict[str, str] = {}
         for task, count in self._num_dropped.items():
@@ -108,7 +112,7 @@ class SilentTasks:
                     f"{self._highest[task]:g}); if that is as right as answers get, set correct_at "
                     "to it, or leave correctness undeclared to train on the rewards as they are"
                 )
-        return of_step | notices
+        return of_all | notices
 
     def flat(self) -> dict[str, str]:
         """The same of tasks whose completions earn alike: they may be hard, or solved.
@@ -133,6 +137,7 @@ class SilentTasks:
             "scored": dict(self._num_scored),
             "steps": dict(self._num_steps),
             "idle": self._num_idle,
+            "idle_reasons": {task: list(names) for task, names in self._idle_reasons.items()},
             # JSON has no infinity.
             "highest": {t: r for t, r in self._highest.items() if math.isfinite(r)},
         }
@@ -144,4 +149,6 @@ class SilentTasks:
         self._highest = dict(state["highest"])
         self._num_scored = dict(state["scored"])
         self._num_steps = dict(state["steps"])
-        self._num_idle = int(state.get("idle", 0))  # not in states of 0.2 before it was released
+        # Not in states of 0.2 before it was released.
+        self._num_idle = int(state.get("idle", 0))
+        self._idle_reasons = {t: list(names) for t, names in state.get("idle_reasons", {}).items()}

@@ -66,7 +66,9 @@ class StepNews:
         self.notices = dict(report.notices)
 
         num_groups = sum(report.totals.num_groups.values())
-        if self._tight is not None and (notice := self._tight.notice(num_groups)):
+        if self._tight is None:
+            return
+        if notice := self._tight.notice(num_groups, report.expected_costs.values()):
             self._display.message(f"step {step}: {notice}")
 
     def tasks_changed(self, step: int, news: Sequence[str]) -> None:

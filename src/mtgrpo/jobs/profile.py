@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mtgrpo.config import ResolvedRun, load_config
+from mtgrpo.config import ResolvedRun, load_config, origin_with
 from mtgrpo.errors import ConfigError
 from mtgrpo.evidence.profile import MixtureProfile, TaskProfile, task_profile
 from mtgrpo.jobs.named_models import make_model
@@ -44,7 +44,9 @@ def profiled_run(
     else:
         run = load_config(source, overrides)
 
-    return run if model is None else replace(run, model=model, origin=f"--model {model}")
+    if model is None:
+        return run
+    return replace(run, model=model, origin=origin_with(run.origin, f"--model {model}"))
 
 
 def profile(
@@ -72,7 +74,6 @@ def profile(
     from mtgrpo.integrations.trl.job import make_trainer
     from mtgrpo.integrations.trl.profiling import measure_tasks
 
-    make_model(run.model)
     with tempfile.TemporaryDirectory() as scratch:
         arguments = {
             **job.trl,
@@ -82,6 +83,7 @@ def profile(
             "per_device_eval_batch_size": run.group_size * max(1, 64 // run.group_size),
         }
         with blaming(run):
+            make_model(run.model)
             trainer = make_trainer(
                 job.run, tasks=asked, arguments=arguments, **adapter_arguments(job, job.model)
             )

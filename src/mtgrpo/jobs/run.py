@@ -6,10 +6,11 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtgrpo.config import ResolvedRun
+from mtgrpo.config import ResolvedRun, origin_with
 from mtgrpo.core.budget import TightBudget
 from mtgrpo.errors import MtgrpoError
 from mtgrpo.jobs.display import Display, Silent, StepNews
@@ -46,24 +47,25 @@ def evaluate(run: ResolvedRun, *, model: str | None = None) -> dict[str, Any]:
         ConfigError: As `prepare`, or the model cannot be loaded.
     """
     job = prepare(run)
-    # A model that is given is not the configuration's.
-    blamed = blaming(run) if model is None else contextlib.nullcontext()
-    make_model(run.model if model is None else model)
-    model = job.model if model is None else model_place(model)
+    if model is not None:
+        # The file is still to blame for what else it says, its adapter, say.
+        run = replace(run, model=model, origin=origin_with(run.origin, f"model {model}"))
+    place = job.model if model is None else model_place(model)
 
     from mtgrpo.integrations.trl.job import make_trainer
 
     with tempfile.TemporaryDirectory() as scratch:
         arguments = {**job.trl, "output_dir": scratch, "report_to": "none"}
-        with blamed:
+        with blaming(run):
+            make_model(run.model)
             trainer = make_trainer(
-                job.run, tasks=job.tasks, arguments=arguments, **adapter_arguments(job, model)
+                job.run, tasks=job.tasks, arguments=arguments, **adapter_arguments(job, place)
             )
         with contextlib.closing(trainer.step.scorer):
             trainer.evaluate()
 
     return {
-        "title": f"test accuracy in %: {model}",
+        "title": f"test accuracy in %: {place}",
         "tasks": score_rows(trainer.evaluation.results),
     }
 
@@ -193,12 +195,12 @@ class _Training:
         """The trainer with its model: that of the last checkpoint, if no step is left."""
         from mtgrpo.integrations.trl.job import make_trainer
 
-        make_model(self.job.run.model)
         place = self.job.model
         if checkpoint is not None and self.is_trained(checkpoint):
             place = str(checkpoint)
 
         with blaming(self.job.run):
+            make_model(self.job.run.model)
             return make_trainer(
                 self.job.run,
                 tasks=self.job.tasks,

@@ -111,7 +111,7 @@ def _check_budget(run: ResolvedRun) -> None:
 
     if budget.amount < run.group_size:
         raise ConfigError(
-            f"sampler.budget: {budget.amount:,g} {budget.unit}; a group of {run.group_size} "
+            f"sampler.budget: {budget.text}; a group of {run.group_size} "
             f"completions costs {run.group_size} at least; give a larger budget"
         )
 

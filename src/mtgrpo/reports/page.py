@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mtgrpo.reports.page_style import POLICY, STYLE
+from mtgrpo.reports.page_style import MARK, POLICY, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -200,6 +200,7 @@ def page(title: str, body: str, *, refresh_s: int = 0) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{MARK}
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">{refresh}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from mtgrpo.errors import RunError
 from mtgrpo.reports.page import page
-from mtgrpo.reports.page_style import POLICY
+from mtgrpo.reports.page_style import MARK, POLICY
 from mtgrpo.runlog.files import os_errors_as, write_text
 
 _HEAD = 1000
-"""Bytes within which a page of ours says what it may load."""
+"""Bytes within which a page says that it is ours."""
 
 
 def write_page(path: Path, title: str, body: str, *, refresh_s: int = 0) -> Path:
@@ -44,7 +44,9 @@ def refuse_foreign_file(path: Path) -> None:
     with os_errors_as(path, "read"), open(path, "rb") as file:
         head = file.read(_HEAD)
 
-    if head and POLICY.encode() not in head:
+    # Pages written before there was a mark are known by what they may load.
+    is_ours = any(mark.encode() in head for mark in (MARK, POLICY))
+    if head and not is_ours:
         raise RunError(
             f"{path}: there already, and no page of mtgrpo; choose another --out, or remove it"
         )

@@ -4,6 +4,9 @@ POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'"
 )
+MARK = '<meta name="generator" content="mtgrpo">'
+"""Tells a page of ours from other files; it must not change, or older pages are not replaced."""
+
 STYLE = """
 :root {
   color-scheme: light dark;
