@@ -69,7 +69,7 @@ def test_a_script_that_trains_on_nothing_is_told(lab, caplog, listens):
     )
     trainer.train()
     assert any(
-        "task 'a' gave nothing to train on, nor did any other" in line for line in said(caplog)
+        "task 'a' gives nothing to train on, nor does any other" in line for line in said(caplog)
     )
     assert said(caplog)[-1].startswith(
         "end of training: task 'b' was trained on in none of 1 step: it"
