@@ -136,7 +136,7 @@ class Sampler(Described, ABC):
 
     @property
     def debts_within_limit(self) -> bool | None:
-        """Whether the last step forgave nothing; None unless shares follow the weights over steps."""
+        """Whether the last step forgave nothing; None unless shares are the weights over steps."""
         return None
 
     def _systematic(self, weights: Floats, total: float, rng: np.random.Generator) -> Ints:

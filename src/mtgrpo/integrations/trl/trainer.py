@@ -40,7 +40,7 @@ from mtgrpo.tasks.task_set import TaskSet
 
 
 class MultiTaskGRPOTrainer(GRPOTrainer):
-    """TRL's `GRPOTrainer` over several tasks, with adaptive task weights, and shares that follow them.
+    """TRL's `GRPOTrainer` over several tasks, with adaptive task weights and shares to match.
 
     The arguments are TRL's, and mean what they mean there; those after the star are ours. A script
     with a `GRPOTrainer` needs another class and the name of the column that names each row's task.

@@ -31,8 +31,8 @@ from mtgrpo.tasks.task_set import TaskSet
 class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
     """TRL's asynchronous trainer over several tasks; it generates on a vLLM server as it trains.
 
-    Each optimizer step is one batch of the mixer: whole groups, each task with the share that is wanted,
-    whatever comes back late, out of order, or not at all.
+    Each optimizer step is one batch of the mixer: whole groups, and each task's share as it is
+    wanted, whatever comes back late, out of order, or not at all.
 
     Args:
         model: A name or a directory.
