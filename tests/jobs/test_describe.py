@@ -133,3 +133,16 @@ def test_an_output_that_holds_a_run_is_for_resuming(tmp_path: Path) -> None:
         config(output=str(tmp_path / "run"), group_size=4), resume=True
     ).problems
     assert "started with group_size=8, now 4" in problem
+
+
+def test_what_differs_inside_a_section_is_named_alone(tmp_path):
+    run = config(output=str(tmp_path / "run"), preset="grpo_fair")
+    with RunLog.create(tmp_path / "run", ["a"]) as log:
+        log.write_config(run.as_dict())
+        log.log_metrics(1, 8, {})
+
+    other = config(
+        output=str(tmp_path / "run"), preset="grpo_fair", sampler={"shares": "each_step"}
+    )
+    (problem,) = describe_job(other, resume=True).problems
+    assert "started with sampler.shares='over_steps', now 'each_step' (1 key" in problem

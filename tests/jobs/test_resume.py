@@ -191,7 +191,7 @@ def test_without_a_checkpoint_of_its_own_a_run_is_refused_and_left_as_it_is(
         ("group_size=2", ["group_size=4, now 2", "resume with the same configuration"]),
         ("group_size=8", ["group_size=4, now 8"]),
         ("batch_size=8", ["batch_size=4, now 8"]),
-        ("weighting.gap=0.1", ["weighting=", "'gap': 0.1"]),
+        ("weighting.gap=0.1", ["started with weighting.gap=None, now 0.1 (1 key"]),
         (
             "evaluation.samples_per_prompt=4",
             ["evaluation.samples_per_prompt=2, now 4", "mtgrpo eval"],

@@ -43,17 +43,30 @@ def check_same_run(out: Path, run: ResolvedRun) -> list[str]:
             rule = plain["weighting"].items()
             plain["weighting"] = {key: value for key, value in rule if key not in NAMING_TASKS}
 
-    differing = sorted(key for key in now if now[key] != saved.get(key))
+    differing: dict[str, tuple[Any, Any]] = {}
+    for name in sorted(now):
+        differing |= _differences(name, saved.get(name), now[name])
     if not differing:
         return changes
 
-    key = differing[0]
+    key, (was, is_now) = next(iter(differing.items()))
     differ = "1 key differs" if len(differing) == 1 else f"{len(differing)} keys differ"
     raise RunError(
-        f"{out}: started with {key}={shorten(saved.get(key))}, now {shorten(now[key])} "
+        f"{out}: started with {key}={shorten(was)}, now {shorten(is_now)} "
         f"({differ}: {', '.join(differing)}); "
         f"resume with the same configuration, or choose another --output{_way_out(key, out)}"
     )
+
+
+def _differences(name: str, saved: Any, now: Any) -> dict[str, tuple[Any, Any]]:
+    """What differs, by its dotted name: the value as it was saved, and as it is now."""
+    if not (isinstance(saved, Mapping) and isinstance(now, Mapping)):
+        return {} if saved == now else {name: (saved, now)}
+
+    differing: dict[str, tuple[Any, Any]] = {}
+    for key in sorted({**saved, **now}, key=str):
+        differing |= _differences(f"{name}.{key}", saved.get(key), now.get(key))
+    return differing
 
 
 def _comparable(run: ResolvedRun) -> dict[str, Any]:
