@@ -77,4 +77,4 @@ def test_a_dry_run_counts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     unknown = described(peft={"r": 1}).sections["memory"]
     assert dict(unknown)["adapter"].startswith("of unknown size; the figures below are those of")
     (problem,) = described(peft={"target_modules": ["q_prj"]}).problems
-    assert problem.startswith("peft.target_modules: the model has no module 'q_prj'")
+    assert problem.startswith("test: peft.target_modules: the model has no module 'q_prj'")

@@ -1,9 +1,9 @@
 """TRL's own asynchronous loop and trainer over a real vLLM server."""
 
 import pytest
-import requests
 
 pytest.importorskip("trl")
+requests = pytest.importorskip("requests")
 
 
 @pytest.fixture(autouse=True)
