@@ -115,6 +115,33 @@ def test_gradient_mean_and_acceptance_are_unbiased():
         assert (abs(mean - truth) < 4 * error).all(), (task, mean, truth, error)
 
 
+def test_over_steps_shares_are_the_weights_with_probes_too():
+    """What groups stand for counts on both sides: in a step, and in what steps have on average."""
+    shares = {}
+    for probes in (FIXED, None):
+        mixer, prompts, total = make(probes), Prompts(0), 0.0
+        for _ in range(400):
+            batch = mixer.new_batch()
+            request = batch.ask()
+            if probes is None:
+                groups = []
+                for task, count in request.items():
+                    for rate in prompts.rates(task, count):
+                        rewards = tuple(prompts.rng.binomial(1, rate, SIZE).astype(float))
+                        groups.append(Group.verified(task, rewards, uid=prompts.number))
+                        prompts.number += 1
+            else:
+                groups = prompts.generate(batch, request)
+            batch.tell(groups)
+            batch.ask()
+            mixer.update()
+            total += mixer.report.loss_shares["hard"]
+        shares[probes is None] = total / 400
+
+    assert shares[True] == pytest.approx(0.5, abs=0.06)
+    assert shares[False] == pytest.approx(shares[True], abs=0.06)
+
+
 def test_of_constant_probes_a_share_of_q_goes_on_and_each_alike():
     rng = np.random.default_rng(0)
     constant = [Group.verified("hard", (0.0,) * 4) for _ in range(10)]

@@ -113,6 +113,26 @@ def test_short_batches_are_filled_up_with_samples_of_advantage_zero():
     assert padded > 0
 
 
+def test_steps_of_one_round_follow_the_weights_over_steps_whatever_comes_late():
+    world = World(one_round=True, failing=0.1)
+    weights, shares = Counter[str](), Counter[str]()
+
+    class Noted(list):
+        """A batch's figures are not kept for long."""
+
+        def append(self, made):
+            super().append(made)
+            metrics = world.maker.metrics(made.step)
+            for task in LATENCIES:
+                weights[task] += metrics[f"task/{task}/weight"] / 150
+                shares[task] += metrics[f"task/{task}/loss_share"] / 150
+
+    world.batches = Noted()
+    world.run(150)
+    assert len(world.batches) == 150
+    assert shares == pytest.approx(weights, abs=0.04)
+
+
 def test_shares_made_in_the_loss_are_the_targets():
     """The weight of a task in TRL's loss, a mean over the tokens of each of two forward passes."""
     world = World(one_round=True)
