@@ -65,6 +65,15 @@ def test_forks_pass_over_the_interrupt_that_the_terminal_sends_to_all():
         assert not stop.requested
 
 
+@pytest.fixture
+def interrupt_as_usual():
+    """Not ignored, as it is for what a script starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupt_as_usual")
 def test_programs_that_a_reward_starts_have_the_signals_as_usual():
     show = "import signal; print(signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))"
     usual = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
