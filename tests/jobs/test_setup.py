@@ -60,6 +60,21 @@ def test_test_rows_are_cut_to_the_first() -> None:
     assert job.plan.num_evaluation_rollouts == 2 * 3 * 4
 
 
+def test_evaluations_during_a_run_need_test_rows(tmp_path: Path) -> None:
+    (tmp_path / "own_task.py").write_text(
+        "from mtgrpo.tasks import Task, each\n"
+        "def untested():\n"
+        "    return Task('untested', [{'prompt': 'x'}], [], each(lambda text, row: 1.0))\n"
+    )
+    untested: dict[str, Any] = {"task": f"{tmp_path / 'own_task.py'}:untested"}
+    with pytest.raises(ConfigError, match=r"^test: evaluation.every=2, but no task has test rows"):
+        prepare(config(tasks=[untested], evaluation={"every": 2}))
+
+    assert prepare(config(tasks=[untested])).tasks.names == ("untested",)
+    both: list[dict[str, Any]] = [*TINY, untested]
+    assert prepare(config(tasks=both, evaluation={"every": 2})).run.evaluation.every == 2
+
+
 def test_a_budget_that_pays_for_no_group_is_refused() -> None:
     def budgeted(unit: str, amount: float) -> Job:
         sampler = f"sampler={{budget: {{{unit}: {amount}}}}}"

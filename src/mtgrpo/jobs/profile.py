@@ -68,7 +68,8 @@ def profile(
     Raises:
         ConfigError: As `prepare`, or all tasks are graded, or the model cannot be loaded.
     """
-    job = prepare(run)
+    unwatched = replace(run.evaluation, every=0)  # no test rows are needed
+    job = prepare(replace(run, evaluation=unwatched))
     asked = TaskSet(*(_drawn(task, num_prompts, run.seed) for task in _trained(job.tasks)))
 
     from mtgrpo.integrations.trl.job import make_trainer

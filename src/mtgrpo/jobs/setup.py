@@ -74,6 +74,12 @@ def _prepare(run: ResolvedRun) -> Job:
     PromptCheck(tasks)  # refuses prompts that no engine can take
     run = _with_phases(run, tasks)
     _check_budget(run)
+    if run.evaluation.every and not any(len(task.test) for task in tasks):
+        raise ConfigError(
+            f"evaluation.every={run.evaluation.every}, but no task has test rows; give tasks test "
+            "rows (test_fraction: 0.1 in their entry, or as their kind has it), or set "
+            "evaluation.every=0"
+        )
     run.method.make_mixer(  # refuses a method that does not fit the tasks
         tasks.trained, batch_size=run.batch_size, families=tasks.families
     )
