@@ -71,8 +71,10 @@ def test_evaluations_during_a_run_need_test_rows(tmp_path: Path) -> None:
         prepare(config(tasks=[untested], evaluation={"every": 2}))
 
     assert prepare(config(tasks=[untested])).tasks.names == ("untested",)
-    both: list[dict[str, Any]] = [*TINY, untested]
-    assert prepare(config(tasks=both, evaluation={"every": 2})).run.evaluation.every == 2
+    some_tested = config(
+        tasks=[{"tiny": "zebra", "level": "easy"}, untested], evaluation={"every": 2}
+    )
+    assert prepare(some_tested).run.evaluation.every == 2
 
 
 def test_a_budget_that_pays_for_no_group_is_refused() -> None:
