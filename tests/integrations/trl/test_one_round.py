@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from datasets import Dataset
 
 from mtgrpo import Fixed, presets
 from mtgrpo.core.one_round import OneRoundSampler
@@ -159,3 +160,44 @@ def test_a_budget_of_tokens(lab):
     mean = sum(entry["sampler/cost"] for entry in later) / len(later)
     assert mean == pytest.approx(120, rel=0.15)
     assert all(f"task/{name}/group_cost" in later[-1] for name in WEIGHTS)
+
+
+@pytest.mark.parametrize("scale", ["group", "batch"])
+def test_trls_own_figures_are_of_the_rewards_as_they_were(lab, scale):
+    """Groups without a gradient stand in the batch with their rewards, not with zeros."""
+    seen = []
+
+    def penalty(completions, **columns):
+        seen[:] = [-1.0 - len(set(text)) / 10 for text in completions]
+        return seen
+
+    def right(completions, **columns):
+        return [float("a" in text) for text in completions]
+
+    rows = [{"prompt": f"q{i}=", "task": "ab"[i % 2]} for i in range(40)]
+    trainer = MultiTaskGRPOTrainer(
+        lab.model(),
+        [penalty, right],
+        lab.config(max_steps=1, scale_rewards=scale, reward_weights=[1.0, 0.5]),
+        Dataset.from_list(rows),
+        processing_class=lab.tokenizer(),
+        method="grpo_fair",
+        accuracy="right",
+    )
+    trainer.train()
+
+    (logged,) = history(trainer)
+    assert 0 < logged["sampler/padded"] < trainer.mixer.batch_size
+    assert logged["rewards/penalty/mean"] == pytest.approx(sum(seen) / len(seen))
+
+    logs = {name: torch.tensor(values) for name, values in trainer._logs["rewards"].items()}
+    assert logs["penalty"].tolist() == pytest.approx(seen)
+    rewards = (logs["penalty"] + 0.5 * logs["right"]).view(-1, 4)  # (groups, completions)
+    spread = rewards.std(1, keepdim=True) if scale == "group" else rewards.std()
+    wanted = (rewards - rewards.mean(1, keepdim=True)) / (spread + 1e-4)
+
+    varies = logs["right"].view(-1, 4).std(1) > 0
+    advantages = torch.tensor(list(trainer._logs["advantages"])).view(-1, 4)
+    assert torch.allclose(advantages[varies], wanted[varies], atol=1e-4)
+    assert (advantages[~varies] == 0).all()
+    assert int((~varies).sum()) == logged["sampler/padded"]

@@ -109,13 +109,9 @@ def test_slots_are_filled_with_dropped_then_surplus_then_repeated_groups():
         training_slots(FakeBatch([], [], []), 2, owners)
 
 
-@pytest.mark.parametrize(
-    ("rewards", "expected"),
-    [((1.0, 1.0), 1.0), ((0.0, 0.0), 0.0), ((0.1, 0.1), 0.0), ((0.1, 0.0), 0.0)],
-)
-def test_filling_has_equal_rewards_whose_mean_is_exact(rewards, expected):
-    (rows,) = share_out([Slot(group(0, rewards), 0, False)], 1, 0)
-    assert [row.rewards for row in rows] == [(expected, expected)] * 2
+def test_filling_keeps_its_rewards_and_is_marked():
+    (rows,) = share_out([Slot(group(0, (0.1, 0.7)), 0, False)], 1, 0)
+    assert [row.rewards for row in rows] == [(0.1, 0.1), (0.7, 0.7)]
     assert not any(row.trains for row in rows)
 
 

@@ -75,6 +75,7 @@ class TRLEngine:
             output = self.run(inputs)
 
         mark_rows(output, rows, trainer.tasks.names, trainer.schedule.group_size)
+        self._log_no_advantage(rows)
         trainer.sampling.mark(output, inputs, trainer)
         return with_recorded(output, recorded)
 
@@ -88,6 +89,17 @@ class TRLEngine:
 
         if trainer.log_completions and len(trainer.tasks) > 1:
             pending["task"] = [task_of(row.inputs) for row in rows]
+
+    def _log_no_advantage(self, rows: Sequence[RecordedRow]) -> None:
+        """Correct TRL's log of completions: rows that fill up the batch have no advantage."""
+        trains = torch.tensor([row.trains for row in rows], device=self.accelerator.device)
+        trains = self.accelerator.gather(trains).tolist()  # rows of all processes
+
+        logged = self.trainer._logs["advantages"]
+        start = len(logged) - len(trains)
+        for i, is_trained in enumerate(trains):
+            if not is_trained:
+                logged[start + i] = 0.0
 
     def log_probs(self, rows: Sequence[RecordedRow]) -> list[torch.Tensor]:
         """Those of the rows' completions under the current policy, tensors of shape (tokens,)."""

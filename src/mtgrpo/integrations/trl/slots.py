@@ -21,7 +21,7 @@ class Slot(NamedTuple):
     Attributes:
         group: What is trained on.
         owner: The process that generated it.
-        trains: Whether the group keeps its rewards; without them its advantages are exactly 0.
+        trains: Whether it is trained on; otherwise its advantages are exactly 0.
     """
 
     group: Group
@@ -79,14 +79,8 @@ def _rows(slot: Slot) -> list[RecordedRow]:
     if slot.trains:
         return rows
 
-    # Equal rewards give advantage 0; of equal rewards only 0 and 1 have a mean that is exact in
-    # floating point.
-    level = rows[0].rewards
-    is_equal = all(row.rewards == level for row in rows)
-    if not is_equal or any(value not in (0.0, 1.0) for value in level):
-        level = (0.0,) * len(level)
-
-    return [replace(row, rewards=level, trains=False) for row in rows]
+    # Their rewards stay: they are in TRL's figures, and in its log of completions.
+    return [replace(row, trains=False) for row in rows]
 
 
 # ---- marks -------------------------------------------------------------------------------------
@@ -94,6 +88,8 @@ def mark_rows(
     output: dict[str, Any], rows: Sequence[RecordedRow], names: Sequence[str], group_size: int
 ) -> None:
     """Add each row's task and loss factor to what TRL made of the rows.
+
+    Rows that only fill up the batch lose their advantages, whatever their rewards.
 
     Args:
         output: TRL's batch of these rows.
@@ -104,10 +100,19 @@ def mark_rows(
     places = {name: k for k, name in enumerate(names)}
     numbers = [places[task_of(row.inputs)] if row.trains else -1 for row in rows]
 
+    fills = torch.tensor([not row.trains for row in rows])  # (rows,)
     advantages = output["advantages"]  # (rows,) or (rows, tokens)
+    advantages = output["advantages"] = without(advantages, fills.to(advantages.device))
+
     output[TASK_NUMBERS] = torch.tensor(numbers, device=advantages.device)  # (rows,)
     weights = torch.tensor([row.weight for row in rows], device=advantages.device)  # (rows,)
     output[LOSS_FACTORS] = carries_gradient(advantages, group_size) * weights
+
+
+def without(advantages: torch.Tensor, fills: torch.Tensor) -> torch.Tensor:
+    """The advantages, exactly 0 in rows where `fills`, shape (rows,), is true."""
+    fills = fills.view(-1, *[1] * (advantages.dim() - 1))  # (rows,) or (rows, 1)
+    return advantages.masked_fill(fills, 0.0)
 
 
 def carries_gradient(advantages: torch.Tensor, group_size: int) -> torch.Tensor:
