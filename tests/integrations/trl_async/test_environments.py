@@ -355,6 +355,16 @@ def test_what_has_no_reset_is_refused():
         Environments(NoReset)
 
 
+class Untyped(Room):
+    def open(self, times):
+        """Open."""
+
+
+def test_methods_that_a_model_cannot_be_told_of_are_refused():
+    with pytest.raises(ConfigError, match=r"Untyped\.open cannot be described to the model"):
+        Environments(Untyped)
+
+
 def untyped(times):
     """Knock."""
 
