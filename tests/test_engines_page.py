@@ -507,6 +507,99 @@ def test_skyrl(engine):
     assert resumed.mixer.weights() == weights
 
 
+def test_skyrl_fully_asynchronous(engine):
+    class Manager:
+        """SkyRL's account of groups, without its waiting."""
+
+        def __init__(self) -> None:
+            self._stat = types.SimpleNamespace(accepted=0, filtered=0)
+
+        async def on_rollout_filtered(self) -> None:
+            self._stat.accepted -= 1
+            self._stat.filtered += 1
+
+    class FullyAsyncRayPPOTrainer:
+        """The parts of SkyRL's loop that prompts go to and a batch comes from."""
+
+        def __init__(self, cfg: Any, train_dataset: Any) -> None:
+            self.cfg, self.train_dataset, self.all_metrics = cfg, train_dataset, {}
+            self.mini_batch_size, self.max_staleness_steps, self.global_step = BATCH, 2, 1
+            self._build_train_dataloader_and_compute_training_steps()
+            loader = sys.modules["skyrl.train.fully_async_trainer"]._AsyncDataloader
+            self.async_train_dataloader = loader(self.train_dataloader, BATCH)
+            self._staleness_manager = Manager()
+
+        async def worker(self, buffer: asyncio.Queue[Any]) -> None:
+            while True:
+                (row,) = await self.async_train_dataloader.get_next_non_consumed_data()
+                step, task = self.global_step, row["env_extras"]["data_source"]
+                for _ in range(dice.randint(1, 40 if task == "hard" else 4)):
+                    await asyncio.sleep(0)
+                values = rewards(task, dice)
+                output = types.SimpleNamespace(
+                    uid=row["uid"],
+                    task=task,
+                    global_step_when_scheduled=step,
+                    generator_output={"rewards": values if step % 2 else [[v] for v in values]},
+                )
+                buffer.put_nowait(output)
+                self._staleness_manager._stat.accepted += 1
+
+        async def train(self) -> None:
+            buffer: asyncio.Queue[Any] = asyncio.Queue()
+            workers = [asyncio.create_task(self.worker(buffer)) for _ in range(2 * BATCH)]
+            for _ in range(self.total_training_steps):
+                groups, dropped, ended = await self._collect_generation_mini_batch(buffer, None)
+                assert (len(groups), dropped, ended) == (BATCH, [], False)
+                assert exact(Counter(group.task for group in groups), mixer)
+                ages = [self.global_step - group.global_step_when_scheduled for group in groups]
+                assert max(ages) <= self.max_staleness_steps
+                await self.async_train_dataloader.mark_consumed_uids(g.uid for g in groups)
+                assert self.async_train_dataloader.num_trained() == BATCH * self.global_step
+                assert self._staleness_manager._stat.accepted == (
+                    BATCH * self.global_step + buffer.qsize()
+                )
+                self.global_step += 1
+            for each in workers:
+                each.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    dice = random.Random(1)
+    engine.add("ray", remote=lambda **options: lambda function: function)
+    engine.add("skyrl.train.config", SkyRLTrainConfig=object)
+    engine.add("skyrl.train.entrypoints.main_base", BasePPOExp=object)
+    engine.add(
+        "skyrl.train.fully_async_trainer",
+        FullyAsyncRayPPOTrainer=FullyAsyncRayPPOTrainer,
+        _AsyncDataloader=None,
+    )
+    engine.add("skyrl.train.utils", initialize_ray=None, validate_cfg=None)
+    recipe = engine.run("SkyRL, fully asynchronous")
+    cfg = types.SimpleNamespace(
+        trainer=types.SimpleNamespace(
+            policy_mini_batch_size=BATCH, seed=0, max_training_steps=STEPS
+        )
+    )
+    names = ("prompt", "env_class", "env_extras", "uid")
+
+    class Dataset(list[Any]):
+        def collate_fn(self, items: list[Any]) -> list[dict[str, Any]]:
+            return [dict(zip(names, item, strict=True)) for item in items]
+
+    dataset = Dataset((t, None, {"data_source": t}, "0") for t in ACCEPTED for _ in range(10))
+    trainer = recipe["AsyncTaskTrainer"](cfg, dataset)
+    mixer = trainer.train_dataloader.ledger.mixer
+    asyncio.run(trainer.train())
+    assert mixer.step == STEPS
+    assert mixer.weights()["hard"] > mixer.weights()["easy"]
+    assert trainer.all_metrics["sampler/shares_met"] == 1.0
+
+    resumed = recipe["AsyncTaskLoader"](dataset, cfg)
+    resumed.load_state_dict(json.loads(json.dumps(trainer.train_dataloader.state_dict())))
+    assert resumed.ledger.mixer.weights() == mixer.weights()
+    assert not resumed.ledger.missing
+
+
 def test_the_page_names_what_was_run():
     assert "Nothing was trained inside these engines, and nothing was run on a\nGPU." in PAGE
     recipes = ("Plain PyTorch", "slime", "OpenRLHF", "prime-rl", "NeMo-RL", "tinker-cookbook")

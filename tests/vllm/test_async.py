@@ -1,5 +1,7 @@
 """TRL's own asynchronous loop and trainer over a real vLLM server."""
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("trl")
@@ -122,3 +124,31 @@ def test_an_adapter_goes_to_the_server_by_itself_and_resumes(tmp_path):
         assert made[0].step == 2
         # The server still has version 3 of the training before.
         check_served(resumed, url, f"{resumed._lora_name}-v4")
+
+
+def test_a_configuration_of_the_command_trains_by_the_example(url, tmp_path, monkeypatch):
+    import runpy
+
+    from .async_lab import steps_logged
+    from .server import FileTransfer
+
+    example = Path(__file__).parents[2] / "examples" / "asynchronous.py"
+    monkeypatch.chdir(tmp_path)
+    trainer = runpy.run_path(str(example))["make_trainer"](
+        "demo",
+        url,
+        {"weight_transfer": FileTransfer(url, tmp_path)},
+        max_steps=2,
+        save_steps=2,
+        dtype="float32",
+        gradient_checkpointing=False,
+        disable_tqdm=True,
+    )
+    trainer.train()
+
+    logs = steps_logged(trainer)
+    assert [entry["step"] for entry in logs] == [1, 2]
+    for entry in logs:
+        shares = [value for name, value in entry.items() if name.endswith("/loss_share")]
+        assert sum(shares) == pytest.approx(1)
+    assert (tmp_path / trainer.args.output_dir / "checkpoint-2" / "mixer.json").is_file()

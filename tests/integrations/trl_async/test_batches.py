@@ -144,10 +144,10 @@ def test_shares_made_in_the_loss_are_the_targets():
         factor = {}
         for start in (0, half):
             part = made.samples[start : start + half]
-            tokens = sum(len(s.completion_mask) for s in part)
+            tokens = sum(s.completion_mask.sum() for s in part)
             for s in part:
                 if any(o.advantage for o in made.samples if o.number == s.number):
-                    before[s.task] += len(s.completion_mask) / tokens
+                    before[s.task] += s.completion_mask.sum() / tokens
         for task in LATENCIES:
             before_share = before[task] / sum(before.values())
             assert metrics[f"task/{task}/loss_share_unscaled"] == pytest.approx(before_share)

@@ -166,17 +166,22 @@ def check_trainer(trainer: Any) -> None:
     if not trainer._is_vlm:
         prompts.refuse_images("this model reads none")
     if prompts.kind is not None and prompts.kind.is_chat:
-        _check_chat_template(trainer.processing_class)
+        check_chat_template(trainer.processing_class)
     settle_bank(trainer, trainer.mixer, has_images=bool(prompts.images_at))
 
 
-def _check_chat_template(tokenizer: Any) -> None:
+def check_chat_template(tokenizer: Any, where: str = WHERE) -> None:
+    """Refuse chat prompts where nothing says how they are written.
+
+    Raises:
+        ConfigError: With the way out.
+    """
     # Processors of images, and tokenizers that write chats in a way of their own, are left alone.
     usual = PreTrainedTokenizerBase.apply_chat_template
     is_usual = getattr(type(tokenizer), "apply_chat_template", None) is usual
     if is_usual and not tokenizer.chat_template:
         raise ConfigError(
-            f"{WHERE}: prompts are chat messages, but the model's tokenizer has no chat template; "
+            f"{where}: prompts are chat messages, but the model's tokenizer has no chat template; "
             "give a model whose tokenizer has one, or make the prompts texts"
         )
 

@@ -58,7 +58,7 @@ def environment_factory(
     if not given:
         raise ConfigError("environment: an empty mapping; name at least one, or leave it out")
     for task in tasks:
-        _check_column(task, given)
+        check_column(task, given)
     return {name: _environment(path, f"environment.{name}") for name, path in given.items()}
 
 
@@ -75,7 +75,7 @@ def tools(paths: Sequence[str]) -> list[Callable[..., Any]]:
     for number, path in enumerate(paths):
         where = f"tools[{number}]"
         function = import_function(path, where, raises=ConfigError)
-        _check_description(function, path, where)
+        check_description(function, path, where)
         functions.append(function)
 
     names = [function.__name__ for function in functions]
@@ -104,7 +104,12 @@ def _environment(path: str, where: str) -> Factory:
     return factory
 
 
-def _check_column(task: Task, given: Mapping[str, str]) -> None:
+def check_column(task: Task, given: Mapping[str, Any]) -> None:
+    """Refuse rows that name none of several environments.
+
+    Raises:
+        ConfigError: With task and row.
+    """
     # Generated rows are made as they are drawn: the first of each split stands for all.
     for split, rows in (("train", task.train), ("test", task.test)):
         if not len(rows):
@@ -120,7 +125,12 @@ def _check_column(task: Task, given: Mapping[str, str]) -> None:
             raise ConfigError(unknown(where, "environment", rows[0][COLUMN], given))
 
 
-def _check_description(function: Callable[..., Any], path: str, where: str) -> None:
+def check_description(function: Callable[..., Any], path: str, where: str) -> None:
+    """Refuse a tool that a chat template cannot describe.
+
+    Raises:
+        ConfigError: With what it lacks.
+    """
     from transformers.utils.chat_template_utils import get_json_schema
 
     try:

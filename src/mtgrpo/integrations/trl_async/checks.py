@@ -8,7 +8,9 @@ from typing import Any
 from mtgrpo.core.method import Method
 from mtgrpo.core.one_round import OneRoundSampler, refuse_probes
 from mtgrpo.errors import ConfigError, unknown
+from mtgrpo.integrations.trl.own_code import check_chats, check_column, check_description
 from mtgrpo.integrations.trl_async.seam import WHERE
+from mtgrpo.tasks.prompts import PromptCheck
 from mtgrpo.tasks.task_set import TaskSet
 
 
@@ -52,6 +54,36 @@ def check(args: Any, method: Method, tasks: TaskSet) -> None:
                 "asynchronous loop samples all tasks alike, and computes log-probabilities at one "
                 "temperature; take generation out of the task"
             )
+
+
+def check_environments(factory: Any, tools: Sequence[Any], tasks: TaskSet) -> None:
+    """Refuse environments and tools that cannot be used.
+
+    Raises:
+        ConfigError: Rows that name no environment, prompts that are texts, or a tool that cannot be
+            described.
+    """
+    if factory is None and not tools:
+        return
+
+    name = "tools" if factory is None else "environment_factory"
+    check_chats(f"{WHERE}: {name}", PromptCheck(tasks).kind)
+    for number, tool in enumerate(tools):
+        check_description(tool, getattr(tool, "__name__", repr(tool)), f"{WHERE}: tools[{number}]")
+
+    if isinstance(factory, Mapping):
+        if not factory:
+            raise ConfigError(
+                f"{WHERE}: environment_factory: an empty mapping; name at least one, or leave it "
+                "out"
+            )
+        for task in tasks:
+            check_column(task, factory)
+    elif factory is not None and not callable(factory):
+        raise ConfigError(
+            f"{WHERE}: environment_factory is a {type(factory).__name__}; a class is needed, or a "
+            "mapping of several by name"
+        )
 
 
 def groups_per_step(args: Any) -> int:

@@ -7,7 +7,8 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from trl.experimental.async_grpo.async_rollout_worker import (
@@ -20,7 +21,8 @@ from mtgrpo.core.tickets import Ticket
 from mtgrpo.core.types import Cost, Group
 from mtgrpo.errors import MtgrpoError
 from mtgrpo.integrations.trl_async.batches import BatchMaker
-from mtgrpo.tasks.scores import Completion, Score
+from mtgrpo.integrations.trl_async.environments import Environments, Episode
+from mtgrpo.tasks.scores import Score
 from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.scoring.scorer import Item, Scorer
 from mtgrpo.tasks.task_set import TaskSet
@@ -38,6 +40,7 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         batches: Deals the prompts, takes the groups.
         tasks: Have the rows.
         scorer: Scores completions.
+        environments: Of the completions; by default there are none, and no tools.
         rollout_timeout: Seconds after which a completion is cancelled, and its group given up.
         loop_kwargs: TRL's.
     """
@@ -50,15 +53,19 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         batches: BatchMaker,
         tasks: TaskSet,
         scorer: Scorer,
+        environments: Environments | None = None,
         rollout_timeout: float | None = None,
         **loop_kwargs: Any,
     ) -> None:
-        super().__init__(**loop_kwargs)
+        self.environments = environments or Environments()
+        # TRL looks at tools for the chat template; those called are the episode's.
+        super().__init__(tools=self.environments.all_tools, **loop_kwargs)
         self.batches, self.tasks, self.scorer = batches, tasks, scorer
         self.rollout_timeout = rollout_timeout
         self.drop_limit = DropLimit({task.name: task.scoring for task in tasks})
         self.reward_func_names.append("reward")  # TRL has no name for a loop's own reward
         self._tickets: dict[int, Ticket] = {}
+        self._rows: dict[int, Mapping[str, Any]] = {}
 
     async def _run_loops(self, stop_event: asyncio.Event) -> None:
         try:
@@ -75,7 +82,7 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         while True:
             ticket = self.batches.next_prompt(self.model_version)
             self._tickets[ticket.number] = ticket
-            row = self.tasks[ticket.task].train[ticket.row]
+            row = self._rows[ticket.number] = self.tasks[ticket.task].train[ticket.row]
 
             for _ in range(self.num_generations):
                 yield ticket.number, {"prompt": row["prompt"]}
@@ -87,15 +94,15 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         if not self.batches.awaits(group_id):
             return NO_ROLLOUT  # given up meanwhile
 
-        if isinstance(prompt, str):
-            rollout = self._complete_text(prompt)
-        else:
-            rollout = super()._generate_one(prompt, tool_dict, tools, group_id)
+        is_text = isinstance(prompt, str)
+        rollout = self._complete_text(prompt) if is_text else self._play(group_id)
 
         try:
             return await asyncio.wait_for(rollout, self.rollout_timeout)
         except TimeoutError:
             reason, error = "stale", f"no completion within {self.rollout_timeout:g} s"
+        except MtgrpoError:
+            raise  # of the run
         except Exception as failure:  # of one completion: the run goes on without its group
             reason, error = "failed", f"{type(failure).__name__}: {failure}"
 
@@ -104,6 +111,18 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
             logger.warning("task %r, prompt %d: given up: %s", ticket.task, ticket.row, error)
             self.batches.give_up(group_id, reason)
         return NO_ROLLOUT
+
+    async def _play(self, number: int) -> tuple[Any, ...]:
+        """TRL's own rollout of a chat, in an environment where there are some."""
+        ticket = self._tickets[number]
+        episode = await self.environments.begin(self._rows[number])
+
+        rollout = await super()._generate_one(episode.prompt, episode.calls, episode.tools, number)
+        where = f"task {ticket.task!r}, prompt {ticket.row}"
+        scoring = self.tasks[ticket.task].scoring
+        await self.environments.finish(episode, where, scoring.on_error)
+        # In the place of TRL's reward of a rollout: what `_take` needs of it.
+        return (*rollout[:-1], episode)
 
     async def _complete_text(self, prompt: str) -> tuple[Any, ...]:
         """What TRL's own method does with chats, for a prompt that is a text."""
@@ -130,6 +149,8 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         ticket = self._tickets.pop(group.group_id)
         if self.batches.awaits(ticket.number):
             await self._take(ticket, group)
+        self.environments.take_back(group.rollout_rewards)
+        del self._rows[ticket.number]
 
         if not self.batches.fill():
             return []
@@ -137,12 +158,19 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         return [] if self._stop_event.is_set() else self.batches.make().samples
 
     async def _take(self, ticket: Ticket, group: Any) -> None:
-        scores = await asyncio.to_thread(self._score, ticket, group.completions)
-        rewards = [score.reward for score in scores]
+        episodes: list[Episode | None] = group.rollout_rewards
+        group.prompts = [
+            prompt if episode is None else episode.prompt
+            for prompt, episode in zip(group.prompts, episodes, strict=True)
+        ]
+        scores = await asyncio.to_thread(self._score, ticket, group)
+        rewards = [
+            score.reward + ((episode and episode.reward) or 0.0)
+            for score, episode in zip(scores, episodes, strict=True)
+        ]
         self.drop_limit.observe([(ticket.task, any(map(math.isnan, rewards)))], self.scorer.reason)
 
-        group.rollout_rewards = rewards
-        samples = await super()._score_group(group)  # TRL's advantages
+        samples = await super()._score_group(replace(group, rollout_rewards=rewards))  # advantages
         if len(samples) != self.num_generations:
             # A batch of another number of rows would move the borders of all later ones.
             logger.warning(
@@ -163,14 +191,16 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
             Group(ticket.task, tuple(rewards), accuracies, payload=samples, cost=cost),
         )
 
-    def _score(self, ticket: Ticket, completions: list[Completion]) -> list[Score]:
-        row = self.tasks[ticket.task].train[ticket.row]
-        return self.scorer.score(
-            [
-                Item(ticket.task, row, ticket.row, completion, ticket.number)
-                for completion in completions
-            ]
-        )
+    def _score(self, ticket: Ticket, group: Any) -> list[Score]:
+        row = self._rows[ticket.number]
+        items: list[Item] = []
+        for i, completion in enumerate(group.completions):
+            columns = {**row, "prompt": group.prompts[i]}
+            if self.environments.factory is not None:  # the column that rewards of TRL get
+                columns["environments"] = group.rollout_rewards[i].environment
+
+            items.append(Item(ticket.task, columns, ticket.row, completion, ticket.number))
+        return self.scorer.score(items)
 
     async def _until_fetched(self) -> None:
         """Wait until the trainer has fetched the last batch: the next one is made no sooner."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,27 @@ from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer
 
 from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.method import Method
+from mtgrpo.integrations.trl.checks import check_chat_template
+from mtgrpo.integrations.trl.datasets import one_kind_of_prompt
 from mtgrpo.integrations.trl.setup import find_method, make_streams, with_clip
 from mtgrpo.integrations.trl_async.batches import BatchMaker
-from mtgrpo.integrations.trl_async.checks import bounds_of, check, groups_per_step
+from mtgrpo.integrations.trl_async.checks import (
+    bounds_of,
+    check,
+    check_environments,
+    groups_per_step,
+)
+from mtgrpo.integrations.trl_async.environments import Environments
 from mtgrpo.integrations.trl_async.loop import MultiTaskRolloutLoop
+from mtgrpo.integrations.trl_async.seam import WHERE
 from mtgrpo.integrations.trl_async.worker import MultiTaskRolloutWorker
 from mtgrpo.runlog import load_state, save_state
 from mtgrpo.runlog.checkpoints import STATE_FILE
 from mtgrpo.tasks.scoring.scorer import Scorer
 from mtgrpo.tasks.task_set import TaskSet
+
+EPISODE_TIMEOUT = 1800.0
+"""Seconds that an episode may take where nothing else is said: an environment may hang."""
 
 
 class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
@@ -43,7 +55,11 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
             here.
         max_staleness: Versions of the policy by which a group may lag behind the one it trains, for
             all tasks or by task; by default, and at most, ``args.max_staleness``.
-        rollout_timeout: Seconds after which a completion is cancelled and its prompt replaced.
+        rollout_timeout: Seconds after which a completion is cancelled and its prompt replaced; by
+            default none, or with environments and tools `EPISODE_TIMEOUT`.
+        environment_factory: As for `MultiTaskGRPOTrainer`: makes an environment, or several by name
+            of which each row's column ``environment`` names one.
+        tools: Functions the model may call, in all tasks.
         processing_class: Tokenizer; by default the model's own.
         callbacks: Callbacks of the trainer.
         optimizers: Optimizer and scheduler of the policy.
@@ -67,18 +83,27 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
         method: Method | str | None = None,
         max_staleness: int | Mapping[str, int] | None = None,
         rollout_timeout: float | None = None,
+        environment_factory: Callable[[], Any] | Mapping[str, Callable[[], Any]] | None = None,
+        tools: Sequence[Callable[..., Any]] | None = None,
         processing_class: Any = None,
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[Any, Any] = (None, None),
         peft_config: Any = None,
         weight_transfer: Any = None,
     ) -> None:
+        uses_chats = environment_factory is not None or bool(tools)
+        if uses_chats:
+            tasks = one_kind_of_prompt(tasks)
         self.method, self.tasks = find_method(method), tasks
         check(args, self.method, tasks)
+        check_environments(environment_factory, tools or (), tasks)
         args = copy.copy(with_clip(args, self.method))  # the user's own object stays as it is
         if args.token_budget is None:
             args.token_budget = 0  # a budget of tokens would cut batches where it likes
         self.rollout_timeout = rollout_timeout
+        if uses_chats and rollout_timeout is None:
+            self.rollout_timeout = EPISODE_TIMEOUT
+        self._environments: Environments | None = None
 
         batch_size = groups_per_step(args)
         mixer = self.method.make_mixer(
@@ -112,6 +137,10 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
             rollout_worker=self._worker,
             weight_transfer=weight_transfer,
         )
+        if uses_chats:
+            check_chat_template(self.processing_class, WHERE)
+            if self.accelerator.is_main_process:  # it has the loop
+                self._environments = Environments(environment_factory, tools or ())
 
     def _make_loop(self, **shared: Any) -> MultiTaskRolloutLoop:
         """The loop, with what TRL's constructor gives its own."""
@@ -126,6 +155,7 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
             batches=self.batches,
             tasks=self.tasks,
             scorer=Scorer(self.tasks),
+            environments=self._environments,
             rollout_timeout=self.rollout_timeout,
             model_name=self.model.config._name_or_path,
             lora_name=self._lora_name if self._lora_sync else None,
@@ -146,6 +176,7 @@ class MultiTaskAsyncGRPOTrainer(AsyncGRPOTrainer):
             chat_template_kwargs=args.chat_template_kwargs,
             log_completions=args.log_completions,
             num_completions_to_print=args.num_completions_to_print,
+            max_tool_calling_iterations=args.max_tool_calling_iterations,
             fork_threshold_tokens=args.fork_threshold_tokens,
             **shared,
         )
