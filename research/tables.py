@@ -31,6 +31,7 @@ SHOWN = {
     "mt_grpo released lam=0.2": "`mt_grpo` released, best lambda",
     "mt_grpo released lam=1.2": "`mt_grpo` released, best lambda",
     "mt_grpo default": "`mt_grpo` default",
+    "mt_grpo": "`mt_grpo` released",
     "balanced": "`balanced`",
     "grpo_fair": "`grpo_fair`",
     "balanced, one round": "`balanced`, one round",
@@ -179,7 +180,7 @@ def smollm2() -> str:
     before = 100 * results.runs[0].accuracy[0]  # (tasks,), of the same model for all
     after = {
         method: np.array([100 * run.accuracy[-1] for run in results.of(method)])  # (seeds, tasks)
-        for method in results.methods
+        for method in ("grpo", "grpo_fair")
     }
 
     rows: list[tuple[str, ...]] = []
@@ -196,6 +197,26 @@ def smollm2() -> str:
 
     heads = ("task", "before, %", *(f"{SHOWN[method]}, %" for method in after))
     return Table("", heads, tuple(rows)).markdown()
+
+
+def smollm2_methods() -> str:
+    """Each method on SmolLM2 against `grpo`, after the completions of `grpo`."""
+    results = load_results(HERE / "smollm2" / "study.json")
+    plain = results.of("grpo")
+    rows: list[tuple[str, ...]] = []
+
+    for method in results.methods:
+        runs, gains = results.of(method), ["", ""]
+        made = np.mean([run.rollouts[-1] for run in runs])
+        if method != "grpo":
+            pair = compare(runs, plain, at="rollouts")
+            gains = [_points(pair.worst), _points(pair.mean)]
+        cells = [spread(values, brief=True) for values in _ends(runs)]
+        rows.append((SHOWN[method], f"{made:,.0f}", *cells, *gains))
+
+    heads = ("method", "completions", "worst at the end, %", "mean at the end, %")
+    gains = ("worst minus `grpo`'s", "mean minus `grpo`'s")
+    return Table("", (*heads, *gains), tuple(rows)).markdown()
 
 
 def _study(name: str) -> StudyResults:
@@ -224,6 +245,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "equal-steps": equal_steps,
     "simulated": simulated,
     "smollm2": smollm2,
+    "smollm2-methods": smollm2_methods,
 }
 
 
