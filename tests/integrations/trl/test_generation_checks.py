@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 
 from mtgrpo.errors import ConfigError
-from mtgrpo.integrations.trl.generation_checks import check_generation, what_else_writes
+from mtgrpo.integrations.trl.generation_checks import (
+    check_generation,
+    warn_about_nucleus,
+    what_else_writes,
+)
 from mtgrpo.tasks import Generation, TaskSet
 
 from .toy import make_tasks
@@ -96,3 +100,17 @@ def test_a_length_is_at_most_the_runs() -> None:
             {"max_completion_length": 64},
             num_processes=1,
         )
+
+
+@pytest.mark.parametrize(
+    ("args", "is_said"),
+    [
+        ({"use_vllm": True, "top_p": 0.9}, True),
+        ({"use_vllm": True, "top_p": 1.0}, False),
+        ({"use_vllm": False, "top_p": 0.9}, False),
+        ({"use_vllm": True, "top_p": 0.9, "vllm_importance_sampling_correction": False}, False),
+    ],
+)
+def test_a_nucleus_of_the_run_with_vllm_is_said(args, is_said, caplog):
+    warn_about_nucleus(args)
+    assert ("args.top_p=0.9 with vLLM" in caplog.text) == is_said

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mtgrpo.errors import ConfigError, counted
 from mtgrpo.tasks.task import Task
+
+logger = logging.getLogger(__name__)
 
 NAMES = {
     "temperature": ("temperature",),
@@ -64,6 +67,18 @@ def check_generation(
                     f"{where}.{name}: {value:g}; a task has no {name} of its own here, because "
                     f"{why_not} take {name} out of the task's generation"
                 )
+
+
+def warn_about_nucleus(args: Mapping[str, Any]) -> None:
+    """Say that TRL's correction for vLLM takes the run's own top-p below 1 for a mismatch."""
+    top_p = args.get("top_p", 1.0)
+    if _why_no_top_p(args) and top_p < 1:
+        logger.warning(
+            "args.top_p=%g with vLLM: its log-probabilities are those within the nucleus, which "
+            "TRL's correction for the sampler takes for a mismatch: the longer a completion, the "
+            "less it weighs; set vllm_importance_sampling_correction=False, or top_p=1.0",
+            top_p,
+        )
 
 
 def what_else_writes(environments: Any, tools: Any, rollout_func: Any) -> str:

@@ -18,7 +18,11 @@ from mtgrpo.integrations.trl.checkpoints import TrainerCheckpoints
 from mtgrpo.integrations.trl.checks import check_arguments, check_own, check_sources
 from mtgrpo.integrations.trl.datasets import Data, data_of_datasets, data_of_tasks
 from mtgrpo.integrations.trl.evaluation import TaskEvaluator
-from mtgrpo.integrations.trl.generation_checks import check_generation, what_else_writes
+from mtgrpo.integrations.trl.generation_checks import (
+    check_generation,
+    warn_about_nucleus,
+    what_else_writes,
+)
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.notices import NoticeLog
 from mtgrpo.integrations.trl.packing import RowPacking
@@ -123,6 +127,8 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
             calls=what_else_writes(given.has_environments, given.tools, given.rollout_func),
         ),
     )
+
+    warn_about_nucleus(vars(args))
 
     if args.max_steps > 0:
         data.tasks.check_present(math.ceil(args.max_steps / schedule.updates))
