@@ -163,3 +163,24 @@ def test_a_method_where_an_environment_owns_the_data_is_refused(lab):
             leave_to_loader=False,
             needs_prompts=False,
         )
+
+
+def test_fewer_rows_than_a_batch_are_trained_on_all_the_same(lab):
+    trainer = build(lab, Dataset.from_list([*rows("a", 1), *rows("b", 2)]), max_steps=2)
+    trainer.train()
+    steps = history(trainer)
+    assert [entry["sampler/groups_generated"] >= 8 for entry in steps] == [True, True]
+
+
+def test_fewer_rows_than_a_batch_without_a_method_are_said(lab, caplog):
+    """TRL's loader yields nothing then, and its run ends at step 0."""
+    trainer = MultiTaskGRPOTrainer(
+        lab.model(),
+        shared,
+        lab.config(),
+        Dataset.from_list([{"prompt": "q"}]),
+        processing_class=lab.tokenizer(),
+    )
+    assert "train_dataset has 1 row, and a generation batch 8 prompts" in caplog.text
+    trainer.train()
+    assert trainer.state.global_step == 0

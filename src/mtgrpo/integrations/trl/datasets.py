@@ -12,7 +12,7 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 from trl import GRPOConfig
 
-from mtgrpo.errors import ConfigError, StateError
+from mtgrpo.errors import ConfigError, StateError, counted
 from mtgrpo.integrations.trl.given_rows import check_column, check_prompts
 from mtgrpo.integrations.trl.loader_rows import LoaderRows, LoaderStream
 from mtgrpo.integrations.trl.reward_columns import by_task
@@ -136,7 +136,13 @@ def data_of_datasets(
             for name, part in rows.items()
         )
     )
-    if loader is None and (is_stream or isinstance(train_dataset, Mapping)):
+    # TRL's loader yields whole batches only: of a dataset smaller than one, nothing at all.
+    num_rows = len(train_dataset) if isinstance(train_dataset, Dataset) else schedule.batch_size
+    is_small = num_rows < schedule.batch_size
+    if loader is not None and is_small:
+        _say_of_small(num_rows, schedule.batch_size)
+
+    if loader is None and (is_stream or is_small or isinstance(train_dataset, Mapping)):
         tasks = one_kind_of_prompt(tasks)
         sizes = [part.size for part in streams.values()] or [len(part) for part in rows.values()]
         train_dataset = placeholder_dataset(sizes, schedule.batch_size)
@@ -177,6 +183,17 @@ def _say_of_streams() -> None:
         "resuming reads them from the start again, and is exact where no task's buffer ran over",
         WHERE,
         BUFFER,
+    )
+
+
+def _say_of_small(num_rows: int, batch_size: int) -> None:
+    logger.warning(
+        "%s: train_dataset has %s, and a generation batch %d prompts; TRL leaves out what fills no "
+        "batch, so no step will be made; give more rows, name a method=, or make "
+        "per_device_train_batch_size smaller",
+        WHERE,
+        counted(num_rows, "row"),
+        batch_size,
     )
 
 
