@@ -173,6 +173,28 @@ def simulated() -> str:
     return Table("", heads, tuple(rows)).markdown()
 
 
+def group_sizes() -> str:
+    """`grpo` and `grpo_fair` by group size, after the same rollouts."""
+    results = load_results(HERE / "equal_cost" / "three_tasks_group_sizes.json")
+    plain = results.of("grpo G=8")
+    rows: list[tuple[str, ...]] = []
+
+    for size in (2, 4, 8, 16, 32):
+        cells = [f"{size}"]
+        for method in ("grpo", "grpo_fair"):
+            worst, mean = _ends(results.of(f"{method} G={size}"))
+            cells.append(f"{np.mean(worst):.1f} / {np.mean(mean):.1f}")
+        for method in ("grpo", "grpo_fair"):
+            pair = compare(results.of(f"{method} G={size}"), plain, at="rollouts")
+            is_plain = (method, size) == ("grpo", 8)
+            cells.append("" if is_plain else f"{_points(pair.worst)}, {_points(pair.mean)}")
+        rows.append(tuple(cells))
+
+    ends = ("`grpo`, worst / mean, %", "`grpo_fair`, worst / mean, %")
+    heads = ("G", *ends, "`grpo` minus its G = 8", "`grpo_fair` minus `grpo`'s G = 8")
+    return Table("", heads, tuple(rows)).markdown()
+
+
 def smollm2() -> str:
     """Test accuracy of each task before and after, on SmolLM2: mean, lowest and highest of seeds."""
     results = load_results(HERE / "smollm2" / "study.json")
@@ -244,6 +266,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "one-rate": one_rate,
     "equal-steps": equal_steps,
     "simulated": simulated,
+    "group-sizes": group_sizes,
     "smollm2": smollm2,
     "smollm2-methods": smollm2_methods,
 }
