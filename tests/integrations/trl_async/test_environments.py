@@ -273,14 +273,27 @@ def test_what_an_environment_raises_costs_its_group_and_not_the_run(caplog):
     assert failed >= 2
 
 
-def test_an_environment_that_always_raises_ends_the_run_with_a_message():
+class Gone(BaseException):
+    """What no environment should raise."""
+
+
+@pytest.mark.parametrize("error", [ValueError, TimeoutError, Gone])
+def test_an_environment_that_always_raises_ends_the_run_with_a_message(error):
     class Closed(Room):
         def reset(self, secret, **row):
-            raise ValueError("closed")
+            raise error("closed")
 
     loop = make_loop(two_tasks(), Environments({"room": Closed, "garden": Garden}))
     with pytest.raises(RewardError, match="failed"):
         run(loop, 1)
+
+
+def test_tools_are_known_while_all_environments_play():
+    environments = Environments({"room": Room, "garden": Garden})
+    names = [tool.__name__ for tool in environments.all_tools]
+    environments._free.clear()
+    assert names
+    assert [tool.__name__ for tool in environments.all_tools] == names
 
 
 def test_a_tool_that_hangs_is_left_behind_with_its_environment(caplog):

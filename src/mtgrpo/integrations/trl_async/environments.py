@@ -62,6 +62,7 @@ class Environments:
     factory: Callable[[], Any] | Mapping[str, Callable[[], Any]] | None = None
     tools: Sequence[Callable[..., Any]] = ()
     _free: dict[str | None, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    _all_methods: list[Callable[..., Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name, factory in self._factories.items():
@@ -74,6 +75,7 @@ class Environments:
             for method in _methods(environment):
                 path = f"{type(environment).__name__}.{method.__name__}"
                 check_description(method, path, f"{WHERE}: environment_factory")
+                self._all_methods.append(method)
             self._free[name].append(environment)
 
     @property
@@ -85,8 +87,7 @@ class Environments:
     @property
     def all_tools(self) -> list[Callable[..., Any]]:
         """Functions, and the methods of all environments."""
-        methods = [m for free in self._free.values() for one in free[:1] for m in _methods(one)]
-        return [*self.tools, *methods]
+        return [*self.tools, *self._all_methods]
 
     async def begin(self, row: Mapping[str, Any]) -> Episode:
         """An episode of a row, whose columns `reset` gets.
@@ -171,13 +172,14 @@ async def in_thread(call: Callable[..., Any], **arguments: Any) -> Any:
             future.set_exception(error)
 
     def run() -> None:
-        value, error = None, None
+        value: Any = None
+        error: Exception | None = None
         try:
             value = call(**arguments)
-        except (StopIteration, SystemExit, KeyboardInterrupt) as raised:
+        except BaseException as raised:  # whatever it is: the completion must not wait for ever
             error = RuntimeError(f"{type(raised).__name__}: {raised}")
-        except Exception as raised:
-            error = raised
+            if isinstance(raised, Exception) and not isinstance(raised, StopIteration):
+                error = raised
         try:
             loop.call_soon_threadsafe(tell, value, error)
         except RuntimeError:  # the loop has ended meanwhile

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -97,18 +97,18 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         is_text = isinstance(prompt, str)
         rollout = self._complete_text(prompt) if is_text else self._play(group_id)
 
+        reason = "failed"
         try:
-            return await asyncio.wait_for(rollout, self.rollout_timeout)
-        except TimeoutError:
-            reason, error = "stale", f"no completion within {self.rollout_timeout:g} s"
-        except MtgrpoError:
-            raise  # of the run
-        except Exception as failure:  # of one completion: the run goes on without its group
-            reason, error = "failed", f"{type(failure).__name__}: {failure}"
+            outcome = await asyncio.wait_for(_outcome(rollout), self.rollout_timeout)
+        except asyncio.TimeoutError:
+            reason, outcome = "stale", f"no completion within {self.rollout_timeout:g} s"
+
+        if not isinstance(outcome, str):
+            return outcome
 
         if self.batches.awaits(group_id):
             ticket = self._tickets[group_id]
-            logger.warning("task %r, prompt %d: given up: %s", ticket.task, ticket.row, error)
+            logger.warning("task %r, prompt %d: given up: %s", ticket.task, ticket.row, outcome)
             self.batches.give_up(group_id, reason)
         return NO_ROLLOUT
 
@@ -214,3 +214,17 @@ def cause_of(error: BaseException) -> BaseException:
     if isinstance(error, MtgrpoError):
         return error
     return RuntimeError(f"the rollout loop ended: {type(error).__name__}: {error}")
+
+
+async def _outcome(rollout: Awaitable[tuple[Any, ...]]) -> tuple[Any, ...] | str:
+    """A rollout, or why it failed: timeouts of servers and environments are none of ours.
+
+    Raises:
+        MtgrpoError: One of the run, which does not go on without a group.
+    """
+    try:
+        return await rollout
+    except MtgrpoError:
+        raise
+    except Exception as failure:
+        return f"{type(failure).__name__}: {failure}"
