@@ -3,6 +3,7 @@
 import pytest
 
 pytest.importorskip("trl")
+pytest.importorskip("aiohttp", reason="TRL's asynchronous trainer needs aiohttp")
 
 from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer
 
