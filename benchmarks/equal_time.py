@@ -13,10 +13,8 @@ Writes equal_time.json beside this file.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -28,6 +26,7 @@ import numpy as np
 import torch
 import yaml
 from datasets import Dataset
+from machine import machine
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -163,9 +162,7 @@ def main() -> None:
         "what": "processor seconds of whole runs of 11,520 rollouts, one thread; and to plain GRPO's final accuracies, as parts of what TRL's trainer takes for "
         "the run: rollouts by the mean curves of research/equal_cost/three_tasks_fair.json, times "
         "processor time a rollout here",
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("torch", "trl", "transformers")},
+        **machine(),
     }
     text = json.dumps({"about": about, **result}, indent=2) + "\n"
     Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")

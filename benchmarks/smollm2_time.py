@@ -9,10 +9,8 @@ smollm2_time.json beside this file.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import platform
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 import torch
 import yaml
 from equal_time import Clock
+from machine import machine
 
 from mtgrpo.config.loading import parse_config
 from mtgrpo.integrations.trl.job import make_trainer
@@ -72,9 +71,7 @@ def main() -> None:
     about = {
         "what": "processor seconds a completion in the first steps of the methods of "
         "research/smollm2/study.yaml, one thread, updates included",
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("torch", "trl", "transformers")},
+        **machine(),
     }
     text = json.dumps({"about": about, "methods": methods}, indent=2) + "\n"
     Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")

@@ -11,10 +11,8 @@ python benchmarks/step_overhead.py --quick    # one pair of runs, nothing writte
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -26,6 +24,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from datasets import Dataset
+from machine import machine
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
@@ -190,9 +189,7 @@ def main() -> None:
         f"one thread, embedded model, {PROMPTS} prompts x {COMPLETIONS} completions of at most "
         f"{LENGTH} tokens; cpu is the fairer figure on a machine with other work",
         "num_steps": len(times["ours"]),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("torch", "trl", "transformers")},
+        **machine(),
     }
 
     text = json.dumps({"about": about, **result}, indent=2) + "\n"

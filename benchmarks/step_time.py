@@ -10,10 +10,8 @@ python benchmarks/step_time.py --quick    # one run of each, nothing written
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -28,6 +26,7 @@ from unittest import mock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from machine import machine
 from transformers import TrainerCallback
 
 from mtgrpo.config import load_config
@@ -232,9 +231,7 @@ def main() -> None:
         "shared prompts in the loss too, all of share_prompts",
         "num_steps": len(times["trl"]),
         "load_average": round(os.getloadavg()[0], 2),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("torch", "trl", "transformers")},
+        **machine(),
     }
 
     text = json.dumps({"about": about, **result}, indent=2) + "\n"

@@ -11,10 +11,8 @@ python benchmarks/zero_rows.py --quick    # one pair of runs, nothing written
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -27,6 +25,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from datasets import Dataset
+from machine import machine
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
@@ -166,9 +165,7 @@ def main() -> None:
         f"rewards are constant; one thread, embedded model, {PROMPTS} prompts x {COMPLETIONS} "
         f"completions of at most {LENGTH} tokens, {PASSES} passes a step",
         "num_steps": NUM_PAIRS * NUM_STEPS,
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in ("torch", "trl", "transformers")},
+        **machine(),
     }
     text = json.dumps({"about": about, "rows": rows}, indent=1) + "\n"
     Path(__file__).with_suffix(".json").write_text(text, encoding="utf-8")

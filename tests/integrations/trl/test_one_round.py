@@ -1,5 +1,7 @@
 """One-round batches in TRL: whose the loss is, measured in TRL's own, and what a checkpoint keeps."""
 
+import math
+
 import pytest
 import torch
 from datasets import Dataset
@@ -8,6 +10,7 @@ from mtgrpo import Fixed, presets
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.integrations.trl import MultiTaskGRPOTrainer
 from mtgrpo.integrations.trl.rollouts import TASK_NUMBERS
+from mtgrpo.tasks import Scoring, Task, TaskSet
 
 from .conftest import history, same_parameters
 from .test_loss_shares import TWO_UPDATES, WEIGHTS, Measured, uneven_tasks
@@ -201,3 +204,27 @@ def test_trls_own_figures_are_of_the_rewards_as_they_were(lab, scale):
     assert torch.allclose(advantages[varies], wanted[varies], atol=1e-4)
     assert (advantages[~varies] == 0).all()
     assert int((~varies).sum()) == logged["sampler/padded"]
+
+
+@pytest.mark.parametrize("aggregation", ["sum_then_normalize", "normalize_then_sum"])
+def test_groups_that_could_not_be_scored_fill_up_the_batch_without_a_trace(lab, aggregation):
+    """Their rewards are NaN, which must reach neither a spread nor the loss."""
+
+    def fails_for_some(completions, **columns):
+        if any(text[:1] in "ab" for text in completions):
+            raise ValueError("no such answer")
+        return [float(any(c in "eiou" for c in text[:4])) for text in completions]
+
+    toy = make_tasks()["easy"]
+    dropping = Scoring(on_error="drop", max_dropped_rate=0.9)
+    tasks = TaskSet(Task("easy", toy.train, [], fails_for_some, scoring=dropping))
+    changes = {"scale_rewards": "batch", "multi_objective_aggregation": aggregation, "max_steps": 2}
+    trainer = one_round(lab, MultiTaskGRPOTrainer, {"easy": 1.0}, tasks, **changes)
+    trainer.train()
+
+    entries = history(trainer)
+    assert sum(entry["task/easy/dropped/unscorable"] for entry in entries) > 0
+    assert any(entry["grad_norm"] > 0 for entry in entries)
+    for entry in entries:
+        assert all(math.isfinite(entry[name]) for name in ("loss", "grad_norm", "reward"))
+    assert all(math.isfinite(value) for value in trainer._logs["advantages"])

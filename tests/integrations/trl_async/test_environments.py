@@ -382,6 +382,20 @@ def untyped(times):
     """Knock."""
 
 
+def knock(times: int) -> str:
+    """Knock, as `Room.knock` does.
+
+    Args:
+        times: How often.
+    """
+    return "?" * times
+
+
+def test_a_tool_called_as_a_method_of_an_environment_is_refused():
+    with pytest.raises(ConfigError, match=r"methods of Room: two functions are called 'knock'"):
+        Environments(Room, [knock])
+
+
 @pytest.mark.parametrize(
     ("factory", "tools", "message"),
     [
@@ -389,6 +403,7 @@ def untyped(times):
         ({}, (), "an empty mapping"),
         (3, (), "environment_factory is a int; a class is needed"),
         (None, [untyped], r"tools\[0\]: untyped cannot be described to the model"),
+        (None, [knock, knock], "tools: two functions are called 'knock'"),
     ],
 )
 def test_environments_and_tools_that_cannot_be_used_are_refused(factory, tools, message):

@@ -78,11 +78,21 @@ def tools(paths: Sequence[str]) -> list[Callable[..., Any]]:
         check_description(function, path, where)
         functions.append(function)
 
-    names = [function.__name__ for function in functions]
+    check_names([function.__name__ for function in functions], "tools")
+    return functions
+
+
+def check_names(names: Sequence[str], where: str) -> None:
+    """Refuse two tools of one name: the model could call one of them only.
+
+    Raises:
+        ConfigError: With the name.
+    """
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"tools: two functions are called {name!r}; the model needs one each")
-    return functions
+            raise ConfigError(
+                f"{where}: two functions are called {name!r}; the model needs one each"
+            )
 
 
 def check_chats(key: str, kind: PromptKind | None) -> None:

@@ -8,7 +8,12 @@ from typing import Any
 from mtgrpo.core.method import Method
 from mtgrpo.core.one_round import OneRoundSampler, refuse_probes
 from mtgrpo.errors import ConfigError, unknown
-from mtgrpo.integrations.trl.own_code import check_chats, check_column, check_description
+from mtgrpo.integrations.trl.own_code import (
+    check_chats,
+    check_column,
+    check_description,
+    check_names,
+)
 from mtgrpo.integrations.trl_async.seam import WHERE
 from mtgrpo.tasks.prompts import PromptCheck
 from mtgrpo.tasks.task_set import TaskSet
@@ -70,6 +75,7 @@ def check_environments(factory: Any, tools: Sequence[Any], tasks: TaskSet) -> No
     check_chats(f"{WHERE}: {name}", PromptCheck(tasks).kind)
     for number, tool in enumerate(tools):
         check_description(tool, getattr(tool, "__name__", repr(tool)), f"{WHERE}: tools[{number}]")
+    check_names([getattr(tool, "__name__", repr(tool)) for tool in tools], f"{WHERE}: tools")
 
     if isinstance(factory, Mapping):
         if not factory:

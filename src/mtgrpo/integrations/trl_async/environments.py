@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from mtgrpo.errors import ConfigError, RewardError, unknown
-from mtgrpo.integrations.trl.own_code import COLUMN, check_description
+from mtgrpo.integrations.trl.own_code import COLUMN, check_description, check_names
 from mtgrpo.integrations.trl_async.seam import WHERE
 from mtgrpo.tasks.numeric import LARGEST_REWARD, as_reward
 from mtgrpo.tasks.own_copy import own_copy
@@ -56,7 +56,8 @@ class Environments:
         tools: Functions for all tasks.
 
     Raises:
-        ConfigError: A factory gives what has no method `reset`, or one that cannot be described.
+        ConfigError: A factory gives what has no method `reset`, one that cannot be described, or
+            one that is called as a tool is.
     """
 
     factory: Callable[[], Any] | Mapping[str, Callable[[], Any]] | None = None
@@ -72,7 +73,11 @@ class Environments:
                     f"{WHERE}: environment_factory: {type(environment).__name__} has no method "
                     "'reset', which is called for every completion; give it one"
                 )
-            for method in _methods(environment):
+            methods = _methods(environment)
+            names = [tool.__name__ for tool in (*self.tools, *methods)]
+            check_names(names, f"{WHERE}: tools and methods of {type(environment).__name__}")
+
+            for method in methods:
                 path = f"{type(environment).__name__}.{method.__name__}"
                 check_description(method, path, f"{WHERE}: environment_factory")
                 self._all_methods.append(method)
