@@ -13,7 +13,7 @@ from kit_common import Record, run_of
 
 from mtgrpo.integrations.trl.job import make_trainer
 from mtgrpo.jobs.memory import PROMPT_TOKENS
-from mtgrpo.jobs.model_files import model_shape
+from mtgrpo.jobs.model_files import find_model
 from mtgrpo.jobs.named_models import make_model
 from mtgrpo.jobs.setup import prepare
 from mtgrpo.plan import estimate_memory
@@ -54,8 +54,10 @@ def peak(args: argparse.Namespace, peft: str, dtype: str, length: int) -> dict[s
     trainer = make_trainer(job.run, tasks=job.tasks, model=job.model, arguments=job.trl)
     trainer.train()
 
-    shape = model_shape(job.model)
-    assert shape is not None
+    files = find_model(job.model)
+    assert files is not None
+    assert files.shape is not None
+    shape = files.shape
     estimate = estimate_memory(
         num_parameters=shape.num_parameters,
         bytes_per_parameter=2 if "16" in dtype else 4,
