@@ -252,7 +252,7 @@ _KINDS: dict[str, _Kind] = {
     ),
     "rows": _Kind(
         _rows,
-        "rows of a .jsonl or .parquet file",
+        "rows of a .jsonl, .csv, .tsv or .parquet file",
         "{rows: train.jsonl, name: math, prompt: question, reward: 'my_rewards.py:exact', "
         "test_fraction: 0.1}",
         {
@@ -263,7 +263,7 @@ _KINDS: dict[str, _Kind] = {
     ),
     "dataset": _Kind(
         _dataset,
-        "the tasks of one .jsonl or .parquet file with a column that names each row's task",
+        "the tasks of one such file with a column that names each row's task",
         "{dataset: train.jsonl, task_column: source, rewards: {math: 'my_rewards.py:exact', "
         "code: 'my_rewards.py:passes'}}",
         {

@@ -47,7 +47,7 @@ def test_hugging_face_datasets():
     ("name", "content", "message"),
     [
         ("a.jsonl", None, "a.jsonl: no such file"),
-        ("a.csv", "x", "a.csv: unknown file type; .jsonl and .parquet"),
+        ("a.xlsx", "x", "a.xlsx: unknown file type; a .jsonl, .csv, .tsv or .parquet file can"),
         ("a.json", "[]", "one JSON object a line"),
         ("a.jsonl", '{"a": 1}\n{"a": \n', r"a.jsonl:2: no JSON: Expecting value"),
         ("a.jsonl", '{"a": 1}\n[1]\n', r"a.jsonl:2: found list; one JSON object a line"),
@@ -62,6 +62,21 @@ def test_bad_files(tmp_path: Path, name: str, content: str | bytes | None, messa
     with pytest.raises(TaskError, match=message) as caught:
         read_rows(tmp_path / name, "here")
     assert "\n" not in str(caught.value)
+
+
+def test_where_a_missing_file_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "train.csv", "q\n1")
+
+    looked = f"it was looked for in the working directory, as {tmp_path / 'trian.csv'};"
+    for source, message in (
+        ("trian.csv", rf"no such file \(did you mean 'train.csv'\?\); {looked}"),
+        (tmp_path / "trian.csv", r"no such file \(did you mean 'train.csv'\?\); a .jsonl"),
+        ("data/train.csv", r"no such file, nor its folder data; it was looked for"),
+        (tmp_path, r": a directory; a .jsonl"),
+    ):
+        with pytest.raises(TaskError, match=message):
+            read_rows(source, "here")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ def dataset_tasks(
     """A task for each value of a column.
 
     Args:
-        train: A ``.jsonl`` or ``.parquet`` file, a list of mappings, or a Hugging Face `Dataset`.
+        train: A ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, a list of mappings, or a
+            Hugging Face `Dataset`.
         task_column: The column that names each row's task. The rewards get it with the others.
         rewards: A reward function, where one is (``"file.py:function"``), or a list of them; for
             all tasks or as a mapping by task.

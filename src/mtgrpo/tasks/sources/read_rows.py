@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from mtgrpo.errors import TaskError, did_you_mean, require
+from mtgrpo.tasks.sources.csv_rows import SEPARATORS, read_csv
 
 RowSource: TypeAlias = "str | Path | Iterable[Mapping[str, Any]]"
-"""A JSONL or Parquet file, rows, or a Hugging Face `Dataset`."""
+"""A JSONL, CSV, TSV or Parquet file, rows, or a Hugging Face `Dataset`."""
+
+NEEDED = "a .jsonl, .csv, .tsv or .parquet file"
 
 
 def read_rows(source: RowSource, where: str) -> list[dict[str, Any]]:
     """All rows of a source, in memory.
 
     Args:
-        source: The path of a ``.jsonl`` or ``.parquet`` file, or an iterable of mappings.
+        source: The path of a ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, or an iterable
+            of mappings.
         where: Begins error messages.
 
     Raises:
-        TaskError: the file is missing or unreadable, a line is no JSON object, or there are no
-            rows.
+        TaskError: the file is missing or unreadable, a line cannot be read, or there are no rows.
         MissingExtra: it is a Parquet file, and pyarrow is not installed.
     """
     if isinstance(source, (str, Path)):
@@ -53,18 +56,37 @@ def require_column(rows: Sequence[Mapping[str, Any]], column: str, where: str) -
 
 def _read_file(path: Path, where: str) -> list[dict[str, Any]]:
     if not path.is_file():
-        missing = "a directory" if path.is_dir() else "no such file"
-        raise TaskError(f"{where}: {path}: {missing}; a .jsonl or .parquet file is needed")
+        raise TaskError(f"{where}: {path}: {_what_is_there(path)}; {NEEDED} is needed")
 
-    if path.suffix == ".jsonl":
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
         return _read_jsonl(path, where)
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         return _read_parquet(path, where)
+    if suffix in SEPARATORS:
+        return read_csv(path, where)
 
     hint = ""
-    if path.suffix == ".json":
+    if suffix == ".json":
         hint = "; write one JSON object a line into a .jsonl file"
-    raise TaskError(f"{where}: {path}: unknown file type; .jsonl and .parquet can be read{hint}")
+    raise TaskError(f"{where}: {path}: unknown file type; {NEEDED} can be read{hint}")
+
+
+def _what_is_there(path: Path) -> str:
+    """What there is in the place of a file, for messages."""
+    if path.is_dir():
+        return "a directory"
+
+    folder = path.parent
+    if not folder.is_dir():
+        hint = ""
+        found = f"no such file, nor its folder {folder}"
+    else:
+        hint = did_you_mean(path.name, [other.name for other in folder.iterdir()])
+        found = "no such file"
+    if path.is_absolute():
+        return found + hint
+    return f"{found}{hint}; it was looked for in the working directory, as {path.absolute()}"
 
 
 def _read_jsonl(path: Path, where: str) -> list[dict[str, Any]]:

@@ -32,7 +32,8 @@ def rows_task(
 
     Args:
         name: The task's name.
-        train: A ``.jsonl`` or ``.parquet`` file, a list of mappings, or a Hugging Face `Dataset`.
+        train: A ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, a list of mappings, or a
+            Hugging Face `Dataset`.
         reward: A reward function, or where one is: ``"module:function"`` or
             ``"file.py:function"``. It gets the rows' other columns as keyword arguments.
         test: Rows to test on, in any of the forms of `train`.
