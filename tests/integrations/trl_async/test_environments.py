@@ -22,6 +22,7 @@ from mtgrpo.core.ledger import RolloutLedger
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.prompts import PromptStream
 from mtgrpo.errors import ConfigError, RewardError
+from mtgrpo.integrations.trl_async import loop as loop_module
 from mtgrpo.integrations.trl_async.batches import BatchMaker
 from mtgrpo.integrations.trl_async.checks import check_environments
 from mtgrpo.integrations.trl_async.environments import Environments
@@ -286,6 +287,23 @@ def test_an_environment_that_always_raises_ends_the_run_with_a_message(error):
     loop = make_loop(two_tasks(), Environments({"room": Closed, "garden": Garden}))
     with pytest.raises(RewardError, match="failed"):
         run(loop, 1)
+
+
+def test_an_environment_that_always_hangs_ends_the_run_with_a_message(monkeypatch):
+    monkeypatch.setattr(loop_module, "MOST_TIMED_OUT", 6)
+    released = threading.Event()
+
+    class Stuck(Room):
+        def reset(self, secret, **row):
+            released.wait(60)
+            return super().reset(secret, **row)
+
+    loop = make_loop(two_tasks(), Environments({"room": Stuck, "garden": Garden}), timeout=0.05)
+    try:
+        with pytest.raises(RewardError, match=r"6 groups, of all tasks, .*rollout_timeout=0\.05 s"):
+            run(loop, 1)
+    finally:
+        released.set()
 
 
 def test_tools_are_known_while_all_environments_play():

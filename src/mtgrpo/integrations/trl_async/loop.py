@@ -19,7 +19,7 @@ from trl.experimental.async_grpo.async_rollout_worker import (
 
 from mtgrpo.core.tickets import Ticket
 from mtgrpo.core.types import Cost, Group
-from mtgrpo.errors import MtgrpoError
+from mtgrpo.errors import MtgrpoError, RewardError
 from mtgrpo.integrations.trl_async.batches import BatchMaker
 from mtgrpo.integrations.trl_async.environments import Environments, Episode
 from mtgrpo.tasks.scores import Score
@@ -29,6 +29,9 @@ from mtgrpo.tasks.task_set import TaskSet
 
 NO_ROLLOUT = ([], [], [], 0, 0, None)
 """What TRL gets of a completion that failed; its group never reaches the trainer."""
+
+MOST_TIMED_OUT = 100
+"""Groups in a row, of whatever tasks, after which the run ends."""
 
 logger = logging.getLogger("mtgrpo")
 
@@ -66,6 +69,7 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         self.reward_func_names.append("reward")  # TRL has no name for a loop's own reward
         self._tickets: dict[int, Ticket] = {}
         self._rows: dict[int, Mapping[str, Any]] = {}
+        self._timed_out = 0  # groups in a row
 
     async def _run_loops(self, stop_event: asyncio.Event) -> None:
         try:
@@ -104,13 +108,25 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
             reason, outcome = "stale", f"no completion within {self.rollout_timeout:g} s"
 
         if not isinstance(outcome, str):
+            self._timed_out = 0
             return outcome
 
         if self.batches.awaits(group_id):
             ticket = self._tickets[group_id]
             logger.warning("task %r, prompt %d: given up: %s", ticket.task, ticket.row, outcome)
             self.batches.give_up(group_id, reason)
+            self._count_timed_out(ticket, reason)
         return NO_ROLLOUT
+
+    def _count_timed_out(self, ticket: Ticket, reason: str) -> None:
+        # Groups that fail have a limit of their own, in the ledger.
+        self._timed_out = self._timed_out + 1 if reason == "stale" else 0
+        if self._timed_out >= MOST_TIMED_OUT:
+            raise RewardError(
+                f"task {ticket.task!r}, prompt {ticket.row}: the last {self._timed_out} groups, of "
+                f"all tasks, had no completion within rollout_timeout={self.rollout_timeout:g} s; "
+                "raise it, or look into the environment and the server, and resume"
+            )
 
     async def _play(self, number: int) -> tuple[Any, ...]:
         """TRL's own rollout of a chat, in an environment where there are some."""
