@@ -252,23 +252,24 @@ _KINDS: dict[str, _Kind] = {
     ),
     "rows": _Kind(
         _rows,
-        "rows of a .jsonl, .csv, .tsv or .parquet file",
+        "rows of a .jsonl, .csv, .tsv or .parquet file, or of a folder that datasets saved",
         "{rows: train.jsonl, name: math, prompt: question, reward: 'my_rewards.py:exact', "
         "test_fraction: 0.1}",
         {
             "name": str, "reward": str, "test": str, "test_fraction": float, "prompt": str,
-            **_REPORTED, **_GRADED,
+            "train_split": str, "test_split": str, **_REPORTED, **_GRADED,
         },
         ("name", "reward"),
     ),
     "dataset": _Kind(
         _dataset,
-        "the tasks of one such file with a column that names each row's task",
+        "the tasks of one such file or folder with a column that names each row's task",
         "{dataset: train.jsonl, task_column: source, rewards: {math: 'my_rewards.py:exact', "
         "code: 'my_rewards.py:passes'}}",
         {
             "task_column": str, "rewards": str | list | Mapping, "test": str,
-            "test_fraction": float, "prompt": str, "reward_weights": list[float],
+            "test_fraction": float, "train_split": str, "test_split": str, "prompt": str,
+            "reward_weights": list[float],
             "accuracy": str | Mapping, "correct_at": float | Mapping,
             "reward_range": list | Mapping,
         },

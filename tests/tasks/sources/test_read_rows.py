@@ -73,7 +73,7 @@ def test_where_a_missing_file_was_looked_for(tmp_path: Path, monkeypatch: pytest
         ("trian.csv", rf"no such file \(did you mean 'train.csv'\?\); {looked}"),
         (tmp_path / "trian.csv", r"no such file \(did you mean 'train.csv'\?\); a .jsonl"),
         ("data/train.csv", r"no such file, nor its folder data; it was looked for"),
-        (tmp_path, r": a directory; a .jsonl"),
+        (tmp_path, ": a directory that save_to_disk did not write; "),
     ):
         with pytest.raises(TaskError, match=message):
             read_rows(source, "here")

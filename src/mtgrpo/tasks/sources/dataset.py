@@ -50,7 +50,9 @@ class DatasetRows(Sequence[Row]):
         return f"DatasetRows({len(self)})"
 
 
-def rows_by_task(dataset: Any, column: str, where: str) -> dict[str, Sequence[Row]]:
+def rows_by_task(
+    dataset: Any, column: str, where: str, labels: Sequence[str] | None = None
+) -> dict[str, Sequence[Row]]:
     """The rows of each task, in the order in which tasks first come up.
 
     Args:
@@ -58,6 +60,7 @@ def rows_by_task(dataset: Any, column: str, where: str) -> dict[str, Sequence[Ro
         column: Where a dataset has this column, it names the task of each row. Without it all rows
             are those of the task ``"default"``.
         where: Begins every message.
+        labels: Names of the column's numbers, where the dataset itself has none.
 
     Raises:
         TaskError: A name that cannot be one, or no rows.
@@ -71,7 +74,7 @@ def rows_by_task(dataset: Any, column: str, where: str) -> dict[str, Sequence[Ro
     if names is None:
         return {DEFAULT: DatasetRows(dataset)}
 
-    labels = label_names(dataset, column)
+    labels = label_names(dataset, column) or labels
     places: dict[str, list[int]] = {}
     for i, value in enumerate(names):
         name = task_name(value, f"{where}, row {i}", column, labels)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from mtgrpo.errors import TaskError, require, unknown
 from mtgrpo.tasks.scores import RewardFunction
 from mtgrpo.tasks.sources.rows import rows_task
+from mtgrpo.tasks.sources.saved_rows import is_saved
 from mtgrpo.tasks.task import Task
 
 
@@ -90,6 +92,12 @@ def load_split(
     """
     datasets: Any = require("datasets", "trl")
     where = f"task {name!r}: dataset {dataset!r}"
+
+    if is_saved(Path(dataset)):
+        raise TaskError(
+            f"{where}: a folder that save_to_disk wrote, which is no dataset of the Hub; write "
+            f"'rows: {dataset}' instead of 'hub: {dataset}'"
+        )
 
     try:
         return datasets.load_dataset(dataset, config, split=split, revision=revision)

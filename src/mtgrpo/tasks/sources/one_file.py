@@ -9,13 +9,12 @@ from mtgrpo.errors import TaskError
 from mtgrpo.imports import import_function, is_import_path
 from mtgrpo.tasks.scores import Row
 from mtgrpo.tasks.sources.by_task import RewardsByTask, tasks_by_name
-from mtgrpo.tasks.sources.dataset import rows_by_task
+from mtgrpo.tasks.sources.dataset import label_names, rows_by_task
 from mtgrpo.tasks.sources.read_rows import RowSource, read_rows, require_column
 from mtgrpo.tasks.sources.rows import check_fraction, prepare_rows, split_rows
+from mtgrpo.tasks.sources.saved_rows import opened
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet
-
-Rows = dict[str, Any]
 
 
 def dataset_tasks(
@@ -25,6 +24,8 @@ def dataset_tasks(
     rewards: Any,
     test: RowSource | None = None,
     test_fraction: float = 0.0,
+    train_split: str | None = None,
+    test_split: str | None = None,
     prompt: str = "prompt",
     reward_weights: Sequence[float] | None = None,
     accuracy: Any = None,
@@ -34,14 +35,16 @@ def dataset_tasks(
     """A task for each value of a column.
 
     Args:
-        train: A ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, a list of mappings, or a
-            Hugging Face `Dataset`.
+        train: A ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, a folder saved with
+            `save_to_disk`, a list of mappings, or a Hugging Face `Dataset`.
         task_column: The column that names each row's task. The rewards get it with the others.
         rewards: A reward function, where one is (``"file.py:function"``), or a list of them; for
             all tasks or as a mapping by task.
         test: Rows to test on, in any of the forms of `train`, with the same column.
         test_fraction: Instead of `test`, the share of each task's rows to test on; see
             `rows_task`.
+        train_split: The split of a saved folder; see `rows_task`.
+        test_split: The split to test on; see `rows_task`.
         prompt: The column with the prompt.
         reward_weights: One for each function of a list; 1 by default.
         accuracy: The name of a reward function whose values are accuracies, or where a function of
@@ -54,13 +57,16 @@ def dataset_tasks(
         TaskError: The file, a column, a name, a reward or a number cannot be used, or a prompt is
             in both splits.
     """
+    if test is None and test_split is not None:
+        test = train
     check_fraction(test, test_fraction, "dataset")
-    rows = _read(train, task_column, prompt, "dataset")
-    by_task = rows_by_task(rows, task_column, "dataset")
+
+    source = opened(train, "dataset", train_split)
+    by_task = _by_task(source, task_column, prompt, "dataset")
 
     tests: dict[str, Sequence[Row]] = {}
     if test is not None:
-        tests = rows_by_task(_read(test, task_column, prompt, "test"), task_column, "test")
+        tests = _by_task(opened(test, "test", test_split, "test"), task_column, prompt, "test")
     elif test_fraction:
         for name, own in by_task.items():
             split = split_rows([dict(row) for row in own], test_fraction, f"task {name!r}")
@@ -82,14 +88,16 @@ def dataset_tasks(
     return tasks
 
 
-def _read(source: RowSource, column: str, prompt: str, where: str) -> list[Rows]:
+def _by_task(source: Any, column: str, prompt: str, where: str) -> dict[str, Sequence[Row]]:
     rows = read_rows(source, where)
     require_column(rows, column, where)
     if column == "prompt" != prompt:
         raise TaskError(
             f"{where}: task_column is 'prompt', which holds the prompts from here on; rename it"
         )
-    return prepare_rows(rows, prompt, where)
+
+    rows = prepare_rows(rows, prompt, where)
+    return rows_by_task(rows, column, where, label_names(source, column))
 
 
 def _with_text_keys(value: Any) -> Any:

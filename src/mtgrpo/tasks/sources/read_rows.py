@@ -9,9 +9,10 @@ from typing import Any, TypeAlias, cast
 
 from mtgrpo.errors import TaskError, did_you_mean, require
 from mtgrpo.tasks.sources.csv_rows import SEPARATORS, read_csv
+from mtgrpo.tasks.sources.saved_rows import opened
 
 RowSource: TypeAlias = "str | Path | Iterable[Mapping[str, Any]]"
-"""A JSONL, CSV, TSV or Parquet file, rows, or a Hugging Face `Dataset`."""
+"""A JSONL, CSV, TSV or Parquet file, a folder of `save_to_disk`, rows, or a `Dataset`."""
 
 NEEDED = "a .jsonl, .csv, .tsv or .parquet file"
 
@@ -20,14 +21,16 @@ def read_rows(source: RowSource, where: str) -> list[dict[str, Any]]:
     """All rows of a source, in memory.
 
     Args:
-        source: The path of a ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, or an iterable
-            of mappings.
+        source: The path of a ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, or of a folder
+            that `datasets` saved; or an iterable of mappings.
         where: Begins error messages.
 
     Raises:
         TaskError: the file is missing or unreadable, a line cannot be read, or there are no rows.
-        MissingExtra: it is a Parquet file, and pyarrow is not installed.
+        MissingExtra: it is a Parquet file, and pyarrow is not installed, or a saved folder, and
+            `datasets` is not.
     """
+    source = opened(source, where)
     if isinstance(source, (str, Path)):
         path = Path(source)
         rows = _read_file(path, where)
@@ -56,7 +59,10 @@ def require_column(rows: Sequence[Mapping[str, Any]], column: str, where: str) -
 
 def _read_file(path: Path, where: str) -> list[dict[str, Any]]:
     if not path.is_file():
-        raise TaskError(f"{where}: {path}: {_what_is_there(path)}; {NEEDED} is needed")
+        raise TaskError(
+            f"{where}: {path}: {_what_is_there(path)}; {NEEDED} is needed, or a folder saved with "
+            "datasets' save_to_disk"
+        )
 
     suffix = path.suffix.lower()
     if suffix == ".jsonl":
@@ -75,7 +81,7 @@ def _read_file(path: Path, where: str) -> list[dict[str, Any]]:
 def _what_is_there(path: Path) -> str:
     """What there is in the place of a file, for messages."""
     if path.is_dir():
-        return "a directory"
+        return "a directory that save_to_disk did not write"
 
     folder = path.parent
     if not folder.is_dir():

@@ -10,6 +10,7 @@ from mtgrpo.errors import TaskError, counted
 from mtgrpo.imports import import_function
 from mtgrpo.tasks.scores import RewardFunction
 from mtgrpo.tasks.sources.read_rows import RowSource, read_rows, require_column
+from mtgrpo.tasks.sources.saved_rows import opened
 from mtgrpo.tasks.task import Task, check_name
 from mtgrpo.tasks.task_set import TaskSet, prompt_key
 
@@ -21,6 +22,8 @@ def rows_task(
     reward: RewardFunction | str,
     test: RowSource | None = None,
     test_fraction: float = 0.0,
+    train_split: str | None = None,
+    test_split: str | None = None,
     prompt: str = "prompt",
     correct_at: float | None = None,
     reward_range: tuple[float, float] | None = None,
@@ -32,14 +35,17 @@ def rows_task(
 
     Args:
         name: The task's name.
-        train: A ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, a list of mappings, or a
-            Hugging Face `Dataset`.
+        train: A ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, a folder saved with
+            `save_to_disk`, a list of mappings, or a Hugging Face `Dataset`.
         reward: A reward function, or where one is: ``"module:function"`` or
             ``"file.py:function"``. It gets the rows' other columns as keyword arguments.
         test: Rows to test on, in any of the forms of `train`.
         test_fraction: Instead of `test`, the share of `train` to test on, in [0, 1). A hash of
             the prompt decides which rows, so that equal prompts stay together and added rows
             move no other.
+        train_split: The split of a saved folder that has several, by default ``"train"``.
+        test_split: The split to test on, of the folder `test` (by default ``"test"``), or without
+            `test` of the folder `train`.
         prompt: The column with the prompt: texts, or lists of chat messages.
         correct_at: A completion is correct from this reward on; left out, the task is graded,
             unless the reward returns `Score` objects. See `Task`.
@@ -54,12 +60,17 @@ def rows_task(
     check_name(name)
     where = f"task {name!r}"
 
+    if test is None and test_split is not None:
+        test = train
     check_fraction(test, test_fraction, where)
-    train_rows = prepare_rows(read_rows(train, f"{where}, train"), prompt, f"{where}, train")
+
+    at = f"{where}, train"
+    train_rows = prepare_rows(read_rows(opened(train, at, train_split), at), prompt, at)
 
     test_rows: list[dict[str, Any]] = []
     if test is not None:
-        test_rows = prepare_rows(read_rows(test, f"{where}, test"), prompt, f"{where}, test")
+        at = f"{where}, test"
+        test_rows = prepare_rows(read_rows(opened(test, at, test_split, "test"), at), prompt, at)
     elif test_fraction:
         train_rows, test_rows = split_rows(train_rows, test_fraction, where)
 
