@@ -23,6 +23,7 @@ from mtgrpo.integrations.trl.generation_checks import (
     warn_about_nucleus,
     what_else_writes,
 )
+from mtgrpo.integrations.trl.given_rows import columns_of
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.notices import NoticeLog
 from mtgrpo.integrations.trl.packing import RowPacking
@@ -188,6 +189,8 @@ def _data_and_scores(
         data.tasks.names,
         accuracy=given.accuracy,
         correct_at=given.correct_at,
+        # Custom generation may give rows more of them.
+        columns=None if given.rollout_func else columns_of(given.train_dataset),
     )
     return data, scores, Scorer(data.tasks)
 
