@@ -95,7 +95,10 @@ def test_what_may_work_is_let_through(reward):
         ),
         (Judge(1.0).method, r"Judge.method .*takes prompts and completions, but not answer and so"),
         (len, "len takes nothing, but not prompts, completions"),
-        (functools.partial(narrow, answer=["4"]), "takes completions and answer, but not prompts and"),
+        (
+            functools.partial(narrow, answer=["4"]),
+            "takes completions and answer, but not prompts and",
+        ),
         (of_prompt, r"needs prompt \(did you mean 'prompts'\?\), which it does not get"),
         (misspelt, r"needs anser \(did you mean 'answer'\?\), .* give the rows such a column"),
         (by_position, "takes completions by position only; .* take the / out"),

@@ -37,6 +37,11 @@ class Wall:
     pass
 
 
+class Late:
+    async def reset(self, **row):
+        return "later"
+
+
 def make_room():
     return Room()
 
@@ -130,6 +135,7 @@ def test_environments_by_their_path():
         ("own_code.py", {}, "environment: 'own_code.py' is no import path"),
         ("own_code.py:NUMBER", {}, "environment: own_code.py:NUMBER is a int"),
         ("own_code.py:Wall", {}, "environment: own_code.py:Wall has no method 'reset'"),
+        ("own_code.py:Late", {}, "environment: own_code.py:Late.reset is async, but nothing waits"),
         ({}, {}, "environment: an empty mapping; name at least one"),
         ({"room": "own_code.py:Room"}, {}, "task 'say', train row 0: no column 'environment'"),
         (

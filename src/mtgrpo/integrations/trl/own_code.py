@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -109,9 +110,47 @@ def check_chats(key: str, kind: PromptKind | None) -> None:
 
 def _environment(path: str, where: str) -> Factory:
     factory = import_function(path, where, raises=ConfigError)
-    if isinstance(factory, type) and not callable(getattr(factory, "reset", None)):
-        raise ConfigError(f"{where}: {path} has no method 'reset'; TRL calls it for every rollout")
+    check_reset(factory, path, where)
     return factory
+
+
+def check_factories(given: Any, where: str) -> None:
+    """Refuse classes that can be no environment.
+
+    Args:
+        given: TRL's ``environment_factory``: what makes an environment, or several by name.
+        where: Begins error messages.
+
+    Raises:
+        ConfigError: As `check_reset`.
+    """
+    if not isinstance(given, Mapping):
+        check_reset(given, getattr(given, "__name__", ""), where)
+        return
+    for name, factory in given.items():
+        check_reset(factory, getattr(factory, "__name__", ""), f"{where}[{name!r}]")
+
+
+def check_reset(factory: Any, path: str, where: str) -> None:
+    """Refuse a class whose state cannot be set for a completion; functions are let through.
+
+    Raises:
+        ConfigError: It has no method `reset`, or one that must be waited for.
+    """
+    if not isinstance(factory, type):
+        return
+
+    reset = getattr(factory, "reset", None)
+    if not callable(reset):
+        raise ConfigError(
+            f"{where}: {path} has no method 'reset', which is called for every completion; "
+            "give it one"
+        )
+    if inspect.iscoroutinefunction(reset):
+        raise ConfigError(
+            f"{where}: {path}.reset is async, but nothing waits for it; make it a plain method "
+            "(methods that the model calls may be async)"
+        )
 
 
 def check_column(task: Task, given: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from mtgrpo.integrations.trl.generation_checks import (
 from mtgrpo.integrations.trl.given_rows import columns_of
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.notices import NoticeLog
+from mtgrpo.integrations.trl.own_code import check_factories
 from mtgrpo.integrations.trl.packing import RowPacking
 from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.reward_columns import RewardColumns
@@ -113,6 +114,7 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     )
 
     check_vllm(args.use_vllm, WHERE)
+    check_factories(given.environment_factory, f"{WHERE}: environment_factory")
 
     schedule = make_schedule(args)
     data, scores, scorer = _data_and_scores(given, schedule)
