@@ -8,6 +8,7 @@ from typing import Any
 
 from mtgrpo.errors import did_you_mean
 from mtgrpo.tasks.faults import named
+from mtgrpo.tasks.several_rewards import SeveralRewards
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -19,10 +20,15 @@ def defect_of_call(
     """Why no call of a reward function can succeed; empty where one may.
 
     Args:
-        function: The user's; what shows no signature of its own is let through.
+        function: The user's, or several of them as one; what shows no signature of its own is let
+            through.
         passed: The arguments that every call has, by name.
         possible: All arguments that a call may have; None where that is not known.
     """
+    if isinstance(function, SeveralRewards):
+        defects = [defect_of_call(one, passed, possible) for one in function.functions.values()]
+        return next(filter(None, defects), "")
+
     parameters = _parameters(function)
     if parameters is None:
         return ""

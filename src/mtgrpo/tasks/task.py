@@ -24,7 +24,6 @@ from mtgrpo.tasks.scores import (
     call_reward,
     label,
 )
-from mtgrpo.tasks.several_rewards import SeveralRewards
 from mtgrpo.tasks.signatures import defect_of_call
 
 
@@ -296,10 +295,8 @@ def _check_call(where: str, reward: RewardFunction, rows: Sequence[Row]) -> None
         possible.update(name for row in rows for name in row)
         possible.discard("prompt")
 
-    functions = reward.functions.values() if isinstance(reward, SeveralRewards) else [reward]
-    for function in functions:
-        if defect := defect_of_call(function, passed, possible):
-            raise TaskError(f"{where}: {defect}")
+    if defect := defect_of_call(reward, passed, possible):
+        raise TaskError(f"{where}: {defect}")
 
 
 def _check_row(where: str, row: Any) -> None:

@@ -15,10 +15,13 @@ from mtgrpo.imports import import_function
 from mtgrpo.integrations.trl.adapters import lora_config
 from mtgrpo.tasks import Task, TaskSet
 from mtgrpo.tasks.prompts import PromptCheck, PromptKind
+from mtgrpo.tasks.signatures import defect_of_call
 
 Factory = Callable[[], Any]
 COLUMN = "environment"
 """Column of a row that names its environment, where there are several."""
+GIVEN = ("prompts", "completions", "environments")
+"""What every reward of a task gets where there are environments."""
 
 
 def trainer_parts(run: ResolvedRun, tasks: TaskSet) -> dict[str, Any]:
@@ -114,16 +117,22 @@ def _environment(path: str, where: str) -> Factory:
     return factory
 
 
-def check_factories(given: Any, where: str) -> None:
-    """Refuse classes that can be no environment.
+def check_factories(given: Any, tasks: TaskSet | None, where: str) -> None:
+    """Refuse classes that can be no environment, and rewards that cannot take environments.
 
     Args:
         given: TRL's ``environment_factory``: what makes an environment, or several by name.
+        tasks: Those whose rewards get the environments; None where TRL has rewards of its own.
         where: Begins error messages.
 
     Raises:
-        ConfigError: As `check_reset`.
+        ConfigError: As `check_reset`, or a reward without the argument ``environments``.
     """
+    if given is not None:
+        for task in tasks or ():
+            if defect := defect_of_call(task.reward, GIVEN):
+                raise ConfigError(f"{where}: task {task.name!r}: {defect}")
+
     if not isinstance(given, Mapping):
         check_reset(given, getattr(given, "__name__", ""), where)
         return

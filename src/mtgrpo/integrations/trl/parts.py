@@ -114,10 +114,11 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
     )
 
     check_vllm(args.use_vllm, WHERE)
-    check_factories(given.environment_factory, f"{WHERE}: environment_factory")
 
     schedule = make_schedule(args)
     data, scores, scorer = _data_and_scores(given, schedule)
+    scored = None if data.of_datasets else data.tasks
+    check_factories(given.environment_factory, scored, f"{WHERE}: environment_factory")
     method = find_method(given.method, is_one_task=data.loader is not None)
     args = with_clip(args, method)
     check_arguments(given.tasks, args, schedule, method.weighting)

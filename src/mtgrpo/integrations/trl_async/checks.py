@@ -91,7 +91,7 @@ def check_environments(factory: Any, tools: Sequence[Any], tasks: TaskSet) -> No
             f"{WHERE}: environment_factory is a {type(factory).__name__}; a class is needed, or a "
             "mapping of several by name"
         )
-    check_factories(factory, f"{WHERE}: environment_factory")
+    check_factories(factory, tasks, f"{WHERE}: environment_factory")
 
 
 def groups_per_step(args: Any) -> int:
