@@ -37,10 +37,12 @@ def defect_of_call(
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
     refused = [name for name in passed if name not in takes]
     if refused and not takes_all:
+        way_out = "add **kwargs as its last parameter, for what it does not read"
+        if "completions" in refused:
+            way_out += "; one that scores a single completion is wrapped in mtgrpo.tasks.each"
         return (
             f"reward function {named(function)} takes {_listed(takes)}, but not "
-            f"{_listed(refused)}; rewards are called by name with {_listed(passed)}; add **kwargs "
-            "as its last parameter, for what it does not read"
+            f"{_listed(refused)}; rewards are called by name with {_listed(passed)}; {way_out}"
         )
 
     for parameter in parameters:

@@ -15,6 +15,11 @@ def length(prompts, completions, **columns):
     return [float(len(text)) for text in completions]
 
 
+def exact(prompts, completions, answer):
+    """Takes the row's own column, and no others."""
+    return [float(text == right) for text, right in zip(completions, answer, strict=True)]
+
+
 @each
 def one(text, row):
     """A function of one completion, decorated."""

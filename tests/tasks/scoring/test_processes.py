@@ -37,7 +37,8 @@ def scored(task: Task, *completions: str):
 
 
 @pytest.mark.parametrize(
-    "reward", [slow_rewards.length, slow_rewards.one, each(slow_rewards.by_hand)]
+    "reward",
+    [slow_rewards.length, slow_rewards.exact, slow_rewards.one, each(slow_rewards.by_hand)],
 )
 def test_scores_are_those_of_this_process(reward):
     task = make(reward)

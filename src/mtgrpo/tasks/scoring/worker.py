@@ -13,6 +13,7 @@ from typing import Any
 from mtgrpo.errors import MissingExtra, MtgrpoError
 from mtgrpo.tasks.children.channel import Channel, open_channel
 from mtgrpo.tasks.scoring.recipe import reward_from_recipe
+from mtgrpo.tasks.sources.generated import GeneratedRows
 from mtgrpo.tasks.task import Task
 
 
@@ -41,7 +42,9 @@ def main() -> None:
 def _get_ready(hello: dict[str, Any]) -> Task:
     name = hello["name"]
     reward = reward_from_recipe(hello["recipe"], name)
-    return Task(name, [{"prompt": ""}], [], reward, correct_at=hello["correct_at"])
+    # Rows come with the calls; of one that would be generated nobody expects columns.
+    unseen = GeneratedRows(1, lambda index: {"prompt": ""})
+    return Task(name, unseen, [], reward, correct_at=hello["correct_at"])
 
 
 def _scores(channel: Channel, task: Task, call: dict[str, Any]) -> list[list[float | None]]:
