@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -376,6 +377,23 @@ def test_version_and_missing_command(capsys: pytest.CaptureFixture[str]) -> None
         main([])
     assert stopped.value.code == 2
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("resume runs/x", "unknown command 'resume'; write: mtgrpo train --resume runs/x"),
+        ("check 'my c.yaml'", "unknown command 'check'; write: mtgrpo tasks check 'my c.yaml'"),
+        ("trian demo", "unknown command 'trian' (did you mean 'train'?); allowed: compare, doctor"),
+    ],
+)
+def test_an_unknown_command_names_the_one_that_is_meant(
+    command: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(shlex.split(command)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: mtgrpo: {message}")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
 
 from mtgrpo.cli.commands import COMMANDS, EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED
 from mtgrpo.cli.parser import make_parser
-from mtgrpo.errors import MtgrpoError, RewardError, ShortfallError
+from mtgrpo.errors import ConfigError, MtgrpoError, RewardError, ShortfallError, unknown
 from mtgrpo.values import printable
 
 # What a place on disk can be wrong with. Anything else may be a bug and keeps its traceback.
@@ -26,6 +27,15 @@ _PLACE_ERRORS = frozenset(
     }
 )
 
+# What other tools have as commands of their own.
+_ELSEWHERE = {
+    "resume": ("train", "--resume"),
+    "list": ("tasks", "list"),
+    "show": ("tasks", "show"),
+    "check": ("tasks", "check"),
+    "profile": ("tasks", "profile"),
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -39,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
     try:
+        _check_command(sys.argv[1:] if argv is None else argv)
         arguments = make_parser().parse_args(argv)
         return COMMANDS[arguments.command](arguments)
     except (RewardError, ShortfallError) as error:
@@ -58,6 +69,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         advice = "check that the place is yours and has free space"
         return _refuse(f"{where}{error.strerror}; {advice}", EXIT_BAD_INPUT)
+
+
+def _check_command(argv: Sequence[str]) -> None:
+    """Refuse a command that there is not, with the one that may be meant.
+
+    Raises:
+        ConfigError: The first word is no command.
+    """
+    name = argv[0] if argv else ""
+    if not name or name.startswith("-") or name in COMMANDS:
+        return
+    if name in _ELSEWHERE:
+        meant = shlex.join(["mtgrpo", *_ELSEWHERE[name], *argv[1:]])
+        raise ConfigError(f"mtgrpo: unknown command {name!r}; write: {meant}")
+    raise ConfigError(unknown("mtgrpo", "command", name, COMMANDS))
 
 
 def _refuse(message: str, code: int) -> int:

@@ -225,6 +225,7 @@ _SPAN: dict[str, type] = {"from_step": int, "until_step": int}
 _SPLITS: dict[str, type] = {"seed": int, "num_train": int, "num_test": int}
 _REPORTED: dict[str, type] = {"correct_at": float, "floor": float, "family": str, "level": str}
 _GRADED: dict[str, type] = {"reward_range": list}
+_SHAPE: dict[str, type] = {"prompt": str, "template": str, "chat": bool}
 _REASONING_GYM: dict[str, type] = {
     "name": str, "parameters": Mapping, "template": str, "chat": bool, **_SPLITS, **_REPORTED,
 }  # fmt: skip
@@ -252,12 +253,12 @@ _KINDS: dict[str, _Kind] = {
     ),
     "rows": _Kind(
         _rows,
-        "rows of a .jsonl, .csv, .tsv or .parquet file, or of a folder that datasets saved",
+        "rows of a .jsonl, .json, .csv, .tsv or .parquet file, or a folder that datasets saved",
         "{rows: train.jsonl, name: math, prompt: question, reward: 'my_rewards.py:exact', "
         "test_fraction: 0.1}",
         {
-            "name": str, "reward": str, "test": str, "test_fraction": float, "prompt": str,
-            "train_split": str, "test_split": str, **_REPORTED, **_GRADED,
+            "name": str, "reward": str, "test": str, "test_fraction": float,
+            "train_split": str, "test_split": str, **_SHAPE, **_REPORTED, **_GRADED,
         },
         ("name", "reward"),
     ),
@@ -268,8 +269,8 @@ _KINDS: dict[str, _Kind] = {
         "code: 'my_rewards.py:passes'}}",
         {
             "task_column": str, "rewards": str | list | Mapping, "test": str,
-            "test_fraction": float, "train_split": str, "test_split": str, "prompt": str,
-            "reward_weights": list[float],
+            "test_fraction": float, "train_split": str, "test_split": str,
+            **_SHAPE, "reward_weights": list[float],
             "accuracy": str | Mapping, "correct_at": float | Mapping,
             "reward_range": list | Mapping,
         },
@@ -280,8 +281,8 @@ _KINDS: dict[str, _Kind] = {
         "a dataset of the Hugging Face Hub",
         "{hub: some/dataset, name: math, prompt: question, reward: 'trl.rewards:accuracy_reward'}",
         {
-            "name": str, "reward": str, "prompt": str, "config": str, "train_split": str,
-            "test_split": str, "test_fraction": float, "revision": str, **_REPORTED, **_GRADED,
+            "name": str, "reward": str, "config": str, "train_split": str, "test_split": str,
+            "test_fraction": float, "revision": str, **_SHAPE, **_REPORTED, **_GRADED,
         },
         ("name", "prompt", "reward"),
     ),

@@ -24,6 +24,7 @@ from mtgrpo.tasks.scores import (
     call_reward,
     label,
 )
+from mtgrpo.tasks.signatures import defect_of_call
 
 
 @final
@@ -93,6 +94,7 @@ class Task:
             raise TaskError(
                 f"{where}: reward {label(self.reward)} is async; a plain function is needed"
             )
+        _check_call(where, self.reward, self.train if len(self.train) else self.test)
 
         if self.correct_at is not None and not _is_finite_number(self.correct_at):
             raise TaskError(
@@ -277,6 +279,24 @@ def _check_rows(where: str, rows: Any) -> None:
     if isinstance(rows, (list, tuple)):
         for i, row in enumerate(cast("Sequence[Any]", rows)):
             _check_row(f"{where}, row {i}", row)
+
+
+def _check_call(where: str, reward: RewardFunction, rows: Sequence[Row]) -> None:
+    """Refuse a reward that no call can succeed with.
+
+    Raises:
+        TaskError: It does not take what it gets, or needs what no row has.
+    """
+    passed: tuple[str, ...] = ("prompts", "completions")
+    possible: set[str] | None = None
+    if isinstance(rows, (list, tuple)):  # to make generated rows could take hours
+        passed += tuple(name for name in rows[0] if name != "prompt")
+        possible = {"prompts", "completions", "environments"}
+        possible.update(name for row in rows for name in row)
+        possible.discard("prompt")
+
+    if defect := defect_of_call(reward, passed, possible):
+        raise TaskError(f"{where}: {defect}")
 
 
 def _check_row(where: str, row: Any) -> None:

@@ -22,6 +22,11 @@ def parity(completions, **columns):
     return [float(len(completion) % 2) for completion in completions]
 
 
+class Late:
+    async def reset(self, **row):
+        return "later"
+
+
 def of(**columns: list[Any]) -> Dataset:
     return Dataset.from_dict(columns)
 
@@ -143,8 +148,15 @@ BAD = {
     ),
     "a reward with other arguments": Bad(
         {"reward_funcs": lambda texts: [0.0 for text in texts]},
-        "task '[ab]', prompt .*raised TypeError: .*unexpected keyword.*test_bad_uses.py",
-        then=train,
+        r"reward_funcs: reward function .*<lambda> \(.*test_bad_uses.py:\d+\) takes texts, but not "
+        r"prompts, completions, completion_ids and trainer_state; .* add \*\*kwargs",
+    ),
+    "a reward that needs what no row has": Bad(
+        {"reward_funcs": {"a": parity, "b": lambda completions, tsak, **columns: [0.0]}},
+        r"reward_funcs\['b'\]: reward function .* needs tsak \(did you mean 'task'\?\), which",
+    ),
+    "an environment that must be waited for": Bad(
+        {"environment_factory": Late}, "environment_factory: Late.reset is async, but nothing waits"
     ),
     "a reward of texts": Bad(
         {"reward_funcs": lambda completions, **columns: ["0.5" for c in completions]},

@@ -13,7 +13,12 @@ from transformers.integrations.integration_utils import (
 from mtgrpo.errors import ConfigError, MissingExtra
 from mtgrpo.integrations.trl import trackers as names
 from mtgrpo.integrations.trl.adapters import lora_config
-from mtgrpo.integrations.trl.own_code import check_chats, environment_factory, tools
+from mtgrpo.integrations.trl.own_code import (
+    check_chats,
+    check_factories,
+    environment_factory,
+    tools,
+)
 from mtgrpo.integrations.trl.reporting import reporting
 from mtgrpo.integrations.trl.trackers import trackers
 from mtgrpo.tasks import Task, TaskSet
@@ -35,6 +40,11 @@ class Room:
 
 class Wall:
     pass
+
+
+class Late:
+    async def reset(self, **row):
+        return "later"
 
 
 def make_room():
@@ -130,6 +140,7 @@ def test_environments_by_their_path():
         ("own_code.py", {}, "environment: 'own_code.py' is no import path"),
         ("own_code.py:NUMBER", {}, "environment: own_code.py:NUMBER is a int"),
         ("own_code.py:Wall", {}, "environment: own_code.py:Wall has no method 'reset'"),
+        ("own_code.py:Late", {}, "environment: own_code.py:Late.reset is async, but nothing waits"),
         ({}, {}, "environment: an empty mapping; name at least one"),
         ({"room": "own_code.py:Room"}, {}, "task 'say', train row 0: no column 'environment'"),
         (
@@ -149,6 +160,16 @@ def test_bad_environments(given, columns, message):
         environment_factory(given, tasks(**columns))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_rewards_that_cannot_take_environments_are_refused():
+    row = {"prompt": [{"role": "user", "content": "?"}]}
+    narrow = TaskSet(Task("say", [row], [], lambda prompts, completions: [0.0]))
+    check_factories(None, narrow, "here")
+    check_factories(lambda: None, None, "here")
+    with pytest.raises(ConfigError, match=r"^here: task 'say': .* but not environments; .*kwargs"):
+        check_factories(lambda: None, narrow, "here")
+    check_factories(lambda: None, tasks(), "here")
 
 
 def test_tools_by_their_path():

@@ -386,6 +386,21 @@ def test_what_has_no_reset_is_refused():
         Environments(NoReset)
 
 
+class Waiting(Room):
+    async def reset(self, secret, **row):
+        return "later"
+
+
+def test_a_reset_that_must_be_waited_for_is_refused():
+    refused = r"Waiting\.reset is async, but nothing waits for it; make it a plain method"
+    tasks = TaskSet(chat("in", "room", lambda **_: [1.0]))
+    for given, place in ((Waiting, ""), ({"room": Room, "late": Waiting}, r"\['late'\]")):
+        with pytest.raises(ConfigError, match=rf"environment_factory{place}: {refused}"):
+            check_environments(given, [], tasks)
+    with pytest.raises(ConfigError, match=refused):
+        Environments(lambda: Waiting())
+
+
 class Untyped(Room):
     def open(self, times):
         """Open."""

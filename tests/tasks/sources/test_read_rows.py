@@ -21,6 +21,10 @@ def test_jsonl(tmp_path: Path):
     assert read_rows(str(write(tmp_path / "b.jsonl", "\ufeff" + text)), "here") == ROWS
 
 
+def test_json(tmp_path: Path):
+    assert read_rows(write(tmp_path / "a.json", json.dumps(ROWS, indent=1)), "here") == ROWS
+
+
 def test_parquet(tmp_path: Path):
     parquet = pytest.importorskip("pyarrow.parquet")
     arrow = pytest.importorskip("pyarrow")
@@ -47,8 +51,16 @@ def test_hugging_face_datasets():
     ("name", "content", "message"),
     [
         ("a.jsonl", None, "a.jsonl: no such file"),
-        ("a.xlsx", "x", "a.xlsx: unknown file type; a .jsonl, .csv, .tsv or .parquet file can"),
-        ("a.json", "[]", "one JSON object a line"),
+        (
+            "a.xlsx",
+            "x",
+            "a.xlsx: unknown file type; a .jsonl, .json, .csv, .tsv or .parquet file can",
+        ),
+        ("a.json", "[]", "a.json: no rows"),
+        ("a.json", '{"a": 1}', r"a.json: found dict; a list of objects is needed, \[{...}"),
+        ("a.json", '{"a": 1}\n{"a": 2}\n', "a.json: no JSON: Extra data.* needs a .jsonl file"),
+        ("a.json", '[{"a": 1}, 2]', "a.json: row 1 is a int; a mapping is needed"),
+        ("a.json", b"\xff", "a.json: cannot be read"),
         ("a.jsonl", '{"a": 1}\n{"a": \n', r"a.jsonl:2: no JSON: Expecting value"),
         ("a.jsonl", '{"a": 1}\n[1]\n', r"a.jsonl:2: found list; one JSON object a line"),
         ("a.jsonl", "[" * 100_000, r"a.jsonl:1: no JSON"),
@@ -73,7 +85,7 @@ def test_where_a_missing_file_was_looked_for(tmp_path: Path, monkeypatch: pytest
         ("trian.csv", rf"no such file \(did you mean 'train.csv'\?\); {looked}"),
         (tmp_path / "trian.csv", r"no such file \(did you mean 'train.csv'\?\); a .jsonl"),
         ("data/train.csv", r"no such file, nor its folder data; it was looked for"),
-        (tmp_path, ": a directory that save_to_disk did not write; "),
+        (tmp_path, ": a directory that save_to_disk did not write "),
     ):
         with pytest.raises(TaskError, match=message):
             read_rows(source, "here")

@@ -44,6 +44,21 @@ def check_column(dataset: Any, column: Any) -> None:
         )
 
 
+def columns_of(dataset: Any) -> frozenset[str] | None:
+    """The columns of what a trainer is given to train on, for all tasks together.
+
+    Returns:
+        None where only the rows themselves would show them: a stream, or rows made on access.
+    """
+    columns: set[str] = set()
+    parts = list(dataset.values()) if isinstance(dataset, Mapping) else [dataset]
+    for part in parts:
+        if not isinstance(part, Dataset) or part.format["type"] == "custom":
+            return None
+        columns.update(part.column_names)
+    return frozenset(columns)
+
+
 def check_prompts(dataset: Any, where: str = "train_dataset") -> None:
     """Refuse rows without a prompt, or with one that no engine can use.
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +15,13 @@ from mtgrpo.imports import import_function
 from mtgrpo.integrations.trl.adapters import lora_config
 from mtgrpo.tasks import Task, TaskSet
 from mtgrpo.tasks.prompts import PromptCheck, PromptKind
+from mtgrpo.tasks.signatures import defect_of_call
 
 Factory = Callable[[], Any]
 COLUMN = "environment"
 """Column of a row that names its environment, where there are several."""
+GIVEN = ("prompts", "completions", "environments")
+"""What every reward of a task gets where there are environments."""
 
 
 def trainer_parts(run: ResolvedRun, tasks: TaskSet) -> dict[str, Any]:
@@ -109,9 +113,53 @@ def check_chats(key: str, kind: PromptKind | None) -> None:
 
 def _environment(path: str, where: str) -> Factory:
     factory = import_function(path, where, raises=ConfigError)
-    if isinstance(factory, type) and not callable(getattr(factory, "reset", None)):
-        raise ConfigError(f"{where}: {path} has no method 'reset'; TRL calls it for every rollout")
+    check_reset(factory, path, where)
     return factory
+
+
+def check_factories(given: Any, tasks: TaskSet | None, where: str) -> None:
+    """Refuse classes that can be no environment, and rewards that cannot take environments.
+
+    Args:
+        given: TRL's ``environment_factory``: what makes an environment, or several by name.
+        tasks: Those whose rewards get the environments; None where TRL has rewards of its own.
+        where: Begins error messages.
+
+    Raises:
+        ConfigError: As `check_reset`, or a reward without the argument ``environments``.
+    """
+    if given is not None:
+        for task in tasks or ():
+            if defect := defect_of_call(task.reward, GIVEN):
+                raise ConfigError(f"{where}: task {task.name!r}: {defect}")
+
+    if not isinstance(given, Mapping):
+        check_reset(given, getattr(given, "__name__", ""), where)
+        return
+    for name, factory in given.items():
+        check_reset(factory, getattr(factory, "__name__", ""), f"{where}[{name!r}]")
+
+
+def check_reset(factory: Any, path: str, where: str) -> None:
+    """Refuse a class whose state cannot be set for a completion; functions are let through.
+
+    Raises:
+        ConfigError: It has no method `reset`, or one that must be waited for.
+    """
+    if not isinstance(factory, type):
+        return
+
+    reset = getattr(factory, "reset", None)
+    if not callable(reset):
+        raise ConfigError(
+            f"{where}: {path} has no method 'reset', which is called for every completion; "
+            "give it one"
+        )
+    if inspect.iscoroutinefunction(reset):
+        raise ConfigError(
+            f"{where}: {path}.reset is async, but nothing waits for it; make it a plain method "
+            "(methods that the model calls may be async)"
+        )
 
 
 def check_column(task: Task, given: Mapping[str, Any]) -> None:

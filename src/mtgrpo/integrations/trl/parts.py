@@ -23,8 +23,10 @@ from mtgrpo.integrations.trl.generation_checks import (
     warn_about_nucleus,
     what_else_writes,
 )
+from mtgrpo.integrations.trl.given_rows import columns_of
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.notices import NoticeLog
+from mtgrpo.integrations.trl.own_code import check_factories
 from mtgrpo.integrations.trl.packing import RowPacking
 from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.reward_columns import RewardColumns
@@ -115,6 +117,8 @@ def make_parts(given: Arguments, engine: Engine) -> Parts:
 
     schedule = make_schedule(args)
     data, scores, scorer = _data_and_scores(given, schedule)
+    scored = None if data.of_datasets else data.tasks
+    check_factories(given.environment_factory, scored, f"{WHERE}: environment_factory")
     method = find_method(given.method, is_one_task=data.loader is not None)
     args = with_clip(args, method)
     check_arguments(given.tasks, args, schedule, method.weighting)
@@ -188,6 +192,8 @@ def _data_and_scores(
         data.tasks.names,
         accuracy=given.accuracy,
         correct_at=given.correct_at,
+        # Custom generation may give rows more of them.
+        columns=None if given.rollout_func else columns_of(given.train_dataset),
     )
     return data, scores, Scorer(data.tasks)
 

@@ -29,6 +29,8 @@ PROTOCOL = frozenset({"prompts", "completions", "completion_ids", "environments"
 ONE_EACH = "a list is needed with a number for each completion, or None where it does not apply"
 SHARED = frozenset({"trainer_state", "log_metric"})
 """What all rows of a call share."""
+ALWAYS = ("prompts", "completions", "completion_ids", "trainer_state")
+"""What every version of TRL calls reward functions with."""
 
 
 class RewardCalls:

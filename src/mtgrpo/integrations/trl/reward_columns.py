@@ -16,8 +16,9 @@ import torch
 
 from mtgrpo.core.types import as_accuracy, at_least
 from mtgrpo.errors import ConfigError, RewardError, unknown
-from mtgrpo.integrations.trl.reward_calls import RewardCalls
+from mtgrpo.integrations.trl.reward_calls import ALWAYS, PROTOCOL, SHARED, RewardCalls
 from mtgrpo.integrations.trl.schedule import WHERE
+from mtgrpo.tasks.signatures import defect_of_call
 
 AccuracyRule: TypeAlias = "str | Callable[[Mapping[str, float]], float]"
 """The name of a reward function, or a function of all rewards of a completion by name."""
@@ -33,6 +34,7 @@ class RewardColumns:
             does.
         correct_at: A completion is right from this value on, of what `accuracy` names or else of
             the weighted sum of its rewards; for all tasks or by task.
+        columns: Those of the rows; None where they are not known.
 
     Attributes:
         functions: What TRL gets: the functions as they are.
@@ -49,13 +51,14 @@ class RewardColumns:
         *,
         accuracy: AccuracyRule | Mapping[str, AccuracyRule] | None = None,
         correct_at: float | Mapping[str, float] | None = None,
+        columns: frozenset[str] | None = None,
     ) -> None:
         self.tasks = tuple(tasks)
         self.accuracy = by_task(accuracy, self.tasks, "accuracy")
         self.correct_at = by_task(correct_at, self.tasks, "correct_at")
         _check_said(self.accuracy, self.correct_at)
         self.functions = reward_funcs
-        check_functions(reward_funcs)
+        check_functions(reward_funcs, columns)
         tasks_of: Sequence[frozenset[str] | None] = ()
         if isinstance(reward_funcs, Mapping):
             self.functions, tasks_of = _one_column_each(reward_funcs, self.tasks)
@@ -160,12 +163,18 @@ def by_task(value: Any, tasks: Sequence[str], name: str) -> dict[str, Any]:
     return {task: one for task, one in value.items() if one is not None}
 
 
-def check_functions(reward_funcs: Any) -> None:
+def check_functions(reward_funcs: Any, columns: frozenset[str] | None) -> None:
     """Refuse what can give no reward.
 
+    Args:
+        reward_funcs: As TRL takes them, or a mapping from each task to its own.
+        columns: Those of the rows; None where they are not known.
+
     Raises:
-        ConfigError: Something that is no function, model or name.
+        ConfigError: Something that is no function, model or name, or a function that does not take
+            what it gets.
     """
+    possible = None if columns is None else columns | PROTOCOL | SHARED | {"log_extra"}
     given = {"reward_funcs": reward_funcs}
     if isinstance(reward_funcs, Mapping):
         given = {f"reward_funcs[{task!r}]": own for task, own in reward_funcs.items()}
@@ -177,6 +186,10 @@ def check_functions(reward_funcs: Any) -> None:
                     f"{WHERE}: {name} has a {type(function).__name__}; a function, a reward model "
                     "or its name, or a list of them, is needed"
                 )
+            if function is None or isinstance(function, (str, torch.nn.Module)):
+                continue
+            if defect := defect_of_call(function, ALWAYS, possible):
+                raise ConfigError(f"{WHERE}: {name}: {defect}")
 
 
 def _check_said(accuracy: Mapping[str, Any], correct_at: Mapping[str, Any]) -> None:

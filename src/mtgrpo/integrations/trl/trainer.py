@@ -139,7 +139,7 @@ class MultiTaskGRPOTrainer(GRPOTrainer):
             correct_at=correct_at,
             reward_range=reward_range,
             method=method,
-            has_environments=environment_factory is not None,
+            environment_factory=environment_factory,
             tools=tools,
             rollout_func=rollout_func,
             share_prompts=share_prompts,

@@ -30,7 +30,7 @@ class Arguments:
     correct_at: Any
     reward_range: Any
     method: Method | str | None
-    has_environments: bool
+    environment_factory: Any
     tools: Any
     rollout_func: Any
     share_prompts: bool
@@ -38,3 +38,8 @@ class Arguments:
     eval_seed: int
     run_log: RunLog | None
     on_mixer_step: Callable[[int, StepReport], None] | None
+
+    @property
+    def has_environments(self) -> bool:
+        """Whether completions play in environments."""
+        return self.environment_factory is not None

@@ -12,6 +12,7 @@ from mtgrpo.integrations.trl.own_code import (
     check_chats,
     check_column,
     check_description,
+    check_factories,
     check_names,
 )
 from mtgrpo.integrations.trl_async.seam import WHERE
@@ -90,6 +91,7 @@ def check_environments(factory: Any, tools: Sequence[Any], tasks: TaskSet) -> No
             f"{WHERE}: environment_factory is a {type(factory).__name__}; a class is needed, or a "
             "mapping of several by name"
         )
+    check_factories(factory, tasks, f"{WHERE}: environment_factory")
 
 
 def groups_per_step(args: Any) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from mtgrpo.errors import ConfigError, RewardError, unknown
-from mtgrpo.integrations.trl.own_code import COLUMN, check_description, check_names
+from mtgrpo.integrations.trl.own_code import COLUMN, check_description, check_names, check_reset
 from mtgrpo.integrations.trl_async.seam import WHERE
 from mtgrpo.tasks.numeric import LARGEST_REWARD, as_reward
 from mtgrpo.tasks.own_copy import own_copy
@@ -68,11 +68,8 @@ class Environments:
     def __post_init__(self) -> None:
         for name, factory in self._factories.items():
             environment = factory()
-            if not callable(getattr(type(environment), "reset", None)):
-                raise ConfigError(
-                    f"{WHERE}: environment_factory: {type(environment).__name__} has no method "
-                    "'reset', which is called for every completion; give it one"
-                )
+            kind = type(environment)
+            check_reset(kind, kind.__name__, f"{WHERE}: environment_factory")
             methods = _methods(environment)
             names = [tool.__name__ for tool in (*self.tools, *methods)]
             check_names(names, f"{WHERE}: tools and methods of {type(environment).__name__}")

@@ -18,6 +18,8 @@ def hub_task(
     *,
     prompt: str,
     reward: RewardFunction | str,
+    template: str | None = None,
+    chat: bool = False,
     config: str | None = None,
     train_split: str = "train",
     test_split: str | None = None,
@@ -37,6 +39,8 @@ def hub_task(
             `datasets` can read.
         prompt: The column with the prompt.
         reward: A reward function, or where one is; see `rows_task`.
+        template: The prompt around the column's text; see `rows_task`.
+        chat: Whether a text becomes one chat message of the user.
         config: The dataset's configuration (subset).
         train_split: The split to train on; slices such as ``"train[:1000]"`` are allowed.
         test_split: The split to test on.
@@ -66,6 +70,8 @@ def hub_task(
         test=test,
         test_fraction=test_fraction,
         prompt=prompt,
+        template=template,
+        chat=chat,
         correct_at=correct_at,
         reward_range=reward_range,
         floor=floor,

@@ -10,6 +10,7 @@ from mtgrpo.imports import import_function, is_import_path
 from mtgrpo.tasks.scores import Row
 from mtgrpo.tasks.sources.by_task import RewardsByTask, tasks_by_name
 from mtgrpo.tasks.sources.dataset import label_names, rows_by_task
+from mtgrpo.tasks.sources.prompt_shape import PromptShape
 from mtgrpo.tasks.sources.read_rows import RowSource, read_rows, require_column
 from mtgrpo.tasks.sources.rows import check_fraction, prepare_rows, split_rows
 from mtgrpo.tasks.sources.saved_rows import opened
@@ -27,6 +28,8 @@ def dataset_tasks(
     train_split: str | None = None,
     test_split: str | None = None,
     prompt: str = "prompt",
+    template: str | None = None,
+    chat: bool = False,
     reward_weights: Sequence[float] | None = None,
     accuracy: Any = None,
     correct_at: Any = None,
@@ -35,8 +38,8 @@ def dataset_tasks(
     """A task for each value of a column.
 
     Args:
-        train: A ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, a folder saved with
-            `save_to_disk`, a list of mappings, or a Hugging Face `Dataset`.
+        train: A ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` or ``.parquet`` file, a folder saved
+            with `save_to_disk`, a list of mappings, or a Hugging Face `Dataset`.
         task_column: The column that names each row's task. The rewards get it with the others.
         rewards: A reward function, where one is (``"file.py:function"``), or a list of them; for
             all tasks or as a mapping by task.
@@ -46,6 +49,8 @@ def dataset_tasks(
         train_split: The split of a saved folder; see `rows_task`.
         test_split: The split to test on; see `rows_task`.
         prompt: The column with the prompt.
+        template: The prompt of all tasks; see `rows_task`.
+        chat: Whether a text becomes one chat message of the user.
         reward_weights: One for each function of a list; 1 by default.
         accuracy: The name of a reward function whose values are accuracies, or where a function of
             a completion's rewards by name is; for all tasks or by task.
@@ -80,10 +85,10 @@ def dataset_tasks(
         _with_text_keys(reward_range),
     )
     # Rows in memory are checked, and their splits are compared.
-    in_memory = {name: list(own) for name, own in by_task.items()}
-    tasks = tasks_by_name(
-        in_memory, {name: list(own) for name, own in tests.items()}, said, "dataset"
-    )
+    shape = PromptShape(prompt, template, chat)
+    in_memory = {name: shape.shaped(own, f"task {name!r}") for name, own in by_task.items()}
+    tested = {name: shape.shaped(own, f"task {name!r}, test") for name, own in tests.items()}
+    tasks = tasks_by_name(in_memory, tested, said, "dataset")
     TaskSet(*tasks).check_disjoint()
     return tasks
 

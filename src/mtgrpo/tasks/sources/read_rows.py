@@ -12,17 +12,17 @@ from mtgrpo.tasks.sources.csv_rows import SEPARATORS, read_csv
 from mtgrpo.tasks.sources.saved_rows import opened
 
 RowSource: TypeAlias = "str | Path | Iterable[Mapping[str, Any]]"
-"""A JSONL, CSV, TSV or Parquet file, a folder of `save_to_disk`, rows, or a `Dataset`."""
+"""A JSON, CSV, TSV or Parquet file, a folder of `save_to_disk`, rows, or a `Dataset`."""
 
-NEEDED = "a .jsonl, .csv, .tsv or .parquet file"
+NEEDED = "a .jsonl, .json, .csv, .tsv or .parquet file"
 
 
 def read_rows(source: RowSource, where: str) -> list[dict[str, Any]]:
     """All rows of a source, in memory.
 
     Args:
-        source: The path of a ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, or of a folder
-            that `datasets` saved; or an iterable of mappings.
+        source: The path of a ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` or ``.parquet`` file, or of
+            a folder that `datasets` saved; or an iterable of mappings.
         where: Begins error messages.
 
     Raises:
@@ -67,21 +67,23 @@ def _read_file(path: Path, where: str) -> list[dict[str, Any]]:
     suffix = path.suffix.lower()
     if suffix == ".jsonl":
         return _read_jsonl(path, where)
+    if suffix == ".json":
+        return _read_json(path, where)
     if suffix == ".parquet":
         return _read_parquet(path, where)
     if suffix in SEPARATORS:
         return read_csv(path, where)
 
-    hint = ""
-    if suffix == ".json":
-        hint = "; write one JSON object a line into a .jsonl file"
-    raise TaskError(f"{where}: {path}: unknown file type; {NEEDED} can be read{hint}")
+    raise TaskError(f"{where}: {path}: unknown file type; {NEEDED} can be read")
 
 
 def _what_is_there(path: Path) -> str:
     """What there is in the place of a file, for messages."""
     if path.is_dir():
-        return "a directory that save_to_disk did not write"
+        return (
+            "a directory that save_to_disk did not write (one with files that datasets reads goes "
+            "into a 'hub:' entry)"
+        )
 
     folder = path.parent
     if not folder.is_dir():
@@ -116,6 +118,21 @@ def _parse_line(line: str, where: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise TaskError(f"{where}: found {type(row).__name__}; one JSON object a line is needed")
     return cast("dict[str, Any]", row)
+
+
+def _read_json(path: Path, where: str) -> list[dict[str, Any]]:
+    where = f"{where}: {path}"
+    needed = "a list of objects is needed, [{...}, ...]; one object a line needs a .jsonl file"
+    try:
+        rows: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{where}: cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"{where}: no JSON: {error}; {needed}") from error
+
+    if not isinstance(rows, list):
+        raise TaskError(f"{where}: found {type(rows).__name__}; {needed}")
+    return _from_iterable(rows, where)
 
 
 def _read_parquet(path: Path, where: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from mtgrpo.errors import TaskError, counted
 from mtgrpo.imports import import_function
 from mtgrpo.tasks.scores import RewardFunction
+from mtgrpo.tasks.sources.prompt_shape import PromptShape
 from mtgrpo.tasks.sources.read_rows import RowSource, read_rows, require_column
 from mtgrpo.tasks.sources.saved_rows import opened
 from mtgrpo.tasks.task import Task, check_name
@@ -25,6 +26,8 @@ def rows_task(
     train_split: str | None = None,
     test_split: str | None = None,
     prompt: str = "prompt",
+    template: str | None = None,
+    chat: bool = False,
     correct_at: float | None = None,
     reward_range: tuple[float, float] | None = None,
     floor: float = 0.0,
@@ -35,8 +38,8 @@ def rows_task(
 
     Args:
         name: The task's name.
-        train: A ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, a folder saved with
-            `save_to_disk`, a list of mappings, or a Hugging Face `Dataset`.
+        train: A ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` or ``.parquet`` file, a folder saved
+            with `save_to_disk`, a list of mappings, or a Hugging Face `Dataset`.
         reward: A reward function, or where one is: ``"module:function"`` or
             ``"file.py:function"``. It gets the rows' other columns as keyword arguments.
         test: Rows to test on, in any of the forms of `train`.
@@ -47,6 +50,9 @@ def rows_task(
         test_split: The split to test on, of the folder `test` (by default ``"test"``), or without
             `test` of the folder `train`.
         prompt: The column with the prompt: texts, or lists of chat messages.
+        template: The prompt; ``{question}`` stands for the text in the prompt's column, if that is
+            called ``question``.
+        chat: Whether a text becomes one chat message of the user.
         correct_at: A completion is correct from this reward on; left out, the task is graded,
             unless the reward returns `Score` objects. See `Task`.
         reward_range: Lowest and highest reward of a graded task.
@@ -73,6 +79,10 @@ def rows_task(
         test_rows = prepare_rows(read_rows(opened(test, at, test_split, "test"), at), prompt, at)
     elif test_fraction:
         train_rows, test_rows = split_rows(train_rows, test_fraction, where)
+
+    shape = PromptShape(prompt, template, chat)
+    train_rows = shape.shaped(train_rows, f"{where}, train")
+    test_rows = shape.shaped(test_rows, f"{where}, test")
 
     if isinstance(reward, str):
         reward = import_function(reward, f"{where}, reward")
