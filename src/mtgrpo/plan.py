@@ -12,6 +12,7 @@ from mtgrpo.core.filters import keep_all
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.planners import NeededRounds, OversampledRounds
 from mtgrpo.core.probe_choice import LEAST_GROUP, SIZES
+from mtgrpo.core.probes import stated_probe
 from mtgrpo.core.sampler import RatioPreservingSampler
 from mtgrpo.errors import ConfigError, counted
 
@@ -144,7 +145,7 @@ def _least_part(sampler: Sampler, group_size: int) -> float:
         return 1.0
     if isinstance(sampler.probes, str):
         return SIZES[0] / group_size if group_size >= LEAST_GROUP else 1.0
-    return min(1.0, sampler.probes["size"] / group_size)
+    return min(1.0, stated_probe(sampler.probes).size / group_size)
 
 
 def _share_of_batch(budget: Budget, batch_size: int) -> tuple[float, float]:

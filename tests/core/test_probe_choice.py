@@ -1,64 +1,99 @@
 """Which probe saves most, against drawn groups."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from mtgrpo.core.probe_choice import LEAST_SAVING, BetaPrompts, Probe, best_probe
+from mtgrpo.core.beta_prompts import BetaPrompts
+from mtgrpo.core.probe_choice import (
+    LEAST_CHANCE,
+    LEAST_GAIN,
+    LEAST_SAVING,
+    ProbeChoice,
+    best_probe,
+)
+from mtgrpo.core.probe_stages import Probe, Stage
 
-
-def test_the_distribution_has_the_mean_and_the_share_of_mixed_groups():
-    prompts = BetaPrompts(mean=0.2, acceptance=0.35, group_size=32)
-    assert prompts.share_mixed(32) == pytest.approx(0.35, abs=1e-6)
-    assert prompts.share_mixed(1) == 0.0
-    assert prompts.share_mixed(8) < prompts.share_mixed(16) < 0.35
-
-
-def test_a_share_that_no_distribution_has_is_taken_for_prompts_that_are_all_alike():
-    prompts = BetaPrompts(mean=0.05, acceptance=1.0, group_size=16)
-    assert prompts.share_mixed(16) == pytest.approx(1 - 0.95**16 - 0.05**16, abs=1e-3)
+SETTINGS = [(0.06, 0.12), (0.2, 0.35), (0.5, 0.67), (0.13, 0.14)]
 
 
 def test_cost_and_variance_are_those_of_drawn_groups():
     """A known truth: pass rates of the fitted Beta distribution, drawn a million times."""
-    size, probe, rng = 32, Probe(8, 0.25), np.random.default_rng(0)
+    size, rng = 32, np.random.default_rng(0)
+    probe = Probe((Stage(8, 0.3, 0.6), Stage(16, 0.5, 0.4)))
     mean, concentration = 0.2, 0.5
     rates = rng.beta(mean * concentration, (1 - mean) * concentration, 1_000_000)
-    first, rest = rng.binomial(8, rates), rng.binomial(24, rates)
+    parts = [rng.binomial(number, rates) for number in (8, 8, 16)]
 
-    whole = (first + rest) / size
+    whole = sum(parts) / size
     signal = whole * (1 - whole)
-    is_constant = (first == 0) | (first == 8)
-    acceptance = float((signal > 0).mean())
+    choice = ProbeChoice(BetaPrompts(mean, float((signal > 0).mean()), size))
 
-    value = BetaPrompts(mean, acceptance, size).value(probe)
-    completed = np.where(is_constant, 0.25, 1.0).mean()
-    assert value.cost == pytest.approx((8 + 24 * completed) / size, abs=0.005)
+    # The chance with which each group reaches a stage, and passes it.
+    reached, cost = np.ones(len(rates)), 8.0
+    for stage, right, more in zip(probe.stages, np.cumsum(parts, axis=0), (8, 16), strict=False):
+        reached = np.where(right == 0, reached * stage.if_wrong, reached)
+        reached = np.where(right == stage.size, reached * stage.if_right, reached)
+        cost += more * reached.mean()
 
-    weighted = np.where(is_constant, 4 * signal, signal).mean()
-    assert value.variance == pytest.approx(weighted / signal.mean(), abs=0.01)
+    value = choice.value(probe)
+    assert value.cost == pytest.approx(cost / size, abs=0.005)
+    assert value.variance == pytest.approx((signal / reached).mean() / signal.mean(), abs=0.01)
     assert value.saving == pytest.approx(1 / (value.cost * value.variance))
 
 
-@pytest.mark.parametrize("group_size", [16, 32, 72])
-@pytest.mark.parametrize(
-    ("mean", "acceptance"), [(0.06, 0.12), (0.2, 0.35), (0.5, 0.67), (0.5, 1.0)]
-)
-def test_no_other_probe_saves_more(group_size, mean, acceptance):
-    prompts = BetaPrompts(mean, acceptance, group_size)
-    best = prompts.best()
+@pytest.mark.parametrize("group_size", [16, 72])
+@pytest.mark.parametrize(("mean", "acceptance"), SETTINGS)
+def test_no_other_chances_save_more(group_size, mean, acceptance):
+    choice = ProbeChoice(BetaPrompts(mean, acceptance, group_size))
+    chances = (1 / 16, 0.2, 0.45, 1.0)
+    for sizes in [(8,), (4, 12)]:
+        most = choice.value(choice.with_sizes(sizes)).saving
+        for each in itertools.product(chances, repeat=2 * len(sizes)):
+            probe = Probe(tuple(map(Stage, sizes, each[::2], each[1::2])))
+            if min(probe.chance_wrong, probe.chance_right) >= LEAST_CHANCE:
+                assert choice.value(probe).saving <= most + 1e-6
 
-    others = [Probe(n, q) for n in (4, 6, 8, 12, 16, 24) for q in (1 / 16, 0.1, 0.2, 0.3, 0.5, 1.0)]
-    most = max(prompts.value(probe).saving for probe in others if probe.size < group_size)
-    assert prompts.value(best).saving >= most - 1e-9 or most < LEAST_SAVING
-    if best.size == group_size:
-        assert best.chance == 1.0
+
+@pytest.mark.parametrize("group_size", [16, 32, 72])
+@pytest.mark.parametrize(("mean", "acceptance"), SETTINGS)
+def test_a_second_stage_only_where_it_is_worth_a_call(group_size, mean, acceptance):
+    choice = ProbeChoice(BetaPrompts(mean, acceptance, group_size))
+    best = choice.best()
+
+    sizes = [size for size in (4, 6, 8, 12, 16, 24, 32, 48) if size < group_size]
+    one = max(choice.value(choice.with_sizes([size])).saving for size in sizes)
+    pairs = itertools.combinations(sizes, 2)
+    two = max(choice.value(choice.with_sizes(pair)).saving for pair in pairs)
+
+    if len(best.stages) == 2:
+        assert choice.value(best).saving == pytest.approx(two)
+        assert two >= LEAST_GAIN * one
+    elif best.size < group_size:
+        assert choice.value(best).saving == pytest.approx(one)
+        assert two < LEAST_GAIN * one
+    else:
+        assert one < LEAST_SAVING
+        assert two < max(LEAST_SAVING, LEAST_GAIN * one)
+
+
+def test_chances_are_in_range_and_a_group_counts_sixteen_at_most():
+    choice = ProbeChoice(BetaPrompts(0.02, 0.021, 72))
+    for sizes in itertools.combinations((4, 8, 24, 48), 2):
+        probe = choice.with_sizes(sizes)
+        for stage in probe.stages:
+            assert 0 < stage.if_wrong <= 1
+            assert 0 < stage.if_right <= 1
+        assert min(probe.chance_wrong, probe.chance_right) >= LEAST_CHANCE - 1e-12
 
 
 def test_what_it_comes_to_at_the_papers_group_size():
-    """As benchmarks/probes.py has it, which takes quantiles for the distribution."""
-    size, chance = best_probe(0.06, 0.12, 72)
-    assert (size, round(chance, 2)) == (12, 0.2)
-    assert BetaPrompts(0.06, 0.12, 72).value(Probe(size, chance)).saving > 1.6
+    """Polarised prompts, nearly all of them wrong: right ones alone tell more, and go on more."""
+    probe = best_probe(0.13, 0.14, 72)
+    assert [stage.size for stage in probe.stages] == [6, 24]
+    assert probe.chance_wrong < probe.chance_right
+    assert ProbeChoice(BetaPrompts(0.13, 0.14, 72)).value(probe).saving > 1.9
 
 
 @pytest.mark.parametrize(
@@ -66,4 +101,4 @@ def test_what_it_comes_to_at_the_papers_group_size():
     [(0.06, 0.12, 8), (0.5, 0.95, 32), (0.05, 1.0, 72), (0.5, 0.67, 16)],
 )
 def test_off_where_groups_are_small_or_nearly_all_mixed(mean, acceptance, group_size):
-    assert best_probe(mean, acceptance, group_size) == Probe(group_size, 1.0)
+    assert best_probe(mean, acceptance, group_size) == Probe.whole(group_size)

@@ -1,4 +1,4 @@
-"""Groups in two parts: which go on, what they count, and that nothing is biased by it."""
+"""Groups in parts: which go on, what they count, and that nothing is biased by it."""
 
 import json
 import math
@@ -9,7 +9,8 @@ import pytest
 from mtgrpo.core.filters import informative
 from mtgrpo.core.mixer import TaskMixer
 from mtgrpo.core.one_round import OneRoundSampler
-from mtgrpo.core.probes import Probe, ProbeRule, StepProbes
+from mtgrpo.core.probe_stages import Probe, Stage
+from mtgrpo.core.probes import ProbeRule, StepProbes
 from mtgrpo.core.types import Group, Probed, Verdict
 from mtgrpo.core.weightings import Fixed
 from mtgrpo.errors import ConfigError, StateError
@@ -17,6 +18,9 @@ from mtgrpo.errors import ConfigError, StateError
 SIZE = 16
 TASKS = ("hard", "even")
 FIXED = {"size": 4, "chance": 0.25}
+STAGES = {"size": [4, 8], "chance": [0.5, 0.4]}
+ONE = Probe((Stage(4, 0.25, 0.25),))
+APART = Probe((Stage(4, 0.3, 0.7), Stage(8, 0.5, 0.4)))
 
 
 class Prompts:
@@ -30,27 +34,38 @@ class Prompts:
         return self.rng.beta(0.05, 0.5, count) if task == "hard" else np.full(count, 0.5)
 
     def generate(self, batch, request) -> list[Group]:
-        """All groups of a request, in two parts."""
-        begun, rates = list[Group](), list[float]()
+        """All groups of a request, in parts."""
+        groups, rates, sizes = list[Group](), list[float](), list[list[int]]()
         for task, count in request.items():
-            size = batch.probes.of(task, SIZE).size
+            own = batch.probes.of(task, SIZE).sizes(SIZE)
             for rate in self.rates(task, count):
-                rewards = tuple(self.rng.binomial(1, rate, size).astype(float))
-                probe = Probed(size, 0) if size < SIZE else None
-                begun.append(Group.verified(task, rewards, uid=self.number, probe=probe))
+                probe = Probed(own[0], 0) if own[0] < SIZE else None
+                rewards = self.answers(rate, own[0])
+                groups.append(Group.verified(task, rewards, uid=self.number, probe=probe))
                 rates.append(rate)
+                sizes.append(own)
                 self.number += 1
 
-        groups = list[Group]()
-        weights = batch.probes.weights(begun)
-        for group, rate, weight in zip(begun, rates, weights, strict=True):
-            size = len(group.rewards)
-            if weight and size < SIZE:
-                rest = tuple(self.rng.binomial(1, rate, SIZE - size).astype(float))
-                probe, rewards = Probed(size, weight), group.rewards + rest
-                group = Group.verified(group.task, rewards, uid=group.uid, probe=probe)
-            groups.append(group)
+        going_on = list(range(len(groups)))
+        for part in range(1, 4):
+            weights = batch.probes.weights([groups[i] for i in going_on])
+            still = list[int]()
+            for i, weight in zip(going_on, weights, strict=True):
+                group, own = groups[i], sizes[i]
+                if len(own) <= part:
+                    continue
+                if weight:
+                    rest = self.answers(rates[i], own[part] - own[part - 1])
+                    still.append(i)
+                else:
+                    rest = ()
+                probe, rewards = Probed(own[0], weight), group.rewards + rest
+                groups[i] = Group.verified(group.task, rewards, uid=group.uid, probe=probe)
+            going_on = [i for i in still if len(groups[i].rewards) < SIZE]
         return groups
+
+    def answers(self, rate: float, number: int) -> tuple[float, ...]:
+        return tuple(self.rng.binomial(1, rate, number).astype(float))
 
 
 def make(probes, seed: int = 0, **arguments) -> TaskMixer:
@@ -78,15 +93,25 @@ def signal(group: Group) -> float:
     return share * (1 - share)
 
 
-def test_gradient_mean_and_acceptance_are_unbiased():
-    """A known truth: 40,000 prompts, hard ones among them, against what whole groups would give."""
-    rule, prompts = ProbeRule(FIXED, 2), Prompts(0)
-    rng = np.random.default_rng(1)
+class OneProbe:
+    """In the place of a rule: this probe for all tasks."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.chosen = probe
+
+    def probe(self, place: int, acceptance: float, group_size: int) -> Probe:
+        return self.chosen
+
+
+@pytest.mark.parametrize("probe", [ONE, APART], ids=["one", "apart"])
+def test_gradient_mean_and_acceptance_are_unbiased(probe):
+    """A known truth: 24,000 prompts, hard ones among them, against what whole groups would give."""
+    prompts, rng = Prompts(0), np.random.default_rng(1)
     batch = type("Batch", (), {})()
 
     sums = {task: np.zeros((2, 4)) for task in TASKS}  # sums and squares of what is estimated
-    for _ in range(500):
-        batch.probes = StepProbes(TASKS, rule, np.ones(2), informative, rng)
+    for _ in range(300):
+        batch.probes = StepProbes(TASKS, OneProbe(probe), np.ones(2), informative, rng)
         for group in prompts.generate(batch, dict.fromkeys(TASKS, 40)):
             is_mixed = 0 < sum(group.rewards) < len(group.rewards)
             values = np.array(
@@ -110,9 +135,28 @@ def test_gradient_mean_and_acceptance_are_unbiased():
             ((share > 0) & (share < 1)).mean(),
         ]
 
-        mean, square = sums[task] / 20_000
-        error = np.sqrt(np.maximum(square - mean**2, 0) / 20_000) + 1e-3
+        mean, square = sums[task] / 12_000
+        error = np.sqrt(np.maximum(square - mean**2, 0) / 12_000) + 1e-3
         assert (abs(mean - truth) < 4 * error).all(), (task, mean, truth, error)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.04, 0.5, 0.9, 1.0])
+def test_each_kind_of_prompt_counts_one_on_average(rate):
+    """Hard, easy and even ones; and the gradient of a prompt, rate (1 - rate), is that of it."""
+    prompts, rng = Prompts(0), np.random.default_rng(1)
+    prompts.rates = lambda task, count: np.full(count, rate)
+    batch = type("Batch", (), {})()
+
+    values = []
+    for _ in range(200):
+        batch.probes = StepProbes(TASKS, OneProbe(APART), np.ones(2), informative, rng)
+        groups = prompts.generate(batch, {"hard": 40})
+        values += [(group.weight, group.weight * signal(group)) for group in groups]
+
+    mean = np.mean(values, axis=0)
+    error = np.std(values, axis=0) / np.sqrt(len(values)) + 1e-9
+    truth = [1.0, rate * (1 - rate) * (SIZE - 1) / SIZE]
+    assert (abs(mean - truth) < 4 * error).all(), (mean, truth, error)
 
 
 def test_over_steps_shares_are_the_weights_with_probes_too():
@@ -149,13 +193,53 @@ def test_of_constant_probes_a_share_of_q_goes_on_and_each_alike():
 
     for _ in range(2000):
         probes = StepProbes(TASKS, ProbeRule(FIXED, 2), np.ones(2), informative, rng)
-        assert probes.of("hard", SIZE) == Probe(4, 0.25)
+        assert probes.of("hard", SIZE) == ONE
         weights = probes.weights(constant)
         assert set(weights) <= {0, 4.0}
         assert sum(w > 0 for w in weights) in (2, 3)
         counts += np.array(weights) > 0
 
     assert counts / 2000 == pytest.approx(np.full(10, 0.25), abs=0.04)
+
+
+def test_all_right_and_all_wrong_probes_have_chances_of_their_own():
+    rng = np.random.default_rng(0)
+    wrong = [Group.verified("hard", (0.0,) * 4) for _ in range(10)]
+    right = [Group.verified("hard", (1.0,) * 4) for _ in range(10)]
+
+    probes = StepProbes(TASKS, OneProbe(APART), np.ones(2), informative, rng)
+    probes.of("hard", SIZE)
+    weights = probes.weights([*wrong, *right])
+    assert sum(w == pytest.approx(1 / 0.3) for w in weights[:10]) == 3
+    assert sum(w == pytest.approx(1 / 0.7) for w in weights[10:]) == 7
+    assert sum(w > 0 for w in weights) == 10
+
+
+def test_at_a_later_stage_mixed_groups_keep_what_they_count_and_constant_ones_count_more():
+    probes = StepProbes(TASKS, OneProbe(APART), np.ones(2), informative, np.random.default_rng(0))
+    probes.of("hard", SIZE)
+    so_far = Probed(4, 2.0)
+    constant = [Group.verified("hard", (0.0,) * 8, probe=so_far) for _ in range(10)]
+    mixed = [Group.verified("hard", (0.0,) * 7 + (1.0,), probe=so_far)] * 3
+
+    weights = probes.weights([*constant, *mixed])
+    assert sorted(weights[:10]) == [0] * 5 + [4.0] * 5
+    assert weights[10:] == [2.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("size", "probe", "message"),
+    [
+        (5, None, r"with 5 completions; allowed: 4, 8; generate groups in parts"),
+        (8, None, r"must say what the group counts so far; give it Probed\(4, weight\)"),
+        (8, Probed(4, 0), r"must say what the group counts so far"),
+    ],
+)
+def test_groups_that_are_at_no_stage_are_refused(size, probe, message):
+    probes = StepProbes(TASKS, OneProbe(APART), np.ones(2), informative, np.random.default_rng(0))
+    probes.of("hard", SIZE)
+    with pytest.raises(StateError, match=message):
+        probes.weights([Group.verified("hard", (0.0,) * size, probe=probe)])
 
 
 def test_mixed_probes_always_go_on_and_count_one():
@@ -168,12 +252,12 @@ def test_mixed_probes_always_go_on_and_count_one():
 
 def test_the_first_step_small_groups_and_graded_tasks_have_whole_groups():
     rule = ProbeRule("auto", 2)
-    assert rule.probe(0, 0.1, 32) == Probe(32)
+    assert rule.probe(0, 0.1, 32) == Probe.whole(32)
 
     rule.observe(np.array([2.0, 0.0]), np.array([40.0, 0.0]))  # the second is graded
     assert rule.probe(0, 0.1, 32).size < 32
-    assert rule.probe(1, 0.1, 32) == Probe(32)
-    assert rule.probe(0, 0.1, 8) == Probe(8)
+    assert rule.probe(1, 0.1, 32) == Probe.whole(32)
+    assert rule.probe(0, 0.1, 8) == Probe.whole(8)
 
 
 def test_what_is_chosen_follows_each_task():
@@ -181,7 +265,7 @@ def test_what_is_chosen_follows_each_task():
     for _ in range(30):
         batch, _ = step(mixer, prompts)
     assert batch.probes.chosen["hard"].size < SIZE
-    assert batch.probes.chosen["even"] == Probe(SIZE)
+    assert batch.probes.chosen["even"] == Probe.whole(SIZE)
 
 
 def test_partial_groups_are_counted_and_never_trained_on():
@@ -228,7 +312,7 @@ def test_a_group_counts_in_the_loss_what_it_stands_for():
     assert batch.loss_shares == pytest.approx({"hard": 0.5, "even": 0.5})
 
 
-@pytest.mark.parametrize("probes", [FIXED, "auto"])
+@pytest.mark.parametrize("probes", [FIXED, STAGES, "auto"])
 def test_a_resumed_run_makes_the_same_decisions(probes):
     whole, half = make(probes), make(probes)
     prompts, again = Prompts(0), Prompts(0)
@@ -263,13 +347,13 @@ def test_a_half_told_round_is_resumed_with_the_same_decisions():
     request = dict.fromkeys(TASKS, 8)
     for each in (mixer, resumed):
         each.update()
-    assert resumed.report.probes == mixer.report.probes == dict.fromkeys(TASKS, Probe(4, 0.25))
+    assert resumed.report.probes == mixer.report.probes == dict.fromkeys(TASKS, ONE)
     assert resumed.metrics() == mixer.metrics()
     assert resumed.metrics()["task/hard/probe_size"] == 4
     a, b = (each.new_batch() for each in (mixer, resumed))
     constant = [Group.verified(task, (0.0,) * 4) for task, n in request.items() for _ in range(n)]
     for each in (a, b):
-        assert [each.probes.of(task, SIZE) for task in TASKS] == [Probe(4, 0.25)] * 2
+        assert [each.probes.of(task, SIZE) for task in TASKS] == [ONE] * 2
     assert a.probes.weights(constant) == b.probes.weights(constant)
 
 
@@ -299,6 +383,34 @@ def test_resuming_with_other_probes_names_both():
         make(other).load_state_dict(make(FIXED).state_dict())
 
 
+def test_states_of_one_size_and_one_chance_are_still_loaded():
+    """As 0.2 wrote them before probes had stages."""
+    mixer, prompts = make(FIXED), Prompts(0)
+    batch = mixer.new_batch()
+    groups = prompts.generate(batch, batch.ask())
+    batch.tell(groups[:7])
+    state = json.loads(json.dumps(mixer.state_dict()))
+    (chosen,) = _dicts_with(state, "planned")
+    assert chosen["probes"] == {"hard": [[4, 0.25, 0.25]], "even": [[4, 0.25, 0.25]]}
+
+    chosen["probes"] = {"hard": [4, 0.25], "even": [4, 0.25]}
+    resumed = make(FIXED)
+    resumed.load_state_dict(state)
+    assert resumed.batch.probes.chosen == dict.fromkeys(TASKS, ONE)
+
+
+def _dicts_with(state, key):
+    if not isinstance(state, dict):
+        return []
+    inner = [found for value in state.values() for found in _dicts_with(value, key)]
+    return [state, *inner] if key in state else inner
+
+
+def test_resuming_with_several_stages_names_them():
+    with pytest.raises(StateError, match=r"saved with probes=\{'size': \[4, 8\], 'chance': \[0.5"):
+        make(FIXED).load_state_dict(json.loads(json.dumps(make(STAGES).state_dict())))
+
+
 def test_weights_of_a_task_whose_probe_nobody_asked_for_are_refused():
     rng = np.random.default_rng(0)
     probes = StepProbes(TASKS, ProbeRule(FIXED, 2), np.ones(2), informative, rng)
@@ -312,7 +424,7 @@ def test_tasks_may_change():
         step(mixer, prompts)
     mixer.change_tasks(("even", "hard", "third"))
     batch = mixer.new_batch()
-    assert batch.probes.of("third", SIZE) == Probe(SIZE)
+    assert batch.probes.of("third", SIZE) == Probe.whole(SIZE)
 
 
 @pytest.mark.parametrize(
@@ -327,6 +439,10 @@ def test_tasks_may_change():
         ({"size": 8, "chance": 0.0}, "chance must be above 0"),
         ({"size": 8, "chance": math.nan}, "chance must be above 0"),
         (8, "allowed: auto, or a size and a chance"),
+        ({"size": [8, 4], "chance": [0.5, 0.5]}, "several sizes must grow, with a chance each"),
+        ({"size": [4, 8], "chance": 0.5}, "several sizes must grow, with a chance each"),
+        ({"size": [], "chance": []}, "several sizes must grow, with a chance each"),
+        ({"size": [4, 8], "chance": [0.5, 0.0]}, "chance must be above 0"),
     ],
 )
 def test_other_probes_are_refused(probes, message):

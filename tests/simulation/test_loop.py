@@ -128,6 +128,9 @@ def test_one_round_by_a_word_lifts_the_worst_task() -> None:
     assert run.accuracy[-1].min() > run.accuracy[0].min() + 0.02
 
 
+STAGES = {"size": [4, 12], "chance": [0.5, 0.5]}
+
+
 def test_probes_take_fewer_completions_to_the_same_accuracy() -> None:
     world = World.three_tasks()
     runs = {
@@ -140,7 +143,7 @@ def test_probes_take_fewer_completions_to_the_same_accuracy() -> None:
             seed=1,
             sampler={"probes": probes},
         )
-        for probes in (None, "auto", {"size": 8, "chance": 0.25})
+        for probes in (None, "auto", {"size": 8, "chance": 0.25}, STAGES)
     }
     whole = runs.pop("None")
     for run in runs.values():

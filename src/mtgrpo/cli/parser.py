@@ -198,7 +198,7 @@ def _add_simulate(commands: Any) -> None:
     simulate.add_argument(
         "--probes",
         action="store_true",
-        help="generate groups of 16 and more in two parts (methods of one round, as grpo_fair)",
+        help="generate groups of 16 and more in parts (methods of one round, as grpo_fair)",
     )
 
     simulate.add_argument(

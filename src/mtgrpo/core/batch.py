@@ -34,7 +34,7 @@ class Batch:
 
     Attributes:
         counts: What was told so far.
-        probes: For engines that generate groups in two parts; None where none are to.
+        probes: For engines that generate groups in parts; None where none are to.
         num_predicted: Groups that filling the batch was expected to take, at its beginning.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -61,9 +61,9 @@ class OneRoundSampler(Sampler):
             first step, before any is known, generates B groups.
         spreads: s_k, where they are known; 1 for tasks that are not named.
         probes: For large groups: generate the first completions of each prompt, and the others
-            where it is worth it, see `mtgrpo.core.probes`. ``"auto"``: as many first as saves most
+            where it is worth it, see `mtgrpo.core.probes`. ``"auto"``: the parts that save most
             for each task; ``{"size": 8, "chance": 0.25}``: these; None: whole groups. The engine
-            must generate in two parts, and there must be a filter.
+            must generate in parts, and there must be a filter.
 
     Source: own; the counts are Neyman's (1934) with costs.
     """
@@ -80,7 +80,7 @@ class OneRoundSampler(Sampler):
         shares: str = "over_steps",
         budget: Mapping[str, float] | None = None,
         spreads: Mapping[str, float] | None = None,
-        probes: str | Mapping[str, float] | None = None,
+        probes: str | Mapping[str, Any] | None = None,
     ) -> None:
         if not 1 <= max_inflation < np.inf:
             raise ConfigError(
@@ -301,5 +301,5 @@ def refuse_probes(sampler: Sampler, where: str) -> None:
     if isinstance(sampler, OneRoundSampler) and sampler.probes is not None:
         raise ConfigError(
             f"{where}: the sampler's probes={sampler.probes!r} need groups that are generated in "
-            "two parts, for which there is no place here; leave probes out"
+            "parts, for which there is no place here; leave probes out"
         )

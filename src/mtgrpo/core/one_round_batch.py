@@ -14,7 +14,7 @@ from mtgrpo.core.budget import Budget
 from mtgrpo.core.fill_rules import FillRules
 from mtgrpo.core.loss_shares import balance_loss
 from mtgrpo.core.planners import RoundPlanner, RoundView
-from mtgrpo.core.probe_choice import Probe
+from mtgrpo.core.probe_stages import Probe
 from mtgrpo.core.probes import ProbeRule, StepProbes
 from mtgrpo.core.share_debt import targets_of_loss
 from mtgrpo.core.types import Floats, Group, Ints, State
@@ -51,7 +51,7 @@ class OneRoundBatch(Batch):
         probe_rule: Chooses the probes of large groups; None for whole groups.
 
     Attributes:
-        probes: For engines that generate groups in two parts; None where none are to.
+        probes: For engines that generate groups in parts; None where none are to.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class OneRoundBatch(Batch):
             "expected": None if self._expected is None else self._expected.tolist(),
         }
         if self.probes is not None:
-            state["probes"] = {task: list(probe) for task, probe in self.probes.chosen.items()}
+            state["probes"] = {task: probe.state() for task, probe in self.probes.chosen.items()}
         return state
 
     def load_state_dict(self, state: State) -> None:
@@ -173,4 +173,4 @@ class OneRoundBatch(Batch):
 
         if self.probes is not None:
             chosen = state["probes"].items()
-            self.probes.chosen = {task: Probe(*probe) for task, probe in chosen}
+            self.probes.chosen = {task: Probe.from_state(probe) for task, probe in chosen}

@@ -1,37 +1,30 @@
 """Which probe a task's large groups should have, from its acceptance rate and mean accuracy.
 
 The pass rates of a task's prompts are taken to be Beta-distributed, with the mean accuracy J and
-the share a_G of mixed groups. Then all that a probe of n0 completions does is known in closed form.
+the share a_G of mixed groups. Then all that a probe does is known in closed form: what its parts
+cost, and how much of the signal is first seen in each.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
-import numpy as np
-
-from mtgrpo.core.types import Floats
+from mtgrpo.core.beta_prompts import BetaPrompts
+from mtgrpo.core.probe_stages import Probe, Stage
 
 LEAST_SAVING = 1.1
 """Whole groups are generated where a probe promises less."""
+LEAST_GAIN = 1.05
+"""A second stage, which is one more call of generation, has to save so many times what one does."""
 LEAST_GROUP = 16
 """Smallest group that is worth a probe."""
 SIZES = (4, 6, 8, 12, 16, 24, 32, 48)
 LEAST_CHANCE = 1 / 16
-NUM_HALVINGS = 40
-
-
-class Probe(NamedTuple):
-    """How many completions a prompt has first, and how often constant ones get the others.
-
-    Attributes:
-        size: n0; the size of the group where there is no probe.
-        chance: q, above 0.
-    """
-
-    size: int
-    chance: float = 1.0
+"""Least chance of being completed, all stages together: a group counts at most 1 / it."""
+NUM_ITERATIONS = 60
 
 
 class ProbeValue(NamedTuple):
@@ -39,7 +32,7 @@ class ProbeValue(NamedTuple):
 
     Attributes:
         cost: Completions.
-        variance: Second moment of a group's weighted signal: groups that count 1 / q make it
+        variance: Second moment of a group's weighted signal: groups that count for several make it
             larger than 1.
         saving: By how much fewer completions are needed for the same variance of the gradient.
     """
@@ -49,104 +42,178 @@ class ProbeValue(NamedTuple):
     saving: float
 
 
-class BetaPrompts:
-    """Beta-distributed pass rates of a task's prompts, in groups of G.
+class _Part(NamedTuple):
+    """What going on from a stage takes, and brings, for groups that are alike until then.
 
-    Args:
-        mean: Mean pass rate J.
-        acceptance: Share a_G of the groups that have right and wrong completions. What no
-            distribution with this mean has is taken for the nearest that one has.
-        group_size: G.
+    Attributes:
+        cost: Completions until the next stage, and all those of the groups found mixed in them.
+        signal: Second moment of the signal of the groups found mixed.
+        length: Neighbouring parts that have one chance together.
     """
 
-    def __init__(self, mean: float, acceptance: float, group_size: int) -> None:
-        self.group_size = group_size
-        mean = min(max(mean, 1e-4), 1 - 1e-4)
+    cost: float
+    signal: float
+    length: int = 1
 
-        # alpha + beta, the concentration: the more, the more alike the prompts, and the more
-        # groups are mixed.
-        low, high = math.log(1e-4), math.log(1e4)
-        for _ in range(NUM_HALVINGS):
-            middle = (low + high) / 2
-            self._set(mean, math.exp(middle))
-            if self.share_mixed(group_size) < acceptance:
-                low = middle
-            else:
-                high = middle
 
-    def _set(self, mean: float, concentration: float) -> None:
-        places = np.arange(self.group_size)
-        alpha, beta = mean * concentration, (1 - mean) * concentration
+class ProbeChoice:
+    """Compares the probes of a distribution's groups.
 
-        # Logarithms of the rising factorials, shape (G + 1,) each: E[p^c (1 - p)^w] is
-        # exp(right[c] + wrong[w] - total[c + w]).
-        self._right = _cumulated(np.log(alpha + places))
-        self._wrong = _cumulated(np.log(beta + places))
-        self._total = _cumulated(np.log(concentration + places))
+    Args:
+        prompts: The distribution, and the size of its groups.
+    """
 
-    def share_mixed(self, size: int) -> float:
-        """P(right and wrong ones among so many completions)."""
-        all_right = math.exp(self._right[size] - self._total[size])
-        all_wrong = math.exp(self._wrong[size] - self._total[size])
-        return max(0.0, 1.0 - all_right - all_wrong)
+    def __init__(self, prompts: BetaPrompts) -> None:
+        self._size, self._every = prompts.group_size, prompts.signal()
+        self._inner = [size for size in SIZES if size < prompts.group_size]
 
-    def signal(self) -> float:
-        """Second moment of a whole group's signal: its own p (1 - p), on average."""
-        size = self.group_size
-        one_of_each = math.exp(self._right[1] + self._wrong[1] - self._total[2])  # E[p (1 - p)]
-        return one_of_each * (size - 1) / size
-
-    def missed(self, size: int) -> float:
-        """The part of it in groups whose first `size` completions are all right or all wrong."""
-        rest = self.group_size - size
-        more = np.arange(rest + 1)  # right, or wrong, completions among the others
-        ways = _log_choose(rest)
-
-        total = self._total[self.group_size]
-        after_wrong = np.exp(ways + self._right[more] + self._wrong[::-1][more] - total)
-        after_right = np.exp(ways + self._wrong[more] + self._right[::-1][more] - total)
-
-        shares = more / self.group_size
-        return float(((after_wrong + after_right) * shares * (1 - shares)).sum())
-
-    def value(self, probe: Probe) -> ProbeValue:
-        """What a probe does for groups of this distribution."""
-        rest, constant = self.group_size - probe.size, 1 - self.share_mixed(probe.size)
-        every, missed = self.signal(), self.missed(probe.size)
-
-        cost = probe.size + rest * (1 - constant + constant * probe.chance)
-        variance = (every - missed + missed / probe.chance) / every
-        return ProbeValue(
-            cost=cost / self.group_size,
-            variance=variance,
-            saving=self.group_size / (cost * variance),
+        # Of groups that are all wrong, and all right, so far: share and signal, by size.
+        self._sides = (
+            _Side(prompts.share_wrong, prompts.signal_after_wrong),
+            _Side(prompts.share_right, prompts.signal_after_right),
         )
+
+    def __repr__(self) -> str:
+        return f"ProbeChoice(group_size={self._size})"
 
     def best(self) -> Probe:
         """The probe that saves most at equal variance; whole groups where none saves enough."""
-        best, most = Probe(self.group_size), LEAST_SAVING
-        for size in SIZES:
-            if size >= self.group_size:
+        one, saving = self._best_of(combinations(self._inner, 1))
+        two, saving_of_two = self._best_of(combinations(self._inner, 2))
+        if saving_of_two >= LEAST_GAIN * saving:
+            one, saving = two, saving_of_two
+        return one if saving >= LEAST_SAVING else Probe.whole(self._size)
+
+    def _best_of(self, candidates: Iterable[Sequence[int]]) -> tuple[Probe, float]:
+        best, most = Probe.whole(self._size), 1.0
+        for sizes in candidates:
+            probe = self.with_sizes(sizes)
+            saving = self.value(probe).saving
+            if saving > most:
+                best, most = probe, saving
+        return best, most
+
+    def value(self, probe: Probe) -> ProbeValue:
+        """What a probe does for groups of this distribution."""
+        sizes = [stage.size for stage in probe.stages]
+        wrong = _passed(stage.if_wrong for stage in probe.stages)
+        right = _passed(stage.if_right for stage in probe.stages)
+
+        cost, signal = self._always(sizes[0])
+        for side, chances in zip(self._sides, (wrong, right), strict=True):
+            for part, chance in zip(side.parts(sizes, self._size), chances, strict=True):
+                cost += part.cost * chance
+                signal += part.signal / chance
+
+        cost, variance = cost / self._size, signal / self._every
+        return ProbeValue(cost, variance, saving=1 / (cost * variance))
+
+    def with_sizes(self, sizes: Sequence[int]) -> Probe:
+        """The best chances of stages of these sizes.
+
+        A part of cost c and signal m that is reached with chance s adds s c to the cost and m / s
+        to the variance. Cost times variance is least at s = sqrt(m / (mu c)), with mu variance over
+        cost, but at most 1, and in no part more than in the one before.
+        """
+        wrong, right = (pooled(side.parts(sizes, self._size)) for side in self._sides)
+        least_cost, least_signal = self._always(sizes[0])
+        price = self._every / self._size
+
+        for _ in range(NUM_ITERATIONS):
+            cost, signal = least_cost, least_signal
+            for part in [*wrong, *right]:
+                chance = _chance(part, price)
+                cost += part.cost * chance
+                signal += part.signal / chance
+
+            before, price = price, signal / cost
+            if abs(price - before) <= 1e-6 * before:
                 break
 
-            probe = Probe(size, self._best_chance(size))
-            saving = self.value(probe).saving
-            if saving >= most:
-                best, most = probe, saving
-        return best
+        of_wrong, of_right = _by_stage(wrong, price), _by_stage(right, price)
+        return Probe(tuple(map(Stage, sizes, of_wrong, of_right)))
 
-    def _best_chance(self, size: int) -> float:
-        # Cost is c + d q and variance v + m / q, and their product is least at
-        # q^2 = (c m) / (d v).
-        rest, mixed = self.group_size - size, self.share_mixed(size)
-        missed = self.missed(size)
+    def _always(self, size: int) -> tuple[float, float]:
+        """Cost and signal of the first part, and of what is found mixed in it."""
+        alike = sum(side.share(size) for side in self._sides)
+        after = sum(side.signal(size) for side in self._sides)
+        cost = size + max(0.0, 1 - alike) * (self._size - size)
+        return cost, max(self._every - after, 0.0)
 
-        cost, by_chance = size + rest * mixed, rest * (1 - mixed)
-        variance = self.signal() - missed
-        if variance <= 0 or by_chance <= 0:
-            return 1.0
-        chance = math.sqrt(cost * missed / (by_chance * variance))
-        return min(max(chance, LEAST_CHANCE), 1.0)
+
+class _Side:
+    """Groups that are all wrong so far, or all right.
+
+    Args:
+        share: P(so), by the completions so far.
+        signal: Second moment of the signal of whole groups that are so, likewise.
+    """
+
+    def __init__(self, share: Callable[[int], float], signal: Callable[[int], float]) -> None:
+        self._share, self._signal = share, signal
+        self._known: dict[int, tuple[float, float]] = {}
+
+    def share(self, size: int) -> float:
+        return self._of(size)[0]
+
+    def signal(self, size: int) -> float:
+        return self._of(size)[1]
+
+    def _of(self, size: int) -> tuple[float, float]:
+        if size not in self._known:
+            self._known[size] = self._share(size), self._signal(size)
+        return self._known[size]
+
+    def parts(self, sizes: Sequence[int], group_size: int) -> list[_Part]:
+        """What follows each stage of these sizes."""
+        parts: list[_Part] = []
+        for start, end in zip(sizes, [*sizes[1:], group_size], strict=True):
+            alike, found_mixed = self.share(start), self.share(start) - self.share(end)
+            cost = alike * (end - start) + found_mixed * (group_size - end)
+            signal = max(self.signal(start) - self.signal(end), 0.0)
+            parts.append(_Part(cost, signal))
+        return parts
+
+
+def pooled(parts: Iterable[_Part]) -> list[_Part]:
+    """Neighbours taken together until each has less signal for its cost than the one before."""
+    pools: list[_Part] = []
+    for part in parts:
+        pools.append(part)
+        while len(pools) > 1 and _is_better(pools[-1], pools[-2]):
+            one, other = pools.pop(), pools.pop()
+            cost, signal = one.cost + other.cost, one.signal + other.signal
+            pools.append(_Part(cost, signal, one.length + other.length))
+    return pools
+
+
+def _is_better(one: _Part, other: _Part) -> bool:
+    return one.signal * other.cost > other.signal * one.cost
+
+
+def _chance(part: _Part, price: float) -> float:
+    if part.cost <= 0:
+        return 1.0
+    return min(max(math.sqrt(part.signal / (price * part.cost)), LEAST_CHANCE), 1.0)
+
+
+def _by_stage(pools: Iterable[_Part], price: float) -> list[float]:
+    """The chance of passing each stage, from that of reaching each part."""
+    chances: list[float] = []
+    before = 1.0
+    for pool in pools:
+        reached = min(_chance(pool, price), before)
+        chances += [reached / before, *[1.0] * (pool.length - 1)]
+        before = reached
+    return chances
+
+
+def _passed(chances: Iterable[float]) -> list[float]:
+    """The chance of passing all stages up to each."""
+    passed: list[float] = []
+    for chance in chances:
+        passed.append(chance * (passed[-1] if passed else 1.0))
+    return passed
 
 
 def best_probe(mean: float, acceptance: float, group_size: int) -> Probe:
@@ -158,15 +225,5 @@ def best_probe(mean: float, acceptance: float, group_size: int) -> Probe:
         group_size: G.
     """
     if group_size < LEAST_GROUP:
-        return Probe(group_size)
-    return BetaPrompts(mean, acceptance, group_size).best()
-
-
-def _cumulated(logs: Floats) -> Floats:
-    return np.concatenate([[0.0], np.cumsum(logs)])
-
-
-def _log_choose(size: int) -> Floats:
-    """Logarithms of the binomial coefficients of `size`, shape (size + 1,)."""
-    factorials = _cumulated(np.log(np.arange(1, size + 1)))
-    return factorials[size] - factorials - factorials[::-1]
+        return Probe.whole(group_size)
+    return ProbeChoice(BetaPrompts(mean, acceptance, group_size)).best()

@@ -1,21 +1,24 @@
-"""Large groups in two parts: a prompt's first completions say whether the others are worth it.
+"""Large groups in parts: a prompt's first completions say whether the others are worth it.
 
-The first n0 of a prompt's G completions are its probe. Where the probe has something to learn from
-the others are generated too; where all its completions are alike they are with a chance q > 0, and
-the group then counts 1 / q. So every group is there on average as often as if all were whole: the
-gradient is unbiased, and hard prompts stay in. The task's mean is that of the probes.
+The first n0 of a prompt's G completions are its probe. Where there is something to learn from them
+the others are generated too; where all are alike they are with a chance q > 0, and the group then
+counts 1 / q. There may be another look on the way, after 24 of 72 say: what is still all alike goes
+on with a chance again, and counts 1 over the product. So every group is there on average as often
+as if all were whole: the gradient is unbiased, and hard prompts stay in. The task's mean is that of
+the first n0.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from mtgrpo.core.filters import lenient
-from mtgrpo.core.probe_choice import Probe, best_probe
+from mtgrpo.core.probe_choice import best_probe
+from mtgrpo.core.probe_stages import Probe, Stage
 from mtgrpo.core.task_change import TaskChange
 from mtgrpo.core.types import Floats, Group, State, Verdict
 from mtgrpo.errors import ConfigError, StateError
@@ -30,7 +33,8 @@ class ProbeRule:
     Args:
         stated: ``"auto"``: for each task and step the one that saves most completions at equal
             variance of the gradient, none where that is less than a tenth, see `best_probe`. The
-            first step has none. ``{"size": 8, "chance": 0.25}``: this one for all tasks.
+            first step has none. ``{"size": 8, "chance": 0.25}``: this one for all tasks; with
+            lists, ``{"size": [8, 24], "chance": [0.4, 0.5]}``, several stages.
         num_tasks: K.
 
     Raises:
@@ -38,7 +42,7 @@ class ProbeRule:
     """
 
     def __init__(self, stated: str | Mapping[str, Any], num_tasks: int) -> None:
-        self._fixed = None if stated == AUTO else _fixed_probe(stated)
+        self._fixed = None if stated == AUTO else stated_probe(stated)
 
         # Sums over groups, older steps fading, shape (K,).
         self._accuracy, self._groups = np.zeros(num_tasks), np.zeros(num_tasks)
@@ -52,11 +56,11 @@ class ProbeRule:
             group_size: G.
         """
         if self._fixed is not None:
-            return self._fixed if self._fixed.size < group_size else Probe(group_size)
+            return self._fixed.within(group_size)
 
         groups = float(self._groups[place])
         if not groups:  # nothing known yet, or graded: it has no accuracies
-            return Probe(group_size)
+            return Probe.whole(group_size)
 
         mean = (float(self._accuracy[place]) + 0.5) / (groups + 1)
         return best_probe(mean, acceptance, group_size)
@@ -74,10 +78,15 @@ class ProbeRule:
         )
         self._groups = self._groups * fade + num_groups
 
-    def _stated(self) -> str | dict[str, float]:
+    def _stated(self) -> str | dict[str, Any]:
         if self._fixed is None:
             return AUTO
-        return {"size": self._fixed.size, "chance": self._fixed.chance}
+
+        sizes = [stage.size for stage in self._fixed.stages]
+        chances = [stage.if_wrong for stage in self._fixed.stages]
+        if len(sizes) == 1:
+            return {"size": sizes[0], "chance": chances[0]}
+        return {"size": sizes, "chance": chances}
 
     def change_tasks(self, change: TaskChange) -> None:
         """Go on with other tasks; of new ones nothing is known."""
@@ -109,10 +118,12 @@ class ProbeRule:
 
 
 class StepProbes:
-    """The probes of one step's groups: an engine asks how large they are, and which go on.
+    """The probes of one step's groups: an engine asks for their parts, and which go on.
 
-        probe = batch.probes.of("arc", group_size=32)      # Probe(size=8, chance=0.25)
-        weights = batch.probes.weights(first_parts)        # 0: leave it; else what it will count
+        probe = batch.probes.of("arc", group_size=32)
+        probe.sizes(32)                                # [8, 16, 32] completions, part by part
+        weights = batch.probes.weights(groups_of_8)    # 0: leave it; else what it will count
+        weights = batch.probes.weights(groups_of_16)   # of those that went on, with that weight
 
     Args:
         tasks: Task names, in order.
@@ -143,60 +154,109 @@ class StepProbes:
             self.chosen[task] = self._rule.probe(place, rate, group_size)
         return self.chosen[task]
 
-    def weights(self, probes: Sequence[Group]) -> list[float]:
-        """What each group counts once it is completed; 0 where it is not to be.
+    def weights(self, groups: Sequence[Group]) -> list[float]:
+        """What each group counts once it is completed; 0 where no more of it is to be generated.
 
-        Of a task's constant probes a share of q goes on, spread evenly from a random start, which
+        Of a task's constant groups a share of q goes on, spread evenly from a random start, which
         varies less than a coin for each.
 
         Args:
-            probes: First parts of groups, in an order that does not depend on what is in them: that
-                of their prompts. Groups of a task without a probe are whole, and count 1.
+            groups: As far as they are generated, each as large as one of the stages of its task, in
+                an order that does not depend on what is in them: that of their prompts. From the
+                second stage on they have what they count so far, see `Probed`. Groups of a task
+                without a probe are whole, and count 1.
 
         Raises:
-            StateError: `of` was not asked for the probe of one of the tasks.
+            StateError: `of` was not asked for the probe of one of the tasks, or a group is as large
+                as no stage of its task.
         """
-        for group in probes:
-            if group.task not in self.chosen:
-                raise StateError(
-                    f"probes.weights: a group of task {group.task!r}, whose probe was not asked "
-                    "for; allowed are tasks that `of` was asked for; call of(task, group_size) "
-                    "first"
-                )
-
-        positions: dict[str, float] = {}
+        stages = [self._stage(group) for group in groups]
+        positions: dict[tuple[str, int, float], float] = {}
         weights: list[float] = []
 
-        for group in probes:
-            chance = self.chosen[group.task].chance
+        for group, stage in zip(groups, stages, strict=True):
+            is_first = stage.size == self.chosen[group.task].size
+            weight = 1 if is_first else group.weight
+            chance = stage.if_right if _are_right(group) else stage.if_wrong
             if chance == 1.0 or self._is_mixed(group):
-                weights.append(1)
+                weights.append(weight)
                 continue
 
-            if group.task not in positions:
-                positions[group.task] = float(self._rng.random())
-            before = positions[group.task]
-            positions[group.task] = after = before + chance
-            weights.append(1 / chance if math.floor(after) > math.floor(before) else 0)
+            spread = group.task, stage.size, chance
+            if spread not in positions:
+                positions[spread] = float(self._rng.random())
+            before = positions[spread]
+            positions[spread] = after = before + chance
+            weights.append(weight / chance if math.floor(after) > math.floor(before) else 0)
 
         return weights
+
+    def _stage(self, group: Group) -> Stage:
+        if group.task not in self.chosen:
+            raise StateError(
+                f"probes.weights: a group of task {group.task!r}, whose probe was not asked for; "
+                "allowed are tasks that `of` was asked for; call of(task, group_size) first"
+            )
+
+        probe, size = self.chosen[group.task], len(group.rewards)
+        stage = probe.stage(size)
+        if stage is None:
+            allowed = ", ".join(str(stage.size) for stage in probe.stages)
+            raise StateError(
+                f"probes.weights: a group of task {group.task!r} with {size} completions; allowed: "
+                f"{allowed}; generate groups in parts, as of(task, group_size).sizes says"
+            )
+        if size > probe.size and (group.probe is None or not group.weight):
+            raise StateError(
+                f"probes.weights: a group of task {group.task!r} with {size} completions and "
+                f"probe={group.probe}; it must say what the group counts so far; give it "
+                f"Probed({probe.size}, weight) with the weight of the stage before"
+            )
+        return stage
 
     def _is_mixed(self, group: Group) -> bool:
         return self._judge(group).keep and lenient(group).keep
 
 
-def _fixed_probe(stated: str | Mapping[str, Any]) -> Probe:
+def _are_right(group: Group) -> bool:
+    return group.mean_accuracy >= 0.5  # of groups that are all alike; not where it is not known
+
+
+def stated_probe(stated: str | Mapping[str, Any]) -> Probe:
+    """The probe that a configuration states.
+
+    Raises:
+        ConfigError: It states none, or a number is out of range.
+    """
     where = f"probes: {stated!r}"
     if not isinstance(stated, Mapping) or set(stated) != {"size", "chance"}:
         raise ConfigError(
             f"{where}; allowed: {AUTO}, or a size and a chance, as in {{size: 8, chance: 0.25}}"
         )
 
-    size, chance = stated["size"], stated["chance"]
-    is_whole = isinstance(size, int) and not isinstance(size, bool)
-    is_whole = is_whole or (isinstance(size, float) and size.is_integer())  # not inf, not nan
-    if not is_whole or size < 2:
-        raise ConfigError(f"{where}; size must be a whole number of at least 2")
-    if not isinstance(chance, (int, float)) or not 0 < chance <= 1:
-        raise ConfigError(f"{where}; chance must be above 0, so that no prompt is given up, to 1")
-    return Probe(int(size), float(chance))
+    sizes, chances = (_as_list(stated[key]) for key in ("size", "chance"))
+    for size in sizes:
+        if not _is_whole(size) or size < 2:
+            raise ConfigError(f"{where}; size must be a whole number of at least 2")
+    for chance in chances:
+        if not isinstance(chance, (int, float)) or not 0 < chance <= 1:
+            raise ConfigError(
+                f"{where}; chance must be above 0, so that no prompt is given up, to 1"
+            )
+
+    if not sizes or len(sizes) != len(chances) or sizes != sorted(set(sizes)):
+        raise ConfigError(
+            f"{where}; several sizes must grow, with a chance each, as in "
+            "{size: [8, 24], chance: [0.4, 0.5]}"
+        )
+    return Probe.with_one_chance(map(int, sizes), map(float, chances))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
+
+
+def _is_whole(size: Any) -> bool:
+    if isinstance(size, float):
+        return size.is_integer()  # not inf, not nan
+    return isinstance(size, int) and not isinstance(size, bool)

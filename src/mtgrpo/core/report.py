@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mtgrpo.core.base_sampler import Sampler
 from mtgrpo.core.batch import Batch
 from mtgrpo.core.metrics import mean_accuracy, worst_accuracy
-from mtgrpo.core.probe_choice import Probe
+from mtgrpo.core.probe_stages import Probe
 from mtgrpo.core.round_stats import RoundStats
 
 
@@ -47,7 +47,7 @@ class StepReport:
         cost: What the groups cost, in the unit of the sampler's budget; None where that is groups.
         expected_costs: What a group of each task was expected to cost; empty where not known.
         remarks: What a user should be told of a task once, in this step.
-        probes: Of the tasks whose groups were generated in two parts, or might have been.
+        probes: Of the tasks whose groups were generated in parts, or might have been.
     """
 
     weights: Mapping[str, float]
@@ -162,7 +162,7 @@ class StepReport:
             if task in self.expected_costs:
                 metrics[prefix + "group_cost"] = self.expected_costs[task]
             if task in self.probes:
-                metrics[prefix + "probe_size"], metrics[prefix + "probe_chance"] = self.probes[task]
+                metrics |= _probe_metrics(prefix, self.probes[task])
             metrics[prefix + "num_generated"] = num_generated
             metrics[prefix + "num_informative"] = self.num_informative.get(task, 0)
 
@@ -220,6 +220,16 @@ class StepReport:
         else:
             figures["sampler/debts_within_limit"] = float(self.debts_within_limit)
         return figures
+
+
+def _probe_metrics(prefix: str, probe: Probe) -> dict[str, float]:
+    is_whole = probe.chance_wrong == probe.chance_right == 1.0
+    return {
+        prefix + "probe_size": probe.size,
+        prefix + "probe_stages": 0 if is_whole else len(probe.stages),
+        prefix + "probe_chance_wrong": probe.chance_wrong,
+        prefix + "probe_chance_right": probe.chance_right,
+    }
 
 
 def notice_changes(before: Mapping[str, str], report: StepReport) -> dict[str, str]:

@@ -112,12 +112,12 @@ class Cost(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """That a group was generated in two parts, see `mtgrpo.core.probes`.
+    """That a group was generated in parts, see `mtgrpo.core.probes`.
 
     Attributes:
         size: Completions of the first part, the probe; the first ones of the group.
         weight: Groups that it counts as in training: 1 where the probe was mixed, 1 / q where it
-            was completed with a chance of q. 0: it was not, there is nothing but the probe.
+            was completed with a chance of q, all stages together. 0: it was not completed.
     """
 
     size: int
@@ -209,7 +209,7 @@ class Group:
 
     @property
     def weight(self) -> float:
-        """Groups that it counts as in training; 0 for a probe that was not completed."""
+        """Groups that it counts as in training; 0 for one that was not completed."""
         return 1 if self.probe is None else self.probe.weight
 
     @property

@@ -71,7 +71,7 @@ def run_simulation(
         group_size: Completions per group; None takes the fitted run's, or 8.
         num_seeds: Seeds 0 to ``num_seeds - 1``.
         sweep_over: ``name=a,b,c``.
-        probes: Whether large groups are generated in two parts, see `mtgrpo.core.probes`.
+        probes: Whether large groups are generated in parts, see `mtgrpo.core.probes`.
 
     Raises:
         ConfigError: Unknown names, numbers below 1, floors without a run, or a sweep of another

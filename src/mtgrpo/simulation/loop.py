@@ -15,11 +15,11 @@ from mtgrpo.core.filters import informative_filter
 from mtgrpo.core.loss_shares import balance_loss
 from mtgrpo.core.weightings import TaskWeighting
 from mtgrpo.presets import nearest_setting
+from mtgrpo.simulation.groups_in_parts import draw_in_parts
 from mtgrpo.simulation.policy import ToyPolicy
 from mtgrpo.simulation.prompt_sets import PromptSets
 from mtgrpo.simulation.record import Record
 from mtgrpo.simulation.result import SimulationResult
-from mtgrpo.simulation.two_parts import draw_in_parts
 from mtgrpo.simulation.world import World
 
 

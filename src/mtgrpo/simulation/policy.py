@@ -154,10 +154,10 @@ class ToyPolicy:
 
         Args:
             name: Task.
-            parts: A single part may be less than a group; it is the payload then.
+            parts: Together they may be less than a group.
         """
         rewards = tuple(reward for part in parts for reward in part.rewards())
-        payload: object = parts[0]
+        payload: int | None = None
         if len(rewards) == self.group_size:
             correct, formed = sum(p.correct for p in parts), sum(p.formed for p in parts)
             payload = correct * (self.group_size + 1) + formed

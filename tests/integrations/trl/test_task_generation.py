@@ -15,7 +15,7 @@ from mtgrpo.integrations.trl.task_generation import TEMPERATURES, TaskGeneration
 from mtgrpo.tasks import Generation, TaskSet
 
 from .conftest import around, history, same_parameters, uniform
-from .test_two_parts import PROBES
+from .test_groups_in_parts import PROBES
 from .test_vllm import FakeVLLM, use_stand_in
 from .toy import make_tasks
 

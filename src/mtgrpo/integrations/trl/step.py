@@ -21,6 +21,7 @@ from mtgrpo.integrations.trl.banked import BankedGroups
 from mtgrpo.integrations.trl.changing import ChangingTasks
 from mtgrpo.integrations.trl.costs import CostTally
 from mtgrpo.integrations.trl.evaluation import TaskEvaluator
+from mtgrpo.integrations.trl.groups_in_parts import GroupsInParts
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.rollouts import in_order, plan_round, take
 from mtgrpo.integrations.trl.run_log import RunLogWriter
@@ -28,7 +29,6 @@ from mtgrpo.integrations.trl.schedule import WHERE, Schedule, warn_about_shares
 from mtgrpo.integrations.trl.setup import make_streams
 from mtgrpo.integrations.trl.slots import Slot, training_slots
 from mtgrpo.integrations.trl.step_engine import Engine
-from mtgrpo.integrations.trl.two_parts import TwoParts
 from mtgrpo.tasks.scoring.drop_limit import DropLimit
 from mtgrpo.tasks.scoring.scorer import Scorer
 from mtgrpo.tasks.task_set import TaskSet
@@ -179,19 +179,19 @@ class TrainingStep:
         if probes is None:
             return self._roll_out(plan)
 
-        def decide(begun: Sequence[Group]) -> list[float]:
-            weights = probes.weights(begun)
+        def decide(groups: Sequence[Group]) -> list[float]:
+            weights = probes.weights(groups)
             self._agree("the groups to complete", weights=weights)
             return weights
 
         size, num_processes = self.schedule.group_size, self.engine.accelerator.num_processes
-        parts = TwoParts(size, num_processes, self._roll_out, decide)
+        parts = GroupsInParts(size, num_processes, self._roll_out, decide)
         groups = parts.round(plan, {task: probes.of(task, size) for task, _ in plan})
         self._num_discarded_rollouts += parts.num_unneeded
         return groups
 
     def _roll_out(
-        self, plan: Sequence[tuple[str, int]], size: int | None = None, is_rest: bool = False
+        self, plan: Sequence[tuple[str, int]], size: int | None = None, is_first: bool = True
     ) -> list[Group]:
         if size == self.schedule.group_size:
             size = None
@@ -205,7 +205,7 @@ class TrainingStep:
         for place, group in enumerate(groups):
             self.banked.owners[group.uid] = place // share
 
-        if self.writer is not None and not is_rest:  # one sample a group
+        if self.writer is not None and is_first:  # one sample a group
             first = accelerator.process_index * share
             self.writer.record(groups[first : first + share], prompts, completions)
         return groups

@@ -1,7 +1,9 @@
-"""Groups in two parts: which are completed where, and what TRL's loss is told of them."""
+"""Groups in parts: which are completed where, and what TRL's loss is told of them."""
 
 import math
+import operator
 import random
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,7 @@ from mtgrpo.core.filters import informative, keep_all
 from mtgrpo.core.method import Method
 from mtgrpo.core.one_round import OneRoundSampler
 from mtgrpo.core.types import Cost, Group, Probed
+from mtgrpo.integrations.trl.groups_in_parts import joined, left_in_part
 from mtgrpo.integrations.trl.loss_shares import TaskLossShares
 from mtgrpo.integrations.trl.replay import RolloutReplay
 from mtgrpo.integrations.trl.rollouts import (
@@ -24,7 +27,6 @@ from mtgrpo.integrations.trl.rollouts import (
 )
 from mtgrpo.integrations.trl.scores import TaskScores
 from mtgrpo.integrations.trl.slots import mark_rows
-from mtgrpo.integrations.trl.two_parts import completed, left_as_probe
 from mtgrpo.tasks import Scoring, Task, TaskSet, each
 
 from ...tasks.scoring import slow_rewards
@@ -34,6 +36,7 @@ from .test_one_round import one_round
 from .toy import make_tasks
 
 PROBES = {"size": 2, "chance": 0.5}
+STAGES = {"size": [2, 3], "chance": [0.8, 0.5]}
 
 
 def probed_method(probes=PROBES) -> Method:
@@ -46,9 +49,12 @@ class Parts(Dice):
     def __init__(self, tasks, num_processes: int = 1) -> None:
         super().__init__(tasks, num_processes=num_processes)
         self.sizes: list[int] = []
+        self.start = 0  # of the call under way, among the completions of its prompts
 
     def roll_out(self, plan, first_uid, size=None):
         size = GROUP if size is None else size
+        goes_on = bool(self.plans) and set(plan) <= set(self.plans[-1])
+        self.start = self.start + self.sizes[-1] if goes_on else 0
         self.plans.append(list(plan))
         self.sizes.append(size)
 
@@ -56,57 +62,56 @@ class Parts(Dice):
         for place, (task, row) in enumerate(plan):
             rng = random.Random(f"{task} {row}")
             scores = tuple(float(rng.random() < self.rates[task] / 2) for _ in range(GROUP))
-            # The first part, or what comes after it.
-            scores = (
-                scores[:size] if size == GROUP or not self._was_begun(task, row) else scores[-size:]
-            )
+            scores = scores[self.start : self.start + size]
             inputs = input_row(task, row, self.tasks[task].train[row])
             payload = [RecordedRow(inputs, (), (score, score)) for score in scores]
             uid, cost = first_uid + place, Cost(tokens=size, seconds=1.0)
             groups.append(Group(task, scores, scores, uid=uid, payload=payload, cost=cost))
         return RolledOut(groups, [""] * len(plan) * size, [""] * len(plan) * size)
 
-    def _was_begun(self, task, row) -> bool:
-        return any((task, row) in plan for plan in self.plans[:-1])
-
 
 @pytest.mark.parametrize("num_processes", [1, 4])
-def test_probes_first_and_then_the_others_of_those_that_go_on(num_processes):
+@pytest.mark.parametrize(("probes", "sizes"), [(PROBES, [2, 2]), (STAGES, [2, 1, 1])])
+def test_probes_first_and_then_the_others_of_those_that_go_on(probes, sizes, num_processes):
     engine = Parts(make_tasks(), num_processes)
-    step = make_step(engine, probed_method())
+    step = make_step(engine, probed_method(probes))
     slots = step.choose_groups()
 
-    assert engine.sizes == [2, 2]
-    begun, rest = engine.plans
+    assert engine.sizes == sizes
+    begun = engine.plans[0]
     assert len(begun) == SCHEDULE.batch_size
-    assert 0 < len(set(rest)) < len(begun)
     assert all(len(plan) % num_processes == 0 for plan in engine.plans)
 
-    # What is completed is completed on the process that began it.
     owners = {prompt: i // (len(begun) // num_processes) for i, prompt in enumerate(begun)}
-    share = len(rest) // num_processes
-    for prompt in set(rest):
-        assert prompt in rest[owners[prompt] * share : (owners[prompt] + 1) * share]
+    for before, rest in pairwise(engine.plans):
+        assert 0 < len(set(rest)) < len(set(before))
+
+        # What goes on does so on the process that began it.
+        share = len(rest) // num_processes
+        for prompt in set(rest):
+            assert prompt in rest[owners[prompt] * share : (owners[prompt] + 1) * share]
 
     assert len(slots) == SCHEDULE.batch_size
     assert all(len(slot.group.payload) == GROUP for slot in slots)
     for slot in slots:
+        assert slot.group.probe.size == 2
         if slot.trains:
             assert len(slot.group.rewards) == GROUP
             assert {row.weight for row in slot.group.payload} == {slot.group.weight}
             assert slot.group.rewards == tuple(row.rewards[0] for row in slot.group.payload)
-            assert slot.group.cost == Cost(tokens=GROUP, seconds=2.0)
+            assert slot.group.cost == Cost(tokens=GROUP, seconds=len(sizes))
 
-    counted = 2 * (len(begun) + len(rest))
+    counted = sum(map(operator.mul, sizes, map(len, engine.plans)))
     step.end_policy_update()
     assert step.num_rollouts == counted
     assert step.mixer.num_rollouts == counted - step._num_discarded_rollouts
 
 
-def test_decisions_do_not_depend_on_the_number_of_processes():
+@pytest.mark.parametrize("probes", [PROBES, STAGES])
+def test_decisions_do_not_depend_on_the_number_of_processes(probes):
     chosen = []
     for num_processes in (1, 4):
-        step = make_step(Parts(make_tasks(), num_processes), probed_method())
+        step = make_step(Parts(make_tasks(), num_processes), probed_method(probes))
         steps = []
         for _ in range(4):
             slots = step.choose_groups()
@@ -116,12 +121,12 @@ def test_decisions_do_not_depend_on_the_number_of_processes():
     assert chosen[0] == chosen[1]
 
 
-def test_a_whole_group_of_two_parts():
+def test_a_whole_group_of_parts():
     rows = [RecordedRow({}, (), (float(i),)) for i in range(3)]
     begun = Group("a", (0.0, 1.0), (0.0, 1.0), uid=7, payload=rows[:2], cost=Cost(5.0, 1.0))
     rest = Group("a", (2.0,), (1.0,), uid=9, payload=rows[2:], cost=Cost(2.0, 0.5))
 
-    whole = completed(begun, rest, 4.0)
+    whole = joined(begun, rest, 4.0)
     assert (whole.rewards, whole.accuracies, whole.uid) == ((0.0, 1.0, 2.0), (0.0, 1.0, 1.0), 7)
     assert whole.probe == Probed(2, 4.0)
     assert whole.cost == Cost(7.0, 1.5)
@@ -131,10 +136,19 @@ def test_a_whole_group_of_two_parts():
         ((2.0,), 4.0),
     ]
 
-    left = left_as_probe(begun, 5)
+    left = left_in_part(begun, 5)
     assert [row.rewards for row in left.payload] == [(0.0,), (1.0,), (0.0,), (1.0,), (0.0,)]
     assert left.probe == Probed(2, 0)
     assert len(left.rewards) == 2
+
+
+def test_a_group_that_is_joined_twice_has_its_first_part_for_a_probe():
+    begun = Group("a", (0.0, 0.0), (0.0, 0.0), uid=7)
+    more = joined(begun, Group("a", (0.0,), (0.0,)), 2.0)
+    assert more.probe == Probed(2, 2.0)
+    assert joined(more, Group("a", (1.0,), (1.0,)), 4.0).probe == Probed(2, 4.0)
+    assert left_in_part(more, 4).probe == Probed(2, 0)
+    assert joined(more, Group("a", (1.0,), (1.0,)), 4.0).mean_accuracy == 0.0
 
 
 @pytest.mark.parametrize("failed", ["probe", "rest"])
@@ -146,7 +160,7 @@ def test_a_group_is_dropped_whole_if_one_part_could_not_be_scored(failed):
     for rewards, accuracies in both:
         rows = [RecordedRow({}, (), pair) for pair in zip(rewards, accuracies, strict=True)]
         parts.append(Group("a", rewards, accuracies, payload=rows))
-    whole = completed(*parts, 1)
+    whole = joined(*parts, 1)
 
     assert all(map(math.isnan, whole.rewards + whole.accuracies))
     assert (len(whole.rewards), len(whole.accuracies)) == (4, 4)
@@ -157,7 +171,7 @@ def test_a_group_is_dropped_whole_if_one_part_could_not_be_scored(failed):
 
 def test_a_graded_group_is_dropped_whole_likewise():
     rest = Group("a", (math.nan,) * 2, (math.nan,) * 2)
-    whole = completed(Group("a", (0.5, 0.7)), rest, 1)
+    whole = joined(Group("a", (0.5, 0.7)), rest, 1)
     assert all(map(math.isnan, whole.rewards))
     assert whole.is_graded
 
@@ -239,9 +253,10 @@ def test_trl_is_asked_for_so_many_completions_of_each_prompt():
         assert (replay.group_size, trainer.num_generations) == (8, 8)
 
 
-def test_training_with_probes_and_the_same_after_a_resume(lab):
+@pytest.mark.parametrize("probes", [PROBES, STAGES])
+def test_training_with_probes_and_the_same_after_a_resume(lab, probes):
     saving = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5}
-    sampler = {"sampler": OneRoundSampler(probes=PROBES)}
+    sampler = {"sampler": OneRoundSampler(probes=probes)}
     whole, resumed = (one_round(lab, **sampler, **saving) for _ in range(2))
     whole.train()
     entries = history(whole)

@@ -1,7 +1,7 @@
-"""Groups in two parts under TRL: probes are rolled out, then the others of those that go on.
+"""Groups in parts under TRL: probes are rolled out, then the others of those that go on.
 
-A call of TRL's generation has groups of one size, and as many on each process; the second part of a
-group is generated where the first one is. Places that are left over have a prompt of the others,
+A call of TRL's generation has groups of one size, and as many on each process; the later parts of a
+group are generated where the first one is. Places that are left over have a prompt of the others,
 whose completions nobody needs.
 """
 
@@ -12,21 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from mtgrpo.core.probe_choice import Probe
+from mtgrpo.core.probe_stages import Probe
 from mtgrpo.core.types import Cost, Group, Probed
 
 Prompt: TypeAlias = "tuple[str, int]"  # task and training row
 
 
-class TwoParts:
-    """Rolls out a round in two parts.
+class GroupsInParts:
+    """Rolls out a round in parts.
 
     Args:
         group_size: G.
         num_processes: Processes that share a round.
         roll_out: One group of a size per prompt, in order; each process generates an equal part of
-            them. Told whether these are second parts.
-        decide: What each group counts once it is completed, 0 where it is not to be.
+            them. Told whether these are first parts.
+        decide: What each group counts once it is completed, 0 where no more of it is to be
+            generated.
     """
 
     def __init__(
@@ -41,40 +42,55 @@ class TwoParts:
         self.num_unneeded = 0  # completions in the places left over
 
     def round(self, plan: Sequence[Prompt], probes: Mapping[str, Probe]) -> list[Group]:
-        """A group per prompt, in order; of some of them there is only the probe.
+        """A group per prompt, in order; some of them stay as they are after one of their parts.
 
         Args:
             plan: Prompts.
             probes: That of each task.
         """
-        sizes = [probes[task].size for task, _ in plan]
-        begun: dict[int, Group] = {}
+        sizes = [probes[task].sizes(self._group_size) for task, _ in plan]  # after each part
+        groups, owners = self._begin(plan, [own[0] for own in sizes])
+
+        going_on = [i for i in range(len(plan)) if len(sizes[i]) > 1]
+        for stage in range(1, max(map(len, sizes))):
+            going_on = [i for i in going_on if len(sizes[i]) > stage]
+            decided = self._decide([groups[i] for i in going_on])
+            weights = dict(zip(going_on, decided, strict=True))
+
+            for i, weight in weights.items():
+                if not weight:
+                    groups[i] = left_in_part(groups[i], self._group_size)
+            going_on = [i for i in going_on if weights[i]]
+
+            steps = {i: sizes[i][stage] - sizes[i][stage - 1] for i in going_on}
+            for i, more in self._go_on(plan, steps, owners).items():
+                groups[i] = joined(groups[i], more, weights[i])
+
+        return [groups[i] for i in range(len(plan))]
+
+    def _begin(
+        self, plan: Sequence[Prompt], sizes: Sequence[int]
+    ) -> tuple[dict[int, Group], dict[int, int]]:
+        """First parts by their place in the plan, and the process that each is on."""
+        groups: dict[int, Group] = {}
         owners: dict[int, int] = {}
 
         for size in sorted(set(sizes)):
-            places = [i for i in range(len(plan)) if sizes[i] == size]
-            dealt = self._deal(places)
-            begun |= self._generate(plan, dealt, size)
+            dealt = self._deal([i for i in range(len(plan)) if sizes[i] == size])
+            groups |= self._generate(plan, dealt, size, is_first=True)
             owners |= {i: process for process, own in enumerate(dealt) for i in own}
 
-        weights = self._decide([begun[i] for i in range(len(plan))])
-        rest: dict[int, Group] = {}
-        for size in sorted(set(sizes)):
-            going_on = [i for i in range(len(plan)) if sizes[i] == size and weights[i]]
-            if going_on and size < self._group_size:
-                dealt = [
-                    [i for i in going_on if owners[i] == r] for r in range(self._num_processes)
-                ]
-                rest |= self._generate(plan, dealt, self._group_size - size, is_rest=True)
+        return groups, owners
 
-        groups: list[Group] = []
-        for i, weight in enumerate(weights):
-            if i in rest:
-                groups.append(completed(begun[i], rest[i], weight))
-            elif weight:
-                groups.append(begun[i])  # whole from the start
-            else:
-                groups.append(left_as_probe(begun[i], self._group_size))
+    def _go_on(
+        self, plan: Sequence[Prompt], sizes: Mapping[int, int], owners: Mapping[int, int]
+    ) -> dict[int, Group]:
+        """So many more completions of the prompts at these places, where their groups began."""
+        groups: dict[int, Group] = {}
+        for size in sorted(set(sizes.values())):
+            places = [i for i in sizes if sizes[i] == size]
+            dealt = [[i for i in places if owners[i] == r] for r in range(self._num_processes)]
+            groups |= self._generate(plan, dealt, size, is_first=False)
         return groups
 
     def _deal(self, places: Sequence[int]) -> list[list[int]]:
@@ -88,7 +104,7 @@ class TwoParts:
         dealt: Sequence[Sequence[int]],
         size: int,
         *,
-        is_rest: bool = False,
+        is_first: bool,
     ) -> dict[int, Group]:
         """Groups by their place in the plan.
 
@@ -96,7 +112,7 @@ class TwoParts:
             plan: Prompts.
             dealt: For each process the places of those that it generates.
             size: Completions of each.
-            is_rest: Whether these are second parts.
+            is_first: Whether these are first parts.
         """
         most = max(len(own) for own in dealt)
         filling = next(own[0] for own in dealt if own)
@@ -105,44 +121,44 @@ class TwoParts:
             slots += [*own, *[None] * (most - len(own))]
 
         prompts = [plan[filling if place is None else place] for place in slots]
-        groups = self._roll_out(prompts, size, is_rest)
+        groups = self._roll_out(prompts, size, is_first)
 
         self.num_unneeded += slots.count(None) * size
         pairs = zip(slots, groups, strict=True)
         return {place: group for place, group in pairs if place is not None}
 
 
-def completed(begun: Group, rest: Group, weight: float) -> Group:
-    """The whole group of two parts; nothing of it is scored if one of them is not.
+def joined(begun: Group, more: Group, weight: float) -> Group:
+    """A group and its next part; nothing of it is scored if one of them is not.
 
     Args:
-        begun: Its probe, with its number.
-        rest: The other completions.
+        begun: What there was of it, with its number.
+        more: The completions that are new.
         weight: What it counts.
     """
-    if _is_unscored(begun) or _is_unscored(rest):
-        begun, rest = _unscored(begun), _unscored(rest)
+    if _is_unscored(begun) or _is_unscored(more):
+        begun, more = _unscored(begun), _unscored(more)
 
     payload = None
     if begun.payload is not None:
-        payload = [replace(row, weight=weight) for row in [*begun.payload, *rest.payload]]
+        payload = [replace(row, weight=weight) for row in [*begun.payload, *more.payload]]
 
-    accuracies = begun.accuracies + rest.accuracies
-    if begun.is_graded or rest.is_graded:
+    accuracies = begun.accuracies + more.accuracies
+    if begun.is_graded or more.is_graded:
         accuracies = ()
 
     return replace(
         begun,
-        rewards=begun.rewards + rest.rewards,
+        rewards=begun.rewards + more.rewards,
         accuracies=accuracies,
         payload=payload,
-        cost=_sum(begun.cost, rest.cost),
-        probe=Probed(len(begun.rewards), weight),
+        cost=_sum(begun.cost, more.cost),
+        probe=Probed(_first_size(begun), weight),
     )
 
 
-def left_as_probe(begun: Group, group_size: int) -> Group:
-    """A group of which there is only the probe.
+def left_in_part(begun: Group, group_size: int) -> Group:
+    """A group of which no more is generated.
 
     Its rows are repeated to a whole group's, so that it can fill up a batch without a gradient:
     the loss is averaged over about as many tokens as the whole group would have had.
@@ -150,7 +166,11 @@ def left_as_probe(begun: Group, group_size: int) -> Group:
     payload = begun.payload
     if payload is not None:
         payload = [payload[i % len(payload)] for i in range(group_size)]
-    return replace(begun, payload=payload, probe=Probed(len(begun.rewards), 0))
+    return replace(begun, payload=payload, probe=Probed(_first_size(begun), 0))
+
+
+def _first_size(begun: Group) -> int:
+    return len(begun.rewards) if begun.probe is None else begun.probe.size
 
 
 def _is_unscored(part: Group) -> bool:
