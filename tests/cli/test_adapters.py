@@ -83,7 +83,10 @@ def test_what_the_adapter_does_not_fit_is_one_line(
         ({"peft": {"rank": 4}}, "config.yaml: peft: unknown argument of LoraConfig 'rank'"),
         ({"peft": 8}, "peft: 8 is a whole number; "),
         ({"environment": "rooms.py:Room"}, "config.yaml: environment: no file rooms.py"),
-        ({"environment": "collections:Counter"}, "has no method 'reset'; TRL calls it for every"),
+        (
+            {"environment": "collections:Counter"},
+            "has no method 'reset', which is called for every",
+        ),
         ({"environments": "rooms.py:Room"}, "'environments' (did you mean 'environment'?)"),
         ({"tools": ["json:dumps"]}, "config.yaml: tools[0]: json:dumps cannot be described"),
         ({"tools": "json:dumps"}, "tools: 'json:dumps' is text; a list of text"),

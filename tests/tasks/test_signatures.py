@@ -94,7 +94,10 @@ def test_what_may_work_is_let_through(reward):
             r"source; .* with prompts, completions, answer and source; add \*\*kwargs",
         ),
         (Judge(1.0).method, r"Judge.method .*takes prompts and completions, but not answer and so"),
-        (len, "len takes nothing, but not prompts, completions.* wrapped in mtgrpo.tasks.each"),
+        (
+            len,
+            "len takes nothing by name, but not prompts, completions.* wrapped in mtgrpo.tasks.each",
+        ),
         (
             functools.partial(narrow, answer=["4"]),
             "takes completions and answer, but not prompts and",

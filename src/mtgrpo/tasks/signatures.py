@@ -78,5 +78,5 @@ def _parameters(function: Any) -> list[inspect.Parameter] | None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    *first, last = names or ("nothing",)
+    *first, last = names or ("nothing by name",)
     return f"{', '.join(first)} and {last}" if first else last
