@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def run_all(path: Path) -> None:
                     file.write(json.dumps(one_run(kind, seed)) + "\n")
 
 
-def compare(runs: list[dict[str, Any]], names: Mapping[str, str] = KINDS) -> dict[str, Any]:
+def compare(runs: list[dict[str, Any]], names: Sequence[str] = tuple(KINDS)) -> dict[str, Any]:
     kinds: dict[str, Any] = {}
     for kind in names:
         own = [run for run in runs if run["kind"] == kind]
