@@ -99,7 +99,8 @@ def test_another_task_must_have_the_same_kind():
     with pytest.raises(
         TaskError,
         match=r"^task 'b', test row 0: prompts of task 'a' are chat messages, those of task 'b' are "
-        "texts; engines need one kind in a run",
+        "texts; engines need one kind in a run; make them all texts or all chat messages; "
+        "chat: true in the entry of 'b' does so where its rows are of a file$",
     ):
         PromptCheck(tasks)
 
