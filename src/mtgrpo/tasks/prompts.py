@@ -116,9 +116,10 @@ class PromptCheck:
 
         way = "make them all texts or all chat messages"
         if name != self._first:
-            texts = self._first if kind.is_chat else name
+            texts, chats = (self._first, name) if kind.is_chat else (name, self._first)
             way = (
-                f"{way}; chat: true in the entry of {texts!r} does so where its rows are of a file"
+                f"{way}; chat: true in an entry makes its file's texts chat messages: "
+                f"give it to {texts!r}, or take it from {chats!r}"
             )
         return f"{found}; engines need one kind in a run; {way}"
 
