@@ -325,6 +325,25 @@ def test_rows_are_shown_with_what_rewards_see(
     ]
 
 
+def test_the_oracle_of_a_chat_is_shown_with_its_worth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my.py").write_text(
+        "from mtgrpo.tasks import Task\n"
+        "ROWS = [{'prompt': [{'role': 'user', 'content': '2+2?'}], 'answer': '4'}]\n"
+        "def right(completions, answer, **columns):\n"
+        "    return [float(c[0]['content'] == a) for c, a in zip(completions, answer)]\n"
+        "def make():\n"
+        "    return Task('sums', ROWS, [], right, 1.0, oracle=lambda row: row['answer'])\n"
+    )
+    path = tmp_path / "config.yaml"
+    task = {"task": f"{tmp_path / 'my.py'}:make"}
+    path.write_text(yaml.safe_dump({**base_config(tmp_path), "tasks": [task]}))
+
+    assert main(["tasks", "show", str(path), "--num", "1"]) == 0
+    assert "reward 1, accuracy 1" in capsys.readouterr().out
+
+
 def test_presets_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(NAMES)

@@ -20,6 +20,15 @@ class TestReasoningGymTask(TaskContract):
         return reasoning_gym_task("basic_arithmetic", num_train=20, num_test=10)
 
 
+class TestChatTask(TaskContract):
+    def make_task(self) -> Task:
+        def right(completions: Any, answer: Any, **kwargs: Any) -> list[float]:
+            return [float(c[0]["content"] == a) for c, a in zip(completions, answer, strict=True)]
+
+        rows = [{"prompt": [{"role": "user", "content": f"{i}+1"}], "answer": "x"} for i in (1, 2)]
+        return Task("chat", rows[:1], rows[1:], right, 1.0, oracle=lambda row: row["answer"])
+
+
 def test_the_contract_finds_what_is_wrong():
     class Broken(TaskContract):
         number = 0

@@ -10,6 +10,7 @@ from rich.table import Table
 from mtgrpo.console.output import as_text, console, print_line, print_lines, print_table
 from mtgrpo.errors import counted
 from mtgrpo.tasks.own_copy import own_copy
+from mtgrpo.tasks.probes import as_completion
 from mtgrpo.values import shorten
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _show_oracle(task: Task, row: Row, index: int) -> None:
     answer = None if task.oracle is None else task.oracle(own_copy(row))
     if answer is None:
         return
-    score = task.score([row], [answer], [index])[0]
+    score = task.score([row], [as_completion(row, answer)], [index])[0]
     worth = "" if score.accuracy is None else f", accuracy {score.accuracy:g}"
     print_lines(f"oracle: {answer}\nreward {score.reward:g}{worth}")
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from mtgrpo.tasks.check import check_task, same_score
 from mtgrpo.tasks.own_copy import own_copy
+from mtgrpo.tasks.probes import as_completion
 from mtgrpo.tasks.task import Task
 
 
@@ -55,8 +56,9 @@ class TaskContract(ABC):
         """A completion gets the same score alone and among others; groups are scored together."""
         task = self.make_task()
         rows = list(islice(task.test or task.train, self.num_rows))
-        completions = [task.oracle(own_copy(row)) if task.oracle else "" for row in rows]
+        answers = [task.oracle(own_copy(row)) if task.oracle else "" for row in rows]
+        completions = list(map(as_completion, rows, answers))
 
         together = task.score(rows, completions)
-        for row, text, score in zip(rows, completions, together, strict=True):
-            assert same_score(task.score([row], [text])[0], score)
+        for row, completion, score in zip(rows, completions, together, strict=True):
+            assert same_score(task.score([row], [completion])[0], score)
