@@ -37,6 +37,11 @@ SHOWN = {
     "balanced, one round": "`balanced`, one round",
     "grpo, two passes": "`grpo`, two passes over each batch",
     "grpo_fair, temperature 0.15": "`grpo_fair` at `temperature: 0.15`",
+    "grpo_fair, temperature 0.2": "`grpo_fair` at `temperature: 0.2`",
+    "grpo, longer": "`grpo`, longer",
+    "grpo at 2.5e-5, longer": "`grpo` at 2.5e-5, longer",
+    "grpo in batches of 16, longer": "`grpo` in batches of 16, longer",
+    "grpo_fair, longer": "`grpo_fair`, longer",
 }
 FAIR = "three_tasks_fair"
 BRIEF = ("grpo", "grpo_fair", "balanced, one round", "dapo")
@@ -195,6 +200,44 @@ def group_sizes() -> str:
     return Table("", heads, tuple(rows)).markdown()
 
 
+def groups_of_four() -> str:
+    """Groups of 4 against groups of 8 after the same rollouts, on test rows."""
+    eight = load_results(HERE / "equal_cost" / f"{FAIR}.json")
+    four = load_results(HERE / "equal_cost" / "three_tasks_groups_of_four.json")
+    plain = eight.of("grpo")
+    rows: list[tuple[str, ...]] = []
+
+    for size, results in ((8, eight), (4, four)):
+        for method in ("grpo", "grpo_fair"):
+            runs, gains = results.of(method), ["", ""]
+            if (method, size) != ("grpo", 8):
+                pair = compare(runs, plain, at="rollouts")
+                gains = [_points(pair.worst), _points(pair.mean)]
+
+            cells = [spread(values, brief=True) for values in _ends(runs)]
+            rows.append((f"{SHOWN[method]}, G = {size}", *cells, *gains))
+
+    heads = ("method", "worst task, %", "mean, %", "worst minus `grpo`'s, G = 8", "mean minus it")
+    return Table("", heads, tuple(rows)).markdown()
+
+
+def paper_shape() -> str:
+    """720 steps of each method, and longer ones of plain GRPO; one seed, worst / mean in percent."""
+    results = load_results(HERE / "equal_cost" / "three_tasks_paper_shape.json")
+    rows: list[tuple[str, ...]] = []
+
+    for run in results.runs:
+        made = run.rollouts[-1]
+        cells = [f"{run.steps[-1]:,.0f}", f"{made:,.0f}"]
+        for rollouts in (46_080, 92_160, made):
+            ends = [100 * np.interp(rollouts, run.rollouts, part) for part in (run.worst, run.mean)]
+            cells.append(f"{ends[0]:.1f} / {ends[1]:.1f}" if rollouts <= made else "")
+        rows.append((SHOWN[run.method], *cells))
+
+    heads = ("method", "steps", "rollouts", "after 46,080", "after 92,160", "at the end")
+    return Table("", heads, tuple(rows)).markdown()
+
+
 def smollm2() -> str:
     """Test accuracy of each task before and after, on SmolLM2: mean, lowest and highest of seeds."""
     results = load_results(HERE / "smollm2" / "study.json")
@@ -270,6 +313,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "equal-cost-short": lambda: equal_cost(FAIR),
     "unequal-sizes": unequal_sizes,
     "equal-cost-long": lambda: equal_cost("three_tasks_long"),
+    "equal-cost-flat": lambda: equal_cost("three_tasks_flat"),
+    "equal-cost-nine-long": lambda: equal_cost("nine_tasks_long"),
+    "groups-of-four": groups_of_four,
+    "paper-shape": paper_shape,
     "equal-cost-nine": lambda: equal_cost("nine_tasks_fair"),
     "equal-time": equal_time,
     "one-rate": one_rate,
