@@ -1,4 +1,4 @@
-"""Probes with the embedded model: groups of 32, three tasks, whole and in two parts.
+"""Probes with the embedded model: groups of 32, three tasks, whole and in parts.
 
     python benchmarks/probes_embedded.py run runs/probes.jsonl    # minutes each; resumable
     python benchmarks/probes_embedded.py compare runs/probes.jsonl    # writes probes_embedded.json
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,14 @@ KINDS = {"whole groups": "null", "auto": "auto", "n0 = 8, q = 1/4": "{size: 8, c
 RECORD = Path(__file__).with_suffix(".json")
 
 
-def one_run(kind: str, seed: int) -> dict[str, Any]:
-    """What a run took and reached, and what its probes were."""
+def one_run(kind: str, seed: int, others: Sequence[str] = ()) -> dict[str, Any]:
+    """What a run took and reached, and what its probes were.
+
+    Args:
+        kind: One of `KINDS`.
+        seed: The run's.
+        others: Further changes to the demo's configuration.
+    """
     with tempfile.TemporaryDirectory() as folder:
         changes = [
             "preset=grpo_fair",
@@ -39,6 +46,7 @@ def one_run(kind: str, seed: int) -> dict[str, Any]:
             f"group_size={GROUP}",
             f"output={folder}/run",
             "evaluation={every: 0, samples_per_prompt: 2, prompts_per_task: 200}",
+            *others,
         ]
         train(load_config("demo", changes))
         run = read_run(f"{folder}/run")
@@ -51,8 +59,10 @@ def one_run(kind: str, seed: int) -> dict[str, Any]:
             "accuracy_after": run.evaluations[-1].tasks[task].accuracy,
             "acceptance": column(run, task, "num_informative").sum() / max(1.0, generated),
             "probe_size": column(run, task, "probe_size", GROUP).mean(),
-            "probe_chance": column(run, task, "probe_chance", 1.0).mean(),
-            "steps_with_probes": float((column(run, task, "probe_size", GROUP) < GROUP).mean()),
+            "probe_stages": column(run, task, "probe_stages").mean(),
+            "probe_chance_wrong": column(run, task, "probe_chance_wrong", 1.0).mean(),
+            "probe_chance_right": column(run, task, "probe_chance_right", 1.0).mean(),
+            "steps_with_probes": float((column(run, task, "probe_stages") > 0).mean()),
         }
 
     return {"kind": kind, "seed": seed, "rollouts": run.metrics[-1].rollouts, "tasks": tasks}
@@ -78,9 +88,9 @@ def run_all(path: Path) -> None:
                     file.write(json.dumps(one_run(kind, seed)) + "\n")
 
 
-def compare(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def compare(runs: list[dict[str, Any]], names: Sequence[str] = tuple(KINDS)) -> dict[str, Any]:
     kinds: dict[str, Any] = {}
-    for kind in KINDS:
+    for kind in names:
         own = [run for run in runs if run["kind"] == kind]
         if not own:
             continue

@@ -99,8 +99,8 @@ class OneProbe:
     def __init__(self, probe: Probe) -> None:
         self.chosen = probe
 
-    def probe(self, place: int, acceptance: float, group_size: int) -> Probe:
-        return self.chosen
+    def probes(self, acceptance, counts, group_size: int) -> list[Probe]:
+        return [self.chosen] * len(acceptance)
 
 
 @pytest.mark.parametrize("probe", [ONE, APART], ids=["one", "apart"])
@@ -111,7 +111,7 @@ def test_gradient_mean_and_acceptance_are_unbiased(probe):
 
     sums = {task: np.zeros((2, 4)) for task in TASKS}  # sums and squares of what is estimated
     for _ in range(300):
-        batch.probes = StepProbes(TASKS, OneProbe(probe), np.ones(2), informative, rng)
+        batch.probes = StepProbes(TASKS, OneProbe(probe), np.ones(2), np.ones(2), informative, rng)
         for group in prompts.generate(batch, dict.fromkeys(TASKS, 40)):
             is_mixed = 0 < sum(group.rewards) < len(group.rewards)
             values = np.array(
@@ -149,7 +149,7 @@ def test_each_kind_of_prompt_counts_one_on_average(rate):
 
     values = []
     for _ in range(200):
-        batch.probes = StepProbes(TASKS, OneProbe(APART), np.ones(2), informative, rng)
+        batch.probes = StepProbes(TASKS, OneProbe(APART), np.ones(2), np.ones(2), informative, rng)
         groups = prompts.generate(batch, {"hard": 40})
         values += [(group.weight, group.weight * signal(group)) for group in groups]
 
@@ -192,7 +192,7 @@ def test_of_constant_probes_a_share_of_q_goes_on_and_each_alike():
     counts = np.zeros(10)
 
     for _ in range(2000):
-        probes = StepProbes(TASKS, ProbeRule(FIXED, 2), np.ones(2), informative, rng)
+        probes = StepProbes(TASKS, ProbeRule(FIXED, 2), np.ones(2), np.ones(2), informative, rng)
         assert probes.of("hard", SIZE) == ONE
         weights = probes.weights(constant)
         assert set(weights) <= {0, 4.0}
@@ -207,7 +207,7 @@ def test_all_right_and_all_wrong_probes_have_chances_of_their_own():
     wrong = [Group.verified("hard", (0.0,) * 4) for _ in range(10)]
     right = [Group.verified("hard", (1.0,) * 4) for _ in range(10)]
 
-    probes = StepProbes(TASKS, OneProbe(APART), np.ones(2), informative, rng)
+    probes = StepProbes(TASKS, OneProbe(APART), np.ones(2), np.ones(2), informative, rng)
     probes.of("hard", SIZE)
     weights = probes.weights([*wrong, *right])
     assert sum(w == pytest.approx(1 / 0.3) for w in weights[:10]) == 3
@@ -216,7 +216,9 @@ def test_all_right_and_all_wrong_probes_have_chances_of_their_own():
 
 
 def test_at_a_later_stage_mixed_groups_keep_what_they_count_and_constant_ones_count_more():
-    probes = StepProbes(TASKS, OneProbe(APART), np.ones(2), informative, np.random.default_rng(0))
+    probes = StepProbes(
+        TASKS, OneProbe(APART), np.ones(2), np.ones(2), informative, np.random.default_rng(0)
+    )
     probes.of("hard", SIZE)
     so_far = Probed(4, 2.0)
     constant = [Group.verified("hard", (0.0,) * 8, probe=so_far) for _ in range(10)]
@@ -236,7 +238,9 @@ def test_at_a_later_stage_mixed_groups_keep_what_they_count_and_constant_ones_co
     ],
 )
 def test_groups_that_are_at_no_stage_are_refused(size, probe, message):
-    probes = StepProbes(TASKS, OneProbe(APART), np.ones(2), informative, np.random.default_rng(0))
+    probes = StepProbes(
+        TASKS, OneProbe(APART), np.ones(2), np.ones(2), informative, np.random.default_rng(0)
+    )
     probes.of("hard", SIZE)
     with pytest.raises(StateError, match=message):
         probes.weights([Group.verified("hard", (0.0,) * size, probe=probe)])
@@ -244,28 +248,37 @@ def test_groups_that_are_at_no_stage_are_refused(size, probe, message):
 
 def test_mixed_probes_always_go_on_and_count_one():
     probes = StepProbes(
-        TASKS, ProbeRule(FIXED, 2), np.ones(2), informative, np.random.default_rng(0)
+        TASKS, ProbeRule(FIXED, 2), np.ones(2), np.ones(2), informative, np.random.default_rng(0)
     )
     probes.of("hard", SIZE)
     assert probes.weights([Group.verified("hard", (1.0, 0.0, 0.0, 0.0))] * 3) == [1, 1, 1]
 
 
 def test_the_first_step_small_groups_and_graded_tasks_have_whole_groups():
-    rule = ProbeRule("auto", 2)
-    assert rule.probe(0, 0.1, 32) == Probe.whole(32)
+    rule, rates, counts = ProbeRule("auto", 2), np.array([0.1, 0.1]), np.array([20, 20])
+    assert rule.probes(rates, counts, 32) == [Probe.whole(32)] * 2
 
     rule.observe(np.array([2.0, 0.0]), np.array([40.0, 0.0]))  # the second is graded
-    assert rule.probe(0, 0.1, 32).size < 32
-    assert rule.probe(1, 0.1, 32) == Probe.whole(32)
-    assert rule.probe(0, 0.1, 8) == Probe.whole(8)
+    known, graded = rule.probes(rates, counts, 32)
+    assert known.size < 32
+    assert graded == Probe.whole(32)
+    assert rule.probes(rates, counts, 8) == [Probe.whole(8)] * 2
 
 
 def test_what_is_chosen_follows_each_task():
     mixer, prompts = make("auto"), Prompts(0)
     for _ in range(30):
         batch, _ = step(mixer, prompts)
-    assert batch.probes.chosen["hard"].size < SIZE
-    assert batch.probes.chosen["even"] == Probe.whole(SIZE)
+    hard, even = (batch.probes.chosen[task] for task in TASKS)
+    assert hard.size == even.size < SIZE
+    assert hard.chance_wrong < 1
+    assert even.completes_all
+
+
+def test_the_mean_is_that_of_all_completions_where_all_groups_are_completed():
+    assert ONE.num_sampled(SIZE) == 4
+    assert Probe((Stage(4), Stage(8))).num_sampled(SIZE) == SIZE
+    assert Probe.whole(SIZE).num_sampled(SIZE) == SIZE
 
 
 def test_partial_groups_are_counted_and_never_trained_on():
@@ -413,7 +426,7 @@ def test_resuming_with_several_stages_names_them():
 
 def test_weights_of_a_task_whose_probe_nobody_asked_for_are_refused():
     rng = np.random.default_rng(0)
-    probes = StepProbes(TASKS, ProbeRule(FIXED, 2), np.ones(2), informative, rng)
+    probes = StepProbes(TASKS, ProbeRule(FIXED, 2), np.ones(2), np.ones(2), informative, rng)
     with pytest.raises(StateError, match=r"task 'hard'.*call of\(task, group_size\) first"):
         probes.weights([Group.verified("hard", (0.0,) * 4)])
 

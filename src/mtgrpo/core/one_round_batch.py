@@ -76,7 +76,8 @@ class OneRoundBatch(Batch):
 
         if probe_rule is not None:
             rates = rules.acceptance.rates()
-            self.probes = StepProbes(rules.tasks, probe_rule, rates, rules.group_filter, rng)
+            judge = rules.group_filter
+            self.probes = StepProbes(rules.tasks, probe_rule, rates, planned, judge, rng)
 
     def tell(self, groups: Iterable[Group], copies: Sequence[int] | None = None) -> None:
         groups = list(groups)

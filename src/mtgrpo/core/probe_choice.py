@@ -1,8 +1,11 @@
-"""Which probe a task's large groups should have, from its acceptance rate and mean accuracy.
+"""Which probes large groups should have, from each task's acceptance rate and mean accuracy.
 
 The pass rates of a task's prompts are taken to be Beta-distributed, with the mean accuracy J and
 the share a_G of mixed groups. Then all that a probe does is known in closed form: what its parts
 cost, and how much of the signal is first seen in each.
+
+All tasks of a step have stages of the same sizes, so that a stage is one call of generation, and
+chances of their own. What a stage saves hardly depends on its size.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from mtgrpo.core.beta_prompts import BetaPrompts
 from mtgrpo.core.probe_stages import Probe, Stage
 
 LEAST_SAVING = 1.1
-"""Whole groups are generated where a probe promises less."""
+"""Groups are whole in a step, and all of a task's are completed, where probes promise less."""
 LEAST_GAIN = 1.05
-"""A second stage, which is one more call of generation, has to save so many times what one does."""
+"""A second stage, which is one more call of generation, has to save so many times what one does, in
+the tasks of which not all groups are completed."""
 LEAST_GROUP = 16
 """Smallest group that is worth a probe."""
 SIZES = (4, 6, 8, 12, 16, 24, 32, 48)
@@ -65,7 +69,6 @@ class ProbeChoice:
 
     def __init__(self, prompts: BetaPrompts) -> None:
         self._size, self._every = prompts.group_size, prompts.signal()
-        self._inner = [size for size in SIZES if size < prompts.group_size]
 
         # Of groups that are all wrong, and all right, so far: share and signal, by size.
         self._sides = (
@@ -75,23 +78,6 @@ class ProbeChoice:
 
     def __repr__(self) -> str:
         return f"ProbeChoice(group_size={self._size})"
-
-    def best(self) -> Probe:
-        """The probe that saves most at equal variance; whole groups where none saves enough."""
-        one, saving = self._best_of(combinations(self._inner, 1))
-        two, saving_of_two = self._best_of(combinations(self._inner, 2))
-        if saving_of_two >= LEAST_GAIN * saving:
-            one, saving = two, saving_of_two
-        return one if saving >= LEAST_SAVING else Probe.whole(self._size)
-
-    def _best_of(self, candidates: Iterable[Sequence[int]]) -> tuple[Probe, float]:
-        best, most = Probe.whole(self._size), 1.0
-        for sizes in candidates:
-            probe = self.with_sizes(sizes)
-            saving = self.value(probe).saving
-            if saving > most:
-                best, most = probe, saving
-        return best, most
 
     def value(self, probe: Probe) -> ProbeValue:
         """What a probe does for groups of this distribution."""
@@ -132,6 +118,14 @@ class ProbeChoice:
 
         of_wrong, of_right = _by_stage(wrong, price), _by_stage(right, price)
         return Probe(tuple(map(Stage, sizes, of_wrong, of_right)))
+
+    def worthwhile(self, sizes: Sequence[int]) -> tuple[Probe, float]:
+        """The best chances of stages of these sizes, 1 where they save too little; the saving."""
+        probe = self.with_sizes(sizes)
+        saving = self.value(probe).saving
+        if saving < LEAST_SAVING:
+            return Probe(tuple(map(Stage, sizes))), 1.0
+        return probe, saving
 
     def _always(self, size: int) -> tuple[float, float]:
         """Cost and signal of the first part, and of what is found mixed in it."""
@@ -216,14 +210,80 @@ def _passed(chances: Iterable[float]) -> list[float]:
     return passed
 
 
-def best_probe(mean: float, acceptance: float, group_size: int) -> Probe:
-    """The probe for groups of G; whole groups where they are small or no probe saves enough.
+# ---- the tasks of a step -------------------------------------------------------------------------
+def best_probes(
+    tasks: Sequence[BetaPrompts | None], counts: Sequence[float], group_size: int
+) -> list[Probe]:
+    """Each task's probe; whole groups where they are small or probes do not save enough.
 
     Args:
-        mean: Mean accuracy of the task.
-        acceptance: Share of its groups that are mixed.
+        tasks: What is known of each; None where that is nothing: its groups are whole.
+        counts: Groups asked of each.
         group_size: G.
     """
-    if group_size < LEAST_GROUP:
-        return Probe.whole(group_size)
-    return ProbeChoice(BetaPrompts(mean, acceptance, group_size)).best()
+    known = [k for k, prompts in enumerate(tasks) if prompts is not None]
+    probes = [Probe.whole(group_size)] * len(tasks)
+    if group_size < LEAST_GROUP or not known:
+        return probes
+
+    choices = [ProbeChoice(prompts) for prompts in tasks if prompts is not None]
+    asked = [counts[k] for k in known]
+
+    inner = [size for size in SIZES if size < group_size]
+    one, two = (_best_plan(choices, asked, combinations(inner, n)) for n in (1, 2))
+    best = two if two.gain_over(one) >= LEAST_GAIN else one
+
+    whole = sum(counts) - sum(asked)
+    if sum(counts) < LEAST_SAVING * (whole + best.needed) or not best.needed:
+        return probes
+    for k, probe in zip(known, best.probes, strict=True):
+        probes[k] = probe
+    return probes
+
+
+class _Plan(NamedTuple):
+    """Probes of the same sizes.
+
+    Attributes:
+        probes: One a task.
+        each: What each task needs for the variance of its whole groups, in such groups.
+        is_whole: Whether all of its groups are completed.
+    """
+
+    probes: list[Probe]
+    each: list[float]
+    is_whole: list[bool]
+
+    @property
+    def needed(self) -> float:
+        """What all tasks need together."""
+        return sum(self.each)
+
+    def gain_over(self, other: _Plan) -> float:
+        """How many times less it needs, in the tasks of which not all groups are completed."""
+        here, there = 0.0, 0.0
+        for k, needed in enumerate(self.each):
+            if not (self.is_whole[k] and other.is_whole[k]):
+                here, there = here + needed, there + other.each[k]
+        return there / here if here > 0 else 1.0
+
+
+def _best_plan(
+    choices: Sequence[ProbeChoice],
+    counts: Sequence[float],
+    candidates: Iterable[Sequence[int]],
+) -> _Plan:
+    """Of stages of these sizes those that need least.
+
+    Args:
+        choices: One a task.
+        counts: Groups asked of each.
+        candidates: Sizes of stages.
+    """
+    plans: list[_Plan] = []
+    for sizes in candidates:
+        found = [choice.worthwhile(sizes) for choice in choices]
+        probes = [probe for probe, _ in found]
+        each = [n / saving for n, (_, saving) in zip(counts, found, strict=True)]
+        plans.append(_Plan(probes, each, [probe.completes_all for probe in probes]))
+    return min(plans, key=lambda plan: plan.needed)

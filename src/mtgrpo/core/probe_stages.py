@@ -56,6 +56,15 @@ class Probe(NamedTuple):
         """With which a group of right completions alone passes all stages."""
         return math.prod(stage.if_right for stage in self.stages)
 
+    @property
+    def completes_all(self) -> bool:
+        """Whether every group passes all stages: it is whole, be it in parts."""
+        return all(stage.if_wrong == stage.if_right == 1.0 for stage in self.stages)
+
+    def num_sampled(self, group_size: int) -> int:
+        """Completions that the task's mean is taken over: n0, or all where all are always there."""
+        return group_size if self.completes_all else min(self.size, group_size)
+
     def within(self, group_size: int) -> Probe:
         """This probe for groups of G: stages that whole groups would have are left out."""
         stages = tuple(stage for stage in self.stages if stage.size < group_size)

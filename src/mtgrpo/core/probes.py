@@ -16,11 +16,12 @@ from typing import Any, cast
 
 import numpy as np
 
+from mtgrpo.core.beta_prompts import BetaPrompts
 from mtgrpo.core.filters import lenient
-from mtgrpo.core.probe_choice import best_probe
+from mtgrpo.core.probe_choice import best_probes
 from mtgrpo.core.probe_stages import Probe, Stage
 from mtgrpo.core.task_change import TaskChange
-from mtgrpo.core.types import Floats, Group, State, Verdict
+from mtgrpo.core.types import Floats, Group, Ints, State, Verdict
 from mtgrpo.errors import ConfigError, StateError
 
 AUTO = "auto"
@@ -32,7 +33,7 @@ class ProbeRule:
 
     Args:
         stated: ``"auto"``: for each task and step the one that saves most completions at equal
-            variance of the gradient, none where that is less than a tenth, see `best_probe`. The
+            variance of the gradient, none where that is less than a tenth, see `best_probes`. The
             first step has none. ``{"size": 8, "chance": 0.25}``: this one for all tasks; with
             lists, ``{"size": [8, 24], "chance": [0.4, 0.5]}``, several stages.
         num_tasks: K.
@@ -47,23 +48,23 @@ class ProbeRule:
         # Sums over groups, older steps fading, shape (K,).
         self._accuracy, self._groups = np.zeros(num_tasks), np.zeros(num_tasks)
 
-    def probe(self, place: int, acceptance: float, group_size: int) -> Probe:
-        """That of one task.
+    def probes(self, acceptance: Floats, counts: Ints | Floats, group_size: int) -> list[Probe]:
+        """Those of all tasks.
 
         Args:
-            place: Of the task.
-            acceptance: Share of its whole groups that are mixed.
+            acceptance: Share of each task's whole groups that are mixed, shape (K,).
+            counts: Groups that are asked of each, shape (K,).
             group_size: G.
         """
         if self._fixed is not None:
-            return self._fixed.within(group_size)
+            return [self._fixed.within(group_size)] * len(acceptance)
 
-        groups = float(self._groups[place])
-        if not groups:  # nothing known yet, or graded: it has no accuracies
-            return Probe.whole(group_size)
-
-        mean = (float(self._accuracy[place]) + 0.5) / (groups + 1)
-        return best_probe(mean, acceptance, group_size)
+        means = (self._accuracy + 0.5) / (self._groups + 1)
+        tasks: list[BetaPrompts | None] = []
+        for k, mean in enumerate(means.tolist()):
+            is_known = self._groups[k] > 0  # not at first, nor if graded: it has no accuracies
+            tasks.append(BetaPrompts(mean, acceptance[k], group_size) if is_known else None)
+        return best_probes(tasks, counts.tolist(), group_size)
 
     def observe(self, accuracy_sums: Floats, num_groups: Floats) -> None:
         """Take in a step.
@@ -129,6 +130,7 @@ class StepProbes:
         tasks: Task names, in order.
         rule: Chooses.
         rates: Acceptance rates, shape (K,).
+        counts: Groups that the step asks of each task, shape (K,).
         judge: The sampler's filter.
         rng: The mixer's.
     """
@@ -138,20 +140,23 @@ class StepProbes:
         tasks: Sequence[str],
         rule: ProbeRule,
         rates: Floats,
+        counts: Ints | Floats,
         judge: Callable[[Group], Verdict],
         rng: np.random.Generator,
     ) -> None:
         self._places = {name: k for k, name in enumerate(tasks)}
-        self._rule, self._rates = rule, rates
+        self._rule, self._rates, self._counts = rule, rates, counts
+        self._of_size: dict[int, list[Probe]] = {}  # of all tasks, by the size of groups
         self._judge, self._rng = judge, rng
         self.chosen: dict[str, Probe] = {}
 
     def of(self, task: str, group_size: int) -> Probe:
         """The probe of a task's groups of G; it is the same all through the step."""
         if task not in self.chosen:
-            place = self._places[task]
-            rate = float(self._rates[place])
-            self.chosen[task] = self._rule.probe(place, rate, group_size)
+            if group_size not in self._of_size:
+                probes = self._rule.probes(self._rates, self._counts, group_size)
+                self._of_size[group_size] = probes
+            self.chosen[task] = self._of_size[group_size][self._places[task]]
         return self.chosen[task]
 
     def weights(self, groups: Sequence[Group]) -> list[float]:

@@ -223,10 +223,9 @@ class StepReport:
 
 
 def _probe_metrics(prefix: str, probe: Probe) -> dict[str, float]:
-    is_whole = probe.chance_wrong == probe.chance_right == 1.0
     return {
         prefix + "probe_size": probe.size,
-        prefix + "probe_stages": 0 if is_whole else len(probe.stages),
+        prefix + "probe_stages": 0 if probe.completes_all else len(probe.stages),
         prefix + "probe_chance_wrong": probe.chance_wrong,
         prefix + "probe_chance_right": probe.chance_right,
     }

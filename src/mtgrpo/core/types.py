@@ -115,7 +115,8 @@ class Probed(NamedTuple):
     """That a group was generated in parts, see `mtgrpo.core.probes`.
 
     Attributes:
-        size: Completions of the first part, the probe; the first ones of the group.
+        size: Completions of the first part, the probe; the first ones of the group. All, where
+            none of the task's groups stays without a part.
         weight: Groups that it counts as in training: 1 where the probe was mixed, 1 / q where it
             was completed with a chance of q, all stages together. 0: it was not completed.
     """

@@ -26,13 +26,14 @@ def draw_in_parts(policy: ToyPolicy, request: Mapping[str, int], probes: StepPro
 
 
 def _draw_task(policy: ToyPolicy, name: str, count: int, probes: StepProbes) -> list[Group]:
-    sizes = probes.of(name, policy.group_size).sizes(policy.group_size)
+    chosen = probes.of(name, policy.group_size)
+    sizes, num_sampled = chosen.sizes(policy.group_size), chosen.num_sampled(policy.group_size)
     rates, draws = policy.draw_prompts(name, count)
 
     parts: list[list[Answers]] = [[answers] for answers in policy.answers(name, rates, sizes[0])]
     groups: list[Group] = []
     for own, draw in zip(parts, draws, strict=True):
-        probe = Probed(sizes[0], 0) if len(sizes) > 1 else None
+        probe = Probed(num_sampled, 0) if len(sizes) > 1 else None
         groups.append(replace(policy.group(name, own), draw=draw, probe=probe))
 
     going_on = list(range(count))
@@ -42,10 +43,10 @@ def _draw_task(policy: ToyPolicy, name: str, count: int, probes: StepProbes) -> 
 
         for i, weight in zip(going_on, weights, strict=True):
             if not weight:
-                groups[i] = replace(groups[i], probe=Probed(sizes[0], 0))
+                groups[i] = replace(groups[i], probe=Probed(num_sampled, 0))
                 continue
             parts[i].append(more[i])
-            probe = Probed(sizes[0], weight)
+            probe = Probed(num_sampled, weight)
             groups[i] = replace(policy.group(name, parts[i]), draw=draws[i], probe=probe)
 
         going_on = [i for i, weight in zip(going_on, weights, strict=True) if weight]

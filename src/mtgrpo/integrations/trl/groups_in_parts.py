@@ -52,6 +52,10 @@ class GroupsInParts:
         groups, owners = self._begin(plan, [own[0] for own in sizes])
 
         going_on = [i for i in range(len(plan)) if len(sizes[i]) > 1]
+        for i in going_on:
+            num_sampled = probes[plan[i][0]].num_sampled(self._group_size)
+            groups[i] = replace(groups[i], probe=Probed(num_sampled, 0))
+
         for stage in range(1, max(map(len, sizes))):
             going_on = [i for i in going_on if len(sizes[i]) > stage]
             decided = self._decide([groups[i] for i in going_on])
