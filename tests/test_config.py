@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
 
 from mtgrpo import presets
-from mtgrpo.config import load_config, parse_config, shipped_configs
+from mtgrpo.config import RunConfig, load_config, parse_config, shipped_configs
 from mtgrpo.errors import ConfigError
 from mtgrpo.jobs.experiment import load_experiment, shipped_experiments
 from mtgrpo.plan import make_plan
@@ -262,3 +263,10 @@ def test_every_method_resolves_to_itself_when_its_run_is_read_again(
     again = parse_config(parse_yaml(written, "again"), "again")
     assert again.as_dict() == run.as_dict()
     assert str(again.method) == str(run.method)
+
+
+def test_an_unknown_key_is_answered_with_all_there_are() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config("demo", ["minibatch=3"])
+    names = [field.name for field in dataclasses.fields(RunConfig)]
+    assert str(caught.value).endswith(f"allowed: {', '.join(sorted(names))}")

@@ -158,13 +158,15 @@ def test_assignments_change_nested_values_in_place() -> None:
         ("=1", "not of the form a.b=value"),
         ("a=[", "--set a=[: not valid YAML"),
         ("steps.x=1", "steps is not a mapping that has 'x'"),
-        ("tasks.7.x=1", "tasks is not a mapping that has '7'"),
-        ("tasks.².x=1", "tasks is not a mapping that has '²'"),
+        ("tasks.7.x=1", "tasks is a list of 1, which has no '7'; its only entry is tasks.0"),
+        ("two.2=x", "two is a list of 2, which has no '2'; its entries are two.0 to two.1"),
+        ("none.0=x", "none is a list of 0, which has no '0'"),
+        ("tasks.².x=1", "tasks is a list of 1, which has no '²'"),
     ],
 )
 def test_wrong_assignments_are_refused(assignment: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        assign({"steps": 3, "tasks": [{}]}, assignment)
+        assign({"steps": 3, "tasks": [{}], "two": [1, 2], "none": []}, assignment)
     assert message in str(caught.value)
 
 

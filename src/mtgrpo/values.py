@@ -88,7 +88,7 @@ def parse_dataclass(cls: type[T], values: Any, where: str) -> T:
     arguments: dict[str, Any] = {}
     for key, value in values.items():
         if key not in hints:
-            raise ConfigError(unknown(where, "key", key, hints))
+            raise ConfigError(unknown(where, "key", key, hints, most=len(hints)))
 
         arguments[key] = _parse_field(value, hints[key], f"{where}: {key}")
 

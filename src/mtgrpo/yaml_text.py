@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mtgrpo.errors import ConfigError, require
 from mtgrpo.values import shorten
@@ -127,8 +127,19 @@ def assign(values: dict[str, Any], assignment: str) -> None:
 
             here = here.setdefault(key, {})
         else:
-            place = ".".join(keys[:i])
-            raise ConfigError(f"{where}: {place} is not a mapping that has {key!r}")
+            raise ConfigError(f"{where}: {_no_such_key(here, '.'.join(keys[:i]), key)}")
+
+
+def _no_such_key(value: Any, place: str, key: str) -> str:
+    """Why a value that is no mapping has nothing of that key."""
+    if not isinstance(value, list):
+        return f"{place} is not a mapping that has {key!r}"
+
+    num_entries = len(cast("list[Any]", value))
+    found = f"{place} is a list of {num_entries}, which has no {key!r}"
+    if num_entries < 2:
+        return f"{found}; its only entry is {place}.0" if num_entries else found
+    return f"{found}; its entries are {place}.0 to {place}.{num_entries - 1}"
 
 
 @functools.cache

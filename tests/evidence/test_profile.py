@@ -121,3 +121,13 @@ def test_levels_that_teach_come_first() -> None:
         mixed("plain", 0.5, 50),
     )
     assert describe_levels(tasks) == ["z: levels hard, easy", "a: none of the 1 level here teaches"]
+
+
+def test_graded_tasks_are_not_judged_where_no_other_teaches() -> None:
+    none = profile_of("none", [0.0] * 32)
+    alone = MixtureProfile("m", (none,)).verdict
+    assert "nothing can be learned by GRPO" in alone
+
+    verdict = MixtureProfile("m", (none,), graded=("say",)).verdict
+    assert verdict.startswith("no group of the tasks with right answers had both")
+    assert verdict.endswith("graded ones are not judged")

@@ -94,3 +94,28 @@ def test_unknown_names(write) -> None:  # type: ignore[no-untyped-def]
         load_experiment(write(), methods=["x"])
     with pytest.raises(ConfigError, match=r"three_task.*did you mean 'three_tasks'"):
         load_experiment("three_task")
+
+
+def test_a_preset_that_is_no_method_is_told_how_it_becomes_one() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_experiment("three_tasks", methods=["grpo", "grpo_fair"])
+    message = str(caught.value)
+    assert "allowed: balanced, dapo" in message
+    assert "..." not in message
+    assert "methods: {grpo_fair: {preset: grpo_fair}}" in message
+    for place in ("docs/watching.md", "research/equal_cost/three_tasks_fair.yaml"):
+        assert place in message
+        assert (Path(__file__).parents[2] / place).is_file()
+
+
+def test_the_file_in_the_docs_is_an_experiment(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "watching.md").read_text(encoding="utf-8")
+    path = tmp_path / "study.yaml"
+    path.write_text(page.partition('```yaml title="study.yaml"\n')[2].partition("```")[0])
+    experiment = load_experiment(str(path))
+    assert list(experiment.methods) == ["grpo", "fair", "fair, warmer"]
+    assert (experiment.baseline, experiment.seeds, experiment.thresholds) == (
+        "grpo",
+        (0, 1, 2),
+        (0.3, 0.5),
+    )

@@ -46,7 +46,7 @@ def test_the_same_seed_asks_the_same_prompts() -> None:
 
 
 def test_graded_tasks_are_left_out_and_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [{"prompt": f"say {i % 3}:", "answer": str(i % 3)} for i in range(6)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -64,6 +64,7 @@ def test_graded_tasks_are_left_out_and_named(
     assert "say: graded by its rewards alone, so it has no profile" in shown
 
     source.write_text(json.dumps({**run, "tasks": [graded]}))
+    monkeypatch.setattr("mtgrpo.jobs.profile.make_model", lambda _: pytest.fail("a model is made"))
     assert main(["tasks", "profile", str(source), "--num", "4"]) == 2
     assert "all tasks (say) are graded" in " ".join(capsys.readouterr().err.split())
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mtgrpo.config import parse_config
+from mtgrpo.config import ResolvedRun, parse_config
 from mtgrpo.errors import RunError
 from mtgrpo.jobs.display import Silent
+from mtgrpo.jobs.resume import check_same_run
 from mtgrpo.jobs.run import train as run_job
 from mtgrpo.runlog import checkpoints, load_state, save_state
 from mtgrpo.runlog.continuity import LogEnd
@@ -237,6 +238,31 @@ def test_a_run_goes_on_with_other_tasks_and_names_each_change(
     trained = {name for name in last if name.startswith("task/") and name.endswith("/weight")}
     assert len(trained) == 2
     assert not any("countdown" in name for name in last)
+
+
+@pytest.mark.parametrize(("was", "is_now"), [(0.1, 0.2), (0.2, None), (None, 0.1)])
+def test_rows_are_not_divided_otherwise(
+    was: float | None, is_now: float | None, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"prompt": "say {i}"}}\n' for i in range(40)))
+    (tmp_path / "own.py").write_text("def one(completions, **_):\n    return [1.0]\n")
+    rows = {
+        "rows": str(tmp_path / "rows.jsonl"),
+        "name": "say",
+        "reward": f"{tmp_path / 'own.py'}:one",
+    }
+
+    def run(fraction: float | None, **more: Any) -> ResolvedRun:
+        own = {} if fraction is None else {"test_fraction": fraction}
+        return parse_config({"tasks": [{**rows, **own, **more}], "output": str(tmp_path)}, "test")
+
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(run(was).as_dict()))
+    with pytest.raises(RunError, match=r"tasks\[0\].test_fraction=.* could become test rows"):
+        check_same_run(tmp_path, run(is_now))
+
+    assert check_same_run(tmp_path, run(was)) == []
+    assert len(check_same_run(tmp_path, run(was, floor=0.1))) == 2
+    assert len(check_same_run(tmp_path, run(is_now, name="another"))) == 2
 
 
 def test_resuming_where_there_is_no_run_says_that_one_starts(

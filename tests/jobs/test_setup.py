@@ -11,7 +11,9 @@ import pytest
 from mtgrpo.config import load_config, parse_config
 from mtgrpo.core.weightings import Sequential
 from mtgrpo.errors import ConfigError, TaskError
-from mtgrpo.jobs.setup import Job, prepare
+from mtgrpo.jobs.describe import describe_job
+from mtgrpo.jobs.run import train
+from mtgrpo.jobs.setup import Job, check_chat, prepare
 
 TINY = [{"tiny": family, "level": "easy"} for family in ("zebra", "countdown")]
 
@@ -102,3 +104,50 @@ def test_prompts_that_no_engine_can_take_are_refused_with_task_and_row(tmp_path:
     message = r"demo.yaml \(with --set .*\): task 'say', train row 4: .* this one is chat messages"
     with pytest.raises(TaskError, match=message):
         prepare(run)
+
+
+CHAT = {"role": "user", "content": "hi"}
+
+
+@pytest.fixture
+def chats(tmp_path: Path) -> dict[str, Any]:
+    """A configuration with prompts that are chat messages."""
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": [CHAT]}) + "\n")
+    (tmp_path / "own.py").write_text("def none(completions, **_):\n    return [0.0, 1.0]\n")
+    entry = {"rows": str(tmp_path / "rows.jsonl"), "name": "a"}
+    return {"tasks": [{**entry, "reward": f"{tmp_path / 'own.py'}:none", "correct_at": 1.0}]}
+
+
+def test_chats_on_the_embedded_model_are_refused_before_there_is_a_run(
+    chats: dict[str, Any], tmp_path: Path
+) -> None:
+    run = config(**chats, output=str(tmp_path / "run"))
+    with pytest.raises(ConfigError, match=r"^test: model: 'tiny': prompts are chat messages, but"):
+        train(run)
+    assert not (tmp_path / "run").exists()
+
+    problems = describe_job(run).problems
+    assert len(problems) == 1
+    assert "has no chat template" in problems[0]
+
+
+def test_a_folder_that_may_have_a_chat_template_is_left_to_the_tokenizer(
+    chats: dict[str, Any], tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    job = prepare(config(**chats, model=str(model)))
+    check_chat(job)  # nothing is known of its tokenizer
+
+    settings = model / "tokenizer_config.json"
+    settings.write_text("{}")
+    with pytest.raises(ConfigError, match="no chat template"):
+        check_chat(job)
+
+    for own in ({"chat_template": "{{ messages }}"}, {"auto_map": {"AutoTokenizer": "own.Own"}}):
+        settings.write_text(json.dumps(own))
+        check_chat(job)
+
+    settings.write_text("{}")
+    (model / "chat_template.jinja").write_text("{{ messages }}")
+    check_chat(job)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from mtgrpo.errors import ConfigError, RunError
 from mtgrpo.runlog import read_run
 from mtgrpo.simulation import SimulatedTask, World, fit, fit_errors, simulate
 from mtgrpo.simulation.fitting import least_squares
+from mtgrpo.simulation.observations import Observations
 
 from .worlds import STILL, write_run
 
@@ -64,3 +67,10 @@ def test_least_squares_finds_a_line() -> None:
     x = np.linspace(0, 1, 20)
     found = least_squares(lambda point: point[0] + point[1] * x - (3 - 2 * x), np.zeros(2))
     np.testing.assert_allclose(found, [3, -2], atol=1e-4)
+
+
+def test_fit_says_that_graded_tasks_have_no_accuracies() -> None:
+    run = Observations.of_result(simulate(STILL, "grpo", steps=6, batch_size=8))
+    graded = dataclasses.replace(run, accuracy=np.full_like(run.accuracy, np.nan))
+    with pytest.raises(RunError, match="graded by its reward alone; only accuracies can be fitted"):
+        fit(graded)

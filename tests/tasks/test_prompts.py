@@ -99,7 +99,9 @@ def test_another_task_must_have_the_same_kind():
     with pytest.raises(
         TaskError,
         match=r"^task 'b', test row 0: prompts of task 'a' are chat messages, those of task 'b' are "
-        "texts; engines need one kind in a run",
+        "texts; engines need one kind in a run; make them all texts or all chat messages; "
+        "chat: true in an entry makes its file's texts chat messages: give it to 'b', or take it "
+        "from 'a'$",
     ):
         PromptCheck(tasks)
 
@@ -142,7 +144,7 @@ def test_columns_of_images_are_the_same_in_all_rows():
     with pytest.raises(
         TaskError,
         match=r"^task 'b', train row 0: prompts of task 'a' are chat messages with a column "
-        "'image', those of task 'b' are chat messages;",
+        "'image', those of task 'b' are chat messages; .* give all the same column of images$",
     ):
         PromptCheck(TaskSet(task("a", pictured), task("b", GOOD)))
 

@@ -145,6 +145,12 @@ class MixtureProfile:
     @property
     def verdict(self) -> str:
         """One line."""
+        if not self.informative and self.graded:
+            return (
+                "no group of the tasks with right answers had both right and wrong completions: "
+                "nothing can be learned from these by GRPO; warm the model up on their answer "
+                "format, or take easier tasks; graded ones are not judged"
+            )
         if not self.informative:
             return (
                 "no group had both right and wrong completions: nothing can be learned by GRPO; "

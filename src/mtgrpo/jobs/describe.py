@@ -18,7 +18,7 @@ from mtgrpo.jobs.memory import describe_memory
 from mtgrpo.jobs.model_files import ModelFiles, find_model
 from mtgrpo.jobs.named_models import MODEL_NAMES, is_to_be_made, known_shape
 from mtgrpo.jobs.resume import check_same_run
-from mtgrpo.jobs.setup import Job, blaming, prepare
+from mtgrpo.jobs.setup import Job, blaming, check_chat, prepare
 from mtgrpo.plan import Plan
 from mtgrpo.runlog import read_logged_steps
 from mtgrpo.runlog.checkpoints import checkpoint_step, newest
@@ -85,6 +85,7 @@ def _checked(describe: Callable[[], str], run: ResolvedRun, problems: list[str])
 
 
 def _describe_model(job: Job) -> str:
+    check_chat(job)
     if is_to_be_made(job.run.model):
         return " (made at the first use)"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtgrpo import presets
 from mtgrpo.config import CONFIGS_DIR, ResolvedRun, parse_config
 from mtgrpo.errors import ConfigError, unknown
 from mtgrpo.values import parse_dataclass
@@ -100,7 +101,8 @@ def load_experiment(
     baseline = content.baseline or next(iter(content.methods))
     for name in (*methods, baseline):
         if name not in content.methods:
-            raise ConfigError(unknown(where, "method", name, content.methods))
+            message = unknown(where, "method", name, content.methods, most=len(content.methods))
+            raise ConfigError(f"{message}{_way_to_preset(name)}")
 
     experiment = Experiment(
         name=where,
@@ -120,6 +122,17 @@ def load_experiment(
             experiment.run(name, seed, Path("runs"))
 
     return experiment
+
+
+def _way_to_preset(name: str) -> str:
+    """How a preset that is no method of an experiment becomes one."""
+    if name not in presets.NAMES:
+        return ""
+    return (
+        f"; {name} is a preset, and methods are those of the file: give a file of your own with "
+        f"methods: {{{name}: {{preset: {name}}}}} (docs/watching.md); in the repository, "
+        "research/equal_cost/three_tasks_fair.yaml compares grpo_fair with grpo at equal cost"
+    )
 
 
 def _find(source: str) -> Path:

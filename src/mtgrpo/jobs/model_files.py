@@ -17,6 +17,15 @@ MAX_HEADER = 2**26
 """Bytes; the header of a larger file is none."""
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 ADAPTER = "adapter_config.json"
+CHATS = (
+    "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates",
+    "tekken.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+)
+"""Files beside a tokenizer that say how chats are written, or that something else may say it."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,21 @@ def find_model(name: str) -> ModelFiles | None:
             "tokenizer, or a hub name"
         )
     return _read(path)
+
+
+def lacks_chat_template(path: Path) -> bool:
+    """Whether a folder has a tokenizer that surely has no chat template.
+
+    What only shows when the tokenizer is made counts as one: code of its own, processors of images.
+    """
+    try:
+        config = json.loads((path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+    if not isinstance(config, dict) or config.get("chat_template") or "auto_map" in config:
+        return False
+    return not any((path / file).exists() for file in CHATS)
 
 
 def _in_cache(name: str) -> Path | None:

@@ -10,13 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from mtgrpo.config import ResolvedRun, load_config, origin_with
-from mtgrpo.errors import ConfigError
+from mtgrpo.errors import ConfigError, MtgrpoError
 from mtgrpo.evidence.profile import MixtureProfile, TaskProfile, task_profile
 from mtgrpo.jobs.named_models import make_model
 from mtgrpo.jobs.run import adapter_arguments
 from mtgrpo.jobs.setup import blaming, prepare
 from mtgrpo.smollm2 import NAMES as SMOLLM2
-from mtgrpo.tasks import Row, Task, TaskSet
+from mtgrpo.tasks import Completion, Row, Task, TaskSet
+from mtgrpo.tasks.policy import IN_PROCESS
 from mtgrpo.tasks.tiny.catalogue import FAMILIES, LEVELS
 
 TINY_TASKS = [{"tiny": family, "level": level} for level in LEVELS for family in FAMILIES]
@@ -72,6 +73,9 @@ def profile(
     job = prepare(replace(run, evaluation=unwatched))
     asked = TaskSet(*(_drawn(task, num_prompts, run.seed) for task in _trained(job.tasks)))
 
+    if all(_surely_graded(task) for task in asked):
+        raise _all_graded(asked.names)
+
     from mtgrpo.integrations.trl.job import make_trainer
     from mtgrpo.integrations.trl.profiling import measure_tasks
 
@@ -113,11 +117,32 @@ def profile(
         )
 
     if not profiles:
-        raise ConfigError(
-            f"profile: all tasks ({', '.join(graded)}) are graded by their rewards alone; a "
-            "profile counts right completions; give them correct_at"
-        )
+        raise _all_graded(graded)
     return MixtureProfile(run.model, tuple(profiles), tuple(graded))
+
+
+def _surely_graded(task: Task) -> bool:
+    """Whether a task has no notion of right, as far as its reward says of an empty completion."""
+    if task.correct_at is not None:
+        return False
+    if task.scoring != IN_PROCESS or not len(task.test):
+        return False  # it may hang, or need a process of its own
+
+    row = task.test[0]
+    empty: Completion = ""
+    if not isinstance(row["prompt"], str):
+        empty = [{"role": "assistant", "content": ""}]
+    try:
+        return task.score([row], [empty])[0].accuracy is None
+    except MtgrpoError:
+        return False  # only the model's completions will tell
+
+
+def _all_graded(names: Sequence[str]) -> ConfigError:
+    return ConfigError(
+        f"profile: all tasks ({', '.join(names)}) are graded by their rewards alone; a "
+        "profile counts right completions; give them correct_at"
+    )
 
 
 def _trained(tasks: TaskSet) -> list[Task]:

@@ -13,6 +13,7 @@ from mtgrpo.jobs.fit import misfit
 from mtgrpo.jobs.setup import Job
 from mtgrpo.runlog import read_logged_steps
 from mtgrpo.runlog.checkpoints import SEAL_FILE, newest, set_aside
+from mtgrpo.tasks.specs import kinds
 from mtgrpo.values import shorten
 from mtgrpo.yaml_text import read_yaml
 
@@ -23,6 +24,9 @@ RESUMABLE = frozenset({"steps", "checkpoint", "threads", "output", "evaluation.e
 RESUMABLE_OF_TASK = frozenset({"scoring"})
 # Arguments of weightings that name tasks: they may differ where the tasks do.
 NAMING_TASKS = frozenset({"weights", "phases", "floors", "ceilings", "targets"})
+
+# Keys of a task's entry that divide the same rows into those to train on and those to test on.
+DIVIDING = ("test_fraction",)
 
 
 def check_same_run(out: Path, run: ResolvedRun) -> list[str]:
@@ -36,7 +40,9 @@ def check_same_run(out: Path, run: ResolvedRun) -> list[str]:
     """
     saved = _comparable(load_config(str(out / "config.yaml")))
     now = _comparable(run)
-    changes = _task_changes(saved.pop("tasks"), now.pop("tasks"))
+    tasks_before, tasks_now = saved.pop("tasks"), now.pop("tasks")
+    _check_division(out, tasks_before, tasks_now)
+    changes = _task_changes(tasks_before, tasks_now)
 
     if changes:
         for plain in (saved, now):
@@ -86,6 +92,28 @@ def _task_changes(saved: Sequence[Any], now: Sequence[Any]) -> list[str]:
     gone = [f"tasks: {show_value(task)} is not there any more" for task in saved if task not in now]
     new = [f"tasks: {show_value(task)} is new" for task in now if task not in saved]
     return gone + new
+
+
+def _check_division(out: Path, saved: Sequence[Any], now: Sequence[Any]) -> None:
+    """Refuse to divide a task's rows otherwise: some trained on would become test rows."""
+    for i, task in enumerate(now):
+        for before in saved:
+            if _rows_of(task) != _rows_of(before) or task.get("name") != before.get("name"):
+                continue
+
+            for key in DIVIDING:
+                was, is_now = before.get(key), task.get(key)
+                if was != is_now and before not in now:
+                    raise RunError(
+                        f"{out}: started with tasks[{i}].{key}={shorten(was)}, now "
+                        f"{shorten(is_now)}: rows that were trained on could become test rows; "
+                        "resume with the same, or choose another --output"
+                    )
+
+
+def _rows_of(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Where an entry's rows come from."""
+    return {kind: task[kind] for kind in kinds() if kind in task}
 
 
 def _way_out(key: str, out: Path) -> str:

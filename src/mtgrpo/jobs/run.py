@@ -16,7 +16,7 @@ from mtgrpo.errors import MtgrpoError
 from mtgrpo.jobs.display import Display, Silent, StepNews
 from mtgrpo.jobs.named_models import make_model, model_place
 from mtgrpo.jobs.resume import check_same_run, checkpoint_to_resume, describe_move
-from mtgrpo.jobs.setup import Job, blaming, budget_of, prepare
+from mtgrpo.jobs.setup import Job, blaming, budget_of, check_chat, prepare
 from mtgrpo.jobs.stopping import Stop, stop_on_signals
 from mtgrpo.jobs.summary import (
     closing_lines,
@@ -91,6 +91,8 @@ def train(
     """
     display = display or Silent()
     job = prepare(run)
+    with blaming(job.run):
+        check_chat(job)
     out = Path(job.run.output)
 
     resumes = resume and (out / "config.yaml").is_file()

@@ -19,6 +19,7 @@ from mtgrpo.integrations.trl import check_installed
 from mtgrpo.integrations.trl.generation_checks import check_generation, what_else_writes
 from mtgrpo.integrations.trl.grpo_arguments import grpo_arguments
 from mtgrpo.integrations.trl.own_code import trainer_parts
+from mtgrpo.jobs.model_files import lacks_chat_template
 from mtgrpo.jobs.named_models import model_place
 from mtgrpo.plan import Plan, make_plan
 from mtgrpo.tasks import TaskSet, build_tasks
@@ -99,6 +100,24 @@ def _prepare(run: ResolvedRun) -> Job:
         calls=what_else_writes(run.environment, run.tools, None),
     )
     return Job(run, tasks, plan, model_place(run.model), trl)
+
+
+def check_chat(job: Job) -> None:
+    """Refuse chat prompts for a model in a folder whose tokenizer has no chat template.
+
+    Raises:
+        ConfigError: With the way out.
+    """
+    first = next(rows[0] for task in job.tasks for rows in (task.train, task.test) if len(rows))
+    if isinstance(first["prompt"], str):
+        return
+
+    if lacks_chat_template(Path(job.model).expanduser()):
+        raise ConfigError(
+            f"model: {job.run.model!r}: prompts are chat messages, but the model's tokenizer has "
+            "no chat template; give a model whose tokenizer has one, or make the prompts texts "
+            "(without chat: true)"
+        )
 
 
 def budget_of(run: ResolvedRun) -> Budget | None:

@@ -109,6 +109,12 @@ class _Curve:
         self.seen = ~np.isnan(self.accuracy) & (self.generated > 0)
         self._rated = self.seen & ~np.isnan(self.acceptance)
         num_seen = int(self.seen.sum())
+        if not num_seen and np.any(self.generated > 0):
+            raise RunError(
+                f"fit: task {observations.tasks[k]!r} has groups and no accuracies: it is graded "
+                "by its reward alone; only accuracies can be fitted; fit a run whose tasks all "
+                "have correct_at"
+            )
         if num_seen < 5:
             raise RunError(
                 f"fit: task {observations.tasks[k]!r} has {counted(num_seen, 'logged step')} "

@@ -95,18 +95,33 @@ class PromptCheck:
         if self.kind is None:
             self.kind, self._first = kind, task.name
         elif kind != self.kind:
-            those = f"this one is {kind}"
-            if task.name != self._first:
-                those = f"those of task {task.name!r} are {kind}"
-            raise TaskError(
-                f"{where}: prompts of task {self._first!r} are {self.kind}, {those}; engines need "
-                "one kind in a run; make them all texts or all chat messages, with the same "
-                "columns of images"
-            )
+            raise TaskError(f"{where}: {self._difference(task.name, kind)}")
 
         if _has_images(row):
             self.images_at = self.images_at or where
             self._refuse_at(where)
+
+    def _difference(self, name: str, kind: PromptKind) -> str:
+        """What to say of prompts of task `name` that are not of the kind of the first."""
+        if self.kind is None:
+            return ""
+
+        those = f"this one is {kind}"
+        if name != self._first:
+            those = f"those of task {name!r} are {kind}"
+        found = f"prompts of task {self._first!r} are {self.kind}, {those}"
+
+        if kind.is_chat == self.kind.is_chat:
+            return f"{found}; engines need one kind in a run; give all the same column of images"
+
+        way = "make them all texts or all chat messages"
+        if name != self._first:
+            texts, chats = (self._first, name) if kind.is_chat else (name, self._first)
+            way = (
+                f"{way}; chat: true in an entry makes its file's texts chat messages: "
+                f"give it to {texts!r}, or take it from {chats!r}"
+            )
+        return f"{found}; engines need one kind in a run; {way}"
 
     def refuse_images(self, reason: str) -> None:
         """From now on prompts with pictures are refused.
