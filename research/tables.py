@@ -119,7 +119,7 @@ def hard_tasks() -> str:
 
         ends = [_ends(runs) for runs in (plain, fair)]
         cells = [f"{np.mean(worst):.1f} / {np.mean(mean):.1f}" for worst, mean in ends]
-        rows.append((name.capitalize(), *cells, _points(pair.worst), _points(pair.mean)))
+        rows.append(({"arc": "ARC"}.get(name, name.capitalize()), *cells, _points(pair.worst), _points(pair.mean)))
 
     heads = ("hard", "`grpo`, worst / mean, %", "`grpo_fair`, worst / mean, %")
     gains = ("worst minus `grpo`'s", "mean minus `grpo`'s")
