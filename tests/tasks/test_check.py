@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from mtgrpo.errors import MissingExtra
-from mtgrpo.tasks import GeneratedRows, Score, Task, check_task, each
+from mtgrpo.errors import MissingExtra, RewardError, TaskError
+from mtgrpo.tasks import GeneratedRows, Score, Scoring, Task, check_task, each
 from mtgrpo.tasks.check import Findings, examine_task
 
 TRAIN, TEST = [{"prompt": "1+1?", "answer": "2"}], [{"prompt": "2+2?", "answer": "4"}]
@@ -130,3 +130,73 @@ def test_what_may_be_wrong_is_only_remarked_on():
 
     earned = each(lambda text, row: float(text == "<answer>1</answer>"))
     assert examine_task(make(train=rows, test=[], reward=earned, oracle=None)) == Findings()
+
+
+CHAT = [{"prompt": [{"role": "user", "content": f"{i}+1?"}], "answer": "x"} for i in range(20)]
+
+
+def of_messages(completions: Any, answer: Any, **kwargs: Any) -> list[float]:
+    return [float(c[0]["content"] == a) for c, a in zip(completions, answer, strict=True)]
+
+
+def of_texts(completions: Any, answer: Any, **kwargs: Any) -> list[float]:
+    return [float(c.strip() == a) for c, a in zip(completions, answer, strict=True)]
+
+
+def test_completions_have_the_form_that_training_gives_for_the_prompt():
+    texts = [{"prompt": f"{i}+1?", "answer": "x"} for i in range(2)]
+
+    assert check_task(make(train=CHAT, test=[], reward=of_messages)) == []
+    assert check_task(make(train=texts, test=[], reward=of_texts)) == []
+    assert "AttributeError" in check_task(make(train=CHAT, test=[], reward=of_texts))[0]
+    assert check_task(make(train=texts, test=[], reward=of_messages))
+
+
+def test_a_reward_of_trl_for_chats_passes():
+    rewards = pytest.importorskip("trl.rewards")
+    task = make(train=CHAT, test=[], reward=rewards.think_format_reward, oracle=None)
+    assert check_task(task) == []
+
+
+def test_a_number_for_a_list_is_one_problem():
+    def one_number(completions: Any, **kwargs: Any) -> Any:
+        return 1.0
+
+    (line,) = check_task(make(train=CHAT, test=[], reward=one_number))
+    assert line.startswith("train row 0 and 19 more rows: RewardError: reward function")
+
+
+def test_what_raises_now_and_then_is_said_and_drop_advised_only_where_it_is_not_set():
+    def make_now_and_then() -> Any:
+        calls = itertools.count()
+
+        def now_and_then(completions: Any, **kwargs: Any) -> list[float]:
+            return [1 / next(calls) for _ in completions]
+
+        return now_and_then
+
+    for scoring, is_advised in ((Scoring(), True), (Scoring(on_error="drop"), False)):
+        task = make(reward=make_now_and_then(), scoring=scoring)
+        with pytest.raises(RewardError, match=r"not when it was called again") as caught:
+            task.score(TRAIN, ["2"])
+        assert ("on_error: drop" in str(caught.value)) == is_advised
+
+
+def test_a_class_and_an_async_reward_are_refused_with_a_way_out():
+    class Judge:
+        def __call__(self, completions: Any, **kwargs: Any) -> list[float]:
+            return [0.0 for _ in completions]
+
+    async def slow(completions: Any, **kwargs: Any) -> list[float]:
+        return [0.0 for _ in completions]
+
+    with pytest.raises(TaskError, match=r"Judge is a class; an instance is needed: give Judge\(\)"):
+        make(reward=Judge)
+    with pytest.raises(TaskError, match=r"call it with asyncio\.run"):
+        make(reward=slow)
+
+    def needs(completions: Any, solution: Any, **kwargs: Any) -> list[float]:
+        return [0.0 for _ in completions]
+
+    with pytest.raises(TaskError, match="needs solution, which it does not get"):
+        make(reward=needs)

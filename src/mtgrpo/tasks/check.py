@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from mtgrpo.core.types import TOLERANCE, all_equal, at_least
 from mtgrpo.errors import MissingExtra, MtgrpoError, RewardError, counted
 from mtgrpo.tasks.own_copy import own_copy
-from mtgrpo.tasks.probes import HOSTILE_COMPLETIONS, attempts
-from mtgrpo.tasks.scores import Completion, Row, Score
+from mtgrpo.tasks.probes import HOSTILE_COMPLETIONS, as_completion, attempts
+from mtgrpo.tasks.scores import Row, Score
 from mtgrpo.tasks.task import Task
 from mtgrpo.tasks.task_set import TaskSet, prompt_key
 
@@ -130,7 +130,10 @@ class _Look:
 
     def without_row(self, error: Exception) -> str:
         """An error's text, less the row, which is said before it."""
-        return str(error).removeprefix(f"task {self.task.name!r}, prompt {self.index}: ")
+        text, i = str(error), self.index
+        for prompts in (f"prompt {i}", f"prompts {i} to {i}"):
+            text = text.removeprefix(f"task {self.task.name!r}, {prompts}: ")
+        return text
 
     def at_row(self, row: Row, again: Row) -> None:
         """Look at one row. What makes further checks impossible is raised."""
@@ -163,8 +166,8 @@ class _Look:
         if self._look_at_each(row, completions) and self.index == 0:
             self._look_together(row)
 
-    def _score(self, row: Row, completion: Completion) -> Score:
-        score = self.task.score([row], [completion], [self.index])[0]
+    def _score(self, row: Row, text: str) -> Score:
+        score = self.task.score([row], [as_completion(row, text)], [self.index])[0]
         self._scores.append(score)
         return score
 
@@ -209,7 +212,8 @@ class _Look:
         """A group's completions are scored in one call."""
         count = len(HOSTILE_COMPLETIONS)
         try:
-            self.task.score([row] * count, HOSTILE_COMPLETIONS, [self.index] * count)
+            completions = [as_completion(row, text) for text in HOSTILE_COMPLETIONS]
+            self.task.score([row] * count, completions, [self.index] * count)
         except RewardError as error:
             text = str(error).partition(": ")[2]
             self.report(f"{count} completions in one call: {text}")

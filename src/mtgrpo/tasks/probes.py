@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from mtgrpo.tasks.scores import Row
+from mtgrpo.tasks.scores import Completion, Row
 
 HOSTILE_COMPLETIONS = (
     "",
@@ -42,6 +42,13 @@ def attempts(row: Row) -> list[str]:
 
     chosen = list(values)[:MAX_VALUES]
     return [form.format(value) for value in chosen for form in FORMS]
+
+
+def as_completion(row: Row, text: str) -> Completion:
+    """A text in the form that a run gives completions of a row's prompt: messages for a chat."""
+    if isinstance(row.get("prompt"), str):
+        return text
+    return [{"role": "assistant", "content": text}]
 
 
 def _texts(value: Any) -> list[str]:

@@ -29,6 +29,13 @@ def defect_of_call(
         defects = [defect_of_call(one, passed, possible) for one in function.functions.values()]
         return next(filter(None, defects), "")
 
+    if inspect.isclass(function) and any("__call__" in vars(kind) for kind in function.__mro__):
+        name = function.__name__
+        return (
+            f"reward function {name} is a class; an instance is needed: give {name}(), or in a "
+            f"file write judge = {name}() and name judge"
+        )
+
     parameters = _parameters(function)
     if parameters is None:
         return ""
@@ -57,9 +64,11 @@ def defect_of_call(
             )
         if possible is not None and name not in possible:
             others = sorted(set(possible) - set(passed))
+            likely = set(possible) - {"prompts", "completions", "environments"}
+            likely.update({f"{name}s"}.intersection(possible))  # prompt for prompts
             return (
                 f"reward function {named(function)} needs {name}"
-                f"{did_you_mean(name, possible)}, which it does not get; rewards are called by "
+                f"{did_you_mean(name, likely)}, which it does not get; rewards are called by "
                 f"name with what there is of {_listed([*passed, *others])}; rename the parameter, "
                 "or give the rows such a column"
             )

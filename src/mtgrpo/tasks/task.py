@@ -92,7 +92,9 @@ class Task:
                 raise TaskError(f"{where}: {what} is a {type(fn).__name__}; a function is needed")
         if inspect.iscoroutinefunction(self.reward):
             raise TaskError(
-                f"{where}: reward {label(self.reward)} is async; a plain function is needed"
+                f"{where}: reward {label(self.reward)} is async; a plain function is needed: "
+                "call it with asyncio.run in one, or give it to "
+                "MultiTaskGRPOTrainer(reward_funcs=...), which takes async ones"
             )
         _check_call(where, self.reward, self.train if len(self.train) else self.test)
 
@@ -186,6 +188,8 @@ class Task:
         """The message for a reward that raised: find the prompt by asking again, one at a time."""
         culprit = error
         prompt = f"prompts {numbers[0]} to {numbers[-1]} (only together, not one at a time)"
+        if len(numbers) == 1:
+            prompt = f"prompt {numbers[0]} (not when it was called again)"
 
         for row, completion, number in zip(rows, completions, numbers, strict=True):
             try:
@@ -194,10 +198,12 @@ class Task:
                 culprit, prompt = alone, f"prompt {number}"
                 break
 
+        way_out = "correct it there"
+        if self.scoring.on_error != "drop":
+            way_out += ", or leave such groups out with scoring: on_error: drop"
         return RewardError(
             f"task {self.name!r}, {prompt}: reward function {label(self.reward)} raised "
-            f"{fault(culprit, self.reward)}; a number for any completion is needed; correct it "
-            "there, or leave such groups out with scoring: on_error: drop"
+            f"{fault(culprit, self.reward)}; a number for any completion is needed; {way_out}"
         )
 
     def _accuracy_of(self, reward: float) -> float | None:
