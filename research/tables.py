@@ -119,7 +119,8 @@ def hard_tasks() -> str:
 
         ends = [_ends(runs) for runs in (plain, fair)]
         cells = [f"{np.mean(worst):.1f} / {np.mean(mean):.1f}" for worst, mean in ends]
-        rows.append(({"arc": "ARC"}.get(name, name.capitalize()), *cells, _points(pair.worst), _points(pair.mean)))
+        shown = {"arc": "ARC"}.get(name, name.capitalize())
+        rows.append((shown, *cells, _points(pair.worst), _points(pair.mean)))
 
     heads = ("hard", "`grpo`, worst / mean, %", "`grpo_fair`, worst / mean, %")
     gains = ("worst minus `grpo`'s", "mean minus `grpo`'s")
