@@ -37,6 +37,11 @@ SHOWN = {
     "balanced, one round": "`balanced`, one round",
     "grpo, two passes": "`grpo`, two passes over each batch",
     "grpo_fair, temperature 0.15": "`grpo_fair` at `temperature: 0.15`",
+    "grpo_fair, temperature 0.2": "`grpo_fair` at `temperature: 0.2`",
+    "grpo, longer": "`grpo`, longer",
+    "grpo at 2.5e-5, longer": "`grpo` at 2.5e-5, longer",
+    "grpo in batches of 16, longer": "`grpo` in batches of 16, longer",
+    "grpo_fair, longer": "`grpo_fair`, longer",
 }
 FAIR = "three_tasks_fair"
 BRIEF = ("grpo", "grpo_fair", "balanced, one round", "dapo")
@@ -79,6 +84,47 @@ def equal_cost(name: str, *, brief: bool = False) -> str:
 
     heads = ("method", "worst task, %", "mean, %", "worst minus `grpo`'s", "mean minus `grpo`'s")
     return Table("", heads, tuple(rows)).markdown()
+
+
+def long() -> str:
+    """As `equal_cost`, after 38,400 rollouts; seeds 0 to 2 of `balanced` are of runs that went on."""
+    results = load_results(HERE / "equal_cost" / "three_tasks_long.json")
+    further = load_results(HERE / "equal_cost" / "three_tasks_flat.json").of("balanced")
+    plain = results.of("grpo")
+    rows: list[tuple[str, ...]] = []
+
+    for method in results.methods:
+        runs = [*further, *results.of(method)] if method == "balanced" else results.of(method)
+        gains = ["", ""]
+        if method != "grpo":
+            pair = compare(runs, plain, at="rollouts")
+            gains = [_points(pair.worst), _points(pair.mean)]
+
+        ends = [_at(run, plain[0].rollouts[-1]) for run in runs]
+        cells = [spread([end[i] for end in ends]) for i in (0, 1)]
+        rows.append((SHOWN[method], f"{len(runs)}", *cells, *gains))
+
+    heads = ("method", "seeds", "worst task, %", "mean, %")
+    gains = ("worst minus `grpo`'s", "mean minus `grpo`'s")
+    return Table("", (*heads, *gains), tuple(rows)).markdown()
+
+
+def hard_tasks() -> str:
+    """One hard task beside two easy ones: `grpo_fair` and `grpo`, each at its better learning rate."""
+    rows: list[tuple[str, ...]] = []
+    for name in ("countdown", "zebra", "arc"):
+        results = load_results(HERE / "equal_cost" / f"hard_{name}.json")
+        fair, plain = results.of("grpo_fair"), results.of("grpo")
+        pair = compare(fair, plain, at="rollouts")
+
+        ends = [_ends(runs) for runs in (plain, fair)]
+        cells = [f"{np.mean(worst):.1f} / {np.mean(mean):.1f}" for worst, mean in ends]
+        shown = {"arc": "ARC"}.get(name, name.capitalize())
+        rows.append((shown, *cells, _points(pair.worst), _points(pair.mean)))
+
+    heads = ("hard", "`grpo`, worst / mean, %", "`grpo_fair`, worst / mean, %")
+    gains = ("worst minus `grpo`'s", "mean minus `grpo`'s")
+    return Table("", (*heads, *gains), tuple(rows)).markdown()
 
 
 def unequal_sizes() -> str:
@@ -195,6 +241,44 @@ def group_sizes() -> str:
     return Table("", heads, tuple(rows)).markdown()
 
 
+def groups_of_four() -> str:
+    """Groups of 4 against groups of 8 after the same rollouts, on test rows."""
+    eight = load_results(HERE / "equal_cost" / f"{FAIR}.json")
+    four = load_results(HERE / "equal_cost" / "three_tasks_groups_of_four.json")
+    plain = eight.of("grpo")
+    rows: list[tuple[str, ...]] = []
+
+    for size, results in ((8, eight), (4, four)):
+        for method in ("grpo", "grpo_fair"):
+            runs, gains = results.of(method), ["", ""]
+            if (method, size) != ("grpo", 8):
+                pair = compare(runs, plain, at="rollouts")
+                gains = [_points(pair.worst), _points(pair.mean)]
+
+            cells = [spread(values, brief=True) for values in _ends(runs)]
+            rows.append((f"{SHOWN[method]}, G = {size}", *cells, *gains))
+
+    heads = ("method", "worst task, %", "mean, %", "worst minus `grpo`'s, G = 8", "mean minus it")
+    return Table("", heads, tuple(rows)).markdown()
+
+
+def paper_shape() -> str:
+    """720 steps of each method, and longer ones of plain GRPO; one seed, worst / mean in percent."""
+    results = load_results(HERE / "equal_cost" / "three_tasks_paper_shape.json")
+    rows: list[tuple[str, ...]] = []
+
+    for run in results.runs:
+        made = run.rollouts[-1]
+        cells = [f"{run.steps[-1]:,.0f}", f"{made:,.0f}"]
+        for rollouts in (46_080, 92_160, made):
+            worst, mean = _at(run, rollouts)
+            cells.append(f"{worst:.1f} / {mean:.1f}" if rollouts <= made else "")
+        rows.append((SHOWN[run.method], *cells))
+
+    heads = ("method", "steps", "rollouts", "after 46,080", "after 92,160", "at the end")
+    return Table("", heads, tuple(rows)).markdown()
+
+
 def smollm2() -> str:
     """Test accuracy of each task before and after, on SmolLM2: mean, lowest and highest of seeds."""
     results = load_results(HERE / "smollm2" / "study.json")
@@ -260,6 +344,12 @@ def _ends(runs: Sequence[RunResult]) -> tuple[list[float], list[float]]:
     return [float(end.min()) for end in ends], [float(end.mean()) for end in ends]
 
 
+def _at(run: RunResult, rollouts: float) -> tuple[float, float]:
+    """Worst and mean accuracy after that many rollouts, in percent."""
+    worst, mean = (np.interp(rollouts, run.rollouts, part) for part in (run.worst, run.mean))
+    return 100 * float(worst), 100 * float(mean)
+
+
 def _points(interval: Interval) -> str:
     value, low, high = (f"{100 * v:+.1f}" for v in (interval.value, interval.low, interval.high))
     return f"{value} ({low} to {high})"
@@ -269,7 +359,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "equal-cost-brief": lambda: equal_cost(FAIR, brief=True),
     "equal-cost-short": lambda: equal_cost(FAIR),
     "unequal-sizes": unequal_sizes,
-    "equal-cost-long": lambda: equal_cost("three_tasks_long"),
+    "equal-cost-long": long,
+    "hard-tasks": hard_tasks,
+    "equal-cost-flat": lambda: equal_cost("three_tasks_flat"),
+    "equal-cost-nine-long": lambda: equal_cost("nine_tasks_long"),
+    "groups-of-four": groups_of_four,
+    "paper-shape": paper_shape,
     "equal-cost-nine": lambda: equal_cost("nine_tasks_fair"),
     "equal-time": equal_time,
     "one-rate": one_rate,

@@ -456,6 +456,8 @@ def test_tasks_may_change():
         ({"size": [4, 8], "chance": 0.5}, "several sizes must grow, with a chance each"),
         ({"size": [], "chance": []}, "several sizes must grow, with a chance each"),
         ({"size": [4, 8], "chance": [0.5, 0.0]}, "chance must be above 0"),
+        ({"size": 8, "chance": True}, "chance must be above 0"),
+        ({"size": (8, 4), "chance": (0.5, 0.5)}, "several sizes must grow, with a chance each"),
     ],
 )
 def test_other_probes_are_refused(probes, message):

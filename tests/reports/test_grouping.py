@@ -25,3 +25,16 @@ def test_labels_name_what_differs_beyond_the_seed(tmp_path: Path) -> None:
     assert list(group_by_label(runs, ["x", "y", "x", "y"])) == ["x", "y"]
     with pytest.raises(ConfigError, match="3 labels for 4 runs"):
         group_by_label(runs, ["x"] * 3)
+
+
+def test_long_values_are_numbered_in_labels(tmp_path: Path) -> None:
+    tasks = [[{"rows": "first.jsonl", "reward": "rewards.py:right"}], [{"rows": "second.jsonl"}]]
+    runs = [
+        write(tmp_path / name, [], seed=seed, preset="grpo", tasks=tasks[which])
+        for name, seed, which in (("a", 0, 0), ("b", 0, 1), ("c", 1, 0))
+    ]
+    groups = group_by_label(runs)
+    assert {label: len(group) for label, group in groups.items()} == {
+        "grpo tasks=(1)": 2,
+        "grpo tasks=(2)": 1,
+    }

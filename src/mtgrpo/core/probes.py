@@ -244,7 +244,8 @@ def stated_probe(stated: str | Mapping[str, Any]) -> Probe:
         if not _is_whole(size) or size < 2:
             raise ConfigError(f"{where}; size must be a whole number of at least 2")
     for chance in chances:
-        if not isinstance(chance, (int, float)) or not 0 < chance <= 1:
+        is_number = isinstance(chance, (int, float)) and not isinstance(chance, bool)
+        if not is_number or not 0 < chance <= 1:
             raise ConfigError(
                 f"{where}; chance must be above 0, so that no prompt is given up, to 1"
             )
@@ -258,7 +259,7 @@ def stated_probe(stated: str | Mapping[str, Any]) -> Probe:
 
 
 def _as_list(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else [value]
+    return list(cast("Sequence[Any]", value)) if isinstance(value, (list, tuple)) else [value]
 
 
 def _is_whole(size: Any) -> bool:

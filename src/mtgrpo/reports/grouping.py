@@ -11,12 +11,15 @@ from mtgrpo.runlog import Run
 
 INCIDENTAL = frozenset({"seed", "output", "threads", "num_parameters", "checkpoint"})
 """Keys of a configuration that do not make another method."""
+LONGEST = 40
+"""Characters of a value in a label; longer ones are numbered."""
 
 
 def method_labels(runs: Sequence[Run]) -> list[str]:
     """A label per run: its preset, and what differs where a preset's runs differ beyond the seed.
 
-    Runs without a preset in their configuration are named after their directory.
+    Runs without a preset in their configuration are named after their directory. Of a key with long
+    values, such as lists of tasks, it says which of them, in order of appearance: ``tasks=(2)``.
     """
     settings = [_flat(run.config) for run in runs]
     presets = [str(run.config.get("preset") or run.name) for run in runs]
@@ -25,10 +28,19 @@ def method_labels(runs: Sequence[Run]) -> list[str]:
     for preset, setting in zip(presets, settings, strict=True):
         peers = [s for p, s in zip(presets, settings, strict=True) if p == preset]
         keys = {key for peer in peers for key in peer if peer.get(key) != setting.get(key)}
-        differences = [f"{key}={setting.get(key, 'none')}" for key in sorted(keys)]
+        differences = [f"{key}={_shown(key, setting, peers)}" for key in sorted(keys)]
         labels.append(" ".join([preset, *differences]))
 
     return labels
+
+
+def _shown(key: str, setting: Mapping[str, str], peers: Sequence[Mapping[str, str]]) -> str:
+    """A value of a key, short enough for a label."""
+    values = list(dict.fromkeys(peer.get(key, "none") for peer in peers))
+    own = setting.get(key, "none")
+    if all(len(value) <= LONGEST for value in values):
+        return own
+    return f"({values.index(own) + 1})"
 
 
 def group_by_label(

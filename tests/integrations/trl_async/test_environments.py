@@ -289,21 +289,42 @@ def test_an_environment_that_always_raises_ends_the_run_with_a_message(error):
         run(loop, 1)
 
 
-def test_an_environment_that_always_hangs_ends_the_run_with_a_message(monkeypatch):
+def test_environments_that_hang_in_every_group_end_the_run_with_a_message(monkeypatch):
     monkeypatch.setattr(loop_module, "MOST_TIMED_OUT", 6)
     released = threading.Event()
+    begun = []
 
     class Stuck(Room):
         def reset(self, secret, **row):
-            released.wait(60)
+            begun.append(secret)
+            if begun.count(secret) == GROUP:  # one completion of each group
+                released.wait(60)
             return super().reset(secret, **row)
 
-    loop = make_loop(two_tasks(), Environments({"room": Stuck, "garden": Garden}), timeout=0.05)
+    loop = make_loop(two_tasks(), Environments({"room": Stuck, "garden": Garden}), timeout=0.2)
     try:
-        with pytest.raises(RewardError, match=r"6 groups, of all tasks, .*rollout_timeout=0\.05 s"):
+        with pytest.raises(
+            RewardError, match=r"last \d groups, of all tasks, .*rollout_timeout=0\.2 s"
+        ):
             run(loop, 1)
     finally:
         released.set()
+
+
+def test_one_stall_of_all_that_is_in_flight_does_not_end_the_run(monkeypatch):
+    monkeypatch.setattr(loop_module, "MOST_TIMED_OUT", 1)
+    loop = make_loop(two_tasks(), Environments({"room": Room, "garden": Garden}), timeout=0.5)
+    turn, stalled = loop._generate_one_turn, []
+
+    async def slow_at_first(prompt_ids, *arguments, **options):
+        if len(stalled) < 8:  # as many completions as are in flight
+            stalled.append(prompt_ids)
+            await asyncio.sleep(60)
+        return await turn(prompt_ids, *arguments, **options)
+
+    loop._generate_one_turn = slow_at_first
+    assert len(run(loop, 2)) == 2
+    assert len(stalled) == 8
 
 
 def test_tools_are_known_while_all_environments_play():

@@ -18,7 +18,7 @@ def read(path: Path, content: bytes):
 
 
 def test_values_are_texts(tmp_path: Path):
-    rows = read(tmp_path / "a.csv", HEADER + b"2+2?,4\n\nnone?,\n")
+    rows = read(tmp_path / "a.csv", HEADER + b"2+2?,4\n\nnone?,\n  \n")
     assert rows == [{"question": "2+2?", "answer": "4"}, {"question": "none?", "answer": ""}]
 
 
@@ -54,8 +54,11 @@ def test_what_was_written_is_read(tmp_path: Path, ending: str):
         (HEADER + b'x,1\n"y,2\nz,3\n', r"a\.csv:3: unexpected end of data; .*quotation marks"),
         (HEADER + b'"x"y,1\n', r"a\.csv:2: ',' expected after '\"'"),
         (HEADER + b"x," + b"1" * 131_073, r"a\.csv:2: field larger than .* 131,072 characters"),
-        (HEADER + b"x,1\ncaf\xe9,2\n", r"a\.csv:3: no UTF-8 \(byte 0xe9\); save the file as UTF-8"),
-        ("q,a\n".encode("utf-16"), r"a\.csv:1: no UTF-8"),
+        (
+            HEADER + b"x,1\ncaf\xe9,2\n",
+            r"a\.csv:3: not UTF-8 \(byte 0xe9\); save the file as UTF-8",
+        ),
+        ("q,a\n".encode("utf-16"), r"a\.csv:1: not UTF-8"),
     ],
 )
 def test_faults_name_the_line(tmp_path: Path, content: bytes, message: str):

@@ -9,8 +9,9 @@ import pytest
 
 from mtgrpo.errors import MissingExtra, TaskError
 from mtgrpo.tasks import build_tasks
+from mtgrpo.tasks.sources.one_file import dataset_tasks
 from mtgrpo.tasks.sources.read_rows import read_rows
-from mtgrpo.tasks.sources.saved_rows import opened
+from mtgrpo.tasks.sources.saved_rows import is_saved, opened
 
 datasets = pytest.importorskip("datasets")
 
@@ -81,6 +82,20 @@ def test_labels_name_tasks():
     tasks = build_tasks([{**entry, "rewards": "saved_reward.py:right"}], "tasks")
     assert tasks.names == ("code", "math")
     assert [row["prompt"] for row in tasks["code"].train] == ["a", "c"]
+
+    # Test rows without labels have the numbers of those.
+    tests = [{"q": "d", "kind": 0}, {"q": "e", "kind": "code"}]
+    several = dataset_tasks(
+        "labelled", prompt="q", task_column="kind", test=tests, rewards=lambda **_: [0.0]
+    )
+    counts = {task.name: (len(task.train), len(task.test)) for task in several}
+    assert counts == {"code": (2, 1), "math": (1, 1)}
+
+
+def test_a_folder_that_is_no_saved_dataset_is_not_taken_for_one():
+    Path("checkpoint").mkdir()
+    Path("checkpoint/state.json").write_text("{}")
+    assert not is_saved(Path("checkpoint"))
 
 
 def test_faults_are_one_line():

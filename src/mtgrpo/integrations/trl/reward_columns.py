@@ -163,6 +163,10 @@ def by_task(value: Any, tasks: Sequence[str], name: str) -> dict[str, Any]:
     return {task: one for task, one in value.items() if one is not None}
 
 
+NOT_PASSED = frozenset({"prompt", "completion"})
+"""Columns of a row that TRL gives to no reward under these names."""
+
+
 def check_functions(reward_funcs: Any, columns: frozenset[str] | None) -> None:
     """Refuse what can give no reward.
 
@@ -174,7 +178,10 @@ def check_functions(reward_funcs: Any, columns: frozenset[str] | None) -> None:
         ConfigError: Something that is no function, model or name, or a function that does not take
             what it gets.
     """
-    possible = None if columns is None else columns | PROTOCOL | SHARED | {"log_extra"}
+    possible = None
+    if columns is not None:
+        possible = (columns - NOT_PASSED) | PROTOCOL | SHARED | {"log_extra"}
+
     given = {"reward_funcs": reward_funcs}
     if isinstance(reward_funcs, Mapping):
         given = {f"reward_funcs[{task!r}]": own for task, own in reward_funcs.items()}

@@ -31,7 +31,8 @@ NO_ROLLOUT = ([], [], [], 0, 0, None)
 """What TRL gets of a completion that failed; its group never reaches the trainer."""
 
 MOST_TIMED_OUT = 100
-"""Groups in a row, of whatever tasks, after which the run ends."""
+"""Groups given up in a row, whichever tasks they are of, after which the run ends; twice those that
+are in flight where these are more, so that one stall of a server is not the end."""
 
 logger = logging.getLogger("mtgrpo")
 
@@ -69,7 +70,9 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         self.reward_func_names.append("reward")  # TRL has no name for a loop's own reward
         self._tickets: dict[int, Ticket] = {}
         self._rows: dict[int, Mapping[str, Any]] = {}
-        self._timed_out = 0  # groups in a row
+        self._timed_out = 0  # groups since one came back whole
+        in_flight = math.ceil(self.max_inflight_tasks / self.num_generations)
+        self._most_timed_out = max(MOST_TIMED_OUT, 2 * in_flight)
 
     async def _run_loops(self, stop_event: asyncio.Event) -> None:
         try:
@@ -108,7 +111,6 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
             reason, outcome = "stale", f"no completion within {self.rollout_timeout:g} s"
 
         if not isinstance(outcome, str):
-            self._timed_out = 0
             return outcome
 
         if self.batches.awaits(group_id):
@@ -119,12 +121,14 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
         return NO_ROLLOUT
 
     def _count_timed_out(self, ticket: Ticket, reason: str) -> None:
-        # Groups that fail have a limit of their own, in the ledger.
-        self._timed_out = self._timed_out + 1 if reason == "stale" else 0
-        if self._timed_out >= MOST_TIMED_OUT:
+        if reason != "stale":
+            return  # groups that fail have a limit of their own, in the ledger
+
+        self._timed_out += 1
+        if self._timed_out >= self._most_timed_out:
             raise RewardError(
                 f"task {ticket.task!r}, prompt {ticket.row}: the last {self._timed_out} groups, of "
-                f"all tasks, had no completion within rollout_timeout={self.rollout_timeout:g} s; "
+                f"all tasks, were not completed within rollout_timeout={self.rollout_timeout:g} s; "
                 "raise it, or look into the environment and the server, and resume"
             )
 
@@ -164,6 +168,7 @@ class MultiTaskRolloutLoop(_AsyncRolloutLoop):
     async def _score_group(self, group: Any) -> list[Any]:
         ticket = self._tickets.pop(group.group_id)
         if self.batches.awaits(ticket.number):
+            self._timed_out = 0
             await self._take(ticket, group)
         self.environments.take_back(group.rollout_rewards)
         del self._rows[ticket.number]

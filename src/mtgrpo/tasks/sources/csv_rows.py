@@ -48,10 +48,11 @@ def read_csv(path: Path, where: str) -> list[dict[str, Any]]:
         if fields is None:
             break
 
+        is_blank = len(fields) == 1 < len(header) and not fields[0].strip()
         if fields and not header:
             header = fields
             _check_header(header, separator, f"{where}:{line}")
-        elif fields:
+        elif fields and not is_blank:
             rows.append(_row(header, fields, separator, f"{where}:{line}"))
         line = reader.line_num + 1
 
@@ -69,7 +70,7 @@ def _text(path: Path, where: str) -> str:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise TaskError(
-            f"{where}:{line}: no UTF-8 (byte 0x{error.object[error.start]:02x}); save the file "
+            f"{where}:{line}: not UTF-8 (byte 0x{error.object[error.start]:02x}); save the file "
             "as UTF-8, in a spreadsheet as 'CSV UTF-8'"
         ) from error
 

@@ -71,7 +71,10 @@ def dataset_tasks(
 
     tests: dict[str, Sequence[Row]] = {}
     if test is not None:
-        tests = _by_task(opened(test, "test", test_split, "test"), task_column, prompt, "test")
+        # Its numbers are those of the training rows' labels, where it has none of its own.
+        labels = label_names(source, task_column)
+        tested = opened(test, "test", test_split, "test")
+        tests = _by_task(tested, task_column, prompt, "test", labels)
     elif test_fraction:
         for name, own in by_task.items():
             split = split_rows([dict(row) for row in own], test_fraction, f"task {name!r}")
@@ -87,13 +90,15 @@ def dataset_tasks(
     # Rows in memory are checked, and their splits are compared.
     shape = PromptShape(prompt, template, chat)
     in_memory = {name: shape.shaped(own, f"task {name!r}") for name, own in by_task.items()}
-    tested = {name: shape.shaped(own, f"task {name!r}, test") for name, own in tests.items()}
-    tasks = tasks_by_name(in_memory, tested, said, "dataset")
+    for_tests = {name: shape.shaped(own, f"task {name!r}, test") for name, own in tests.items()}
+    tasks = tasks_by_name(in_memory, for_tests, said, "dataset")
     TaskSet(*tasks).check_disjoint()
     return tasks
 
 
-def _by_task(source: Any, column: str, prompt: str, where: str) -> dict[str, Sequence[Row]]:
+def _by_task(
+    source: Any, column: str, prompt: str, where: str, labels: Sequence[str] | None = None
+) -> dict[str, Sequence[Row]]:
     rows = read_rows(source, where)
     require_column(rows, column, where)
     if column == "prompt" != prompt:
@@ -102,7 +107,7 @@ def _by_task(source: Any, column: str, prompt: str, where: str) -> dict[str, Seq
         )
 
     rows = prepare_rows(rows, prompt, where)
-    return rows_by_task(rows, column, where, label_names(source, column))
+    return rows_by_task(rows, column, where, label_names(source, column) or labels)
 
 
 def _with_text_keys(value: Any) -> Any:

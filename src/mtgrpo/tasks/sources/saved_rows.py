@@ -36,7 +36,8 @@ def opened(source: Any, where: str, split: str | None = None, usual: str = "trai
 
 def is_saved(path: Path) -> bool:
     """Whether a folder holds a saved `Dataset` or `DatasetDict`."""
-    return _has_splits(path) or (path / "state.json").is_file()
+    own_files = ("state.json", "dataset_info.json")
+    return _has_splits(path) or all((path / name).is_file() for name in own_files)
 
 
 def _has_splits(path: Path) -> bool:
