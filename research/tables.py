@@ -17,6 +17,7 @@ import numpy as np
 
 from mtgrpo.evidence import load_results
 from mtgrpo.evidence.paired import Interval, compare
+from mtgrpo.evidence.reach import rollouts_to
 from mtgrpo.evidence.results import RunResult, StudyResults
 from mtgrpo.evidence.table import Table, spread
 
@@ -102,10 +103,14 @@ def long() -> str:
 
         ends = [_at(run, plain[0].rollouts[-1]) for run in runs]
         cells = [spread([end[i] for end in ends]) for i in (0, 1)]
-        rows.append((SHOWN[method], f"{len(runs)}", *cells, *gains))
+
+        # Mean curves need evaluations after the same steps.
+        curve = further if method == "balanced" else runs
+        to_half = f"{rollouts_to(curve, 0.5):,.0f}"
+        rows.append((SHOWN[method], f"{len(runs)}", *cells, *gains, to_half))
 
     heads = ("method", "seeds", "worst task, %", "mean, %")
-    gains = ("worst minus `grpo`'s", "mean minus `grpo`'s")
+    gains = ("worst minus `grpo`'s", "mean minus `grpo`'s", "rollouts to a worst task of 50 %")
     return Table("", (*heads, *gains), tuple(rows)).markdown()
 
 

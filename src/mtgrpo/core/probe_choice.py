@@ -68,7 +68,7 @@ class ProbeChoice:
     """
 
     def __init__(self, prompts: BetaPrompts) -> None:
-        self._size, self._every = prompts.group_size, prompts.signal()
+        self._size, self._whole_signal = prompts.group_size, prompts.signal()
 
         # Of groups that are all wrong, and all right, so far: share and signal, by size.
         self._sides = (
@@ -91,7 +91,7 @@ class ProbeChoice:
                 cost += part.cost * chance
                 signal += part.signal / chance
 
-        cost, variance = cost / self._size, signal / self._every
+        cost, variance = cost / self._size, signal / self._whole_signal
         return ProbeValue(cost, variance, saving=1 / (cost * variance))
 
     def with_sizes(self, sizes: Sequence[int]) -> Probe:
@@ -103,7 +103,7 @@ class ProbeChoice:
         """
         wrong, right = (pooled(side.parts(sizes, self._size)) for side in self._sides)
         least_cost, least_signal = self._always(sizes[0])
-        price = self._every / self._size
+        price = self._whole_signal / self._size
 
         for _ in range(NUM_ITERATIONS):
             cost, signal = least_cost, least_signal
@@ -132,7 +132,7 @@ class ProbeChoice:
         alike = sum(side.share(size) for side in self._sides)
         after = sum(side.signal(size) for side in self._sides)
         cost = size + max(0.0, 1 - alike) * (self._size - size)
-        return cost, max(self._every - after, 0.0)
+        return cost, max(self._whole_signal - after, 0.0)
 
 
 class _Side:
@@ -273,7 +273,7 @@ def _best_plan(
     counts: Sequence[float],
     candidates: Iterable[Sequence[int]],
 ) -> _Plan:
-    """Of stages of these sizes those that need least.
+    """The best stages among those of these sizes.
 
     Args:
         choices: One a task.

@@ -47,7 +47,7 @@ class StepReport:
         cost: What the groups cost, in the unit of the sampler's budget; None where that is groups.
         expected_costs: What a group of each task was expected to cost; empty where not known.
         remarks: What a user should be told of a task once, in this step.
-        probes: Of the tasks whose groups were generated in parts, or might have been.
+        probes: The probe of each task whose groups were generated in parts, or might have been.
     """
 
     weights: Mapping[str, float]
