@@ -16,8 +16,9 @@ from mtgrpo.jobs.named_models import make_model
 from mtgrpo.jobs.run import adapter_arguments
 from mtgrpo.jobs.setup import blaming, prepare
 from mtgrpo.smollm2 import NAMES as SMOLLM2
-from mtgrpo.tasks import Completion, Row, Task, TaskSet
+from mtgrpo.tasks import Row, Task, TaskSet
 from mtgrpo.tasks.policy import IN_PROCESS
+from mtgrpo.tasks.probes import as_completion
 from mtgrpo.tasks.tiny.catalogue import FAMILIES, LEVELS
 
 TINY_TASKS = [{"tiny": family, "level": level} for level in LEVELS for family in FAMILIES]
@@ -129,11 +130,8 @@ def _surely_graded(task: Task) -> bool:
         return False  # it may hang, or need a process of its own
 
     row = task.test[0]
-    empty: Completion = ""
-    if not isinstance(row["prompt"], str):
-        empty = [{"role": "assistant", "content": ""}]
     try:
-        return task.score([row], [empty])[0].accuracy is None
+        return task.score([row], [as_completion(row, "")])[0].accuracy is None
     except MtgrpoError:
         return False  # only the model's completions will tell
 
